@@ -1,0 +1,2 @@
+//! The `pentimento` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! One corpus, every engine.

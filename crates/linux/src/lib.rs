@@ -1,0 +1,2 @@
+//! The i386 Linux ABI in a library.
+#![forbid(unsafe_code)]
