@@ -1,3 +1,57 @@
-//! Development tasks, called as `cargo xtask TASK`.
+//! Development tasks, called as `cargo xtask TASK [OPTIONS]`.
+//!
+//! CI calls nothing but these, so whatever fails there can be repeated here with the same words.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
-fn main() {}
+mod ci;
+mod process;
+mod tidy;
+
+use std::process::ExitCode;
+
+/// Why a task failed, in one line.
+type Failure = String;
+
+struct Task {
+    name: &'static str,
+    help: &'static str,
+    run: fn(&[String]) -> Result<(), Failure>,
+}
+
+#[rustfmt::skip]
+const TASKS: &[Task] = &[
+    Task { name: "ci",          help: "everything that a change must pass: fmt, clippy, docs, tidy, features, conformance", run: ci::run_task },
+    Task { name: "tidy",        help: "check the rules of docs/architecture.md and the house style",                      run: tidy::run },
+    Task { name: "decode-diff", help: "compare the decoder with iced-x86; --long for 20 million encodings",               run: |options| process::conformance("decode-diff", options) },
+    Task { name: "oracle",      help: "compare the engines with this host's CPU; --cases N, --only GROUP, --seed S",      run: |options| process::conformance("oracle", options) },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, options)) = arguments.split_first() else {
+        usage();
+        return ExitCode::from(2);
+    };
+    if matches!(name.as_str(), "help" | "--help" | "-h") {
+        usage();
+        return ExitCode::SUCCESS;
+    }
+    let Some(task) = TASKS.iter().find(|task| task.name == name) else {
+        eprintln!("xtask: no task '{name}'; `cargo xtask help` lists them");
+        return ExitCode::from(2);
+    };
+    match (task.run)(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask {name}: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() {
+    println!("Usage: cargo xtask TASK [OPTIONS]\n\nTasks:");
+    for task in TASKS {
+        println!("  {:<12} {}", task.name, task.help);
+    }
+}

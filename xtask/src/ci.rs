@@ -1,0 +1,73 @@
+//! `cargo xtask ci`: everything that a change must pass beside `cargo test`.
+
+use std::time::Instant;
+
+use crate::process::{cargo, conformance, run};
+use crate::{Failure, tidy};
+
+struct Step {
+    name: &'static str,
+    run: fn() -> Result<(), Failure>,
+}
+
+#[rustfmt::skip]
+const STEPS: &[Step] = &[
+    Step { name: "format",      run: || run(cargo().args(["fmt", "--all", "--check"])) },
+    Step { name: "tidy",        run: || tidy::run(&[]) },
+    Step { name: "clippy",      run: || run(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])) },
+    Step { name: "docs",        run: || run(cargo().args(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings")) },
+    Step { name: "features",    run: features },
+    Step { name: "decode-diff", run: || conformance("decode-diff", &[]) },
+    Step { name: "oracle",      run: || conformance("oracle", &["--cases".into(), "200000".into()]) },
+];
+
+/// The crates that hosts may use one at a time.
+const LAYERS: &[&str] = &[
+    "pentimento-registers",
+    "pentimento-memory",
+    "pentimento-decoder",
+    "pentimento-execute",
+    "pentimento-linux",
+    "pentimento",
+];
+
+fn run_step(name: &str, step: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    println!("== {name}");
+    let start = Instant::now();
+    step().map_err(|failure| format!("{name}: {failure}"))?;
+    println!("== {name}: passed in {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn run_all() -> Result<(), Failure> {
+    for step in STEPS {
+        run_step(step.name, step.run)?;
+    }
+    println!("ci: {} steps passed", STEPS.len());
+    Ok(())
+}
+
+pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
+    match options {
+        [] => run_all(),
+        [name] => match STEPS.iter().find(|step| step.name == name) {
+            Some(step) => run_step(step.name, step.run),
+            None => Err(format!("no step '{name}'; the steps are {}", step_names())),
+        },
+        _ => Err(format!("give one step at most; the steps are {}", step_names())),
+    }
+}
+
+fn step_names() -> String {
+    STEPS.iter().map(|step| step.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Each layer builds alone, with and without its default features.
+fn features() -> Result<(), Failure> {
+    for layer in LAYERS {
+        for options in [&[][..], &["--no-default-features"]] {
+            run(cargo().args(["check", "--quiet", "--package", layer]).args(options))?;
+        }
+    }
+    Ok(())
+}
