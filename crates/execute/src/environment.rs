@@ -1,0 +1,51 @@
+//! The machine around the CPU: what instructions can see besides registers and memory.
+
+use pentimento_registers::Descriptor;
+
+use crate::{CpuModel, DescriptorTables};
+
+/// CPU model, time-stamp counter, random numbers and descriptor tables.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// What CPUID reports and which instructions exist.
+    pub model: CpuModel,
+    /// The GDT's entries that a process can install, and its LDT.
+    pub descriptors: DescriptorTables,
+    /// The time-stamp counter. An engine adds one for each instruction; the host may set it, so
+    /// that guest time is whatever the host says and repeats with it.
+    pub time_stamp: u64,
+    /// IA32_TSC_AUX: what RDTSCP and RDPID report. Linux keeps the CPU number here.
+    pub processor: u32,
+    /// State of the generator behind RDRAND and RDSEED; a host that wants other numbers seeds it.
+    pub random: u64,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self::new(CpuModel::default())
+    }
+}
+
+impl Environment {
+    /// A machine with this CPU, its counter at zero and no descriptors but Linux's flat ones.
+    #[must_use]
+    pub fn new(model: CpuModel) -> Self {
+        Self { model, descriptors: DescriptorTables::default(), time_stamp: 0, processor: 0, random: 0 }
+    }
+
+    /// The next 32 random bits (splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom
+    /// number generators", 2014).
+    pub fn next_random(&mut self) -> u32 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = self.random;
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((value ^ (value >> 31)) >> 32) as u32
+    }
+
+    /// The user-visible descriptor that `selector` names; see [`DescriptorTables::get`].
+    #[must_use]
+    pub fn descriptor(&self, selector: u16) -> Option<Descriptor> {
+        self.descriptors.get(selector)
+    }
+}

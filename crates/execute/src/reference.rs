@@ -1,0 +1,143 @@
+//! The plain engine: fetch, decode, execute, one instruction at a time. Every other engine is
+//! checked against it.
+
+use pentimento_decoder::{DecodeError, DecodeErrorKind, Instruction, decode};
+use pentimento_memory::{Access, AddressSpace, Fault, FaultKind};
+use pentimento_registers::{CpuState, Eflags, SegmentRegister};
+
+use crate::dispatch::{handler, inhibits_single_step};
+use crate::{Context, Environment, Event, Exception, Exit, Outcome, Trap};
+
+/// The reference engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reference;
+
+impl Reference {
+    /// Executes up to `budget` instructions. Returns how many completed, and why it stopped.
+    ///
+    /// An instruction that faults is not counted; one that completes and traps (INT n, INT3,
+    /// single step) is.
+    pub fn run(
+        &mut self,
+        state: &mut CpuState,
+        memory: &mut AddressSpace,
+        environment: &mut Environment,
+        budget: u64,
+    ) -> (u64, Exit) {
+        let mut executed = 0;
+        while executed < budget {
+            let before = environment.time_stamp;
+            let result = self.step(state, memory, environment);
+            executed += environment.time_stamp.wrapping_sub(before) & 1;
+            if let Err(exit) = result {
+                return (executed, exit);
+            }
+        }
+        (executed, Exit::Budget)
+    }
+
+    /// Executes one instruction.
+    ///
+    /// # Errors
+    /// Why execution cannot simply go on; never [`Exit::Budget`].
+    pub fn step(
+        &mut self,
+        state: &mut CpuState,
+        memory: &mut AddressSpace,
+        environment: &mut Environment,
+    ) -> Result<(), Exit> {
+        let mut context = Context::new(state, memory, environment);
+        match fetch(&context) {
+            Ok(instruction) => execute(&mut context, &instruction),
+            Err(trap) => Err(exit(&mut context, trap)),
+        }
+    }
+}
+
+/// Executes a decoded instruction at `context.start`, with EIP, time-stamp counter and single
+/// step: what every engine does with an instruction that it has no faster way for.
+///
+/// # Errors
+/// Why execution cannot simply go on; never [`Exit::Budget`].
+#[inline]
+pub fn execute(context: &mut Context<'_>, instruction: &Instruction) -> Result<(), Exit> {
+    let single_step = context.state.eflags.contains(Eflags::TF);
+    context.state.eip = context.start.wrapping_add(instruction.length().into());
+    match handler(instruction.operation())(context, instruction) {
+        Ok(()) => {
+            context.environment.time_stamp = context.environment.time_stamp.wrapping_add(1);
+            if single_step && !inhibits_single_step(instruction) {
+                return Err(exit(context, Trap::After(Exception::Debug)));
+            }
+            Ok(())
+        }
+        Err(trap) => {
+            if !matches!(trap, Trap::Fault { .. }) {
+                context.environment.time_stamp = context.environment.time_stamp.wrapping_add(1);
+            }
+            Err(exit(context, trap))
+        }
+    }
+}
+
+/// Fetches and decodes the instruction at `context.start`.
+///
+/// # Errors
+/// #UD, #GP or #PF.
+pub fn fetch(context: &Context<'_>) -> Outcome<Instruction> {
+    let mut bytes = [0; 15];
+    let cs = SegmentRegister::Cs;
+    let linear = context.linear_address(cs, context.start, 1, Access::Execute)?;
+    let mut available = context.memory.fetch(linear, &mut bytes);
+    // A bounded code segment may end before the page does.
+    let mut bounded = false;
+    while available > 1
+        && context.linear_address(cs, context.start, available as u32, Access::Execute).is_err()
+    {
+        available -= 1;
+        bounded = true;
+    }
+    match decode(&bytes[..available]) {
+        Ok(instruction) => Ok(instruction),
+        Err(DecodeError { kind: DecodeErrorKind::Truncated, .. }) if bounded => Err(Trap::GENERAL_PROTECTION),
+        Err(DecodeError { kind: DecodeErrorKind::Truncated, .. }) if available < bytes.len() => {
+            Err(fetch_fault(context, linear.wrapping_add(available as u32)))
+        }
+        Err(DecodeError { kind: DecodeErrorKind::TooLong | DecodeErrorKind::Truncated, .. }) => {
+            Err(Trap::GENERAL_PROTECTION)
+        }
+        Err(_) => Err(Trap::INVALID_OPCODE),
+    }
+}
+
+/// #PF on fetching the byte at `address`.
+#[cold]
+fn fetch_fault(context: &Context<'_>, address: u32) -> Trap {
+    let kind = match context.memory.permissions(address) {
+        Some(_) => FaultKind::Protected,
+        None => FaultKind::NotMapped,
+    };
+    Fault { address, access: Access::Execute, kind }.into()
+}
+
+/// Turns what a handler returned into an exit, with EIP where the exception frame would have it.
+#[cold]
+fn exit(context: &mut Context<'_>, trap: Trap) -> Exit {
+    match trap {
+        Trap::Fault { exception, mut error_code, address } => {
+            context.state.eip = context.start;
+            let hidden = context.memory.permissions(address).is_some_and(|held| held.is_empty());
+            if exception == Exception::PageFault && hidden {
+                // Linux implements PROT_NONE by clearing the page's present bit.
+                error_code &= !1;
+            }
+            Exit::Exception(Event { exception, error_code, address, eip: context.start })
+        }
+        Trap::After(exception) => {
+            Exit::Exception(Event { exception, error_code: 0, address: 0, eip: context.state.eip })
+        }
+        Trap::Interrupt(vector) => Exit::Interrupt(vector),
+        Trap::Sysenter => Exit::Sysenter,
+        Trap::Syscall => Exit::Syscall,
+    }
+}
