@@ -48,6 +48,14 @@ pub enum FaultKind {
     NotMapped,
     /// The page's permissions forbid the access.
     Protected,
+    /// The page needs memory that the resident limit or the host does not grant.
+    OutOfMemory,
+    /// The page lies beyond the end of the shared object behind it (Linux: SIGBUS).
+    BeyondEnd,
+    /// Another address space holds the shared object behind the page.
+    Busy,
+    /// Memory-mapped I/O cannot serve this: it holds no code and cannot be peeked or poked.
+    Device,
 }
 
 /// An access that failed; nothing was written.
@@ -66,12 +74,49 @@ impl fmt::Display for Fault {
         let reason = match self.kind {
             FaultKind::NotMapped => "not mapped",
             FaultKind::Protected => "protected",
+            FaultKind::OutOfMemory => "no memory for the page",
+            FaultKind::BeyondEnd => "beyond the end of the shared object",
+            FaultKind::Busy => "the shared object is held by another address space",
+            FaultKind::Device => "memory-mapped I/O cannot serve this",
         };
         write!(f, "{:?} at {:#010x}: {reason}", self.access, self.address)
     }
 }
 
 impl core::error::Error for Fault {}
+
+/// Why a mapping could not be made or changed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum MapError {
+    /// `[start, start + length)` runs past 4 GiB; nothing was changed.
+    OutOfRange {
+        /// The first byte of the range.
+        start: u32,
+        /// Its length in bytes.
+        length: u32,
+    },
+    /// A page of the range is not mapped; nothing was changed.
+    NotMapped {
+        /// The first byte that is not.
+        address: u32,
+    },
+    /// The resident limit or the host grants no more memory.
+    OutOfMemory,
+}
+
+impl fmt::Display for MapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange { start, length } => {
+                write!(f, "the range of {length:#x} bytes at {start:#010x} runs past 4 GiB")
+            }
+            Self::NotMapped { address } => write!(f, "no page is mapped at {address:#010x}"),
+            Self::OutOfMemory => f.write_str("out of memory"),
+        }
+    }
+}
+
+impl core::error::Error for MapError {}
 
 struct Page {
     permissions: Permissions,
@@ -98,30 +143,56 @@ impl AddressSpace {
         Self { pages }
     }
 
-    fn page_numbers(start: u32, length: u32) -> core::ops::Range<usize> {
+    fn page_numbers(start: u32, length: u32) -> Result<core::ops::Range<usize>, MapError> {
         let end = u64::from(start) + u64::from(length);
-        (start >> 12) as usize..(end.div_ceil(4096).min(1 << 20)) as usize
+        if end > 1 << 32 {
+            return Err(MapError::OutOfRange { start, length });
+        }
+        let first = (start >> 12) as usize;
+        Ok(if length == 0 { first..first } else { first..end.div_ceil(4096) as usize })
     }
 
     /// Maps zero-filled pages over `[start, start + length)`, replacing what was there.
-    pub fn map(&mut self, start: u32, length: u32, permissions: Permissions) {
-        for page in &mut self.pages[Self::page_numbers(start, length)] {
+    ///
+    /// `start` is rounded down and the end up to whole pages; a length of zero does nothing.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing is changed where the range is bad.
+    pub fn map(&mut self, start: u32, length: u32, permissions: Permissions) -> Result<(), MapError> {
+        for page in &mut self.pages[Self::page_numbers(start, length)?] {
             *page = Some(Page { permissions, bytes: Box::new([0; 4096]) });
         }
+        Ok(())
     }
 
-    /// Unmaps the pages of `[start, start + length)`.
-    pub fn unmap(&mut self, start: u32, length: u32) {
-        for page in &mut self.pages[Self::page_numbers(start, length)] {
+    /// Unmaps the pages of `[start, start + length)`; holes in it are no error.
+    ///
+    /// `start` is rounded down and the end up to whole pages; a length of zero does nothing.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing is changed where the range is bad.
+    pub fn unmap(&mut self, start: u32, length: u32) -> Result<(), MapError> {
+        for page in &mut self.pages[Self::page_numbers(start, length)?] {
             *page = None;
         }
+        Ok(())
     }
 
-    /// Changes the permissions of the mapped pages in `[start, start + length)`.
-    pub fn protect(&mut self, start: u32, length: u32, permissions: Permissions) {
-        for page in self.pages[Self::page_numbers(start, length)].iter_mut().flatten() {
+    /// Changes the permissions of the pages of `[start, start + length)`, all of which must be mapped.
+    ///
+    /// `start` is rounded down and the end up to whole pages; a length of zero does nothing.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing is changed where the range is bad.
+    pub fn protect(&mut self, start: u32, length: u32, permissions: Permissions) -> Result<(), MapError> {
+        let range = Self::page_numbers(start, length)?;
+        if let Some(hole) = range.clone().find(|&page| self.pages[page].is_none()) {
+            return Err(MapError::NotMapped { address: (hole as u32) << 12 });
+        }
+        for page in self.pages[range].iter_mut().flatten() {
             page.permissions = permissions;
         }
+        Ok(())
     }
 
     /// The permissions of the page that holds `address`, or `None` where nothing is mapped.
