@@ -4,6 +4,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
 mod ci;
+mod debian;
+mod fixtures;
+mod guests;
 mod process;
 mod tidy;
 
@@ -22,6 +25,8 @@ struct Task {
 const TASKS: &[Task] = &[
     Task { name: "ci",          help: "everything that a change must pass: fmt, clippy, docs, tidy, features, conformance", run: ci::run_task },
     Task { name: "tidy",        help: "check the rules of docs/architecture.md and the house style",                      run: tidy::run },
+    Task { name: "fixtures",    help: "rebuild the guest programs and compare them byte for byte; --bless writes them",       run: fixtures::run_task },
+    Task { name: "guests",      help: "run Debian i386 programs and compare with the native run; --bless records, WORD selects", run: guests::run_task },
     Task { name: "decode-diff", help: "compare the decoder with iced-x86; --long for 20 million encodings",               run: |options| process::conformance("decode-diff", options) },
     Task { name: "oracle",      help: "compare the engines with this host's CPU; --cases N, --only GROUP, --seed S",      run: |options| process::conformance("oracle", options) },
 ];

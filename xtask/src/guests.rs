@@ -1,0 +1,305 @@
+//! `cargo xtask guests`: programs that we did not write, run by `pentimento` and by this host's CPU.
+//!
+//! Each line of `fixtures/guests/SUITE.checks` is one invocation, run in a fresh copy of
+//! `fixtures/guests/input`. Standard output and exit code must be those of the native run, or, on
+//! hosts that cannot run 32-bit code, those recorded in `SUITE.golden` by `--bless`.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::Failure;
+use crate::debian::Archive;
+use crate::process::{cargo, command, output, run, top};
+
+/// A set of checks on Debian packages.
+struct Suite {
+    name: &'static str,
+    packages: &'static [&'static str],
+    subject: Subject,
+}
+
+/// What a suite's lines are.
+enum Subject {
+    /// Arguments of this one static program.
+    Program(&'static str),
+    /// Command lines for bash in a whole root folder.
+    Shell,
+}
+
+#[rustfmt::skip]
+const SUITES: &[Suite] = &[
+    Suite { name: "busybox", packages: &["busybox-static"], subject: Subject::Program("bin/busybox") },
+    Suite { name: "debian",  packages: DEBIAN,              subject: Subject::Shell },
+];
+
+/// The packages of the whole root.
+const DEBIAN: &[&str] = &[
+    "bash",
+    "coreutils",
+    "findutils",
+    "grep",
+    "sed",
+    "gawk",
+    "tar",
+    "gzip",
+    "bzip2",
+    "xz-utils",
+    "zstd",
+    "diffutils",
+    "bc",
+    "dc",
+    "file",
+    "less",
+    "procps",
+    "python3.11",
+    "perl",
+    "lua5.4",
+    "sqlite3",
+    "openssl",
+    "make",
+    "gcc",
+    "g++",
+    "git",
+    "redis-server",
+    "busybox",
+    "stress-ng",
+    "vim-tiny",
+];
+
+/// What a run is judged by.
+#[derive(Clone, PartialEq, Eq)]
+struct Outcome {
+    code: Option<i32>,
+    output: Vec<u8>,
+}
+
+/// One invocation.
+struct Check<'a> {
+    line: &'a str,
+    arguments: Vec<String>,
+    input: Option<String>,
+}
+
+pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
+    let bless = options.iter().any(|option| option == "--bless");
+    let filter = options.iter().find(|option| !option.starts_with("--"));
+    let archive = match Archive::open() {
+        Ok(archive) => archive,
+        Err(reason) => {
+            println!("guests: SKIPPED: {reason}");
+            return Ok(());
+        }
+    };
+    let machine = built_command()?;
+    let mut failures = 0;
+    for suite in SUITES.iter().filter(|suite| suite_wanted(suite, options)) {
+        let root = top().join("guests").join(suite.name);
+        if !root.join("complete").exists() {
+            println!("guests: fetching {}", suite.packages.join(" "));
+            match suite.subject {
+                Subject::Program(_) => archive.unpack_one(suite.packages[0], &root)?,
+                Subject::Shell => archive.unpack_closure(suite.packages, &root)?,
+            }
+            fs::write(root.join("complete"), "").map_err(|error| error.to_string())?;
+        }
+        failures += run_suite(suite, &Runners::new(suite, &root, &machine), filter, bless)?;
+    }
+    if failures == 0 { Ok(()) } else { Err(format!("{failures} invocations differ")) }
+}
+
+/// Builds `pentimento` optimised and says where it is.
+pub(crate) fn built_command() -> Result<PathBuf, Failure> {
+    run(cargo().args(["build", "--quiet", "--release", "--package", "pentimento-cli"]))?;
+    let metadata = output(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    let metadata: serde_json::Value =
+        serde_json::from_str(&metadata).map_err(|error| format!("cargo metadata is not JSON: {error}"))?;
+    let target = metadata["target_directory"].as_str().unwrap_or("target");
+    Ok(Path::new(target).join("release/pentimento"))
+}
+
+/// `--suite=NAME` selects one; otherwise all run.
+fn suite_wanted(suite: &Suite, options: &[String]) -> bool {
+    let mut named = options.iter().filter_map(|option| option.strip_prefix("--suite=")).peekable();
+    named.peek().is_none() || named.any(|name| name == suite.name)
+}
+
+/// How a suite's lines are run natively and by us, and where.
+struct Runners {
+    native: Vec<String>,
+    ours: Vec<String>,
+    /// The folder that each invocation finds its input in, on the host.
+    work: PathBuf,
+}
+
+impl Runners {
+    fn new(suite: &Suite, root: &Path, machine: &Path) -> Self {
+        let machine = machine.display().to_string();
+        match suite.subject {
+            Subject::Program(program) => {
+                let program = root.join(program).display().to_string();
+                let ours = vec![machine, "run".into(), program.clone()];
+                Self { native: vec![program], ours, work: top().join("guests/work") }
+            }
+            Subject::Shell => {
+                let root_text = root.display().to_string();
+                let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+                let enter = "mount --rbind /dev \"$0/dev\" && mount -t proc proc \"$0/proc\" && exec chroot \"$0\" /bin/bash -c \"$1\"";
+                let native = words(&[
+                    "unshare",
+                    "--map-root-user",
+                    "--mount",
+                    "--pid",
+                    "--fork",
+                    "sh",
+                    "-c",
+                    enter,
+                    &root_text,
+                ]);
+                let ours = words(&[&machine, "run", "--root", &root_text, "/bin/bash", "-c"]);
+                Self { native, ours, work: root.join("work") }
+            }
+        }
+    }
+
+    fn command(words: &[String]) -> Command {
+        let (program, arguments) =
+            words.split_first().map_or(("false", &[][..]), |(first, rest)| (first.as_str(), rest));
+        let mut command = Command::new(program);
+        command.args(arguments);
+        command
+    }
+}
+
+fn run_suite(
+    suite: &Suite,
+    runners: &Runners,
+    filter: Option<&String>,
+    bless: bool,
+) -> Result<usize, Failure> {
+    let folder = top().join("fixtures/guests");
+    let text = fs::read_to_string(folder.join(suite.name).with_extension("checks"))
+        .map_err(|error| error.to_string())?;
+    let golden = read_golden(&folder.join(suite.name).with_extension("golden"));
+    let native_works =
+        Runners::command(&runners.native).arg("true").output().is_ok_and(|output| output.status.success());
+    if !native_works {
+        println!("guests: this host runs no 32-bit code: {} is compared with recorded outputs", suite.name);
+    }
+    let mut blessed = String::new();
+    let (mut passed, mut failures, mut skipped) = (0, 0, 0);
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if filter.is_some_and(|filter| !line.contains(filter.as_str())) {
+            continue;
+        }
+        let check = match suite.subject {
+            Subject::Program(_) => parse(line)?,
+            Subject::Shell => Check { line, arguments: vec![format!("cd /work; {line}")], input: None },
+        };
+        let native = if native_works { Some(invoke(&runners.native, &runners.work, &check)?) } else { None };
+        if let (true, Some(native)) = (bless, &native) {
+            blessed.push_str(&format!("{} {line}\n", digest(native)));
+        }
+        let ours = invoke(&runners.ours, &runners.work, &check)?;
+        let same = match (&native, golden.get(line)) {
+            (Some(native), _) => Some(*native == ours),
+            (None, Some(recorded)) => Some(*recorded == digest(&ours)),
+            (None, None) => None,
+        };
+        match same {
+            Some(true) => passed += 1,
+            Some(false) => {
+                failures += 1;
+                report(&check, native.as_ref(), &ours);
+            }
+            None => {
+                skipped += 1;
+                println!("guests: SKIPPED, no recorded output: {line}");
+            }
+        }
+    }
+    if bless {
+        let path = folder.join(suite.name).with_extension("golden");
+        fs::write(&path, blessed).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    println!("guests: {}: {passed} passed, {failures} failed, {skipped} skipped", suite.name);
+    Ok(failures)
+}
+
+fn report(check: &Check<'_>, native: Option<&Outcome>, ours: &Outcome) {
+    println!("guests: DIFFERS: {}", check.line);
+    for (name, outcome) in [("native", native), ("ours", Some(ours))] {
+        if let Some(outcome) = outcome {
+            let shown: String = String::from_utf8_lossy(&outcome.output).chars().take(300).collect();
+            println!("  {name}: exit {:?}, {} bytes: {shown:?}", outcome.code, outcome.output.len());
+        }
+    }
+}
+
+/// Splits a line into words; single quotes keep blanks, and `< FILE` at the end is standard input.
+fn parse(line: &str) -> Result<Check<'_>, Failure> {
+    let (words, input) = match line.rsplit_once(" < ") {
+        Some((words, file)) if !file.contains('\'') => (words, Some(file.trim().to_owned())),
+        _ => (line, None),
+    };
+    let mut arguments = Vec::new();
+    let (mut word, mut started, mut quoted) = (String::new(), false, false);
+    for character in words.chars() {
+        match character {
+            '\'' => (quoted, started) = (!quoted, true),
+            ' ' if !quoted => {
+                if std::mem::take(&mut started) {
+                    arguments.push(std::mem::take(&mut word));
+                }
+            }
+            other => {
+                word.push(other);
+                started = true;
+            }
+        }
+    }
+    if started {
+        arguments.push(word);
+    }
+    if quoted { Err(format!("unbalanced quote: {line}")) } else { Ok(Check { line, arguments, input }) }
+}
+
+/// Runs one invocation in a fresh copy of the input folder.
+fn invoke(words: &[String], folder: &Path, check: &Check<'_>) -> Result<Outcome, Failure> {
+    let _ = fs::remove_dir_all(folder);
+    run(command("cp").arg("-r").arg(top().join("fixtures/guests/input")).arg(folder))?;
+    let input = match &check.input {
+        Some(name) => {
+            fs::File::open(folder.join(name)).map_err(|error| format!("cannot open {name}: {error}"))?.into()
+        }
+        None => Stdio::null(),
+    };
+    let mut program = Runners::command(words);
+    let result = program
+        .args(&check.arguments)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(input)
+        .stderr(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot start {program:?}: {error}"))?;
+    Ok(Outcome { code: result.status.code(), output: result.stdout })
+}
+
+/// Exit code and an FNV-1a hash of the output.
+fn digest(outcome: &Outcome) -> String {
+    let hash = outcome.output.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{}:{hash:016x}", outcome.code.unwrap_or(-1))
+}
+
+fn read_golden(path: &Path) -> HashMap<String, String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(digest, line)| (line.into(), digest.into()))
+        .collect()
+}
