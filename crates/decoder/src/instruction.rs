@@ -3,9 +3,10 @@
 use core::fmt;
 
 use bitflags::bitflags;
-use pentimento_registers::{Condition, SegmentRegister};
+use pentimento_registers::{Condition, Eflags, SegmentRegister};
 
-use crate::{Operand, Operation};
+use crate::row::{Feature, Row};
+use crate::{OperandCode, Operation, lookup};
 
 /// Operand size of instructions that come in 16 and 32 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -81,26 +82,50 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
+/// Stands for no base or no index.
+pub(crate) const NO_REGISTER: u8 = 8;
+
 /// A decoded instruction: small, `Copy`, and self-contained.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Instruction {
-    operation: Operation,
-    length: u8,
-    prefixes: Prefixes,
-    opcode: u8,
-    modrm: u8,
-}
-
-/// Decodes the instruction at the start of `bytes` as 32-bit code.
-///
-/// # Errors
-/// What is wrong with the bytes, and at which of them.
-pub fn decode(bytes: &[u8]) -> Result<Instruction, DecodeError> {
-    let _ = bytes;
-    Err(DecodeError { offset: 0, kind: DecodeErrorKind::Truncated })
+    pub(crate) displacement: u32,
+    pub(crate) immediate: u32,
+    pub(crate) row: u16,
+    pub(crate) operation: Operation,
+    /// The selector of a far pointer, or the second immediate.
+    pub(crate) second_immediate: u16,
+    pub(crate) length: u8,
+    pub(crate) prefixes: Prefixes,
+    pub(crate) opcode: u8,
+    pub(crate) modrm: u8,
+    pub(crate) segment: SegmentRegister,
+    pub(crate) base: u8,
+    pub(crate) index: u8,
+    /// Binary logarithm of the scale.
+    pub(crate) scale: u8,
 }
 
 impl Instruction {
+    /// An instruction of row number `row` with nothing after its opcode yet.
+    #[inline(always)]
+    pub(crate) const fn new(row: u16, operation: Operation, opcode: u8) -> Self {
+        Self {
+            displacement: 0,
+            immediate: 0,
+            row,
+            operation,
+            second_immediate: 0,
+            length: 0,
+            prefixes: Prefixes::empty(),
+            opcode,
+            modrm: 0,
+            segment: SegmentRegister::Ds,
+            base: NO_REGISTER,
+            index: NO_REGISTER,
+            scale: 0,
+        }
+    }
+
     /// What it does.
     #[inline(always)]
     #[must_use]
@@ -158,21 +183,121 @@ impl Instruction {
     }
 
     /// The segment that memory operands go through: the override, or the default that the addressing form implies.
+    ///
+    /// `ES:EDI` of string instructions is never overridden; its operand says so.
+    #[inline(always)]
     #[must_use]
-    pub fn segment(&self) -> SegmentRegister {
-        SegmentRegister::Ds
+    pub const fn segment(&self) -> SegmentRegister {
+        self.segment
+    }
+
+    /// The table row that the instruction is encoded by.
+    #[inline(always)]
+    #[must_use]
+    pub fn row(&self) -> &'static Row {
+        lookup::row(self.row)
+    }
+
+    /// The position of [`Self::row`] in [`rows`](crate::rows): a dense number to index tables by.
+    #[inline(always)]
+    #[must_use]
+    pub const fn row_index(&self) -> usize {
+        self.row as usize
     }
 
     /// Explicit operands in Intel order, 0 to 4.
     #[must_use]
     pub fn operand_count(&self) -> usize {
-        0
+        self.row().operands().len()
     }
 
-    /// Operand `index` in Intel order, or `None` past the last.
+    /// The CPUID feature that it needs.
     #[must_use]
-    pub fn operand(&self, index: usize) -> Option<Operand> {
-        let _ = index;
-        None
+    pub fn feature(&self) -> Feature {
+        self.row().feature()
+    }
+
+    /// Whether it has a LOCK prefix.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_lock(&self) -> bool {
+        self.prefixes.contains(Prefixes::LOCK)
+    }
+
+    /// The immediate or branch displacement, sign-extended where the row says so; 0 if there is none.
+    #[inline(always)]
+    #[must_use]
+    pub const fn immediate(&self) -> u32 {
+        self.immediate
+    }
+
+    /// The condition that it tests, if it is Jcc, SETcc or CMOVcc.
+    const fn tested(&self) -> Option<Condition> {
+        match self.operation {
+            Operation::Jcc | Operation::Setcc | Operation::Cmovcc => Some(self.condition()),
+            _ => None,
+        }
+    }
+
+    /// Flags whose old value matters to what the instruction does.
+    #[must_use]
+    pub fn flags_read(&self) -> Eflags {
+        match self.tested() {
+            Some(condition) => condition.flags_read(),
+            None if self.count() == Some(0) => Eflags::empty(),
+            None => self.row().flags().read,
+        }
+    }
+
+    /// Flags that receive a defined value.
+    ///
+    /// A shift or rotate by CL may also leave all flags alone, when the count is zero
+    /// ([`Self::flags_depend_on_count`]), and so may a repeated string comparison.
+    #[must_use]
+    pub fn flags_written(&self) -> Eflags {
+        let written = self.row().flags().written;
+        match self.count() {
+            Some(0) => Eflags::empty(),
+            None | Some(1) => written,
+            Some(_) => written.difference(Eflags::OF),
+        }
+    }
+
+    /// Flags that the SDM leaves undefined afterwards.
+    #[must_use]
+    pub fn flags_undefined(&self) -> Eflags {
+        let undefined = self.row().flags().undefined;
+        match self.count() {
+            Some(0) => Eflags::empty(),
+            None | Some(1) => undefined,
+            Some(_) => undefined.union(Eflags::OF),
+        }
+    }
+
+    /// Whether it shifts or rotates by CL, so that the count in CL decides what happens to flags:
+    /// a count of zero keeps them all, and one above 1 leaves OF undefined.
+    #[must_use]
+    pub fn flags_depend_on_count(&self) -> bool {
+        self.is_shift() && self.row().operands().last() == Some(&OperandCode::Cl)
+    }
+
+    const fn is_shift(&self) -> bool {
+        use Operation as O;
+        matches!(
+            self.operation,
+            O::Rol | O::Ror | O::Rcl | O::Rcr | O::Shl | O::Shr | O::Sar | O::Shld | O::Shrd
+        )
+    }
+
+    /// The shift or rotate count, as far as the encoding tells it.
+    fn count(&self) -> Option<u32> {
+        if !self.is_shift() {
+            return None;
+        }
+        match self.row().operands().last() {
+            Some(OperandCode::Imm8) => Some(self.immediate & 31),
+            Some(OperandCode::One) => Some(1),
+            _ => None,
+        }
     }
 }

@@ -3,15 +3,35 @@
 //! [`decode`] reads a byte slice and nothing else: no memory, no state. It covers the whole
 //! user-visible encoding space; whether an instruction may be executed is for
 //! `pentimento-execute` to say.
+//!
+//! What there is to decode stands in tables that read like the opcode map of the SDM, and
+//! [`rows`] shows them to whoever wants to enumerate encodings.
+//!
+//! Operands are the explicit ones of the SDM's syntax line, in Intel order. The memory operands of
+//! string instructions, XLAT and MASKMOVQ count as explicit, because a segment override can change
+//! them; registers that an opcode implies without the syntax naming them (EDX of MUL, the stack
+//! pointer of PUSH) do not.
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod decode;
 mod instruction;
+mod lookup;
 mod operand;
+mod operand_code;
 mod operation;
+mod row;
+mod rows;
 
-pub use instruction::{
-    AddressSize, DecodeError, DecodeErrorKind, Instruction, OperandSize, Prefixes, decode,
-};
+pub use decode::decode;
+pub use instruction::{AddressSize, DecodeError, DecodeErrorKind, Instruction, OperandSize, Prefixes};
 pub use operand::{MemoryOperand, Operand, Register};
+pub use operand_code::OperandCode;
 pub use operation::Operation;
+pub use row::{Feature, FlagEffects, Form, MandatoryPrefix, Map, Row};
+
+/// Every encoding there is, in the order of the opcode maps.
+#[must_use]
+pub fn rows() -> &'static [Row] {
+    &rows::ROWS
+}
