@@ -57,7 +57,12 @@ impl From<Fault> for Trap {
         const FETCH: u32 = 16;
         let kind = match fault.kind {
             FaultKind::Protected => PRESENT,
-            FaultKind::NotMapped => 0,
+            // To the guest, a page that the host cannot provide is one that is not there.
+            FaultKind::NotMapped
+            | FaultKind::OutOfMemory
+            | FaultKind::BeyondEnd
+            | FaultKind::Busy
+            | FaultKind::Device => 0,
         };
         let access = match fault.access {
             Access::Read => 0,
