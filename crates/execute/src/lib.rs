@@ -4,8 +4,8 @@
 //! operands, computes and stores, and a pure function does the computing. Handlers work on a
 //! [`Context`] and return a [`Trap`] where they cannot complete; an engine such as [`Reference`]
 //! turns that into an [`Exit`].
-#![no_std]
-#![forbid(unsafe_code)]
+#![cfg_attr(not(test), no_std)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
@@ -14,6 +14,7 @@ mod descriptors;
 mod dispatch;
 mod environment;
 mod event;
+pub mod float;
 mod model;
 mod place;
 mod reference;

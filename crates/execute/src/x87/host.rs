@@ -1,0 +1,252 @@
+//! The host's own x87 unit behind a safe interface, on x86 and x86-64 hosts.
+//!
+//! Transcendental instructions are not correctly rounded, so the only way to the bits that
+//! silicon gives is silicon. Each function here loads its operands with the guest's control word,
+//! executes one instruction, and returns the results with the status word. Invalid, denormal,
+//! zero-divide and precision exceptions are masked for the host, whatever the guest's control word
+//! says: then an instruction always completes with the same stack effect, and the caller learns
+//! from the flags what the guest's masks would have kept from happening. Overflow and underflow
+//! follow the guest's masks, since those change results.
+//!
+//! This is the only file of the crate with unsafe code. The argument is the same for every block
+//! and rests on three facts: (1) the only memory touched is the local variables whose addresses
+//! are passed, each valid for the access's width (an [`F80`] is `repr(C)` and starts with the ten
+//! bytes that `fld tbyte ptr` and `fstp tbyte ptr` access); (2) the x87 stack is empty on entry, as
+//! the platform's calling conventions guarantee at a function call and as Rust demands of
+//! assembly that declares all of `st(0)` to `st(7)` clobbered, and it is empty again at the end,
+//! because the number of pushes and pops is fixed or follows C2, which says whether the instruction
+//! pushed; (3) the host's control word is restored, and exception flags are cleared before it is,
+//! so that no exception stays pending.
+
+use core::arch::asm;
+
+use pentimento_registers::F80;
+
+/// Control-word bits that are always set for the host: masks of invalid, denormal, zero-divide
+/// and precision.
+const HOST_MASKS: u16 = 0x27;
+
+/// Declares functions of two operands, ST(0) and ST(1), with one result: the instruction, and what
+/// then empties the stack once ST(0) is stored.
+macro_rules! two_operands {
+    ($masks:expr, $($(#[$documentation:meta])* $name:ident: [$($instruction:literal),*] [$($rest:literal)?];)*) => {$(
+        $(#[$documentation])*
+        #[inline]
+        pub(crate) fn $name(st0: F80, st1: F80, control: u16) -> (F80, u16) {
+            let control = control | $masks;
+            let (mut result, mut saved, mut status) = (F80::ZERO, 0_u16, 0_u16);
+            // SAFETY: see the module's documentation; two pushes, two pops.
+            unsafe {
+                asm!(
+                    "fnstcw word ptr [{saved}]",
+                    "fnclex",
+                    "fldcw word ptr [{control}]",
+                    "fld tbyte ptr [{st1}]",
+                    "fld tbyte ptr [{st0}]",
+                    $($instruction,)*
+                    "fnstsw ax",
+                    "fnclex",
+                    "fldcw word ptr [{saved}]",
+                    "fstp tbyte ptr [{result}]",
+                    $($rest,)?
+                    saved = in(reg) &raw mut saved,
+                    control = in(reg) &raw const control,
+                    st0 = in(reg) &raw const st0,
+                    st1 = in(reg) &raw const st1,
+                    result = in(reg) &raw mut result,
+                    inout("ax") status,
+                    out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
+                    out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _,
+                    options(nostack),
+                );
+            }
+            (result, status)
+        }
+    )*};
+}
+
+/// Declares functions of one operand with two results, the second of which is there unless C2 is set.
+macro_rules! two_results {
+    ($($(#[$documentation:meta])* $name:ident: $instruction:literal;)*) => {$(
+        $(#[$documentation])*
+        #[inline]
+        pub(crate) fn $name(st0: F80, control: u16) -> ([F80; 2], u16) {
+            let control = control | HOST_MASKS;
+            let (mut first, mut second, mut saved) = (F80::ZERO, F80::ZERO, 0_u16);
+            let mut status = 0_u16;
+            // SAFETY: see the module's documentation; one push, and one more where C2 is clear,
+            // which is what the branch pops.
+            unsafe {
+                asm!(
+                    "fnstcw word ptr [{saved}]",
+                    "fnclex",
+                    "fldcw word ptr [{control}]",
+                    "fld tbyte ptr [{st0}]",
+                    $instruction,
+                    "fnstsw ax",
+                    "fnclex",
+                    "fldcw word ptr [{saved}]",
+                    "fstp tbyte ptr [{first}]",
+                    "test ah, 4",
+                    "jnz 2f",
+                    "fstp tbyte ptr [{second}]",
+                    "2:",
+                    saved = in(reg) &raw mut saved,
+                    control = in(reg) &raw const control,
+                    st0 = in(reg) &raw const st0,
+                    first = in(reg) &raw mut first,
+                    second = in(reg) &raw mut second,
+                    inout("ax") status,
+                    out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
+                    out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _,
+                    options(nostack),
+                );
+            }
+            ([first, second], status)
+        }
+    )*};
+}
+
+two_operands! {
+    HOST_MASKS,
+    /// ST(0) + ST(1).
+    add: ["faddp"] [];
+    /// ST(0) - ST(1).
+    sub: ["fsubrp st(1), st"] [];
+    /// ST(0) * ST(1).
+    mul: ["fmulp"] [];
+    /// ST(0) / ST(1).
+    div: ["fdivrp st(1), st"] [];
+    /// The square root of ST(0).
+    sqrt: ["fsqrt"] ["fstp st(0)"];
+    /// The sine of ST(0), or ST(0) itself with C2 set.
+    sin: ["fsin"] ["fstp st(0)"];
+    /// The cosine of ST(0), or ST(0) itself with C2 set.
+    cos: ["fcos"] ["fstp st(0)"];
+    /// 2^ST(0) - 1.
+    f2xm1: ["f2xm1"] ["fstp st(0)"];
+    /// The angle of the point (ST(0), ST(1)).
+    patan: ["fpatan"] [];
+    /// ST(1) * log2(ST(0)).
+    yl2x: ["fyl2x"] [];
+    /// ST(1) * log2(ST(0) + 1).
+    yl2xp1: ["fyl2xp1"] [];
+}
+
+two_results! {
+    /// Cosine and sine of ST(0) as ST(0) and ST(1), or ST(0) itself with C2 set.
+    sincos: "fsincos";
+    /// 1 and the tangent of ST(0) as ST(0) and ST(1), or ST(0) itself with C2 set.
+    ptan: "fptan";
+}
+
+#[cfg(test)]
+pub(crate) mod oracle {
+    //! The host's answers to what the crate computes itself, for tests to compare with. Control
+    //! words take effect as they are: no instruction here pops, so none depends on being completed.
+    use super::{F80, asm};
+
+    two_operands! {
+        0x40,
+        add: ["fadd st, st(1)"] ["fstp st(0)"];
+        sub: ["fsub st, st(1)"] ["fstp st(0)"];
+        mul: ["fmul st, st(1)"] ["fstp st(0)"];
+        div: ["fdiv st, st(1)"] ["fstp st(0)"];
+        sqrt: ["fsqrt"] ["fstp st(0)"];
+        prem: ["fprem"] ["fstp st(0)"];
+        prem1: ["fprem1"] ["fstp st(0)"];
+        rndint: ["frndint"] ["fstp st(0)"];
+        scale: ["fscale"] ["fstp st(0)"];
+        com: ["fcom"] ["fstp st(0)"];
+        ucom: ["fucom"] ["fstp st(0)"];
+        fxam: ["fxam"] ["fstp st(0)"];
+    }
+
+    /// Declares functions that load from or store to memory.
+    macro_rules! memory {
+        ($($name:ident: [$before:literal] $instruction:literal [$after:literal];)*) => {$(
+            pub(crate) fn $name(mut memory: [u8; 16], st0: F80, control: u16) -> ([u8; 16], F80, u16) {
+                let (mut result, mut saved, mut status) = (F80::ZERO, 0_u16, 0_u16);
+                // SAFETY: see the module's documentation; one push, one pop.
+                unsafe {
+                    asm!(
+                        "fnstcw word ptr [{saved}]",
+                        "fnclex",
+                        "fldcw word ptr [{control}]",
+                        $before,
+                        $instruction,
+                        "fnstsw ax",
+                        "fnclex",
+                        "fldcw word ptr [{saved}]",
+                        $after,
+                        saved = in(reg) &raw mut saved,
+                        control = in(reg) &raw const control,
+                        st0 = in(reg) &raw const st0,
+                        memory = in(reg) memory.as_mut_ptr(),
+                        result = in(reg) &raw mut result,
+                        inout("ax") status,
+                        out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
+                        out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _,
+                        options(nostack),
+                    );
+                }
+                (memory, result, status)
+            }
+        )*};
+    }
+
+    memory! {
+        load_single: ["/* {st0} {result} */"] "fld dword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
+        load_double: ["/* {st0} {result} */"] "fld qword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
+        load_bcd: ["/* {st0} {result} */"] "fbld tbyte ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
+        load_integer: ["/* {st0} {result} */"] "fild qword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
+        add_single: ["fld tbyte ptr [{st0}]"] "fadd dword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
+        add_double: ["fld tbyte ptr [{st0}]"] "fadd qword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
+        store_single: ["fld tbyte ptr [{st0}]"] "fst dword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
+        store_double: ["fld tbyte ptr [{st0}]"] "fst qword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
+        store_word: ["fld tbyte ptr [{st0}]"] "fist word ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
+        store_dword: ["fld tbyte ptr [{st0}]"] "fist dword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
+    }
+
+    /// Declares SSE instructions on the low element of two registers, with MXCSR (all exceptions
+    /// masked) before and after.
+    macro_rules! sse {
+        ($($name:ident: $instruction:literal;)*) => {$(
+            pub(crate) fn $name(a: u64, b: u64, control: u32) -> (u64, u32) {
+                let (mut saved, mut environment) = (0_u32, control | 0x1f80);
+                let (mut result, b) = (f64::from_bits(a), f64::from_bits(b));
+                // SAFETY: MXCSR is restored; memory is the two local variables.
+                unsafe {
+                    asm!(
+                        "stmxcsr dword ptr [{saved}]",
+                        "ldmxcsr dword ptr [{environment}]",
+                        $instruction,
+                        "stmxcsr dword ptr [{environment}]",
+                        "ldmxcsr dword ptr [{saved}]",
+                        saved = in(reg) &raw mut saved,
+                        environment = in(reg) &raw mut environment,
+                        a = inout(xmm_reg) result,
+                        b = in(xmm_reg) b,
+                        options(nostack),
+                    );
+                }
+                (result.to_bits(), environment)
+            }
+        )*};
+    }
+
+    sse! {
+        addss: "addss {a}, {b}";
+        subss: "subss {a}, {b}";
+        mulss: "mulss {a}, {b}";
+        divss: "divss {a}, {b}";
+        sqrtss: "sqrtss {a}, {b}";
+        addsd: "addsd {a}, {b}";
+        subsd: "subsd {a}, {b}";
+        mulsd: "mulsd {a}, {b}";
+        divsd: "divsd {a}, {b}";
+        sqrtsd: "sqrtsd {a}, {b}";
+        cvtss2sd: "cvtss2sd {a}, {b}";
+        cvtsd2ss: "cvtsd2ss {a}, {b}";
+    }
+}
