@@ -4,10 +4,12 @@
 //! operands, computes and stores, and a pure function does the computing. Handlers work on a
 //! [`Context`] and return a [`Trap`] where they cannot complete; an engine such as [`Reference`]
 //! turns that into an [`Exit`].
-#![cfg_attr(not(test), no_std)]
+#![no_std]
 #![deny(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod context;
 mod descriptors;

@@ -1,6 +1,10 @@
 //! The arithmetic against the host's own x87 unit: every pair of interesting operands and random
 //! ones under all rounding and precision modes, exceptions masked and unmasked.
 
+use std::eprintln;
+use std::vec;
+use std::vec::Vec;
+
 use pentimento_registers::{ControlWord, F80, Mxcsr};
 
 use super::*;
