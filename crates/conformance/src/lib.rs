@@ -1,1 +1,17 @@
 //! One corpus, every engine.
+//!
+//! A [`Case`] is one instruction with everything that it can see, an [`Outcome`] is everything
+//! that it did. Cases come from a generator that covers every row of the decoder's tables, from
+//! recorded samples and from hand-written vectors; outcomes come from the host's own CPU
+//! ([`oracle`]), from a recording, and from each of the [`engines`]. All must agree, except where
+//! the architecture leaves a result open.
+#![forbid(unsafe_code)]
+
+mod case;
+mod engine;
+pub mod layout;
+#[cfg(target_os = "linux")]
+pub mod oracle;
+
+pub use case::{Case, Chunk, Outcome, Patch};
+pub use engine::{Bench, Engine, engines};

@@ -1,0 +1,186 @@
+//! The engines under test, and the bench that runs a case on one of them.
+
+use pentimento_execute::{Environment, Exception, Exit, Reference};
+use pentimento_memory::{AddressSpace, MapError, PAGE_SIZE, Permissions};
+use pentimento_registers::CpuState;
+
+use crate::case::{Case, Chunk, Outcome, Patch};
+use crate::layout::{self, PAGE, PAGES};
+
+/// Something that executes IA-32 instructions.
+pub trait Engine {
+    /// What reports call it.
+    fn name(&self) -> &'static str;
+
+    /// Executes up to `budget` instructions. Returns how many completed, and why it stopped.
+    fn run(
+        &mut self,
+        state: &mut CpuState,
+        memory: &mut AddressSpace,
+        environment: &mut Environment,
+        budget: u64,
+    ) -> (u64, Exit);
+}
+
+impl Engine for Reference {
+    fn name(&self) -> &'static str {
+        "reference"
+    }
+
+    fn run(
+        &mut self,
+        state: &mut CpuState,
+        memory: &mut AddressSpace,
+        environment: &mut Environment,
+        budget: u64,
+    ) -> (u64, Exit) {
+        Self::run(self, state, memory, environment, budget)
+    }
+}
+
+/// Every engine of this build. A new one is one line here, and every vector runs on it.
+#[must_use]
+pub fn engines() -> Vec<Box<dyn Engine>> {
+    vec![Box::new(Reference)]
+}
+
+/// Instructions that a case may take before it counts as endless.
+const BUDGET: u64 = 100_000;
+
+/// An address space with the layout in it, in which case after case runs.
+pub struct Bench {
+    memory: AddressSpace,
+    environment: Environment,
+    background: Vec<u8>,
+    /// The arena as the running case found it.
+    expected: Vec<u8>,
+    buffer: Vec<u8>,
+    low_pages: bool,
+}
+
+impl Bench {
+    /// Maps the layout; without its pages below 64 KiB unless `low_pages`.
+    ///
+    /// # Errors
+    /// Where the host has no memory for it.
+    pub fn new(low_pages: bool) -> Result<Self, MapError> {
+        let mut memory = AddressSpace::new();
+        let background = layout::background();
+        for (page, bytes) in
+            Self::pages(low_pages).zip(background.chunks(PAGE).skip(Self::skipped(low_pages)))
+        {
+            memory.map(page.address, PAGE_SIZE, page.permissions)?;
+            let poked = memory.poke_bytes(page.address, bytes);
+            debug_assert!(poked.is_ok(), "the page has just been mapped");
+        }
+        let environment = Environment { descriptors: layout::descriptor_tables(), ..Environment::default() };
+        let expected = background.clone();
+        Ok(Self { memory, environment, background, expected, buffer: vec![0; PAGE], low_pages })
+    }
+
+    const fn skipped(low_pages: bool) -> usize {
+        if low_pages { 0 } else { layout::LOW_PAGES }
+    }
+
+    fn pages(low_pages: bool) -> impl Iterator<Item = &'static layout::Page> {
+        PAGES.iter().skip(Self::skipped(low_pages))
+    }
+
+    /// Runs one case.
+    pub fn run(&mut self, engine: &mut dyn Engine, case: &Case) -> Outcome {
+        self.write(case, false);
+        let mut state = case.state.clone();
+        let (executed, exit) = engine.run(&mut state, &mut self.memory, &mut self.environment, BUDGET);
+        let mut outcome = ending(case, state, executed, exit);
+        self.collect(&mut outcome.chunks);
+        self.write(case, true);
+        outcome
+    }
+
+    /// Writes the case's code and patches, or puts the background back over them.
+    fn write(&mut self, case: &Case, undo: bool) {
+        self.write_patch(case.state.eip, &case.code, undo);
+        for Patch { address, bytes } in &case.patches {
+            self.write_patch(*address, bytes, undo);
+        }
+    }
+
+    fn write_patch(&mut self, address: u32, bytes: &[u8], undo: bool) {
+        for (at, bytes) in in_pages(address, bytes) {
+            let Some(offset) = layout::arena_offset(at) else { continue };
+            let range = offset as usize..offset as usize + bytes.len();
+            let bytes = if undo { &self.background[range.clone()] } else { bytes };
+            // Pages that this bench does not map stay out.
+            if self.memory.poke_bytes(at, bytes).is_ok() {
+                self.expected[range].copy_from_slice(bytes);
+            }
+        }
+    }
+
+    /// Finds what the case changed, and puts it back.
+    fn collect(&mut self, chunks: &mut Vec<Chunk>) {
+        let skipped = Self::skipped(self.low_pages);
+        for (index, page) in PAGES.iter().enumerate().skip(skipped) {
+            if !page.permissions.contains(Permissions::WRITE) {
+                continue;
+            }
+            let expected = &self.expected[index * PAGE..][..PAGE];
+            if self.memory.read_bytes(page.address, &mut self.buffer).is_err() || self.buffer == expected {
+                continue;
+            }
+            for (number, (now, before)) in
+                self.buffer.chunks_exact(16).zip(expected.chunks_exact(16)).enumerate()
+            {
+                if now == before {
+                    continue;
+                }
+                let address = page.address + number as u32 * 16;
+                let mut bytes = [0; 16];
+                bytes.copy_from_slice(now);
+                chunks.push(Chunk { address, bytes });
+                let restored = self.memory.poke_bytes(address, before);
+                debug_assert!(restored.is_ok(), "the page has just been read");
+            }
+        }
+    }
+}
+
+/// Splits bytes at an address into pieces that lie in one page each.
+pub(crate) fn in_pages(address: u32, bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let mut at = address;
+    let mut rest = bytes;
+    core::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let room = (PAGE_SIZE - at % PAGE_SIZE) as usize;
+        let (piece, behind) = rest.split_at(rest.len().min(room));
+        let start = at;
+        at = at.wrapping_add(piece.len() as u32);
+        rest = behind;
+        Some((start, piece))
+    })
+}
+
+/// What a Linux process would see of this exit.
+fn ending(case: &Case, mut state: CpuState, executed: u64, exit: Exit) -> Outcome {
+    let (vector, error_code, address) = match exit {
+        Exit::Exception(event) => {
+            state.eip = event.eip;
+            let address = if event.exception == Exception::PageFault { event.address } else { 0 };
+            (u32::from(event.exception.vector()), event.error_code, address)
+        }
+        // The gates that Linux opens to user code, INT 80h apart, are those of INT3 and INTO.
+        Exit::Interrupt(vector @ (3 | 4)) => (u32::from(vector), 0, 0),
+        Exit::Interrupt(vector) if vector != 0x80 => {
+            const IDT: u32 = 2;
+            if executed <= 1 {
+                state.eip = case.state.eip;
+            }
+            (u32::from(Exception::GeneralProtection.vector()), u32::from(vector) << 3 | IDT, 0)
+        }
+        Exit::Interrupt(_) | Exit::Sysenter | Exit::Syscall => (Outcome::LEFT, 0, 0),
+        Exit::Budget => (Outcome::BUDGET, 0, 0),
+    };
+    Outcome { vector, error_code, address, state, chunks: Vec::new() }
+}
