@@ -1,2 +1,37 @@
-//! The i386 Linux ABI in a library.
+//! The i386 Linux ABI in a library: a kernel, not a pass-through.
+//!
+//! [`Kernel`] holds processes, threads, address spaces, signals, futexes, timers and files of one
+//! machine, all inside one host thread. It knows neither instructions nor engines: a host runs a
+//! task's [`CpuState`](pentimento_registers::CpuState) in its
+//! [`AddressSpace`](pentimento_memory::AddressSpace) for as long as [`Kernel::schedule`] says, and
+//! brings back what happened ([`Kernel::system_call`], [`Kernel::fault`], [`Kernel::retire`]).
+//!
+//! Everything outside the machine (console, clock, random numbers, trace output) comes through
+//! the traits in [`host`], each of which a host can replace; host files come through the mounts
+//! that [`Config`] grants. The same seed and the same input give the same run, bit for bit.
 #![forbid(unsafe_code)]
+
+mod arena;
+mod config;
+mod errno;
+mod error;
+mod fs;
+pub mod host;
+mod kernel;
+mod loader;
+mod random;
+mod space;
+mod syscalls;
+mod task;
+mod time;
+mod user_memory;
+mod wait;
+
+pub use config::{Config, Limits, TimeMode};
+pub use errno::Errno;
+pub use error::Error;
+pub use kernel::{CpuException, DescriptorTables, Kernel, Next, Parts, Termination};
+pub use loader::LoadError;
+pub use space::SpaceId;
+pub use syscalls::Invocation;
+pub use task::{ProcessId, TaskId};

@@ -1,0 +1,104 @@
+//! What a host decides about a machine before it starts.
+
+use std::time::Duration;
+
+use crate::host;
+
+/// Which time the guest sees.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimeMode {
+    /// Driven by executed instructions; sleeping advances it when nobody can run.
+    Virtual {
+        /// Time since 1970-01-01 00:00 UTC at the start.
+        start: Duration,
+        /// Nanoseconds that pass for 1,000 instructions.
+        nanoseconds_per_thousand: u32,
+    },
+    /// The host's, through [`Config::clock`].
+    Real,
+}
+
+impl Default for TimeMode {
+    /// Virtual: 2000-01-01 00:00 UTC, and a thousand million instructions a second.
+    fn default() -> Self {
+        Self::Virtual { start: Duration::from_secs(946_684_800), nanoseconds_per_thousand: 1000 }
+    }
+}
+
+/// What a machine may use. Reaching a limit gives the guest the errno that Linux gives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Bytes mapped in one address space; beyond it ENOMEM.
+    pub memory: u64,
+    /// Processes alive or zombies; beyond it fork fails with EAGAIN.
+    pub processes: u32,
+    /// Tasks (threads of all processes); beyond it clone fails with EAGAIN.
+    pub tasks: u32,
+    /// Open descriptors a process (RLIMIT_NOFILE); beyond it EMFILE.
+    pub descriptors: u32,
+    /// Bytes of the stack (RLIMIT_STACK); growing beyond it is SIGSEGV.
+    pub stack: u32,
+    /// Bytes a file can have (RLIMIT_FSIZE); beyond it SIGXFSZ and EFBIG.
+    pub file_size: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 3 << 30,
+            processes: 4096,
+            tasks: 8192,
+            descriptors: 1024,
+            stack: 8 << 20,
+            file_size: u64::MAX,
+        }
+    }
+}
+
+/// How to build a [`Kernel`](crate::Kernel).
+pub struct Config {
+    /// Decides every choice that is left open: ASLR, AT_RANDOM, getrandom, quanta.
+    pub seed: u64,
+    /// Places stack, mappings and position-independent programs at random addresses.
+    pub randomize_addresses: bool,
+    /// Which time the guest sees.
+    pub time: TimeMode,
+    /// What the machine may use.
+    pub limits: Limits,
+    /// The range of instructions that a task runs before another may; the seed draws from it.
+    pub quantum: core::ops::RangeInclusive<u64>,
+    /// Standard input.
+    pub input: Box<dyn host::Input>,
+    /// Standard output.
+    pub output: Box<dyn host::Output>,
+    /// Standard error.
+    pub error: Box<dyn host::Output>,
+    /// The host's clock, for [`TimeMode::Real`].
+    pub clock: Box<dyn host::Clock>,
+    /// Random bytes from the host instead of the seed.
+    pub entropy: Option<Box<dyn host::Entropy>>,
+    /// Who is told of system calls.
+    pub trace: Option<Box<dyn host::TraceSink>>,
+    /// Bits of AT_HWCAP: CPUID leaf 1, EDX.
+    pub hardware_capabilities: u32,
+}
+
+impl Default for Config {
+    /// Deterministic with seed 0, no input, and output that is forgotten.
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            randomize_addresses: true,
+            time: TimeMode::default(),
+            limits: Limits::default(),
+            quantum: 10_000..=100_000,
+            input: Box::new(host::Bytes::default()),
+            output: Box::new(host::Discard),
+            error: Box::new(host::Discard),
+            clock: Box::new(host::SystemClock::new()),
+            entropy: None,
+            trace: None,
+            hardware_capabilities: 0x0781_abfb,
+        }
+    }
+}

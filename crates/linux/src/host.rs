@@ -1,0 +1,143 @@
+//! What a machine may know of its host, each behind a trait that the host can replace.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::Invocation;
+
+/// Where the guest's standard input comes from.
+pub trait Input: Send {
+    /// Reads what is there, at most `buffer.len()` bytes; 0 is the end of input.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when nothing is there yet; others reach the guest as EIO.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Waits until [`read`](Self::read) has something to say, at most for `timeout` (`None`: for
+    /// ever), and tells whether it has.
+    ///
+    /// # Errors
+    /// Whatever keeps the host from waiting.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool>;
+
+    /// The terminal behind the stream, if it is one.
+    fn terminal_size(&self) -> Option<TerminalSize> {
+        None
+    }
+}
+
+/// Where the guest's standard output and error go.
+pub trait Output: Send {
+    /// Writes some of `bytes` and says how many.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::BrokenPipe`] becomes SIGPIPE and EPIPE, others EIO.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// The terminal behind the stream, if it is one.
+    fn terminal_size(&self) -> Option<TerminalSize> {
+        None
+    }
+}
+
+/// A terminal's size in character cells.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters a line.
+    pub columns: u16,
+}
+
+/// Time outside the machine, for [`TimeMode::Real`](crate::TimeMode::Real).
+pub trait Clock: Send {
+    /// Time since an arbitrary point; never goes back.
+    fn monotonic(&mut self) -> Duration;
+    /// Time since 1970-01-01 00:00 UTC.
+    fn realtime(&mut self) -> Duration;
+    /// Sleeps.
+    fn sleep(&mut self, duration: Duration);
+}
+
+/// Random bytes from outside the machine; without one they come from the seed.
+pub trait Entropy: Send {
+    /// Fills `buffer`.
+    fn fill(&mut self, buffer: &mut [u8]);
+}
+
+/// Who wants to know about system calls.
+pub trait TraceSink: Send {
+    /// A system call finished, or (with no result) never returns or waits.
+    fn system_call(&mut self, invocation: &Invocation);
+    /// The guest called a number without a handler, for the first time.
+    fn unimplemented(&mut self, number: u32, name: &str);
+    /// A signal is delivered: `name` as in signal(7), with the task it is for.
+    fn signal(&mut self, task: crate::TaskId, name: &str) {
+        let _ = (task, name);
+    }
+}
+
+/// An input of given bytes, then the end.
+#[derive(Clone, Default, Debug)]
+pub struct Bytes(VecDeque<u8>);
+
+impl From<&[u8]> for Bytes {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.iter().copied().collect())
+    }
+}
+
+impl Input for Bytes {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        io::Read::read(&mut self.0, buffer)
+    }
+
+    fn wait(&mut self, _: Option<Duration>) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+/// An output that forgets everything.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Discard;
+
+impl Output for Discard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+}
+
+/// The host's clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic time starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn monotonic(&mut self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn realtime(&mut self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn sleep(&mut self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+}

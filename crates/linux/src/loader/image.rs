@@ -1,0 +1,139 @@
+//! Placing a program and its interpreter in a fresh address space.
+
+use pentimento_memory::{PAGE_SIZE, Permissions};
+use pentimento_registers::{CpuState, Gpr};
+
+use super::elf::{Elf, Kind, LoadError, Segment};
+use super::stack::{self, Arguments, Auxiliary};
+use crate::random::Random;
+use crate::space::{Area, Backing, Space, TASK_SIZE, page_align};
+
+/// Where Linux places a position-independent program: two thirds of the address space (ELF_ET_DYN_BASE).
+const PROGRAM_BASE: u32 = 0x5655_5000;
+
+/// A program that execve(2) was asked for, read from its file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Program {
+    /// AT_EXECFN.
+    pub(crate) path: Vec<u8>,
+    /// The file.
+    pub(crate) file: Vec<u8>,
+    /// The interpreter's file, if it names one.
+    pub(crate) interpreter: Option<Vec<u8>>,
+}
+
+/// What the machine contributes to a program's start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings {
+    /// Choose addresses at random.
+    pub(crate) randomize: bool,
+    /// AT_HWCAP.
+    pub(crate) hardware_capabilities: u32,
+    /// AT_UID, AT_EUID, AT_GID and AT_EGID.
+    pub(crate) ids: [u32; 4],
+}
+
+/// Loads `program` into the empty `space` and gives the registers to start with.
+pub(crate) fn load(
+    space: &mut Space,
+    program: &Program,
+    arguments: &Arguments,
+    surroundings: Surroundings,
+    random: &mut Random,
+) -> Result<CpuState, LoadError> {
+    let elf = Elf::parse(&program.file)?;
+    let pages = |random: &mut Random, count: u64| {
+        if surroundings.randomize { random.below(count) as u32 * PAGE_SIZE } else { 0 }
+    };
+    space.read_implies_exec = elf.executable_stack.is_none();
+    let stack_top = TASK_SIZE - PAGE_SIZE - pages(random, 0x800);
+    space.mmap_base = space.mmap_base.min(stack_top) - pages(random, 0x100) - (128 << 10);
+    map_stack(space, stack_top, elf.executable_stack.unwrap_or(true))?;
+
+    let base = match elf.kind {
+        Kind::Fixed => 0,
+        Kind::Relocatable => PROGRAM_BASE.wrapping_sub(elf.extent().0).wrapping_add(pages(random, 0x100)),
+    };
+    map_elf(space, &elf, &program.file, base)?;
+    space.heap_start =
+        page_align(base.wrapping_add(elf.extent().1)).ok_or(LoadError::Memory)? + pages(random, 0x2000);
+    space.heap_end = space.heap_start;
+
+    let mut entry = base.wrapping_add(elf.entry);
+    let mut interpreter_base = 0;
+    if let Some(file) = &program.interpreter {
+        let interpreter = Elf::parse(file)?;
+        let (low, high) = interpreter.extent();
+        if interpreter.kind == Kind::Relocatable {
+            interpreter_base = space.find_gap(high - low).ok_or(LoadError::Memory)?.wrapping_sub(low);
+        }
+        map_elf(space, &interpreter, file, interpreter_base)?;
+        entry = interpreter_base.wrapping_add(interpreter.entry);
+    }
+    let auxiliary = auxiliary_vector(&elf, base, interpreter_base, surroundings);
+    let pointer = stack::build(space, stack_top, &program.path, arguments, &auxiliary, random)?;
+    let mut cpu = CpuState::new();
+    cpu.eip = entry;
+    cpu.set_gpr(Gpr::Esp, pointer);
+    Ok(cpu)
+}
+
+/// Maps the first 132 KiB of the stack, as execve(2) does; it grows from there.
+fn map_stack(space: &mut Space, top: u32, executable: bool) -> Result<(), LoadError> {
+    let mut protection = Permissions::READ | Permissions::WRITE;
+    protection.set(Permissions::EXECUTE, executable);
+    let area = Area::private(protection, Backing::Stack);
+    space.map(top - 33 * PAGE_SIZE, 33 * PAGE_SIZE, area).map_err(|_| LoadError::Memory)
+}
+
+/// Maps the segments at `base` and copies their bytes.
+fn map_elf(space: &mut Space, elf: &Elf, file: &[u8], base: u32) -> Result<(), LoadError> {
+    let (low, high) = elf.extent();
+    let start = base.wrapping_add(low);
+    let end = start.checked_add(high - low).filter(|end| *end <= TASK_SIZE).ok_or(LoadError::Memory)?;
+    if start == 0 || space.areas.overlapping(start, end).next().is_some() {
+        return Err(LoadError::Memory);
+    }
+    for segment in &elf.segments {
+        map_segment(space, segment, file, base)?;
+    }
+    Ok(())
+}
+
+/// Maps one segment: whole pages from the file, then zeros up to its size in memory.
+fn map_segment(space: &mut Space, segment: &Segment, file: &[u8], base: u32) -> Result<(), LoadError> {
+    let address = base.wrapping_add(segment.address);
+    let lead = address % PAGE_SIZE;
+    let start = address - lead;
+    let length = page_align(lead + segment.memory_size).ok_or(LoadError::Memory)?;
+    let area = Area::private(segment.permissions, Backing::Anonymous);
+    space.map(start, length, area).map_err(|_| LoadError::Memory)?;
+    // The first page comes whole from the file, bytes before the segment too, as mmap brings them.
+    let first = segment.offset - lead.min(segment.offset);
+    let bytes = file
+        .get(first as usize..(segment.offset + segment.file_size) as usize)
+        .ok_or(LoadError::Malformed("a segment lies outside the file"))?;
+    space.memory.poke_bytes(start, bytes).map_err(|_| LoadError::Memory)
+}
+
+/// The auxiliary vector (getauxval(3)).
+fn auxiliary_vector(elf: &Elf, base: u32, interpreter: u32, surroundings: Surroundings) -> Auxiliary {
+    let [uid, euid, gid, egid] = surroundings.ids;
+    vec![
+        (16, surroundings.hardware_capabilities), // AT_HWCAP
+        (6, PAGE_SIZE),                           // AT_PAGESZ
+        (17, 100),                                // AT_CLKTCK
+        (3, base.wrapping_add(elf.headers)),      // AT_PHDR
+        (4, 32),                                  // AT_PHENT
+        (5, elf.header_count),                    // AT_PHNUM
+        (7, interpreter),                         // AT_BASE
+        (8, 0),                                   // AT_FLAGS
+        (9, base.wrapping_add(elf.entry)),        // AT_ENTRY
+        (11, uid),                                // AT_UID
+        (12, euid),                               // AT_EUID
+        (13, gid),                                // AT_GID
+        (14, egid),                               // AT_EGID
+        (23, 0),                                  // AT_SECURE
+        (26, 0),                                  // AT_HWCAP2
+    ]
+}

@@ -1,0 +1,189 @@
+//! The areas of an address space: disjoint ranges of pages, each of one kind (the kernel's VMAs).
+
+use std::collections::BTreeMap;
+
+use pentimento_memory::Permissions;
+
+/// What stands behind an area.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Backing {
+    /// Nothing: zero-filled memory.
+    Anonymous,
+    /// The heap that brk(2) moves.
+    Heap,
+    /// The first thread's stack.
+    Stack,
+    /// The kernel's own code page.
+    Vdso,
+    /// A file.
+    File {
+        /// The file system's number for it, held while the area lives.
+        node: u64,
+        /// Offset in the file of the area's first byte.
+        offset: u64,
+    },
+}
+
+/// A range of pages of one kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Area {
+    /// One past its last byte; set by [`Areas::insert`].
+    pub(crate) end: u32,
+    /// What mmap or mprotect asked for.
+    pub(crate) protection: Permissions,
+    /// Writes are seen by everyone who maps the same (MAP_SHARED).
+    pub(crate) shared: bool,
+    /// Extends downwards on access.
+    pub(crate) grows_down: bool,
+    /// What stands behind it.
+    pub(crate) backing: Backing,
+}
+
+impl Area {
+    /// A private area.
+    pub(crate) const fn private(protection: Permissions, backing: Backing) -> Self {
+        Self { end: 0, protection, shared: false, grows_down: matches!(backing, Backing::Stack), backing }
+    }
+
+    /// The same area with its first byte moved from `old` to `new`.
+    fn starting_at(&self, old: u32, new: u32) -> Self {
+        let mut area = self.clone();
+        if let Backing::File { offset, .. } = &mut area.backing {
+            *offset = offset.wrapping_add(u64::from(new.wrapping_sub(old)));
+        }
+        area
+    }
+
+    /// Whether `next`, which starts at this area's end, continues it.
+    fn continues_as(&self, start: u32, next: &Self) -> bool {
+        Self { end: 0, ..self.starting_at(start, self.end) } == Self { end: 0, ..next.clone() }
+    }
+}
+
+/// Disjoint areas by start address.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Areas {
+    by_start: BTreeMap<u32, Area>,
+}
+
+impl Areas {
+    /// All areas as (start, area), lowest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Area)> {
+        self.by_start.iter().map(|(start, area)| (*start, area))
+    }
+
+    /// Bytes in all areas.
+    pub(crate) fn mapped(&self) -> u64 {
+        self.iter().map(|(start, area)| u64::from(area.end - start)).sum()
+    }
+
+    /// Bytes of areas in `[start, end)`.
+    pub(crate) fn mapped_within(&self, start: u32, end: u32) -> u64 {
+        self.overlapping(start, end)
+            .map(|(first, area)| u64::from(area.end.min(end) - first.max(start)))
+            .sum()
+    }
+
+    /// The areas that touch `[start, end)`, lowest first.
+    pub(crate) fn overlapping(&self, start: u32, end: u32) -> impl Iterator<Item = (u32, &Area)> {
+        let first = self.by_start.range(..=start).next_back().map_or(start, |(first, _)| *first);
+        self.by_start
+            .range(first..)
+            .map(|(first, area)| (*first, area))
+            .skip_while(move |(_, area)| area.end <= start)
+            .take_while(move |(first, _)| *first < end)
+    }
+
+    /// The area that holds `address`, with its start.
+    pub(crate) fn at(&self, address: u32) -> Option<(u32, &Area)> {
+        let (start, area) = self.by_start.range(..=address).next_back()?;
+        (address < area.end).then_some((*start, area))
+    }
+
+    /// The lowest area that starts above `address`.
+    pub(crate) fn above(&self, address: u32) -> Option<(u32, &Area)> {
+        self.by_start.range(address..).next().map(|(start, area)| (*start, area))
+    }
+
+    /// The highest area that starts below `address`.
+    pub(crate) fn below(&self, address: u32) -> Option<&Area> {
+        self.by_start.range(..address).next_back().map(|(_, area)| area)
+    }
+
+    /// Puts `area` over `[start, end)`, cutting away what was there and joining equal neighbours.
+    pub(crate) fn insert(&mut self, start: u32, end: u32, area: Area) {
+        if start >= end {
+            return;
+        }
+        self.remove(start, end);
+        self.by_start.insert(start, Area { end, ..area });
+        self.join_at(end);
+        self.join_at(start);
+    }
+
+    /// Joins the area that starts at `boundary` with the one that ends there, if they are alike.
+    fn join_at(&mut self, boundary: u32) {
+        let Some((first, before)) = self.by_start.range(..boundary).next_back() else { return };
+        let Some(after) = self.by_start.get(&boundary) else { return };
+        if before.end != boundary || !before.continues_as(*first, after) {
+            return;
+        }
+        let (first, end) = (*first, after.end);
+        self.by_start.remove(&boundary);
+        if let Some(area) = self.by_start.get_mut(&first) {
+            area.end = end;
+        }
+    }
+
+    /// Splits the area that holds `address`, so that one starts there.
+    fn split(&mut self, address: u32) {
+        let Some((start, area)) = self.at(address) else { return };
+        if start == address {
+            return;
+        }
+        let tail = area.starting_at(start, address);
+        if let Some(area) = self.by_start.get_mut(&start) {
+            area.end = address;
+        }
+        self.by_start.insert(address, tail);
+    }
+
+    /// Removes `[start, end)` from all areas and gives back the pieces.
+    pub(crate) fn remove(&mut self, start: u32, end: u32) -> Vec<(u32, Area)> {
+        if start >= end {
+            return Vec::new();
+        }
+        self.split(start);
+        self.split(end);
+        let starts: Vec<u32> = self.by_start.range(start..end).map(|(start, _)| *start).collect();
+        starts.into_iter().filter_map(|start| Some((start, self.by_start.remove(&start)?))).collect()
+    }
+
+    /// Changes the protection from `start` on; says up to where, and whether all of it was mapped.
+    pub(crate) fn protect(&mut self, start: u32, end: u32, protection: Permissions) -> (u32, bool) {
+        let mut done = start;
+        for (first, area) in self.overlapping(start, end) {
+            if first > done {
+                break;
+            }
+            done = area.end.min(end);
+        }
+        for (first, area) in self.remove(start, done) {
+            self.insert(first, area.end, Area { protection, ..area });
+        }
+        (done, done >= end)
+    }
+
+    /// The highest address in `[low, high)` at which `length` bytes are free.
+    pub(crate) fn highest_gap(&self, low: u32, high: u32, length: u32) -> Option<u32> {
+        let mut ceiling = high;
+        for (start, area) in self.by_start.range(..high).rev() {
+            if area.end <= ceiling && ceiling - area.end >= length {
+                break;
+            }
+            ceiling = ceiling.min(*start);
+        }
+        let start = ceiling.checked_sub(length)?;
+        (start >= low && length > 0).then_some(start)
+    }
+}

@@ -1,0 +1,165 @@
+//! One process's memory: the pages, and the areas that say what each range is.
+
+mod areas;
+
+pub(crate) use areas::{Area, Areas, Backing};
+use pentimento_memory::{AddressSpace, Fault, FaultKind, PAGE_SIZE, Permissions};
+
+use crate::Errno;
+
+/// One past the highest user address of an i386 process under a 64-bit kernel.
+pub(crate) const TASK_SIZE: u32 = 0xffff_e000;
+
+/// The lowest address that mappings get (vm.mmap_min_addr).
+pub(crate) const MMAP_MIN: u32 = 0x1_0000;
+
+/// How close to a growing stack another area may come (stack_guard_gap: 256 pages).
+const STACK_GUARD: u32 = 256 * PAGE_SIZE;
+
+/// The number of an address space: never used twice in a machine, so that engines can key
+/// translated code by it. execve(2) gives a process a new one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SpaceId(pub(crate) u32);
+
+impl SpaceId {
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// A fault that stays one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum BadAccess {
+    /// No area there: SEGV_MAPERR.
+    NoArea,
+    /// The area forbids it: SEGV_ACCERR.
+    Forbidden,
+    /// Beyond the end of the mapped file: SIGBUS, BUS_ADRERR.
+    BeyondFile,
+}
+
+/// An address space with its areas.
+pub(crate) struct Space {
+    /// Its number.
+    pub(crate) id: SpaceId,
+    /// The pages.
+    pub(crate) memory: AddressSpace,
+    /// What each mapped range is.
+    pub(crate) areas: Areas,
+    /// Where the heap starts.
+    pub(crate) heap_start: u32,
+    /// The current break (brk(2)).
+    pub(crate) heap_end: u32,
+    /// Mappings without a wish are placed below this.
+    pub(crate) mmap_base: u32,
+    /// Bytes that may be mapped (RLIMIT_AS and the machine's limit).
+    pub(crate) limit: u64,
+    /// Bytes that a stack may grow to (RLIMIT_STACK).
+    pub(crate) stack_limit: u32,
+    /// Readable mappings are executable too (READ_IMPLIES_EXEC of personality(2)).
+    pub(crate) read_implies_exec: bool,
+    /// Address of the vDSO's image; 0 without one.
+    pub(crate) vdso: u32,
+}
+
+/// Rounds up to whole pages; `None` beyond 4 GiB.
+pub(crate) fn page_align(length: u32) -> Option<u32> {
+    Some(length.checked_add(PAGE_SIZE - 1)? & !(PAGE_SIZE - 1))
+}
+
+impl Space {
+    /// An empty space.
+    pub(crate) fn new(id: SpaceId, limit: u64, stack_limit: u32) -> Self {
+        Self {
+            id,
+            memory: AddressSpace::new(),
+            areas: Areas::default(),
+            heap_start: 0,
+            heap_end: 0,
+            mmap_base: TASK_SIZE - PAGE_SIZE - stack_limit.clamp(128 << 20, 0xa000_0000),
+            limit,
+            stack_limit,
+            read_implies_exec: false,
+            vdso: 0,
+        }
+    }
+
+    /// Maps zero-filled pages over `[start, start + length)`, replacing what was there. Both are
+    /// multiples of a page.
+    ///
+    /// # Errors
+    /// ENOMEM beyond the limit or the user's part of the address space.
+    pub(crate) fn map(&mut self, start: u32, length: u32, area: Area) -> Result<(), Errno> {
+        let end = start.checked_add(length).filter(|end| *end <= TASK_SIZE).ok_or(Errno::ENOMEM)?;
+        let held = self.areas.mapped() - self.areas.mapped_within(start, end);
+        if held + u64::from(length) > self.limit {
+            return Err(Errno::ENOMEM);
+        }
+        self.memory.map(start, length, self.page_permissions(area.protection));
+        self.areas.insert(start, end, area);
+        Ok(())
+    }
+
+    /// Unmaps `[start, start + length)`, whatever is there.
+    pub(crate) fn unmap(&mut self, start: u32, length: u32) {
+        self.areas.remove(start, start.saturating_add(length));
+        self.memory.unmap(start, length);
+    }
+
+    /// Changes the protection of `[start, start + length)`.
+    ///
+    /// # Errors
+    /// ENOMEM where a part is not mapped; the parts before it have changed.
+    pub(crate) fn protect(&mut self, start: u32, length: u32, protection: Permissions) -> Result<(), Errno> {
+        let end = start.checked_add(length).ok_or(Errno::ENOMEM)?;
+        let (done, complete) = self.areas.protect(start, end, protection);
+        self.memory.protect(start, done - start, self.page_permissions(protection));
+        if complete { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// What pages of an area with `protection` allow: x86 has no page that can be written or
+    /// executed but not read.
+    pub(crate) fn page_permissions(&self, protection: Permissions) -> Permissions {
+        let mut pages = protection;
+        if !pages.is_empty() {
+            pages |= Permissions::READ;
+        }
+        if self.read_implies_exec && pages.contains(Permissions::READ) {
+            pages |= Permissions::EXECUTE;
+        }
+        pages
+    }
+
+    /// The highest free range of `length` bytes below the mapping base, else the lowest above it.
+    pub(crate) fn find_gap(&self, length: u32) -> Option<u32> {
+        self.areas
+            .highest_gap(MMAP_MIN, self.mmap_base, length)
+            .or_else(|| self.areas.highest_gap(self.mmap_base, TASK_SIZE, length))
+    }
+
+    /// Tries to make the access that failed with `fault` possible: grows the stack.
+    pub(crate) fn resolve(&mut self, fault: Fault) -> Result<(), BadAccess> {
+        match self.areas.at(fault.address) {
+            Some((_, area)) => Err(match (fault.kind, &area.backing) {
+                (FaultKind::NotMapped, Backing::File { .. }) => BadAccess::BeyondFile,
+                _ => BadAccess::Forbidden,
+            }),
+            None => self.grow_stack(fault.address),
+        }
+    }
+
+    /// Extends the stack area above `address` down to it (mmap(2), MAP_GROWSDOWN).
+    fn grow_stack(&mut self, address: u32) -> Result<(), BadAccess> {
+        let page = address & !(PAGE_SIZE - 1);
+        let (start, area) = self.areas.above(address).ok_or(BadAccess::NoArea)?;
+        let (end, area) = (area.end, area.clone());
+        let below = self.areas.below(page).map_or(0, |area| area.end);
+        let room = below == 0 || page - below >= STACK_GUARD;
+        if !area.grows_down || end - page > self.stack_limit || !room || page < MMAP_MIN {
+            return Err(BadAccess::NoArea);
+        }
+        self.map(page, start - page, area).map_err(|_| BadAccess::NoArea)
+    }
+}

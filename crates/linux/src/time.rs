@@ -1,0 +1,67 @@
+//! The machine's clocks.
+
+use crate::config::TimeMode;
+use crate::host;
+
+/// Where the guest's time comes from.
+pub(crate) struct Timekeeper {
+    mode: TimeMode,
+    clock: Box<dyn host::Clock>,
+    /// Instructions executed by all tasks.
+    instructions: u64,
+    /// Virtual nanoseconds that passed while nobody could run.
+    skipped: u64,
+    /// What clock_settime(2) added to the wall clock.
+    offset: i64,
+}
+
+impl Timekeeper {
+    pub(crate) fn new(mode: TimeMode, clock: Box<dyn host::Clock>) -> Self {
+        Self { mode, clock, instructions: 0, skipped: 0, offset: 0 }
+    }
+
+    /// Accounts for executed instructions.
+    pub(crate) const fn retire(&mut self, instructions: u64) {
+        self.instructions = self.instructions.wrapping_add(instructions);
+    }
+
+    /// CLOCK_MONOTONIC in nanoseconds.
+    pub(crate) fn monotonic(&mut self) -> u64 {
+        match self.mode {
+            TimeMode::Virtual { nanoseconds_per_thousand, .. } => {
+                let run = u128::from(self.instructions) * u128::from(nanoseconds_per_thousand) / 1000;
+                (run as u64).saturating_add(self.skipped)
+            }
+            TimeMode::Real => self.clock.monotonic().as_nanos() as u64,
+        }
+    }
+
+    /// CLOCK_REALTIME in nanoseconds since 1970.
+    pub(crate) fn realtime(&mut self) -> u64 {
+        let base = match self.mode {
+            TimeMode::Virtual { start, .. } => (start.as_nanos() as u64).saturating_add(self.monotonic()),
+            TimeMode::Real => self.clock.realtime().as_nanos() as u64,
+        };
+        base.saturating_add_signed(self.offset)
+    }
+
+    /// Sets CLOCK_REALTIME for this machine alone.
+    pub(crate) fn set_realtime(&mut self, nanoseconds: u64) {
+        let now = self.realtime().saturating_add_signed(self.offset.saturating_neg());
+        self.offset = nanoseconds.wrapping_sub(now) as i64;
+    }
+
+    /// Lets time pass until `deadline` (monotonic nanoseconds): at once if time is virtual.
+    pub(crate) fn wait_until(&mut self, deadline: u64) {
+        let left = deadline.saturating_sub(self.monotonic());
+        match self.mode {
+            TimeMode::Virtual { .. } => self.skipped = self.skipped.saturating_add(left),
+            TimeMode::Real => self.clock.sleep(std::time::Duration::from_nanos(left)),
+        }
+    }
+
+    /// Whether waiting costs the host time.
+    pub(crate) const fn is_real(&self) -> bool {
+        matches!(self.mode, TimeMode::Real)
+    }
+}
