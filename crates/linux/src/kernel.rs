@@ -196,10 +196,9 @@ impl Kernel {
         let copy = |texts: &[&[u8]]| texts.iter().map(|text| text.to_vec()).collect();
         let arguments = Arguments { argv: copy(argv), envp: copy(envp) };
         let program = Program { path: path.to_vec(), file: file.to_vec(), interpreter: None };
-        let (space, cpu) = self.load(&program, &arguments, [0; 4]).map_err(|source| Error::Load {
-            path: String::from_utf8_lossy(path).into_owned(),
-            source,
-        })?;
+        let (space, cpu) = self
+            .load(&program, &arguments, [0; 4])
+            .map_err(|source| Error::Load { path: String::from_utf8_lossy(path).into_owned(), source })?;
         Ok(self.add_first_process(space, cpu, path))
     }
 

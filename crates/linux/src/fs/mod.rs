@@ -29,7 +29,11 @@ impl FileSystem {
     ///
     /// # Errors
     /// What open(2) says for it, EACCES if it may not be executed or is no regular file.
-    pub(crate) fn read_program(&self, _location: &Location, path: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Errno> {
+    pub(crate) fn read_program(
+        &self,
+        _location: &Location,
+        path: &[u8],
+    ) -> Result<(Vec<u8>, Vec<u8>), Errno> {
         let bytes = self.programs.get(path).ok_or(Errno::ENOENT)?;
         Ok((path.to_vec(), bytes.clone()))
     }

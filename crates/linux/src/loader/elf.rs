@@ -5,7 +5,7 @@ use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::ProgramHeader;
 use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD};
 use goblin::elf32::header::{
-    EI_CLASS, EI_DATA, ELFCLASS32, ELFDATA2LSB, EM_386, EM_486, ET_DYN, ET_EXEC, Header, SIZEOF_EHDR,
+    EI_CLASS, EI_DATA, ELFCLASS32, ELFDATA2LSB, EM_386, ET_DYN, ET_EXEC, Header, SIZEOF_EHDR,
 };
 use goblin::elf32::program_header::SIZEOF_PHDR;
 use pentimento_memory::{PAGE_SIZE, Permissions};
@@ -21,7 +21,9 @@ pub enum LoadError {
     #[error("not an ELF file or script")]
     Format,
     /// An ELF file for something else.
-    #[error("not a 32-bit little-endian ELF file for the Intel 386 (class {class}, data {data}, machine {machine})")]
+    #[error(
+        "not a 32-bit little-endian ELF file for the Intel 386 (class {class}, data {data}, machine {machine})"
+    )]
     Machine {
         /// EI_CLASS.
         class: u8,
@@ -102,6 +104,9 @@ pub(crate) struct Elf {
     /// PT_GNU_STACK's flags: whether the stack is executable; `None` without the header.
     pub(crate) executable_stack: Option<bool>,
 }
+
+/// A machine number of old that the kernel takes for the same.
+const EM_486: u16 = 6;
 
 /// The most bytes that program headers may have (the kernel's limit).
 const MAX_HEADERS: usize = 65536;
@@ -187,7 +192,8 @@ impl Elf {
         if (header.p_vaddr ^ header.p_offset) % u64::from(PAGE_SIZE) != 0 {
             return Err(LoadError::Malformed("a segment's address and offset differ within their pages"));
         }
-        let flag = |bit, permission| if header.p_flags & bit != 0 { permission } else { Permissions::empty() };
+        let flag =
+            |bit, permission| if header.p_flags & bit != 0 { permission } else { Permissions::empty() };
         Ok(Segment {
             address: header.p_vaddr as u32,
             memory_size: header.p_memsz as u32,

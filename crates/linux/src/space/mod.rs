@@ -97,15 +97,20 @@ impl Space {
         if held + u64::from(length) > self.limit {
             return Err(Errno::ENOMEM);
         }
-        self.memory.map(start, length, self.page_permissions(area.protection));
+        let permissions = self.page_permissions(area.protection);
+        self.memory.map(start, length, permissions).map_err(|_| Errno::ENOMEM)?;
         self.areas.insert(start, end, area);
         Ok(())
     }
 
     /// Unmaps `[start, start + length)`, whatever is there.
-    pub(crate) fn unmap(&mut self, start: u32, length: u32) {
+    ///
+    /// # Errors
+    /// EINVAL if the range is none.
+    pub(crate) fn unmap(&mut self, start: u32, length: u32) -> Result<(), Errno> {
+        self.memory.unmap(start, length).map_err(|_| Errno::EINVAL)?;
         self.areas.remove(start, start.saturating_add(length));
-        self.memory.unmap(start, length);
+        Ok(())
     }
 
     /// Changes the protection of `[start, start + length)`.
@@ -115,7 +120,8 @@ impl Space {
     pub(crate) fn protect(&mut self, start: u32, length: u32, protection: Permissions) -> Result<(), Errno> {
         let end = start.checked_add(length).ok_or(Errno::ENOMEM)?;
         let (done, complete) = self.areas.protect(start, end, protection);
-        self.memory.protect(start, done - start, self.page_permissions(protection));
+        let permissions = self.page_permissions(protection);
+        self.memory.protect(start, done - start, permissions).map_err(|_| Errno::ENOMEM)?;
         if complete { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 

@@ -6,8 +6,8 @@ pub(crate) mod table;
 
 use core::fmt;
 
-use crate::task::TaskId;
 use crate::Errno;
+use crate::task::TaskId;
 
 /// A system call as a trace sink sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]

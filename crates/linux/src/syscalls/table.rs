@@ -72,7 +72,7 @@ pub(crate) enum Kind {
     /// A pointer to a 64-bit signal set.
     SigSet,
     /// CLONE_* flags.
-    Clone,
+    CloneBits,
     /// W* options.
     Wait,
     /// CLOCK_*.
@@ -88,9 +88,9 @@ pub(crate) enum Kind {
 }
 
 use Kind::{
-    Access, Addr, Argv, At, AtFlags, Clock, Clone, Envp, Fcntl, Fd, Futex, Hex, InBuf, InVec, Int, Ioctl, Map,
-    Mode, Off64, Open, OutBuf, Path, Prot, Resource, Sig, SigHow, SigSet, Size, Str, Timespec, Timespec64, Uint,
-    Wait, Whence,
+    Access, Addr, Argv, At, AtFlags, Clock, CloneBits, Envp, Fcntl, Fd, Futex, Hex, InBuf, InVec, Int, Ioctl,
+    Map, Mode, Off64, Open, OutBuf, Path, Prot, Resource, Sig, SigHow, SigSet, Size, Str, Timespec,
+    Timespec64, Uint, Wait, Whence,
 };
 
 /// A row of the table.
@@ -238,7 +238,7 @@ static TABLE: [Row; 463] = [
     row(117, "ipc",                           &[Uint, Int, Int, Int, Addr, Int], None),
     row(118, "fsync",                         &[Fd], None),
     row(119, "sigreturn",                     &[], None),
-    row(120, "clone",                         &[Clone, Addr, Addr, Addr, Addr], None),
+    row(120, "clone",                         &[CloneBits, Addr, Addr, Addr, Addr], None),
     row(121, "setdomainname",                 &[Str, Size], None),
     row(122, "uname",                         &[Addr], None),
     row(123, "modify_ldt",                    &[Int, Addr, Size], None),
@@ -428,7 +428,7 @@ static TABLE: [Row; 463] = [
     row(307, "faccessat",                     &[At, Path, Access], None),
     row(308, "pselect6",                      &[Int, Addr, Addr, Addr, Addr, Addr], None),
     row(309, "ppoll",                         &[Addr, Uint, Timespec, SigSet, Size], None),
-    row(310, "unshare",                       &[Clone], None),
+    row(310, "unshare",                       &[CloneBits], None),
     row(311, "set_robust_list",               &[Addr, Size], None),
     row(312, "get_robust_list",               &[Int, Addr, Addr], None),
     row(313, "splice",                        &[Fd, Addr, Fd, Addr, Size, Hex], None),
@@ -464,7 +464,7 @@ static TABLE: [Row; 463] = [
     row(343, "clock_adjtime",                 &[Hex, Hex, Hex], None),
     row(344, "syncfs",                        &[Fd], None),
     row(345, "sendmmsg",                      &[Fd, Addr, Uint, Hex], None),
-    row(346, "setns",                         &[Fd, Clone], None),
+    row(346, "setns",                         &[Fd, CloneBits], None),
     row(347, "process_vm_readv",              &[Int, Addr, Uint, Addr, Uint, Hex], None),
     row(348, "process_vm_writev",             &[Int, Addr, Uint, Addr, Uint, Hex], None),
     row(349, "kcmp",                          &[Int, Int, Int, Hex, Hex], None),
