@@ -17,11 +17,13 @@ mod dispatch;
 mod environment;
 mod event;
 pub mod float;
+mod mmx;
 mod model;
 mod place;
 mod reference;
 mod sse;
 mod trap;
+pub mod vector;
 mod width;
 mod x87;
 

@@ -1,0 +1,160 @@
+//! What vector instructions compute: pure functions over the lanes of an MMX register (`u64`) or an
+//! XMM register (`u128`), one source for both.
+//!
+//! A function changes its destination in place, `fn(&mut V, &V)`, as the instruction does. That is
+//! also what makes it fast: lanes are read from and written to memory that is laid out as the
+//! register is, so that the compiler turns a loop over lanes into the host's own vector
+//! instruction (`paddusb` is one load, one `PADDUSB` and one store on x86-64). By value the same
+//! loop becomes shifts and masks of a 128-bit integer.
+//!
+//! The tables map an [`Operation`](pentimento_decoder::Operation) to its function:
+//! [`packed::binary`], [`packed::unary`], [`packed::shift`], [`shuffle::with_immediate`]... An
+//! engine that decodes ahead keeps the function pointer. Operands, faults, x87 aliasing and
+//! exceptions are the business of the handlers in `mmx` and `sse`.
+//!
+//! Vectors are in guest byte order. On a big-endian host the caller swaps with [`Vector::guest_order`],
+//! there and back; elsewhere that is no code at all.
+
+pub mod aes;
+pub mod galois;
+pub mod packed;
+pub mod sha;
+pub mod shuffle;
+pub mod string_compare;
+
+use core::ops::{BitAnd, BitOr, BitXor, Not};
+use core::slice;
+
+use bytemuck::Pod;
+use pentimento_memory::Value;
+
+/// `destination = f(destination, source)`.
+pub type Binary<V> = fn(&mut V, &V);
+/// `destination = f(source)`; what was in the destination does not count.
+pub type Unary<V> = fn(&mut V, &V);
+/// `destination = f(destination, source, imm8)`.
+pub type WithImmediate<V> = fn(&mut V, &V, u8);
+/// `destination = f(destination, count)`.
+pub type Shift<V> = fn(&mut V, u64);
+/// `destination = f(destination, source, mask)`, the mask being XMM0.
+pub type WithMask<V> = fn(&mut V, &V, &V);
+
+mod sealed {
+    pub trait Sealed: bytemuck::Pod {}
+}
+
+/// An element of a vector: an integer of 8 to 64 bits.
+pub trait Lane: sealed::Sealed {
+    /// Width in bits.
+    const BITS: u32;
+    /// All ones.
+    const ONES: Self;
+    /// Swaps between the host's and the guest's byte order.
+    #[must_use]
+    fn guest_order(self) -> Self;
+}
+
+macro_rules! lanes {
+    ($($lane:ty)*) => {$(
+        impl sealed::Sealed for $lane {}
+        impl Lane for $lane {
+            const BITS: u32 = <$lane>::BITS;
+            const ONES: Self = !0;
+            #[inline(always)]
+            fn guest_order(self) -> Self {
+                self.to_le()
+            }
+        }
+    )*};
+}
+
+lanes!(u8 u16 u32 u64 i8 i16 i32 i64);
+
+/// A vector register's contents: `u64` (MMX) or `u128` (XMM).
+pub trait Vector:
+    Pod + Value + Eq + BitAnd<Output = Self> + BitOr<Output = Self> + BitXor<Output = Self> + Not<Output = Self>
+{
+    /// Width in bytes: 8 or 16.
+    const BYTES: usize = size_of::<Self>();
+    /// Swaps between the host's byte order and the guest's, which lanes are read in.
+    #[must_use]
+    fn guest_order(self) -> Self;
+}
+
+macro_rules! vectors {
+    ($($vector:ty)*) => {$(
+        impl Vector for $vector {
+            #[inline(always)]
+            fn guest_order(self) -> Self {
+                self.to_le()
+            }
+        }
+    )*};
+}
+
+vectors!(u64 u128);
+
+/// The lanes of `vector`, lowest first, each in guest byte order.
+#[inline(always)]
+fn lanes<L: Lane, V: Vector>(vector: &V) -> &[L] {
+    bytemuck::cast_slice(slice::from_ref(vector))
+}
+
+/// The lanes of `vector`, lowest first, to change.
+#[inline(always)]
+fn lanes_mut<L: Lane, V: Vector>(vector: &mut V) -> &mut [L] {
+    bytemuck::cast_slice_mut(slice::from_mut(vector))
+}
+
+/// Lane `index`, counted from the low end and modulo the number of lanes.
+#[inline(always)]
+#[must_use]
+pub fn lane<L: Lane, V: Vector>(vector: &V, index: usize) -> L {
+    let lanes = lanes::<L, V>(vector);
+    lanes[index % lanes.len()].guest_order()
+}
+
+/// Replaces lane `index`, counted from the low end and modulo the number of lanes.
+#[inline(always)]
+pub fn set_lane<L: Lane, V: Vector>(vector: &mut V, index: usize, value: L) {
+    let lanes = lanes_mut::<L, V>(vector);
+    lanes[index % lanes.len()] = value.guest_order();
+}
+
+/// Each lane becomes `f` of its number.
+#[inline(always)]
+pub fn build<L: Lane, V: Vector>(destination: &mut V, f: impl Fn(usize) -> L) {
+    for (index, lane) in lanes_mut::<L, V>(destination).iter_mut().enumerate() {
+        *lane = f(index).guest_order();
+    }
+}
+
+/// Each lane of `destination` becomes `f` of that of `source`.
+#[inline(always)]
+pub fn map<L: Lane, V: Vector>(destination: &mut V, source: &V, f: impl Fn(L) -> L) {
+    for (lane, source) in lanes_mut::<L, V>(destination).iter_mut().zip(lanes::<L, V>(source)) {
+        *lane = f(source.guest_order()).guest_order();
+    }
+}
+
+/// Each lane of `destination` becomes `f` of itself and its counterpart in `source`.
+#[inline(always)]
+pub fn map2<L: Lane, V: Vector>(destination: &mut V, source: &V, f: impl Fn(L, L) -> L) {
+    for (lane, source) in lanes_mut::<L, V>(destination).iter_mut().zip(lanes::<L, V>(source)) {
+        *lane = f(lane.guest_order(), source.guest_order()).guest_order();
+    }
+}
+
+/// All ones where `condition` holds, else zero: what comparisons leave in a lane.
+#[inline(always)]
+fn mask<L: Lane>(condition: bool) -> L {
+    if condition { L::ONES } else { L::zeroed() }
+}
+
+/// One bit a lane, lowest first: its sign (PMOVMSKB, MOVMSKPS, MOVMSKPD).
+#[inline(always)]
+#[must_use]
+pub fn sign_bits<L: Lane + PartialOrd, V: Vector>(vector: &V) -> u32 {
+    let signs = lanes::<L, V>(vector).iter().enumerate();
+    signs.fold(0, |bits, (index, lane)| bits | u32::from(lane.guest_order() < L::zeroed()) << index)
+}
