@@ -1,0 +1,190 @@
+//! Page frames: reference-counted 4 KiB blocks, cut from chunks.
+//!
+//! A chunk is 32 pages, aligned to its size; its first page holds the counters of the others, so a
+//! frame's counter is found from its address alone. Frames may be referenced by several pools, and
+//! the pools may be in different threads: counters are atomic, and whoever wants to write to a
+//! frame must be its only holder.
+
+use alloc::alloc::{alloc, dealloc};
+use alloc::vec::Vec;
+use core::alloc::Layout;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, Ordering, fence};
+
+use crate::PAGE_SIZE;
+
+const PAGE: usize = PAGE_SIZE as usize;
+const FRAMES: usize = 32;
+const CHUNK: usize = FRAMES * PAGE;
+
+/// The first page of a chunk.
+struct Header {
+    /// Frames not yet given back for good: held by entries, in free lists, or never handed out.
+    live: AtomicU32,
+    /// References to each frame; the first is unused.
+    references: [AtomicU32; FRAMES],
+}
+
+const _: () = assert!(size_of::<Header>() <= PAGE && CHUNK.is_power_of_two());
+
+const fn layout() -> Layout {
+    match Layout::from_size_align(CHUNK, CHUNK) {
+        Ok(layout) => layout,
+        Err(_) => Layout::new::<Header>(),
+    }
+}
+
+/// A page of zeros that stands in for every page that nobody wrote to.
+#[repr(C, align(4096))]
+struct ZeroPage([u8; PAGE]);
+
+static ZERO_PAGE: ZeroPage = ZeroPage([0; PAGE]);
+
+/// The page of zeros. It is never written: entries that point to it never have a write bit.
+pub(crate) fn zero_page() -> *mut u8 {
+    (&raw const ZERO_PAGE).cast::<u8>().cast_mut()
+}
+
+/// Where frames come from and go back to. Frames that were given back are kept for the next
+/// request, so a pool's size is its peak.
+pub(crate) struct FramePool {
+    /// Frames that nobody references.
+    free: Vec<NonNull<u8>>,
+    /// The newest chunk and how many of its frames have been handed out.
+    newest: Option<(NonNull<Header>, usize)>,
+}
+
+// SAFETY: the pointers are to heap blocks that have no tie to a thread; frames that pools in other
+// threads hold too are counted atomically and are not written while shared.
+unsafe impl Send for FramePool {}
+
+impl FramePool {
+    pub(crate) const fn new() -> Self {
+        Self { free: Vec::new(), newest: None }
+    }
+
+    /// A zero-filled frame with one reference, or `None` where the host has no memory.
+    pub(crate) fn allocate(&mut self) -> Option<NonNull<u8>> {
+        let frame = self.take()?;
+        // SAFETY: the frame is `PAGE` bytes that only the caller will have a pointer to.
+        unsafe { frame.write_bytes(0, PAGE) };
+        Some(frame)
+    }
+
+    /// A frame with one reference and the bytes of `source`.
+    ///
+    /// # Safety
+    /// `source` is a readable page that nobody writes to meanwhile.
+    pub(crate) unsafe fn allocate_copy(&mut self, source: *const u8) -> Option<NonNull<u8>> {
+        let frame = self.take()?;
+        // SAFETY: both are whole pages, and a fresh frame overlaps nothing.
+        unsafe { frame.copy_from_nonoverlapping(NonNull::new_unchecked(source.cast_mut()), PAGE) };
+        Some(frame)
+    }
+
+    /// A frame with one reference and unspecified, possibly uninitialised, bytes.
+    fn take(&mut self) -> Option<NonNull<u8>> {
+        if let Some(frame) = self.free.pop() {
+            // SAFETY: frames in the list keep their chunk alive, and their counters are zero.
+            unsafe { counter(frame) }.store(1, Ordering::Relaxed);
+            return Some(frame);
+        }
+        let (chunk, used) = match self.newest {
+            Some((chunk, used)) if used < FRAMES - 1 => (chunk, used),
+            _ => (new_chunk()?, 0),
+        };
+        self.newest = Some((chunk, used + 1));
+        // SAFETY: `used + 1` is below `FRAMES`, so the frame lies in the chunk.
+        let frame = unsafe { chunk.cast::<u8>().add((used + 1) * PAGE) };
+        // SAFETY: the chunk is alive while it has frames that were not given back.
+        unsafe { counter(frame) }.store(1, Ordering::Relaxed);
+        Some(frame)
+    }
+
+    /// Drops a reference to `frame`, and keeps the frame if it was the last.
+    ///
+    /// # Safety
+    /// `frame` came from a pool, and the caller gives up a reference that it holds.
+    pub(crate) unsafe fn release(&mut self, frame: NonNull<u8>) {
+        // SAFETY: the caller's reference keeps the chunk alive.
+        if unsafe { counter(frame) }.fetch_sub(1, Ordering::Release) == 1 {
+            // Whatever other holders read happens before the frame's next use.
+            fence(Ordering::Acquire);
+            self.free.push(frame);
+        }
+    }
+}
+
+impl Drop for FramePool {
+    fn drop(&mut self) {
+        for frame in self.free.drain(..) {
+            // SAFETY: the frame belongs to nobody else, and it leaves the list for good.
+            unsafe { retire(chunk_of(frame), 1) };
+        }
+        if let Some((chunk, used)) = self.newest {
+            // SAFETY: the frames that were never handed out are only this pool's to give back.
+            unsafe { retire(chunk, (FRAMES - 1 - used) as u32) };
+        }
+    }
+}
+
+/// Adds a reference to `frame`.
+///
+/// # Safety
+/// `frame` came from a pool, and the caller holds a reference to it.
+pub(crate) unsafe fn retain(frame: NonNull<u8>) {
+    // SAFETY: the caller's reference keeps the chunk alive.
+    unsafe { counter(frame) }.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Whether the caller's reference is the only one; then the frame may be written.
+///
+/// # Safety
+/// `frame` came from a pool, and the caller holds a reference to it.
+pub(crate) unsafe fn is_unique(frame: NonNull<u8>) -> bool {
+    // SAFETY: the caller's reference keeps the chunk alive. Acquire pairs with the release in
+    // `release`: reads by earlier holders happen before the write that the caller is about to do.
+    // Nobody can add a reference without holding one, so "one" stays true.
+    unsafe { counter(frame) }.load(Ordering::Acquire) == 1
+}
+
+fn new_chunk() -> Option<NonNull<Header>> {
+    // SAFETY: the layout's size is not zero.
+    let chunk = NonNull::new(unsafe { alloc(layout()) }.cast::<Header>())?;
+    let references = [const { AtomicU32::new(0) }; FRAMES];
+    let header = Header { live: AtomicU32::new(FRAMES as u32 - 1), references };
+    // SAFETY: the block is new, large enough (asserted above) and aligned to its size.
+    unsafe { chunk.write(header) };
+    Some(chunk)
+}
+
+fn chunk_of(frame: NonNull<u8>) -> NonNull<Header> {
+    let header = frame.as_ptr().map_addr(|address| address & !(CHUNK - 1));
+    // SAFETY: a frame lies above its chunk's first page, so the chunk is not at address zero.
+    unsafe { NonNull::new_unchecked(header.cast()) }
+}
+
+/// The counter of `frame`.
+///
+/// # Safety
+/// `frame` came from a pool and its chunk stays alive for `'a`.
+unsafe fn counter<'a>(frame: NonNull<u8>) -> &'a AtomicU32 {
+    let index = frame.addr().get() % CHUNK / PAGE;
+    // SAFETY: the chunk is alive; its header is only ever accessed through shared references to
+    // atomics, and `index` is below `FRAMES`.
+    unsafe { &(*chunk_of(frame).as_ptr()).references[index % FRAMES] }
+}
+
+/// Gives back `count` frames of `chunk` for good; the last ones take the chunk with them.
+///
+/// # Safety
+/// The frames are the caller's, nobody references them, and it forgets them.
+unsafe fn retire(chunk: NonNull<Header>, count: u32) {
+    // SAFETY: the caller's frames keep the chunk alive until they are subtracted here.
+    let live = unsafe { &(*chunk.as_ptr()).live };
+    if count > 0 && live.fetch_sub(count, Ordering::Release) == count {
+        fence(Ordering::Acquire);
+        // SAFETY: no frame of the chunk is live, so nothing refers to it any more.
+        unsafe { dealloc(chunk.as_ptr().cast(), layout()) };
+    }
+}
