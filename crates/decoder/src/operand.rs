@@ -43,7 +43,7 @@ pub struct MemoryOperand {
     pub displacement: u32,
     /// Whether base, index and the sum are 16 or 32 bits wide.
     pub address_size: crate::AddressSize,
-    /// Bytes accessed; 0 where there is no fixed size (LEA, FXSAVE, INVLPG...).
+    /// Bytes accessed; 0 where there is no fixed size (LEA, XSAVE, INVLPG...).
     pub size: u16,
 }
 
@@ -179,6 +179,7 @@ impl Instruction {
             C::Op8 => Self::general(self.opcode & 7, 1),
             C::Opv => Self::general(self.opcode & 7, width),
             C::Al => Self::general(0, 1),
+            C::Ax => Self::general(0, 2),
             C::Eaxv => Self::general(0, width),
             C::Cl => Self::general(1, 1),
             C::Dx => Self::general(2, 2),
@@ -232,6 +233,7 @@ impl Instruction {
             C::M48 => self.modrm_memory(6),
             C::M80 => self.modrm_memory(10),
             C::M512 => self.modrm_memory(64),
+            C::Mfxsave => self.modrm_memory(512),
             C::Mfar => self.modrm_memory(2 + wide),
             C::M14or28 => self.modrm_memory(7 * wide),
             C::M94or108 => self.modrm_memory(80 + 7 * wide),

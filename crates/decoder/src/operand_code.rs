@@ -43,6 +43,8 @@ pub enum OperandCode {
     Dr,
     /// AL.
     Al,
+    /// AX.
+    Ax,
     /// AX or EAX.
     Eaxv,
     /// CL.
@@ -103,8 +105,10 @@ pub enum OperandCode {
     M80,
     /// `m128`.
     M128,
-    /// `m512`.
+    /// `m512`, 64 bytes.
     M512,
+    /// `m512byte`: the image that FXSAVE writes.
+    Mfxsave,
     /// `m16:16` or `m16:32`.
     Mfar,
     /// The x87 environment, 14 or 28 bytes.

@@ -8,7 +8,10 @@
 mod flags;
 mod one_byte;
 mod three_byte_38;
+mod three_byte_3a;
 mod two_byte;
+mod two_byte_vector;
+mod x87;
 
 use crate::row::{Feature, FlagEffects, Form, MandatoryPrefix, Map, Row};
 use crate::{OperandCode, Operation};
@@ -44,8 +47,11 @@ const fn row(
 /// The tables and the maps that they belong to.
 const TABLES: &[(Map, &[Row])] = &[
     (Map::OneByte, one_byte::ROWS),
+    (Map::OneByte, x87::ROWS),
     (Map::TwoByte, two_byte::ROWS),
+    (Map::TwoByte, two_byte_vector::ROWS),
     (Map::ThreeByte38, three_byte_38::ROWS),
+    (Map::ThreeByte3a, three_byte_3a::ROWS),
 ];
 
 /// How many rows there are.
