@@ -5,7 +5,7 @@ use super::{ALL, NO, row};
 use crate::OperandCode::*;
 use crate::Operation::*;
 use crate::row::Feature as F;
-use crate::row::Form::{Any as Rm};
+use crate::row::Form::Any as Rm;
 use crate::row::MandatoryPrefix::*;
 use crate::row::Row;
 

@@ -204,6 +204,7 @@ pub(super) const ROWS: &[Row] = &[
     row(P66,         0xc2, 1,  Rm(ALL),           Cmppd,       &[Xmm, XmmM128, Imm8],      NO,   KEEP,         F::Sse2),
     row(F3,          0xc2, 1,  Rm(ALL),           Cmpss,       &[Xmm, XmmM32, Imm8],       NO,   KEEP,         F::Sse),
     row(F2,          0xc2, 1,  Rm(ALL),           Cmpsd,       &[Xmm, XmmM64, Imm8],       NO,   KEEP,         F::Sse2),
+    row(Np,          0xc3, 1,  Memory(ALL),       Movnti,      &[M32, R32],                NO,   KEEP,         F::Sse2),
     row(Np,          0xc4, 1,  Rm(ALL),           Pinsrw,      &[Mm, R32M16, Imm8],        NO,   KEEP,         F::MmxExt),
     row(P66,         0xc4, 1,  Rm(ALL),           Pinsrw,      &[Xmm, R32M16, Imm8],       NO,   KEEP,         F::Sse2),
     row(Np,          0xc5, 1,  Register(ALL),     Pextrw,      &[R32, MmRm, Imm8],         NO,   KEEP,         F::MmxExt),
