@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod case;
+pub mod decode_diff;
 mod engine;
 pub mod layout;
 #[cfg(target_os = "linux")]
