@@ -41,11 +41,8 @@ impl<'a> Context<'a> {
         let index = operand.index.map_or(0, |index| self.state.gpr(index));
         let sum =
             base.wrapping_add(index.wrapping_mul(operand.scale.into())).wrapping_add(operand.displacement);
-        match operand.address_size {
-            AddressSize::Dword => sum,
-            // 16-bit forms use only the low halves, and nothing carries out of the low half of a sum.
-            AddressSize::Word => sum & 0xffff,
-        }
+        // 16-bit forms use only the low halves, and nothing carries out of the low half of a sum.
+        self.address_offset(sum, operand.address_size)
     }
 
     /// The linear address of `length` bytes at `offset` in `segment`, checked against the
@@ -149,14 +146,21 @@ impl<'a> Context<'a> {
         self.state.eflags = self.state.eflags.difference(mask).union(flags.intersection(mask));
     }
 
-    /// The counter register of an instruction with this address size.
+    /// An offset as instructions with this address size compute it.
+    #[inline(always)]
+    #[must_use]
+    pub fn address_offset(&self, sum: u32, size: AddressSize) -> u32 {
+        match size {
+            AddressSize::Dword => sum,
+            AddressSize::Word => sum & 0xffff,
+        }
+    }
+
+    /// A counter or index register at this address size.
     #[inline]
     #[must_use]
     pub fn address_register(&self, register: Gpr, size: AddressSize) -> u32 {
-        match size {
-            AddressSize::Dword => self.state.gpr(register),
-            AddressSize::Word => self.state.gpr16(register).into(),
-        }
+        self.address_offset(self.state.gpr(register), size)
     }
 
     /// Writes a counter or index register at this address size.

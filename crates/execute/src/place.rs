@@ -1,7 +1,8 @@
 //! Operands as places to get values from and put them to.
 
-use pentimento_decoder::{Instruction, Operand, Register};
+use pentimento_decoder::{Instruction, Operand, OperandSize, Register};
 use pentimento_memory::Access;
+use pentimento_registers::SegmentRegister;
 
 use crate::{Context, Outcome, Trap, Width};
 
@@ -26,15 +27,29 @@ impl Context<'_> {
         match instruction.operand(index) {
             Some(Operand::Register(register)) => general_register(register).map(Place::Register),
             Some(Operand::Memory(operand)) => {
-                let linear = self.locate(&operand, W::BYTES, access)?;
-                self.check_alignment(linear, W::BYTES)?;
-                if access == Access::Write {
-                    self.memory.check(linear, W::BYTES, access)?;
-                }
-                Ok(Place::Memory(linear))
+                self.memory_place::<W>(operand.segment, self.effective_address(&operand), access)
             }
             _ => Err(Trap::INVALID_OPCODE),
         }
+    }
+
+    /// [`Context::place`] for `segment:offset`.
+    ///
+    /// # Errors
+    /// #GP, #SS, #PF or #AC.
+    #[inline]
+    pub fn memory_place<W: Width>(
+        &self,
+        segment: SegmentRegister,
+        offset: u32,
+        access: Access,
+    ) -> Outcome<Place> {
+        let linear = self.linear_address(segment, offset, W::BYTES, access)?;
+        self.check_alignment(linear, W::BYTES)?;
+        if access == Access::Write {
+            self.memory.check(linear, W::BYTES, access)?;
+        }
+        Ok(Place::Memory(linear))
     }
 
     /// The value at a place.
@@ -102,3 +117,45 @@ fn general_register(register: Register) -> Outcome<u8> {
         _ => Err(Trap::INVALID_OPCODE),
     }
 }
+
+/// Bytes that operand `index` is wide: 1, 2 or 4 for the operands of integer instructions.
+#[inline]
+pub(crate) fn operand_bytes(instruction: &Instruction, index: usize) -> u16 {
+    match instruction.operand(index) {
+        Some(Operand::Register(Register::Gpr8(_))) => 1,
+        Some(Operand::Register(Register::Gpr16(_) | Register::Segment(_))) => 2,
+        Some(Operand::Memory(operand)) => operand.size,
+        Some(Operand::Immediate { size, .. }) => size.into(),
+        _ => 4,
+    }
+}
+
+/// Bytes that the operand size stands for: 2 or 4.
+#[inline]
+pub(crate) fn operand_size_bytes(instruction: &Instruction) -> u16 {
+    match instruction.operand_size() {
+        OperandSize::Word => 2,
+        OperandSize::Dword => 4,
+    }
+}
+
+/// Evaluates a body with a type alias for the [`Width`] of 1, 2 or 4 bytes.
+macro_rules! at_width {
+    ($bytes:expr, $width:ident => $body:expr) => {
+        match $bytes {
+            1 => {
+                type $width = u8;
+                $body
+            }
+            2 => {
+                type $width = u16;
+                $body
+            }
+            _ => {
+                type $width = u32;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use at_width;

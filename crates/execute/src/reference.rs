@@ -5,7 +5,7 @@ use pentimento_decoder::{DecodeError, DecodeErrorKind, Instruction, decode};
 use pentimento_memory::{Access, AddressSpace, Fault, FaultKind};
 use pentimento_registers::{CpuState, Eflags, SegmentRegister};
 
-use crate::dispatch::{handler, inhibits_single_step};
+use crate::dispatch::{handler_on, inhibits_single_step};
 use crate::{Context, Environment, Event, Exception, Exit, Outcome, Trap};
 
 /// The reference engine.
@@ -63,7 +63,7 @@ impl Reference {
 pub fn execute(context: &mut Context<'_>, instruction: &Instruction) -> Result<(), Exit> {
     let single_step = context.state.eflags.contains(Eflags::TF);
     context.state.eip = context.start.wrapping_add(instruction.length().into());
-    match handler(instruction.operation())(context, instruction) {
+    match handler_on(context.environment.model, instruction)(context, instruction) {
         Ok(()) => {
             context.environment.time_stamp = context.environment.time_stamp.wrapping_add(1);
             if single_step && !inhibits_single_step(instruction) {

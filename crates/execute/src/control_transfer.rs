@@ -1,0 +1,286 @@
+//! Jumps, calls, returns, loops, stack frames and software interrupts.
+
+use pentimento_decoder::{Instruction, Operand};
+use pentimento_memory::Access;
+use pentimento_registers::{Eflags, Gpr, Segment, SegmentRegister};
+
+use crate::place::{at_width, operand_bytes, operand_size_bytes};
+use crate::segment::{code_segment, load_far_pointer, return_segment};
+use crate::{Context, Exception, Outcome, Trap, Width};
+
+/// Checks that `target` lies within `segment`, as every transfer does before it takes effect.
+fn check_target(segment: &Segment, target: u32) -> Outcome {
+    match segment.descriptor {
+        Some(descriptor) if target <= descriptor.limit => Ok(()),
+        _ => Err(Trap::GENERAL_PROTECTION),
+    }
+}
+
+/// Goes to `target` in the current code segment.
+fn jump_near(context: &mut Context<'_>, target: u32) -> Outcome {
+    check_target(context.state.segment(SegmentRegister::Cs), target)?;
+    context.state.eip = target;
+    Ok(())
+}
+
+/// Where a near JMP, CALL, Jcc or LOOP goes: relative to the next instruction, or what operand 0
+/// holds. A 16-bit operand size clears the high half.
+fn near_target(context: &Context<'_>, instruction: &Instruction) -> Outcome<u32> {
+    at_width!(operand_size_bytes(instruction), W => match instruction.operand(0) {
+        Some(Operand::Relative(displacement)) => {
+            let target = context.state.eip.wrapping_add_signed(displacement);
+            Ok(W::truncate(target).bits())
+        }
+        _ => Ok(context.read::<W>(instruction, 0)?.bits()),
+    })
+}
+
+pub(crate) fn jmp(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let target = near_target(context, instruction)?;
+    jump_near(context, target)
+}
+
+pub(crate) fn jcc(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    if instruction.condition().holds(context.state.eflags) {
+        return jmp(context, instruction);
+    }
+    Ok(())
+}
+
+pub(crate) fn call(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let target = near_target(context, instruction)?;
+    check_target(context.state.segment(SegmentRegister::Cs), target)?;
+    let next = context.state.eip;
+    at_width!(operand_size_bytes(instruction), W => context.push(W::truncate(next)))?;
+    context.state.eip = target;
+    Ok(())
+}
+
+/// The bytes that RET and RETF release on top of what they pop.
+fn released(context: &Context<'_>, instruction: &Instruction) -> Outcome<u32> {
+    match instruction.operand(0) {
+        Some(_) => Ok(context.read::<u16>(instruction, 0)?.into()),
+        None => Ok(0),
+    }
+}
+
+pub(crate) fn ret(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let released = released(context, instruction)?;
+    at_width!(operand_size_bytes(instruction), W => {
+        let target = context.peek::<W>(0)?;
+        jump_near(context, target.bits())?;
+        let top = context.stack_pointer().wrapping_add(W::BYTES).wrapping_add(released);
+        context.set_stack_pointer(top);
+        Ok(())
+    })
+}
+
+/// The far pointer that operand 0 holds or points to.
+fn far_target(context: &Context<'_>, instruction: &Instruction) -> Outcome<(u16, u32)> {
+    if let Some(Operand::Far { selector, offset }) = instruction.operand(0) {
+        return Ok((selector, offset));
+    }
+    at_width!(operand_size_bytes(instruction), W => {
+        let (selector, offset) = load_far_pointer::<W>(context, instruction, 0)?;
+        Ok((selector, offset.bits()))
+    })
+}
+
+/// Goes to `target` in a code segment that [`code_segment`] or [`return_segment`] has checked.
+fn jump_far(context: &mut Context<'_>, segment: Segment, target: u32) {
+    *context.state.segment_mut(SegmentRegister::Cs) = segment;
+    context.state.eip = target;
+}
+
+pub(crate) fn jmpfar(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let (selector, target) = far_target(context, instruction)?;
+    let segment = code_segment(context, selector)?;
+    check_target(&segment, target)?;
+    jump_far(context, segment, target);
+    Ok(())
+}
+
+pub(crate) fn callfar(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let (selector, target) = far_target(context, instruction)?;
+    let segment = code_segment(context, selector)?;
+    at_width!(operand_size_bytes(instruction), W => {
+        context.probe_pushes::<W>(2)?;
+        check_target(&segment, target)?;
+        let (cs, next) = (context.state.segment(SegmentRegister::Cs).selector, context.state.eip);
+        context.push(W::truncate(cs.into()))?;
+        context.push(W::truncate(next))?;
+    });
+    jump_far(context, segment, target);
+    Ok(())
+}
+
+pub(crate) fn retfar(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let released = released(context, instruction)?;
+    at_width!(operand_size_bytes(instruction), W => {
+        let target = context.peek::<W>(0)?.bits();
+        let selector = context.peek::<W>(W::BYTES)?.bits() as u16;
+        let segment = return_segment(context, selector)?;
+        check_target(&segment, target)?;
+        let top = context.stack_pointer().wrapping_add(2 * W::BYTES).wrapping_add(released);
+        context.set_stack_pointer(top);
+        jump_far(context, segment, target);
+        Ok(())
+    })
+}
+
+/// A return to the same privilege level. With NT set it would be a task switch, which a 64-bit
+/// kernel's CPU answers with #GP(0) (SDM volume 2, IRET).
+pub(crate) fn iret(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    if context.state.eflags.contains(Eflags::NT) {
+        return Err(Trap::GENERAL_PROTECTION);
+    }
+    at_width!(operand_size_bytes(instruction), W => {
+        let target = context.peek::<W>(0)?.bits();
+        let selector = context.peek::<W>(W::BYTES)?.bits() as u16;
+        let flags = context.peek::<W>(2 * W::BYTES)?.bits();
+        let segment = return_segment(context, selector)?;
+        check_target(&segment, target)?;
+        context.set_stack_pointer(context.stack_pointer().wrapping_add(3 * W::BYTES));
+        jump_far(context, segment, target);
+        let mask = Eflags::USER_WRITABLE.intersection(Eflags::from_bits_truncate(W::MASK));
+        context.set_flags(mask, Eflags::from_bits_truncate(flags));
+        Ok(())
+    })
+}
+
+pub(crate) fn jecxz(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    if context.address_register(Gpr::Ecx, instruction.address_size()) == 0 {
+        return jmp(context, instruction);
+    }
+    Ok(())
+}
+
+/// Counts ECX down and jumps while it is not zero and `condition` holds.
+fn count_down(context: &mut Context<'_>, instruction: &Instruction, condition: bool) -> Outcome {
+    let size = instruction.address_size();
+    let counter = context.address_register(Gpr::Ecx, size).wrapping_sub(1);
+    if context.address_offset(counter, size) != 0 && condition {
+        jmp(context, instruction)?;
+    }
+    context.set_address_register(Gpr::Ecx, size, counter);
+    Ok(())
+}
+
+pub(crate) fn loop_(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    count_down(context, instruction, true)
+}
+
+pub(crate) fn loope(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let equal = context.state.eflags.contains(Eflags::ZF);
+    count_down(context, instruction, equal)
+}
+
+pub(crate) fn loopne(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let equal = context.state.eflags.contains(Eflags::ZF);
+    count_down(context, instruction, !equal)
+}
+
+pub(crate) fn enter(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let allocated = u32::from(context.read::<u16>(instruction, 0)?);
+    let level = u32::from(context.read::<u8>(instruction, 1)? & 31);
+    at_width!(operand_size_bytes(instruction), W => {
+        probe_enter::<W>(context, allocated, level)?;
+        let mut outer = context.state.gpr(Gpr::Ebp);
+        context.push(W::truncate(outer))?;
+        let frame = context.stack_pointer();
+        for _ in 1..level {
+            outer = outer.wrapping_sub(W::BYTES);
+            let pointer = context.load::<W>(SegmentRegister::Ss, outer & context.stack_mask())?;
+            context.push(pointer)?;
+        }
+        if level > 0 {
+            context.push(W::truncate(frame))?;
+        }
+        context.set_stack_pointer(context.stack_pointer().wrapping_sub(allocated));
+        W::set_register(context.state, Gpr::Ebp.number(), W::truncate(frame));
+        Ok(())
+    })
+}
+
+/// Checks everything that ENTER will access, so that a fault leaves the stack as it was; the new
+/// top of the stack must be writable too (SDM volume 2, ENTER).
+fn probe_enter<W: Width>(context: &Context<'_>, allocated: u32, level: u32) -> Outcome {
+    context.probe_pushes::<W>(level + 1)?;
+    let outer = context.state.gpr(Gpr::Ebp);
+    for number in 1..level {
+        context.probe_stack::<W>(outer.wrapping_sub(number * W::BYTES), Access::Read)?;
+    }
+    let pushed = (level + 1) * W::BYTES;
+    let top = context.stack_pointer().wrapping_sub(pushed).wrapping_sub(allocated);
+    context.probe_write(SegmentRegister::Ss, top & context.stack_mask(), W::BYTES)?;
+    Ok(())
+}
+
+pub(crate) fn leave(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let frame = context.state.gpr(Gpr::Ebp);
+    at_width!(operand_size_bytes(instruction), W => {
+        let outer = context.load::<W>(SegmentRegister::Ss, frame & context.stack_mask())?;
+        context.set_stack_pointer(frame.wrapping_add(W::BYTES));
+        W::set_register(context.state, Gpr::Ebp.number(), outer);
+        Ok(())
+    })
+}
+
+/// #BR is a fault: EIP stays at BOUND.
+pub(crate) fn bound(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let Some(Operand::Memory(operand)) = instruction.operand(1) else { return Err(Trap::INVALID_OPCODE) };
+    at_width!(operand_bytes(instruction, 0), W => {
+        let index = context.read::<W>(instruction, 0)?.signed();
+        let linear = context.locate(&operand, 2 * W::BYTES, Access::Read)?;
+        context.check_alignment(linear, W::BYTES)?;
+        let lower = context.memory.read::<W>(linear)?.signed();
+        let upper = context.memory.read::<W>(linear.wrapping_add(W::BYTES))?.signed();
+        if index < lower || index > upper {
+            return Err(Trap::fault(Exception::BoundRange, 0));
+        }
+        Ok(())
+    })
+}
+
+pub(crate) fn into(context: &mut Context<'_>, _: &Instruction) -> Outcome {
+    if context.state.eflags.contains(Eflags::OF) {
+        return Err(Trap::After(Exception::Overflow));
+    }
+    Ok(())
+}
+
+/// INT 3 and INT 4 in two bytes raise what INT3 and INTO raise; what the other vectors mean is for
+/// the kernel to say.
+pub(crate) fn int(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    match context.read::<u8>(instruction, 0)? {
+        3 => Err(Trap::After(Exception::Breakpoint)),
+        4 => Err(Trap::After(Exception::Overflow)),
+        vector => Err(Trap::Interrupt(vector)),
+    }
+}
+
+pub(crate) fn int3(_: &mut Context<'_>, _: &Instruction) -> Outcome {
+    Err(Trap::After(Exception::Breakpoint))
+}
+
+pub(crate) fn int1(_: &mut Context<'_>, _: &Instruction) -> Outcome {
+    Err(Trap::After(Exception::Debug))
+}
+
+pub(crate) fn sysenter(_: &mut Context<'_>, _: &Instruction) -> Outcome {
+    Err(Trap::Sysenter)
+}
+
+pub(crate) fn syscall(_: &mut Context<'_>, _: &Instruction) -> Outcome {
+    Err(Trap::Syscall)
+}
+
+/// #GP(0) outside privilege level 0.
+pub(crate) fn sysexit(_: &mut Context<'_>, _: &Instruction) -> Outcome {
+    Err(Trap::GENERAL_PROTECTION)
+}
+
+/// #GP(0) outside privilege level 0.
+pub(crate) fn sysret(_: &mut Context<'_>, _: &Instruction) -> Outcome {
+    Err(Trap::GENERAL_PROTECTION)
+}
