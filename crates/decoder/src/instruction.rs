@@ -258,8 +258,9 @@ impl Instruction {
         let written = self.row().flags().written;
         match self.count() {
             Some(0) => Eflags::empty(),
-            None | Some(1) => written,
-            Some(_) => written.difference(Eflags::OF),
+            Some(1) => written,
+            None if !self.is_shift() => written,
+            _ => written.difference(Eflags::OF),
         }
     }
 
@@ -269,13 +270,14 @@ impl Instruction {
         let undefined = self.row().flags().undefined;
         match self.count() {
             Some(0) => Eflags::empty(),
-            None | Some(1) => undefined,
-            Some(_) => undefined.union(Eflags::OF),
+            Some(1) => undefined,
+            None if !self.is_shift() => undefined,
+            _ => undefined.union(Eflags::OF),
         }
     }
 
     /// Whether it shifts or rotates by CL, so that the count in CL decides what happens to flags:
-    /// a count of zero keeps them all, and one above 1 leaves OF undefined.
+    /// a count of zero keeps them all, and of 1 defines OF too, which counts as undefined otherwise.
     #[must_use]
     pub fn flags_depend_on_count(&self) -> bool {
         self.is_shift() && self.row().operands().last() == Some(&OperandCode::Cl)

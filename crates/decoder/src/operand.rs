@@ -255,8 +255,7 @@ impl Instruction {
             C::XmmM16 => self.either(xmm(rm), 2),
             C::XmmM32 => self.either(xmm(rm), 4),
             C::XmmM64 => self.either(xmm(rm), 8),
-            C::XmmM128 => self.either(xmm(rm), 16),
-            _ => xmm(0),
+            _ => self.either(xmm(rm), 16),
         }
     }
 }

@@ -153,8 +153,6 @@ pub enum OperandCode {
     XmmM64,
     /// `xmm/m128`.
     XmmM128,
-    /// XMM0.
-    Xmm0,
 }
 
 /// Bytes that follow ModRM and displacement.

@@ -165,11 +165,13 @@ fn memory(instruction: &iced_x86::Instruction) -> Option<MemoryOperand> {
     let (base, index) = (instruction.memory_base(), instruction.memory_index());
     let word = base.is_gpr16() || index.is_gpr16() || instruction.memory_displ_size() == 2;
     let displacement = instruction.memory_displacement32();
+    let index = optional(index)?;
     Some(MemoryOperand {
         segment: segment(instruction.memory_segment())?,
         base: optional(base)?,
-        index: optional(index)?,
-        scale: instruction.memory_index_scale() as u8,
+        index,
+        // The scale of no index means nothing.
+        scale: if index.is_some() { instruction.memory_index_scale() as u8 } else { 1 },
         displacement: if word { displacement as u16 as i16 as u32 } else { displacement },
         address_size: if word { AddressSize::Word } else { AddressSize::Dword },
         size: instruction.memory_size().size() as u16,

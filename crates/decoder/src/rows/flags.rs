@@ -39,7 +39,7 @@ pub(super) const CARRY: FlagEffects = effect(&[CF], &[OF, SF, ZF, AF, PF, CF], &
 pub(super) const STEP: FlagEffects = effect(&[], &[OF, SF, ZF, AF, PF], &[]);
 pub(super) const LOGIC: FlagEffects = effect(&[], &[OF, SF, ZF, PF, CF], &[AF]);
 pub(super) const MULTIPLY: FlagEffects = effect(&[], &[OF, CF], &[SF, ZF, AF, PF]);
-pub(super) const DIVIDE: FlagEffects = effect(&[], &[], &[OF, SF, ZF, AF, PF, CF]);
+pub(super) const UNDEFINED: FlagEffects = effect(&[], &[], &[OF, SF, ZF, AF, PF, CF]);
 /// Rotates with a count of one; [`Instruction`](crate::Instruction) narrows it by the count.
 pub(super) const ROTATE: FlagEffects = effect(&[], &[OF, CF], &[]);
 pub(super) const ROTATE_CARRY: FlagEffects = effect(&[CF], &[OF, CF], &[]);
@@ -54,6 +54,11 @@ pub(super) const LOAD_AH: FlagEffects = effect(&[SF, ZF, AF, PF, CF], &[], &[]);
 pub(super) const STORE_AH: FlagEffects = effect(&[], &[SF, ZF, AF, PF, CF], &[]);
 pub(super) const READ_ALL: FlagEffects = effect(&IMAGE, &[], &[]);
 pub(super) const WRITE_ALL: FlagEffects = effect(&[], &IMAGE, &[]);
+/// The 16-bit forms do not reach AC.
+pub(super) const READ_WORD: FlagEffects = effect(&[CF, PF, AF, ZF, SF, IF, DF, OF], &[], &[]);
+pub(super) const WRITE_WORD: FlagEffects = effect(&[], &[CF, PF, AF, ZF, SF, IF, DF, OF], &[]);
+/// SYSCALL saves the flags and masks them.
+pub(super) const SYSTEM_CALL: FlagEffects = effect(&IMAGE, &IMAGE, &[]);
 pub(super) const ZERO: FlagEffects = effect(&[], &[ZF], &[]);
 pub(super) const READ_CF: FlagEffects = effect(&[CF], &[], &[]);
 pub(super) const READ_ZF: FlagEffects = effect(&[ZF], &[], &[]);
