@@ -20,6 +20,19 @@ struct Build {
 
 const PLAIN: &[Build] = &[Build { label: "", flags: &["-march=i486", "-Os"] }];
 
+/// Floating point as every generation of compilers and processors does it.
+#[rustfmt::skip]
+const FLOAT: &[Build] = &[
+    Build { label: "i486-O0",     flags: &["-march=i486", "-O0"] },
+    Build { label: "i486-Os",     flags: &["-march=i486", "-Os"] },
+    Build { label: "i486-O2",     flags: &["-march=i486", "-O2"] },
+    Build { label: "i686-O2",     flags: &["-march=i686", "-O2"] },
+    Build { label: "pentium3-O2", flags: &["-march=pentium3", "-O2", "-mfpmath=sse"] },
+    Build { label: "pentium4-O2", flags: &["-march=pentium4", "-O2", "-mfpmath=sse"] },
+    Build { label: "nehalem-O2",  flags: &["-march=nehalem", "-O2", "-mfpmath=sse"] },
+    Build { label: "nehalem-O3",  flags: &["-march=nehalem", "-O3", "-mfpmath=sse"] },
+];
+
 /// A program with its source below `fixtures/programs`.
 struct Program {
     source: &'static str,
@@ -32,8 +45,12 @@ const PROGRAMS: &[Program] = &[
     Program { source: "base64.c",             builds: PLAIN },
     Program { source: "calculator.c",         builds: PLAIN },
     Program { source: "file_io.c",            builds: PLAIN },
+    Program { source: "float_checks.c",       builds: FLOAT },
+    Program { source: "float_kernels.c",      builds: FLOAT },
+    Program { source: "float_roundtrip.c",    builds: FLOAT },
     Program { source: "hello.s",              builds: PLAIN },
     Program { source: "instruction_groups.c", builds: PLAIN },
+    Program { source: "libm_sweep.c",         builds: FLOAT },
     Program { source: "malloc_stress.c",      builds: PLAIN },
     Program { source: "matrix.c",             builds: PLAIN },
     Program { source: "memory_copy.c",        builds: PLAIN },
@@ -41,6 +58,7 @@ const PROGRAMS: &[Program] = &[
     Program { source: "sorting.c",            builds: PLAIN },
     Program { source: "structures.c",         builds: PLAIN },
     Program { source: "system_name.c",        builds: PLAIN },
+    Program { source: "vector_kernels.c",     builds: FLOAT },
 ];
 
 pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {

@@ -1,2 +1,36 @@
 //! Run 32-bit x86 (IA-32) code and Linux programs inside any Rust program.
+//!
+//! - [`Cpu`] is the bare machine: registers, memory and an engine. It runs code and says why it
+//!   stopped; what an interrupt or a fault means is up to the host.
+//! - [`Machine`] adds a Linux kernel of its own: ELF programs, processes, files and system calls,
+//!   all inside one host thread and within what the host grants (feature `linux`, on by default).
+//!
+//! Both are `Send`, share nothing with each other, and repeat bit for bit. Guest code can neither
+//! panic nor hang the host: whatever it does comes back as data.
+//!
+//! ```
+//! use pentimento::{Cpu, Exit, Gpr, Permissions};
+//!
+//! // mov eax, 40; add eax, 2; int 0x80
+//! let code = [0xb8, 40, 0, 0, 0, 0x83, 0xc0, 2, 0xcd, 0x80];
+//! let mut cpu = Cpu::new();
+//! cpu.memory.map(0x1000, 0x1000, Permissions::READ | Permissions::EXECUTE)?;
+//! cpu.memory.poke_bytes(0x1000, &code)?;
+//! cpu.state.eip = 0x1000;
+//! assert_eq!(cpu.run(1_000_000), Exit::Interrupt(0x80));
+//! assert_eq!(cpu.state.gpr(Gpr::Eax), 42);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
+
+mod cpu;
+mod engine;
+mod stop;
+
+pub use cpu::Cpu;
+pub use engine::Engine;
+pub use pentimento_decoder as decoder;
+pub use pentimento_execute::{CpuModel, Environment, Event, Exception, Exit};
+pub use pentimento_memory::{AddressSpace, Permissions};
+pub use pentimento_registers::{CpuState, Eflags, Gpr, Gpr8, SegmentRegister};
+pub use stop::StopHandle;

@@ -1,0 +1,268 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Run 32-bit x86 (IA-32) Linux programs and code, sandboxed and deterministic.
+#[derive(Parser, Debug)]
+#[command(name = "pentimento", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes:\n  the guest's own; 128+n when signal n killed it\n  \
+    125  pentimento itself failed\n  126  the program cannot be executed\n  127  the program does not exist";
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run a 32-bit Linux program.
+    Run(RunOptions),
+    /// Execute raw machine code and show the registers.
+    Exec(ExecOptions),
+    /// Disassemble raw machine code or an ELF file.
+    Disasm(DisasmOptions),
+}
+
+/// Options of `pentimento run`.
+#[derive(Args, Debug)]
+#[command(after_help = RUN_HELP)]
+pub(crate) struct RunOptions {
+    /// Give the guest this folder as /, copy-on-write.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// Give the guest a host folder; may be repeated.
+    #[arg(long, value_name = "HOST:GUEST:ro|rw|cow", value_parser = mount)]
+    pub(crate) mount: Vec<MountOption>,
+    /// Set an environment variable; the guest sees no others.
+    #[arg(long = "env", value_name = "KEY=VALUE", value_parser = environment_variable)]
+    pub(crate) environment: Vec<(String, String)>,
+    /// The guest's working folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<String>,
+    /// Repeatable run: scheduling, randomness and time follow from this number.
+    #[arg(long, value_name = "N", value_parser = number)]
+    pub(crate) seed: Option<u64>,
+    /// Stop after this many instructions (suffixes k, M, G).
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) limit: Option<u64>,
+    /// Stop after this much host time (such as 500ms, 10s, 2m).
+    #[arg(long, value_name = "T", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Print each system call on standard error.
+    #[arg(long)]
+    pub(crate) strace: bool,
+    /// Print counts and times on standard error at the end.
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// The engine.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) engine: EngineOption,
+    /// The program: a host path, or with --root a path in that folder.
+    #[arg(value_name = "PROGRAM")]
+    pub(crate) program: String,
+    /// Its arguments.
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
+}
+
+const RUN_HELP: &str = "Without --root the guest sees the program, the current folder (copy-on-write, under its own \
+    path), an in-memory /tmp, a minimal /dev and /proc/self, and nothing else.";
+
+/// One `--mount`.
+#[derive(Clone, Debug)]
+pub(crate) struct MountOption {
+    pub(crate) host: PathBuf,
+    pub(crate) guest: String,
+    pub(crate) access: MountAccess,
+}
+
+/// What the guest may do with a mounted folder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MountAccess {
+    /// Read.
+    ReadOnly,
+    /// Change the host's files.
+    ReadWrite,
+    /// Change a copy that is dropped at the end.
+    CopyOnWrite,
+}
+
+/// The engines that can be chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub(crate) enum EngineOption {
+    /// The plain interpreter that all others are checked against.
+    #[default]
+    Reference,
+}
+
+/// Options of `pentimento exec`.
+#[derive(Args, Debug)]
+pub(crate) struct ExecOptions {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Set a register before the start, such as eax=1 or eip=0x10; may be repeated.
+    #[arg(long = "reg", value_name = "NAME=VALUE", value_parser = register)]
+    pub(crate) registers: Vec<(String, u32)>,
+    /// Bytes of memory from the base address (suffixes k, M, G), rounded up to pages.
+    #[arg(long, value_name = "N", default_value = "4k", value_parser = count)]
+    pub(crate) memory: u64,
+    /// Stop after this many instructions (suffixes k, M, G).
+    #[arg(long, value_name = "N", default_value = "100M", value_parser = count)]
+    pub(crate) limit: u64,
+    /// Print the registers at the end.
+    #[arg(long)]
+    pub(crate) regs: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `pentimento disasm`.
+#[derive(Args, Debug)]
+pub(crate) struct DisasmOptions {
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
+/// Where machine code comes from.
+#[derive(Args, Debug)]
+pub(crate) struct Source {
+    /// Machine code as hexadecimal digits; blanks and commas are ignored.
+    #[arg(long, value_name = "STRING", required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) hex: Option<String>,
+    /// A file of raw machine code; `disasm` also takes ELF files.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// The address of the first byte.
+    #[arg(long, value_name = "ADDR", default_value = "0", value_parser = address)]
+    pub(crate) base: u32,
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|error| format!("{error}; give a decimal number, or hexadecimal with 0x"))
+}
+
+fn address(text: &str) -> Result<u32, String> {
+    u32::try_from(number(text)?).map_err(|_| "does not fit in 32 bits".to_owned())
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'M') => (&text[..text.len() - 1], 1 << 20),
+        Some(b'G') => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, 1),
+    };
+    number(digits)?.checked_mul(factor).ok_or_else(|| "does not fit in 64 bits".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let factor = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("unknown unit '{unit}'; use ms, s, m or h")),
+    };
+    let value: f64 = digits.parse().map_err(|_| "give a number and a unit, such as 10s".to_owned())?;
+    Duration::try_from_secs_f64(value * factor).map_err(|error| error.to_string())
+}
+
+fn mount(text: &str) -> Result<MountOption, String> {
+    let mut parts = text.rsplitn(3, ':');
+    let (access, guest, host) = (parts.next(), parts.next(), parts.next());
+    let (Some(access), Some(guest), Some(host)) = (access, guest, host) else {
+        return Err("give HOST:GUEST:ro, HOST:GUEST:rw or HOST:GUEST:cow".into());
+    };
+    let access = match access {
+        "ro" => MountAccess::ReadOnly,
+        "rw" => MountAccess::ReadWrite,
+        "cow" => MountAccess::CopyOnWrite,
+        _ => return Err(format!("unknown access '{access}'; use ro, rw or cow")),
+    };
+    if !guest.starts_with('/') {
+        return Err("the guest's path must be absolute".into());
+    }
+    Ok(MountOption { host: host.into(), guest: guest.to_owned(), access })
+}
+
+fn environment_variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("give KEY=VALUE".into()),
+    }
+}
+
+fn register(text: &str) -> Result<(String, u32), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| "give NAME=VALUE".to_owned())?;
+    Ok((name.to_ascii_lowercase(), address(value)?))
+}
+
+impl Source {
+    /// The bytes that were given.
+    ///
+    /// # Errors
+    /// Digits that are no hexadecimal, or a file that cannot be read.
+    pub(crate) fn read(&self) -> Result<Vec<u8>, crate::failure::Failure> {
+        use crate::failure::Failure;
+        if let Some(text) = &self.hex {
+            return parse_hex(text).map_err(Failure::new);
+        }
+        let Some(file) = &self.file else { return Err(Failure::new("give --hex or a file")) };
+        std::fs::read(file).map_err(|error| Failure::new(format!("cannot read {}: {error}", file.display())))
+    }
+}
+
+fn parse_hex(text: &str) -> Result<Vec<u8>, String> {
+    let mut digits = Vec::new();
+    for (position, character) in text.char_indices() {
+        match character.to_digit(16) {
+            Some(digit) => digits.push(digit as u8),
+            None if character.is_whitespace() || character == ',' => {}
+            None => return Err(format!("--hex: '{character}' at position {position} is no hexadecimal digit")),
+        }
+    }
+    if digits.len() % 2 != 0 {
+        return Err(format!("--hex: {} digits: each byte takes two", digits.len()));
+    }
+    Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_strings() {
+        assert_eq!(parse_hex("B8 04,00\n0a"), Ok(vec![0xb8, 4, 0, 10]));
+        assert!(parse_hex("b8 0").is_err());
+        assert!(parse_hex("zz").is_err());
+    }
+
+    #[test]
+    fn numbers_counts_and_durations() {
+        assert_eq!(number("0x10"), Ok(16));
+        assert_eq!(count("3k"), Ok(3072));
+        assert_eq!(count("20000000000G"), Err("does not fit in 64 bits".to_owned()));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert!(duration("-1s").is_err() && duration("1 parsec").is_err() && address("0x100000000").is_err());
+    }
+
+    #[test]
+    fn mounts() {
+        let option = mount("/a:b:/c:ro").unwrap();
+        assert_eq!((option.host, option.guest.as_str()), (PathBuf::from("/a:b"), "/c"));
+        assert!(mount("/a:/b").is_err() && mount("/a:b:ro").is_err() && mount("/a:/b:rx").is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! What the command says and returns when it cannot do what was asked.
+
+use std::fmt;
+
+/// Exit code of failures of our own.
+pub(crate) const OWN: u8 = 125;
+/// Exit code when the program exists but cannot be executed.
+pub(crate) const NOT_EXECUTABLE: u8 = 126;
+/// Exit code when the program does not exist.
+pub(crate) const NOT_FOUND: u8 = 127;
+
+/// One line for standard error, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// A failure with exit code 125.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { code: OWN, message: message.into() }
+    }
+
+    /// The same failure with another exit code.
+    pub(crate) fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}

@@ -1,0 +1,40 @@
+//! Which engine runs the code, and its state.
+
+use pentimento_execute::{Environment, Exit, Reference};
+use pentimento_memory::AddressSpace;
+use pentimento_registers::CpuState;
+
+/// The engines. All give the same results, bit for bit; they differ in speed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum Engine {
+    /// The plain interpreter that every other engine is checked against.
+    #[default]
+    Reference,
+}
+
+/// An engine with what it remembers about one address space.
+pub(crate) enum Runner {
+    Reference(Reference),
+}
+
+impl Runner {
+    pub(crate) fn new(engine: Engine) -> Self {
+        match engine {
+            Engine::Reference => Self::Reference(Reference),
+        }
+    }
+
+    /// Executes up to `budget` instructions; says how many completed, and why it stopped.
+    pub(crate) fn run(
+        &mut self,
+        state: &mut CpuState,
+        memory: &mut AddressSpace,
+        environment: &mut Environment,
+        budget: u64,
+    ) -> (u64, Exit) {
+        match self {
+            Self::Reference(engine) => engine.run(state, memory, environment, budget),
+        }
+    }
+}

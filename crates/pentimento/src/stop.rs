@@ -1,0 +1,26 @@
+//! Stopping a run from another thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Instructions between two looks at the stop request: well under a millisecond.
+pub(crate) const SLICE: u64 = 50_000;
+
+/// Asks a running machine to stop; any thread may hold one.
+///
+/// The request is kept until a run has honoured it, so one that comes just before `run` is called
+/// is not lost.
+#[derive(Clone, Default, Debug)]
+pub struct StopHandle(Arc<AtomicBool>);
+
+impl StopHandle {
+    /// Makes the current run, or the next one, return soon.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Takes a request, if there is one.
+    pub(crate) fn take(&self) -> bool {
+        self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::AcqRel)
+    }
+}
