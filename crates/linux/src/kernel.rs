@@ -79,6 +79,12 @@ impl DescriptorTables<'_> {
     /// First TLS entry of the global table under a 64-bit kernel (set_thread_area(2)).
     pub(crate) const TLS_FIRST: u16 = 12;
 
+    /// The entries of the global table that hold TLS descriptors.
+    #[must_use]
+    pub fn tls_indices(&self) -> core::ops::Range<u16> {
+        Self::TLS_FIRST..Self::TLS_FIRST + TLS_ENTRIES as u16
+    }
+
     /// The descriptor that `selector` names, or `None` where loading it raises #GP: flat code and
     /// data, the task's TLS entries, and the process's local table.
     #[must_use]

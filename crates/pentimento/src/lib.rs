@@ -23,14 +23,32 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "linux")]
+mod builder;
 mod cpu;
 mod engine;
+#[cfg(feature = "linux")]
+mod error;
+#[cfg(feature = "linux")]
+mod machine;
 mod stop;
+#[cfg(feature = "linux")]
+mod streams;
 
+#[cfg(feature = "linux")]
+pub use builder::MachineBuilder;
 pub use cpu::Cpu;
 pub use engine::Engine;
+#[cfg(feature = "linux")]
+pub use error::Error;
+#[cfg(feature = "linux")]
+pub use machine::{Halt, Machine, Statistics};
 pub use pentimento_decoder as decoder;
 pub use pentimento_execute::{CpuModel, Environment, Event, Exception, Exit};
+#[cfg(feature = "linux")]
+pub use pentimento_linux as linux;
 pub use pentimento_memory::{AddressSpace, Permissions};
 pub use pentimento_registers::{CpuState, Eflags, Gpr, Gpr8, SegmentRegister};
 pub use stop::StopHandle;
+#[cfg(feature = "linux")]
+pub use streams::Capture;

@@ -1,0 +1,79 @@
+//! Describing a machine before it starts.
+
+use pentimento_execute::{CpuModel, Environment};
+use pentimento_linux::host::{Input, Output};
+use pentimento_linux::{Config, Kernel};
+
+use crate::{Engine, Error, Machine};
+
+/// Describes a machine; [`Machine::builder`] starts one.
+///
+/// Without further words a machine is deterministic with seed 0, sees virtual time, has no input,
+/// and its output is forgotten.
+#[derive(Default)]
+pub struct MachineBuilder {
+    config: Config,
+    model: CpuModel,
+    engine: Engine,
+}
+
+impl MachineBuilder {
+    /// Everything about the Linux layer at once; calls after this one refine it.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Decides every choice that is left open: address layout, random numbers, scheduling.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.config.seed = seed;
+        self
+    }
+
+    /// Where standard input comes from.
+    #[must_use]
+    pub fn stdin(mut self, input: impl Input + 'static) -> Self {
+        self.config.input = Box::new(input);
+        self
+    }
+
+    /// Where standard output goes.
+    #[must_use]
+    pub fn stdout(mut self, output: impl Output + 'static) -> Self {
+        self.config.output = Box::new(output);
+        self
+    }
+
+    /// Where standard error goes.
+    #[must_use]
+    pub fn stderr(mut self, output: impl Output + 'static) -> Self {
+        self.config.error = Box::new(output);
+        self
+    }
+
+    /// The CPU that the guest sees.
+    #[must_use]
+    pub fn model(mut self, model: CpuModel) -> Self {
+        self.model = model;
+        self
+    }
+
+    /// The engine that runs it.
+    #[must_use]
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// The machine, without a process yet.
+    ///
+    /// # Errors
+    /// What was described cannot be had from this host.
+    pub fn build(self) -> Result<Machine, Error> {
+        let mut environment = Environment::new(self.model);
+        environment.random = self.config.seed;
+        Ok(Machine::new(Kernel::new(self.config), environment, self.engine))
+    }
+}

@@ -1,0 +1,240 @@
+//! A Linux machine: a kernel, and an engine that runs its tasks.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use pentimento_execute::{Environment, Event, Exit};
+use pentimento_linux::{CpuException, Kernel, Next, ProcessId, SpaceId, TaskId, Termination};
+use pentimento_memory::AddressSpace;
+use pentimento_registers::CpuState;
+
+use crate::builder::MachineBuilder;
+use crate::engine::{Engine, Runner};
+use crate::stop::{SLICE, StopHandle};
+
+/// Why [`Machine::run`] returned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Halt {
+    /// The instruction budget is used up.
+    Budget,
+    /// The first process called exit(2) with this status, and the machine ended with it.
+    Exited(u8),
+    /// The first process was killed by this signal (1 to 64), and the machine ended with it.
+    Killed(u8),
+    /// Every task waits for something that cannot happen.
+    Deadlock,
+    /// A [`StopHandle`] asked for it.
+    Stopped,
+}
+
+/// What a machine has done so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Statistics {
+    /// Instructions executed by all tasks.
+    pub instructions: u64,
+    /// System calls made.
+    pub system_calls: u64,
+    /// Exceptions raised, page faults that brought a page in included.
+    pub exceptions: u64,
+}
+
+/// A machine that runs 32-bit Linux programs.
+///
+/// ```no_run
+/// use pentimento::{Capture, Halt, Machine};
+///
+/// let output = Capture::new();
+/// let mut machine = Machine::builder().stdout(output.clone()).build()?;
+/// machine.load_file("fixtures/programs/hello", &["hello"], &[])?;
+/// assert_eq!(machine.run(u64::MAX), Halt::Exited(0));
+/// assert_eq!(output.text(), "Hello, world!\n");
+/// # Ok::<(), pentimento::Error>(())
+/// ```
+pub struct Machine {
+    pub(crate) kernel: Kernel,
+    pub(crate) environment: Environment,
+    pub(crate) engine: Engine,
+    runners: HashMap<SpaceId, Runner>,
+    /// Who ran last: whose registers and memory a host sees.
+    current: Option<TaskId>,
+    statistics: Statistics,
+    stop: StopHandle,
+}
+
+impl Machine {
+    /// Starts to describe a machine.
+    #[must_use]
+    pub fn builder() -> MachineBuilder {
+        MachineBuilder::default()
+    }
+
+    pub(crate) fn new(kernel: Kernel, environment: Environment, engine: Engine) -> Self {
+        Self {
+            kernel,
+            environment,
+            engine,
+            runners: HashMap::new(),
+            current: None,
+            statistics: Statistics::default(),
+            stop: StopHandle::default(),
+        }
+    }
+
+    /// Runs until at most `budget` more instructions have been executed.
+    pub fn run(&mut self, budget: u64) -> Halt {
+        let end = self.statistics.instructions.saturating_add(budget);
+        while self.statistics.instructions < end {
+            if self.stop.take() {
+                return Halt::Stopped;
+            }
+            let left = end - self.statistics.instructions;
+            if let Some(halt) = self.turn(left.min(SLICE)) {
+                return halt;
+            }
+        }
+        Halt::Budget
+    }
+
+    /// Executes one instruction of the task whose turn it is: [`Halt::Budget`] if the machine can go on.
+    pub fn step(&mut self) -> Halt {
+        self.run(1)
+    }
+
+    /// Lets the task whose turn it is execute at most `most` instructions.
+    fn turn(&mut self, most: u64) -> Option<Halt> {
+        let (task, space, quantum) = match self.kernel.schedule() {
+            Next::Run { task, space, quantum } => (task, space, quantum),
+            Next::Finished(Termination::Exited(status)) => return Some(Halt::Exited(status)),
+            Next::Finished(Termination::Killed(signal)) => return Some(Halt::Killed(signal)),
+            Next::Deadlock => return Some(Halt::Deadlock),
+        };
+        self.current = Some(task);
+        let parts = self.kernel.parts(task)?;
+        for index in parts.descriptors.tls_indices() {
+            let descriptor = parts.descriptors.descriptor(index << 3);
+            self.environment.descriptors.set_tls(index, descriptor);
+        }
+        let runner = self.runners.entry(space).or_insert_with(|| Runner::new(self.engine));
+        let (executed, exit) = runner.run(parts.cpu, parts.memory, &mut self.environment, most.min(quantum));
+        self.statistics.instructions += executed;
+        self.kernel.retire(task, executed);
+        self.handle(task, exit);
+        None
+    }
+
+    /// Brings the kernel what a task's code came to.
+    fn handle(&mut self, task: TaskId, exit: Exit) {
+        const SYSTEM_CALL: u8 = 0x80;
+        match exit {
+            Exit::Budget => {}
+            Exit::Interrupt(SYSTEM_CALL) => {
+                self.statistics.system_calls += 1;
+                self.kernel.system_call(task);
+            }
+            Exit::Interrupt(vector) => {
+                // A gate that user code may not use: #GP with the vector as its error code, on the instruction.
+                let eip = self.kernel.parts(task).map_or(0, |parts| {
+                    parts.cpu.eip = parts.cpu.eip.wrapping_sub(2);
+                    parts.cpu.eip
+                });
+                let error_code = u32::from(vector) << 3 | 2;
+                self.raise(task, CpuException { vector: 13, error_code, address: 0, eip });
+            }
+            Exit::Sysenter | Exit::Syscall => {
+                // No entry is set up for them: the vDSO uses int 0x80.
+                let eip = self.kernel.parts(task).map_or(0, |parts| {
+                    parts.cpu.eip = parts.cpu.eip.wrapping_sub(2);
+                    parts.cpu.eip
+                });
+                self.raise(task, CpuException { vector: 6, error_code: 0, address: 0, eip });
+            }
+            Exit::Exception(Event { exception, error_code, address, eip }) => {
+                self.raise(task, CpuException { vector: exception.vector(), error_code, address, eip });
+            }
+        }
+    }
+
+    fn raise(&mut self, task: TaskId, exception: CpuException) {
+        self.statistics.exceptions += 1;
+        self.kernel.fault(task, exception);
+    }
+
+    /// The registers of the task that ran last, or `None` before the first and after the last.
+    pub fn state(&mut self) -> Option<&mut CpuState> {
+        let task = self.current?;
+        self.kernel.parts(task).map(|parts| parts.cpu)
+    }
+
+    /// The memory of the task that ran last, or `None` before the first and after the last.
+    pub fn memory(&mut self) -> Option<&mut AddressSpace> {
+        let task = self.current?;
+        self.kernel.parts(task).map(|parts| parts.memory)
+    }
+
+    /// Starts the program at `path` in the guest's file system.
+    ///
+    /// # Errors
+    /// It cannot be found, read or loaded.
+    pub fn spawn(&mut self, path: &str, argv: &[&str], envp: &[&str]) -> Result<ProcessId, crate::Error> {
+        let bytes = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
+        self.spawn_bytes(path.as_bytes(), &bytes(argv), &bytes(envp))
+    }
+
+    /// [`spawn`](Self::spawn) with any bytes in names, as Linux has them.
+    ///
+    /// # Errors
+    /// It cannot be found, read or loaded.
+    pub fn spawn_bytes(
+        &mut self,
+        path: &[u8],
+        argv: &[Vec<u8>],
+        envp: &[Vec<u8>],
+    ) -> Result<ProcessId, crate::Error> {
+        let argv: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
+        let envp: Vec<&[u8]> = envp.iter().map(Vec::as_slice).collect();
+        Ok(self.kernel.spawn(path, &argv, &envp)?)
+    }
+
+    /// Starts the program in a host file; the guest knows it by the same path.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no program that can be loaded.
+    pub fn load_file(
+        &mut self,
+        path: impl AsRef<std::path::Path>,
+        argv: &[&str],
+        envp: &[&str],
+    ) -> Result<ProcessId, crate::Error> {
+        let path = path.as_ref();
+        let file = std::fs::read(path).map_err(|source| crate::Error::Read { path: path.into(), source })?;
+        let name = path.as_os_str().as_encoded_bytes();
+        let bytes = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
+        let (argv, envp) = (bytes(argv), bytes(envp));
+        let argv: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
+        let envp: Vec<&[u8]> = envp.iter().map(Vec::as_slice).collect();
+        Ok(self.kernel.spawn_image(name, &file, &argv, &envp)?)
+    }
+
+    /// The kernel, for what the facade does not wrap.
+    pub fn kernel(&mut self) -> &mut Kernel {
+        &mut self.kernel
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// A handle with which another thread can stop a run.
+    #[must_use]
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine").field("statistics", &self.statistics).finish_non_exhaustive()
+    }
+}
