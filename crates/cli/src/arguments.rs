@@ -229,7 +229,9 @@ fn parse_hex(text: &str) -> Result<Vec<u8>, String> {
         match character.to_digit(16) {
             Some(digit) => digits.push(digit as u8),
             None if character.is_whitespace() || character == ',' => {}
-            None => return Err(format!("--hex: '{character}' at position {position} is no hexadecimal digit")),
+            None => {
+                return Err(format!("--hex: '{character}' at position {position} is no hexadecimal digit"));
+            }
         }
     }
     if digits.len() % 2 != 0 {

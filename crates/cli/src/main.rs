@@ -6,10 +6,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
 mod arguments;
-mod disasm;
 mod exec;
 mod failure;
-mod run;
+mod streams;
 
 use std::process::ExitCode;
 
@@ -26,9 +25,8 @@ fn main() -> ExitCode {
         }
     };
     let result = match &arguments.command {
-        Command::Run(options) => run::run(options),
+        Command::Run(_) | Command::Disasm(_) => Err(failure::Failure::new("later")),
         Command::Exec(options) => exec::exec(options),
-        Command::Disasm(options) => disasm::disasm(options),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -23,4 +23,14 @@ pub enum Error {
         /// What is wrong with it.
         source: LoadError,
     },
+    /// Raw code cannot be placed as asked.
+    #[error("cannot place {length} bytes of memory at {base:#x}: {errno}")]
+    Place {
+        /// Its first address.
+        base: u32,
+        /// Bytes of memory, code included.
+        length: u32,
+        /// EINVAL: the base is no multiple of 4096, or the code does not fit; ENOMEM: there is not that much.
+        errno: Errno,
+    },
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use pentimento_memory::AddressSpace;
+use pentimento_memory::{AddressSpace, PAGE_SIZE, Permissions};
 use pentimento_registers::{CpuState, Descriptor, Gpr};
 
 use crate::arena::Arena;
@@ -10,7 +10,7 @@ use crate::config::{Config, Limits};
 use crate::fs;
 use crate::loader::{self, Arguments, Program, Surroundings};
 use crate::random::Random;
-use crate::space::{Space, SpaceId};
+use crate::space::{Area, Backing, Space, SpaceId, page_align};
 use crate::syscalls::table;
 use crate::task::{Credentials, Process, ProcessId, TLS_ENTRIES, Task, TaskId, TaskState};
 use crate::time::Timekeeper;
@@ -208,6 +208,32 @@ impl Kernel {
         Ok(self.add_first_process(space, cpu, path))
     }
 
+    /// Starts raw machine code as a new process: `length` bytes of memory at `base` that allow
+    /// everything, `code` at its start, EIP there, and ESP behind its end.
+    ///
+    /// # Errors
+    /// [`Error::Place`].
+    pub fn spawn_code(&mut self, base: u32, code: &[u8], length: u32) -> Result<ProcessId, Error> {
+        let refuse = |errno| Error::Place { base, length, errno };
+        let pages = page_align(length).ok_or(refuse(Errno::ENOMEM))?;
+        if base % PAGE_SIZE != 0 || code.len() as u64 > u64::from(pages) {
+            return Err(refuse(Errno::EINVAL));
+        }
+        let mut space = self.new_space();
+        space.map(base, pages, Area::private(Permissions::all(), Backing::Anonymous)).map_err(refuse)?;
+        space.memory.poke_bytes(base, code).map_err(|_| refuse(Errno::ENOMEM))?;
+        let mut cpu = CpuState::new();
+        cpu.eip = base;
+        cpu.set_gpr(Gpr::Esp, base.wrapping_add(pages));
+        Ok(self.add_first_process(space, cpu, b"code"))
+    }
+
+    fn new_space(&mut self) -> Space {
+        let id = SpaceId(self.next_space);
+        self.next_space = self.next_space.wrapping_add(1);
+        Space::new(id, self.limits.memory, self.limits.stack)
+    }
+
     /// Loads a program into a new address space.
     fn load(
         &mut self,
@@ -215,9 +241,7 @@ impl Kernel {
         arguments: &Arguments,
         ids: [u32; 4],
     ) -> Result<(Space, CpuState), loader::LoadError> {
-        let id = SpaceId(self.next_space);
-        self.next_space = self.next_space.wrapping_add(1);
-        let mut space = Space::new(id, self.limits.memory, self.limits.stack);
+        let mut space = self.new_space();
         let surroundings = Surroundings {
             randomize: self.randomize,
             hardware_capabilities: self.hardware_capabilities,
@@ -352,6 +376,12 @@ impl Kernel {
     fn space_of(&self, task: TaskId) -> Option<SpaceId> {
         let process = self.processes.get(&self.tasks.get(&task)?.process)?;
         self.spaces.get(process.space).map(|space| space.id)
+    }
+
+    /// The task that would run first, before anything has run.
+    #[must_use]
+    pub fn first_task(&self) -> Option<TaskId> {
+        self.queue.front().copied()
     }
 
     /// What running `task` needs, or `None` if there is no such task any more.

@@ -57,6 +57,8 @@ pub struct Machine {
     runners: HashMap<SpaceId, Runner>,
     /// Who ran last: whose registers and memory a host sees.
     current: Option<TaskId>,
+    /// Its registers as they were when it last left its code: they outlive it.
+    last_state: CpuState,
     statistics: Statistics,
     stop: StopHandle,
 }
@@ -75,6 +77,7 @@ impl Machine {
             engine,
             runners: HashMap::new(),
             current: None,
+            last_state: CpuState::new(),
             statistics: Statistics::default(),
             stop: StopHandle::default(),
         }
@@ -116,6 +119,9 @@ impl Machine {
         }
         let runner = self.runners.entry(space).or_insert_with(|| Runner::new(self.engine));
         let (executed, exit) = runner.run(parts.cpu, parts.memory, &mut self.environment, most.min(quantum));
+        if exit != Exit::Budget {
+            self.last_state.clone_from(parts.cpu);
+        }
         self.statistics.instructions += executed;
         self.kernel.retire(task, executed);
         self.handle(task, exit);
@@ -163,6 +169,13 @@ impl Machine {
     pub fn state(&mut self) -> Option<&mut CpuState> {
         let task = self.current?;
         self.kernel.parts(task).map(|parts| parts.cpu)
+    }
+
+    /// The registers that a task had when it last made a system call or raised an exception. They
+    /// outlive the task: after the end of a machine these are its last.
+    #[must_use]
+    pub fn last_state(&self) -> &CpuState {
+        &self.last_state
     }
 
     /// The memory of the task that ran last, or `None` before the first and after the last.
@@ -213,6 +226,17 @@ impl Machine {
         let argv: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
         let envp: Vec<&[u8]> = envp.iter().map(Vec::as_slice).collect();
         Ok(self.kernel.spawn_image(name, &file, &argv, &envp)?)
+    }
+
+    /// Starts raw machine code: `length` bytes of memory at `base` that allow everything, the code
+    /// at its start, EIP there and ESP behind its end.
+    ///
+    /// # Errors
+    /// `base` is no multiple of 4096, or there is not that much memory.
+    pub fn load_code(&mut self, base: u32, code: &[u8], length: u32) -> Result<ProcessId, crate::Error> {
+        let process = self.kernel.spawn_code(base, code, length)?;
+        self.current = self.current.or(self.kernel.first_task());
+        Ok(process)
     }
 
     /// The kernel, for what the facade does not wrap.

@@ -1,0 +1,72 @@
+//! The command's own standard streams, lent to the guest.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use pentimento::linux::host::{Input, Output, TerminalSize};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Standard input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HostInput;
+
+impl Input for HostInput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.wait(Some(Duration::ZERO))? {
+            // Unbuffered: what the guest does not read stays for whoever comes after it.
+            rustix::io::read(io::stdin(), buffer).map_err(Into::into)
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        let stdin = io::stdin();
+        let mut descriptors = [PollFd::new(&stdin, PollFlags::IN)];
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        match poll(&mut descriptors, timeout.as_ref()) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn terminal_size(&self) -> Option<TerminalSize> {
+        terminal_size(io::stdin())
+    }
+}
+
+/// Standard output or error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HostOutput {
+    Standard,
+    Error,
+}
+
+impl Output for HostOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Standard => rustix::io::write(io::stdout(), bytes),
+            Self::Error => rustix::io::write(io::stderr(), bytes),
+        }
+        .map_err(Into::into)
+    }
+
+    fn terminal_size(&self) -> Option<TerminalSize> {
+        match self {
+            Self::Standard => terminal_size(io::stdout()),
+            Self::Error => terminal_size(io::stderr()),
+        }
+    }
+}
+
+fn terminal_size(stream: impl IsTerminal + rustix::fd::AsFd) -> Option<TerminalSize> {
+    if !stream.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    Some(TerminalSize { rows: size.ws_row, columns: size.ws_col })
+}
