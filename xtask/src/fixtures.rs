@@ -33,7 +33,16 @@ const FLOAT: &[Build] = &[
     Build { label: "nehalem-O3",  flags: &["-march=nehalem", "-O3", "-mfpmath=sse"] },
 ];
 
-/// A program with its source below `fixtures/programs`.
+/// What compilers made of integer code for two decades.
+const KERNEL: &[Build] = &[Build { label: "", flags: &["-march=i686", "-O2"] }];
+
+/// Doubles on the x87 unit, and in SSE2 registers.
+const FLOAT_KERNEL: &[Build] = &[
+    Build { label: "x87", flags: &["-march=i686", "-O2"] },
+    Build { label: "sse2", flags: &["-march=pentium4", "-O2", "-mfpmath=sse"] },
+];
+
+/// A program with its source below `fixtures`.
 struct Program {
     source: &'static str,
     builds: &'static [Build],
@@ -41,24 +50,34 @@ struct Program {
 
 #[rustfmt::skip]
 const PROGRAMS: &[Program] = &[
-    Program { source: "arguments.c",          builds: PLAIN },
-    Program { source: "base64.c",             builds: PLAIN },
-    Program { source: "calculator.c",         builds: PLAIN },
-    Program { source: "file_io.c",            builds: PLAIN },
-    Program { source: "float_checks.c",       builds: FLOAT },
-    Program { source: "float_kernels.c",      builds: FLOAT },
-    Program { source: "float_roundtrip.c",    builds: FLOAT },
-    Program { source: "hello.s",              builds: PLAIN },
-    Program { source: "instruction_groups.c", builds: PLAIN },
-    Program { source: "libm_sweep.c",         builds: FLOAT },
-    Program { source: "malloc_stress.c",      builds: PLAIN },
-    Program { source: "matrix.c",             builds: PLAIN },
-    Program { source: "memory_copy.c",        builds: PLAIN },
-    Program { source: "recursion.c",          builds: PLAIN },
-    Program { source: "sorting.c",            builds: PLAIN },
-    Program { source: "structures.c",         builds: PLAIN },
-    Program { source: "system_name.c",        builds: PLAIN },
-    Program { source: "vector_kernels.c",     builds: FLOAT },
+    Program { source: "kernels/bytecode.c",              builds: KERNEL },
+    Program { source: "kernels/compress.c",              builds: KERNEL },
+    Program { source: "kernels/list.c",                  builds: KERNEL },
+    Program { source: "kernels/mandelbrot.c",            builds: FLOAT_KERNEL },
+    Program { source: "kernels/matrix.c",                builds: KERNEL },
+    Program { source: "kernels/n_body.c",                builds: FLOAT_KERNEL },
+    Program { source: "kernels/sha256.c",                builds: KERNEL },
+    Program { source: "kernels/sort.c",                  builds: KERNEL },
+    Program { source: "kernels/state_machine.c",         builds: KERNEL },
+    Program { source: "kernels/strings.c",               builds: KERNEL },
+    Program { source: "programs/arguments.c",          builds: PLAIN },
+    Program { source: "programs/base64.c",             builds: PLAIN },
+    Program { source: "programs/calculator.c",         builds: PLAIN },
+    Program { source: "programs/file_io.c",            builds: PLAIN },
+    Program { source: "programs/float_checks.c",       builds: FLOAT },
+    Program { source: "programs/float_kernels.c",      builds: FLOAT },
+    Program { source: "programs/float_roundtrip.c",    builds: FLOAT },
+    Program { source: "programs/hello.s",              builds: PLAIN },
+    Program { source: "programs/instruction_groups.c", builds: PLAIN },
+    Program { source: "programs/libm_sweep.c",         builds: FLOAT },
+    Program { source: "programs/malloc_stress.c",      builds: PLAIN },
+    Program { source: "programs/matrix.c",             builds: PLAIN },
+    Program { source: "programs/memory_copy.c",        builds: PLAIN },
+    Program { source: "programs/recursion.c",          builds: PLAIN },
+    Program { source: "programs/sorting.c",            builds: PLAIN },
+    Program { source: "programs/structures.c",         builds: PLAIN },
+    Program { source: "programs/system_name.c",        builds: PLAIN },
+    Program { source: "programs/vector_kernels.c",     builds: FLOAT },
 ];
 
 pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
@@ -75,7 +94,7 @@ pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
         }
         Err(reason) => return Err(reason),
     };
-    let folder = top().join("fixtures/programs");
+    let folder = top().join("fixtures");
     let scratch = top().join("guests/fixtures");
     fs::create_dir_all(&scratch).map_err(|error| error.to_string())?;
     let mut differing = Vec::new();
@@ -83,7 +102,7 @@ pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
     for program in PROGRAMS {
         for build in program.builds {
             let name = binary_name(program, build);
-            let built = scratch.join(&name);
+            let built = scratch.join(name.replace('/', "-"));
             toolchain.build(&folder.join(program.source), build.flags, &built)?;
             let committed = folder.join(&name);
             if bless {
