@@ -54,9 +54,11 @@ impl Entry {
         Self(core::ptr::without_provenance_mut(slot << 12 | SPECIAL | bits))
     }
 
+    /// Whether any of the bits is set.
     #[inline(always)]
     pub(crate) fn has(self, any: Bits) -> bool {
-        self.0.addr() & any != 0
+        // All bits that are asked for are in the low half-word; saying so gives one TEST.
+        self.0.addr() as u16 & any as u16 != 0
     }
 
     #[inline]

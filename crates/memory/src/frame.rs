@@ -1,7 +1,8 @@
 //! Page frames: reference-counted 4 KiB blocks, cut from chunks.
 //!
-//! A chunk is 32 pages, aligned to its size; its first page holds the counters of the others, so a
-//! frame's counter is found from its address alone. Frames may be referenced by several pools, and
+//! A chunk is aligned to 16 pages and at most as large; its first page holds the counters of the
+//! others, so a frame's counter is found from its address alone. A pool's first chunk is small,
+//! because most machines in a test suite or a fuzzer write to very few pages. Frames may be referenced by several pools, and
 //! the pools may be in different threads: counters are atomic, and whoever wants to write to a
 //! frame must be its only holder.
 
@@ -14,24 +15,28 @@ use core::sync::atomic::{AtomicU32, Ordering, fence};
 use crate::PAGE_SIZE;
 
 const PAGE: usize = PAGE_SIZE as usize;
-const FRAMES: usize = 32;
+/// Pages of a large chunk, its header's among them.
+const FRAMES: usize = 16;
+/// Pages of a pool's first chunk.
+const FIRST_FRAMES: usize = 4;
+/// The alignment of all chunks.
 const CHUNK: usize = FRAMES * PAGE;
 
 /// The first page of a chunk.
 struct Header {
     /// Frames not yet given back for good: held by entries, in free lists, or never handed out.
     live: AtomicU32,
+    /// Pages in this chunk.
+    pages: usize,
     /// References to each frame; the first is unused.
     references: [AtomicU32; FRAMES],
 }
 
 const _: () = assert!(size_of::<Header>() <= PAGE && CHUNK.is_power_of_two());
 
-const fn layout() -> Layout {
-    match Layout::from_size_align(CHUNK, CHUNK) {
-        Ok(layout) => layout,
-        Err(_) => Layout::new::<Header>(),
-    }
+/// The layout of a chunk of `pages` pages; `None` never happens for the sizes in use.
+fn layout(pages: usize) -> Option<Layout> {
+    Layout::from_size_align(pages * PAGE, CHUNK).ok()
 }
 
 /// A page of zeros that stands in for every page that nobody wrote to.
@@ -50,8 +55,17 @@ pub(crate) fn zero_page() -> *mut u8 {
 pub(crate) struct FramePool {
     /// Frames that nobody references.
     free: Vec<NonNull<u8>>,
-    /// The newest chunk and how many of its frames have been handed out.
-    newest: Option<(NonNull<Header>, usize)>,
+    /// The newest chunk.
+    newest: Option<Newest>,
+}
+
+/// A chunk that has frames which were never handed out.
+#[derive(Clone, Copy)]
+struct Newest {
+    chunk: NonNull<Header>,
+    pages: usize,
+    /// Pages handed out, and the header's.
+    used: usize,
 }
 
 // SAFETY: the pointers are to heap blocks that have no tie to a thread; frames that pools in other
@@ -89,13 +103,14 @@ impl FramePool {
             unsafe { counter(frame) }.store(1, Ordering::Relaxed);
             return Some(frame);
         }
-        let (chunk, used) = match self.newest {
-            Some((chunk, used)) if used < FRAMES - 1 => (chunk, used),
-            _ => (new_chunk()?, 0),
+        let newest = match self.newest {
+            Some(newest) if newest.used < newest.pages => newest,
+            Some(_) => Newest::new(FRAMES)?,
+            None => Newest::new(FIRST_FRAMES)?,
         };
-        self.newest = Some((chunk, used + 1));
-        // SAFETY: `used + 1` is below `FRAMES`, so the frame lies in the chunk.
-        let frame = unsafe { chunk.cast::<u8>().add((used + 1) * PAGE) };
+        self.newest = Some(Newest { used: newest.used + 1, ..newest });
+        // SAFETY: `used` is below the chunk's number of pages, so the frame lies in the chunk.
+        let frame = unsafe { newest.chunk.cast::<u8>().add(newest.used * PAGE) };
         // SAFETY: the chunk is alive while it has frames that were not given back.
         unsafe { counter(frame) }.store(1, Ordering::Relaxed);
         Some(frame)
@@ -121,9 +136,9 @@ impl Drop for FramePool {
             // SAFETY: the frame belongs to nobody else, and it leaves the list for good.
             unsafe { retire(chunk_of(frame), 1) };
         }
-        if let Some((chunk, used)) = self.newest {
+        if let Some(Newest { chunk, pages, used }) = self.newest {
             // SAFETY: the frames that were never handed out are only this pool's to give back.
-            unsafe { retire(chunk, (FRAMES - 1 - used) as u32) };
+            unsafe { retire(chunk, (pages - used) as u32) };
         }
     }
 }
@@ -148,14 +163,17 @@ pub(crate) unsafe fn is_unique(frame: NonNull<u8>) -> bool {
     unsafe { counter(frame) }.load(Ordering::Acquire) == 1
 }
 
-fn new_chunk() -> Option<NonNull<Header>> {
-    // SAFETY: the layout's size is not zero.
-    let chunk = NonNull::new(unsafe { alloc(layout()) }.cast::<Header>())?;
-    let references = [const { AtomicU32::new(0) }; FRAMES];
-    let header = Header { live: AtomicU32::new(FRAMES as u32 - 1), references };
-    // SAFETY: the block is new, large enough (asserted above) and aligned to its size.
-    unsafe { chunk.write(header) };
-    Some(chunk)
+impl Newest {
+    /// A new chunk, or `None` where the host has no memory for one.
+    fn new(pages: usize) -> Option<Self> {
+        // SAFETY: the layout's size is not zero.
+        let chunk = NonNull::new(unsafe { alloc(layout(pages)?) }.cast::<Header>())?;
+        let references = [const { AtomicU32::new(0) }; FRAMES];
+        let header = Header { live: AtomicU32::new(pages as u32 - 1), pages, references };
+        // SAFETY: the block is new, large enough (asserted above) and aligned.
+        unsafe { chunk.write(header) };
+        Some(Self { chunk, pages, used: 1 })
+    }
 }
 
 fn chunk_of(frame: NonNull<u8>) -> NonNull<Header> {
@@ -181,10 +199,14 @@ unsafe fn counter<'a>(frame: NonNull<u8>) -> &'a AtomicU32 {
 /// The frames are the caller's, nobody references them, and it forgets them.
 unsafe fn retire(chunk: NonNull<Header>, count: u32) {
     // SAFETY: the caller's frames keep the chunk alive until they are subtracted here.
-    let live = unsafe { &(*chunk.as_ptr()).live };
-    if count > 0 && live.fetch_sub(count, Ordering::Release) == count {
+    let header = unsafe { chunk.as_ref() };
+    let layout = layout(header.pages);
+    if count > 0 && header.live.fetch_sub(count, Ordering::Release) == count {
         fence(Ordering::Acquire);
-        // SAFETY: no frame of the chunk is live, so nothing refers to it any more.
-        unsafe { dealloc(chunk.as_ptr().cast(), layout()) };
+        if let Some(layout) = layout {
+            // SAFETY: no frame of the chunk is live, so nothing refers to it any more; the layout
+            // is the one that it was allocated with.
+            unsafe { dealloc(chunk.as_ptr().cast(), layout) };
+        }
     }
 }

@@ -296,7 +296,7 @@ impl AddressSpace {
     /// Puts `entry` on each of `pages` in place of what is there.
     fn replace(&mut self, pages: core::ops::Range<u32>, entry: Entry) -> Result<(), MapError> {
         self.release_shared();
-        self.table.enter(pages.start, pages.end);
+        self.table.enter(pages.start, pages.end).ok_or(MapError::OutOfMemory)?;
         let mut in_place = pages.start..pages.start;
         let mut result = Ok(());
         for page in pages {
@@ -541,7 +541,7 @@ impl AddressSpace {
     }
 
     fn fork_page(&mut self, child: &mut Self, page: u32, entry: Entry) -> Result<(), MapError> {
-        child.table.enter(page, page + 1);
+        child.table.enter(page, page + 1).ok_or(MapError::OutOfMemory)?;
         let copy = entry.without(STICKY | WRITE_FAST);
         if entry.has(SPECIAL) {
             let copy = self.fork_special(child, page, copy)?;
