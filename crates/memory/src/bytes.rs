@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::entry::{EXECUTE, MAPPED, READ_FAST, SPECIAL};
 use crate::load_store::run_length;
-use crate::space::{Special, SpecialMapping};
+use crate::special::{Special, SpecialMapping};
 use crate::{Access, AddressSpace, Fault, FaultKind, PAGE_SIZE};
 
 impl AddressSpace {

@@ -23,9 +23,9 @@
 //!
 //! # How an access works
 //!
-//! A flat page table has one word a page: a host pointer, and in its twelve low bits what the page
+//! A two-level page table has one word a page: a host pointer, and in its twelve low bits what the page
 //! is. Two of the bits say that loads and stores need no more than the pointer, so an engine's
-//! access is a table load, two compares and the access itself. Whatever is out of the ordinary
+//! access is two table loads, two compares and the access itself. Whatever is out of the ordinary
 //! clears those bits, so that only the slow path knows of it: devices, pages without a frame, pages
 //! shared with a fork or a snapshot, the first store since [`AddressSpace::clear_dirty`], and pages
 //! whose code an engine has translated.
@@ -38,8 +38,7 @@
 //!
 //! # Features
 //!
-//! `std` (default): the reserved backing, and page tables straight from the operating system.
-//! Without it the crate is `no_std` with `alloc`.
+//! `std` (default): the reserved backing. Without it the crate is `no_std` with `alloc`.
 #![no_std]
 
 extern crate alloc;
@@ -48,14 +47,17 @@ mod block;
 mod bytes;
 mod device;
 mod entry;
+mod fork;
 mod frame;
 mod load_store;
+mod ownership;
 mod permissions;
 mod region;
 mod reserved;
 mod shared;
 mod snapshot;
 mod space;
+mod special;
 mod table;
 mod tracking;
 mod value;

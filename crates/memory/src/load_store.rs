@@ -1,7 +1,7 @@
 //! Loads and stores: the fast paths that engines inline, and the slow path behind them.
 
 use crate::entry::{Entry, MAPPED, READ_FAST, SPECIAL, WRITE_FAST};
-use crate::space::{Special, SpecialMapping};
+use crate::special::{Special, SpecialMapping};
 use crate::{Access, AddressSpace, Fault, FaultKind, PAGE_SIZE, Value};
 
 const OFFSET: u32 = PAGE_SIZE - 1;

@@ -1,0 +1,287 @@
+//! Tracking, snapshots, forks, sharing and limits, on both backings.
+
+use pentimento_memory::{
+    AddressSpace, Backing, CodeWrite, FaultKind, MapError, PAGE_SIZE, Permissions, SharedError, SharedMemory,
+};
+
+const R: Permissions = Permissions::READ;
+const RW: Permissions = Permissions::READ.union(Permissions::WRITE);
+const RWX: Permissions = Permissions::all();
+
+fn both(check: impl Fn(AddressSpace)) {
+    for backing in [Backing::Paged, Backing::Reserved] {
+        check(AddressSpace::with_backing(backing));
+    }
+}
+
+#[test]
+fn dirty_pages_are_those_stored_to() {
+    both(|mut space| {
+        space.map(0x1000, 0x5000, RW).unwrap();
+        assert!(space.dirty_pages().is_empty(), "mapping is no store");
+        space.write(0x2000, 1u8).unwrap();
+        space.write(0x2004, 1u8).unwrap();
+        space.write(0x4fff, 1u16).unwrap();
+        assert_eq!(space.read::<u8>(0x3000), Ok(0));
+        assert_eq!(space.dirty_pages(), [2, 4, 5]);
+        space.clear_dirty();
+        assert!(space.dirty_pages().is_empty());
+        space.write(0x4000, 1u8).unwrap();
+        assert_eq!(space.dirty_pages(), [4]);
+        space.write(0x9000, 1u8).unwrap_err();
+        assert_eq!(space.dirty_pages(), [4], "a store that faults is none");
+    });
+}
+
+#[test]
+fn writes_to_code_are_recorded_until_unmarked() {
+    both(|mut space| {
+        space.map(0x1000, 0x3000, RWX).unwrap();
+        space.write(0x1000, 1u32).unwrap();
+        space.mark_code(0x1234);
+        space.mark_code(0x2000);
+        space.mark_code(0x9000);
+        let before = space.code_generation();
+        space.write(0x3000, 1u32).unwrap();
+        assert_eq!(space.read::<u32>(0x1000), Ok(1));
+        assert_eq!((space.code_generation(), space.take_code_writes()), (before, vec![]));
+
+        let mut seen = before;
+        let mut check = |space: &mut AddressSpace, address, length| {
+            assert_ne!(space.code_generation(), seen);
+            seen = space.code_generation();
+            assert_eq!(space.take_code_writes(), [CodeWrite { address, length }]);
+        };
+        space.write(0x1010, 2u32).unwrap();
+        check(&mut space, 0x1010, 4);
+        assert_eq!(space.read::<u32>(0x1010), Ok(2));
+        space.write(0x1fff, 2u16).unwrap();
+        check(&mut space, 0x1fff, 2);
+        space.poke_bytes(0x2001, &[1, 2, 3]).unwrap();
+        check(&mut space, 0x2001, 3);
+        space.fill(0x2ff0, 0u8, 0x20).unwrap();
+        check(&mut space, 0x2ff0, 0x10);
+        space.copy_forward::<u8>(0x1100, 0x3000, 0x10).unwrap();
+        check(&mut space, 0x1100, 0x10);
+        space.protect(0x1000, 0x1000, R).unwrap();
+        check(&mut space, 0x1000, 0x1000);
+        assert!(space.is_code(0x1000));
+        space.unmap(0x1000, 0x1000).unwrap();
+        check(&mut space, 0x1000, 0x1000);
+        assert!(!space.is_code(0x1000));
+        space.map(0x2000, 0x1000, RWX).unwrap();
+        check(&mut space, 0x2000, 0x1000);
+        space.unmark_code(0x2000);
+        space.write(0x2000, 1u8).unwrap();
+        assert!(space.take_code_writes().is_empty());
+    });
+}
+
+#[test]
+fn unread_code_writes_do_not_pile_up() {
+    let mut space = AddressSpace::new();
+    space.map(0x1000, 0x1000, RWX).unwrap();
+    space.mark_code(0x1000);
+    for turn in 0..100_000u32 {
+        space.write(0x1000 + turn * 8 % 0x1000, 1u8).unwrap();
+    }
+    let writes = space.take_code_writes();
+    assert!(writes.len() <= 1025, "{}", writes.len());
+    assert!(writes.iter().any(|write| write.address == 0x1000 && write.length >= 0xff9));
+}
+
+#[test]
+fn restoring_a_page_with_code_is_a_write_to_it() {
+    both(|mut space| {
+        space.map(0x1000, 0x1000, RWX).unwrap();
+        space.write(0x1000, 1u8).unwrap();
+        let snapshot = space.snapshot();
+        space.write(0x1000, 2u8).unwrap();
+        space.mark_code(0x1000);
+        space.restore(snapshot).unwrap();
+        assert_eq!(space.take_code_writes(), [CodeWrite { address: 0x1000, length: 0x1000 }]);
+        space.write(0x1000, 3u8).unwrap();
+        assert_eq!(space.take_code_writes().len(), 1);
+    });
+}
+
+#[test]
+fn snapshots_nest_and_restore_again_and_again() {
+    both(|mut space| {
+        space.map(0x1000, 0x2000, RW).unwrap();
+        space.write(0x1000, 1u32).unwrap();
+        let outer = space.snapshot();
+        space.write(0x1000, 2u32).unwrap();
+        let inner = space.snapshot();
+        for turn in 0..3 {
+            space.write(0x1000, 3u32 + turn).unwrap();
+            space.unmap(0x2000, 0x1000).unwrap();
+            space.map(0x8000, 0x1000, R).unwrap();
+            space.restore(inner).unwrap();
+            assert_eq!(space.read::<u32>(0x1000), Ok(2));
+            assert_eq!((space.permissions(0x2000), space.permissions(0x8000)), (Some(RW), None));
+        }
+        space.restore(outer).unwrap();
+        assert_eq!(space.read::<u32>(0x1000), Ok(1));
+        assert!(space.restore(inner).is_err() && space.discard(inner).is_err());
+        space.write(0x1000, 9u32).unwrap();
+        space.discard(outer).unwrap();
+        assert_eq!(space.read::<u32>(0x1000), Ok(9));
+        assert_eq!(space.resident_pages(), 1);
+    });
+}
+
+#[test]
+fn forks_do_not_see_each_others_stores() {
+    both(|mut parent| {
+        parent.map(0x1000, 0x3000, RW).unwrap();
+        parent.write(0x1000, 1u32).unwrap();
+        let mut child = parent.fork().unwrap();
+        let mut grandchild = child.fork().unwrap();
+        assert_eq!(child.backing(), parent.backing());
+        parent.write(0x1000, 2u32).unwrap();
+        // Another thread is as good as this one.
+        let child = std::thread::spawn(move || {
+            child.write(0x1000, 3u32).unwrap();
+            child.write(0x2000, 3u32).unwrap();
+            child
+        });
+        grandchild.write(0x3000, 4u32).unwrap();
+        let child = child.join().unwrap();
+        let words = |space: &AddressSpace| [0x1000, 0x2000, 0x3000].map(|at| space.read::<u32>(at).unwrap());
+        assert_eq!(words(&parent), [2, 0, 0]);
+        assert_eq!(words(&child), [3, 3, 0]);
+        assert_eq!(words(&grandchild), [1, 0, 4]);
+        drop(parent);
+        assert_eq!(words(&grandchild), [1, 0, 4]);
+    });
+}
+
+#[test]
+fn shared_objects_are_seen_across_forks_by_one_space_at_a_time() {
+    both(|mut parent| {
+        let object = SharedMemory::new(0x2800).unwrap();
+        parent.map_shared(0x1000, 0x4000, RW, &object, 0).unwrap();
+        parent.map_shared(0x9000, 0x1000, RW, &object, 0x1000).unwrap();
+        assert_eq!(parent.map_shared(0, 1, R, &object, 5), Err(MapError::Unaligned { offset: 5 }));
+        let mut child = parent.fork().unwrap();
+        parent.write(0x2ffe, 0x4433_2211u32).unwrap();
+        assert_eq!(parent.read::<u16>(0x9ffe), Ok(0x2211), "two mappings of one page are one");
+        assert_eq!(parent.dirty_pages(), [2, 3]);
+        assert_eq!(child.read::<u32>(0x2ffe).map_err(|fault| fault.kind), Err(FaultKind::Busy));
+        assert_eq!(object.read(0, &mut [0]), Err(SharedError::Busy));
+        parent.release_shared();
+        assert_eq!(child.read::<u32>(0x2ffe), Ok(0x4433_2211));
+        child.copy_forward::<u8>(0x1001, 0x2ffe, 4).unwrap();
+        child.release_shared();
+        assert_eq!(parent.read::<u32>(0x1001), Ok(0x4433_2211));
+
+        // The last page counts in full, as Linux has it; beyond it nothing does until it grows.
+        assert_eq!(parent.read::<u8>(0x3fff), Ok(0));
+        assert_eq!(parent.write(0x4000, 1u8).map_err(|fault| fault.kind), Err(FaultKind::BeyondEnd));
+        assert_eq!(parent.write(0x3ffe, 1u32).map_err(|fault| fault.kind), Err(FaultKind::BeyondEnd));
+        parent.release_shared();
+        object.resize(0x4000).unwrap();
+        parent.write(0x4000, 7u8).unwrap();
+        parent.release_shared();
+        let mut byte = [0];
+        object.read(0x3000, &mut byte).unwrap();
+        assert_eq!((byte, object.len()), ([7], Some(0x4000)));
+
+        // A space that goes away gives back what it holds, and what was cut off reads as zero.
+        child.write(0x1000, 1u8).unwrap();
+        drop(child);
+        object.resize(0).unwrap();
+        object.resize(0x1000).unwrap();
+        assert_eq!(parent.read::<u8>(0x1000), Ok(0));
+    });
+}
+
+#[test]
+fn sharing_objects_of_hostile_size_fails() {
+    assert_eq!(SharedMemory::new(u64::MAX).err(), Some(SharedError::OutOfRange));
+    let object = SharedMemory::new(SharedMemory::MAX_LENGTH).unwrap();
+    assert_eq!(object.write(u64::MAX, &[1]), Err(SharedError::OutOfRange));
+    assert_eq!(object.write(SharedMemory::MAX_LENGTH - 1, &[1, 2]), Err(SharedError::OutOfRange));
+    let mut space = AddressSpace::new();
+    space.map_shared(0xffff_f000, 0x1000, RW, &object, u64::MAX << 12).unwrap();
+    assert_eq!(space.read::<u8>(u32::MAX).map_err(|fault| fault.kind), Err(FaultKind::BeyondEnd));
+}
+
+#[test]
+fn a_snapshot_covers_private_pages_and_not_shared_objects() {
+    both(|mut space| {
+        let object = SharedMemory::new(0x1000).unwrap();
+        space.map_shared(0x1000, 0x1000, RW, &object, 0).unwrap();
+        let snapshot = space.snapshot();
+        space.write(0x1000, 1u8).unwrap();
+        space.unmap(0x1000, 0x1000).unwrap();
+        space.restore(snapshot).unwrap();
+        assert_eq!(space.read::<u8>(0x1000), Ok(1));
+    });
+}
+
+#[test]
+fn the_resident_limit_is_a_fault_that_writes_nothing() {
+    both(|mut space| {
+        space.map(0, 1 << 30, RW).unwrap();
+        assert_eq!(space.resident_pages(), 0, "mapping costs no pages");
+        assert_eq!(space.read::<u32>(0x2000_0000), Ok(0));
+        space.set_resident_limit(Some(2));
+        space.write(0x0000, 1u8).unwrap();
+        space.write(0x1000, 1u8).unwrap();
+        let kind = space.write(0x1ffe, 0xffff_ffffu32).map_err(|fault| (fault.address, fault.kind));
+        assert_eq!(kind, Err((0x2000, FaultKind::OutOfMemory)));
+        assert_eq!(space.read::<u16>(0x1ffe), Ok(0));
+        let stop = space.fill(0x1000, 1u8, 0x2000).unwrap_err();
+        assert_eq!((stop.done, stop.fault.kind), (0x1000, FaultKind::OutOfMemory));
+        let snapshot = space.snapshot();
+        assert_eq!(space.write(0, 2u8).map_err(|fault| fault.kind), Err(FaultKind::OutOfMemory));
+        assert_eq!(space.unmap(0, 0x1000), Err(MapError::OutOfMemory), "the snapshot cannot keep it");
+        space.set_resident_limit(None);
+        space.write(0, 2u8).unwrap();
+        space.restore(snapshot).unwrap();
+        assert_eq!(space.read::<u8>(0), Ok(1));
+        space.discard(snapshot).unwrap();
+        space.unmap(0, 1 << 30).unwrap();
+        assert_eq!(space.resident_pages(), 0);
+    });
+}
+
+#[test]
+fn a_thousand_spaces_at_once_and_ten_thousand_in_turn() {
+    let make = || {
+        let mut space = AddressSpace::new();
+        space.map(0x0804_8000, 0x1000, RWX).unwrap();
+        space.map(0xbfff_0000, 0x1_0000, RW).unwrap();
+        space.write(0xbfff_fff0, 1u32).unwrap();
+        space
+    };
+    let many: Vec<_> = (0..1000).map(|_| make()).collect();
+    assert!(many.iter().all(|space| space.read::<u32>(0xbfff_fff0) == Ok(1)));
+    drop(many);
+    let before = resident();
+    for _ in 0..10_000 {
+        drop(make());
+    }
+    // Ten thousand that left their tables and frames behind would be 300 MiB; other tests run beside.
+    assert!(resident().saturating_sub(before) < 64 << 20);
+}
+
+/// Bytes of host memory in use, or zero where nobody says.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * u64::from(PAGE_SIZE)
+}
+
+#[test]
+fn a_hundred_thousand_regions_map_like_one() {
+    both(|mut space| {
+        for region in 0..100_000u32 {
+            space.map(region * 2 * PAGE_SIZE, PAGE_SIZE, RW).unwrap();
+        }
+        assert_eq!(space.regions().count(), 100_000);
+        space.write(99_999 * 2 * PAGE_SIZE, 1u8).unwrap();
+        assert_eq!(space.resident_pages(), 1);
+    });
+}
