@@ -3,7 +3,7 @@
 //! MMX instructions differ from those on XMM registers only here; what they compute is in
 //! [`vector`](crate::vector), how they move operands in [`sse`](crate::sse).
 
-use pentimento_decoder::Instruction;
+use pentimento_decoder::{Instruction, Operand, Register};
 use pentimento_registers::{CpuState, StatusWord};
 
 use crate::{Context, Exception, Outcome, Trap};
@@ -35,4 +35,9 @@ pub(crate) fn emms(context: &mut Context<'_>, _: &Instruction) -> Outcome {
     context.state.x87.top = 0;
     context.state.x87.in_use = 0;
     Ok(())
+}
+
+/// Whether an operand is an MMX register.
+pub(crate) fn is_operand(instruction: &Instruction) -> bool {
+    (0..2).any(|index| matches!(instruction.operand(index), Some(Operand::Register(Register::Mmx(_)))))
 }

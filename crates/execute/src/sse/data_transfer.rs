@@ -11,7 +11,8 @@ const LOW: u128 = u64::MAX as u128;
 /// Moves that copy: MOVD, MOVQ, MOVAPS, MOVUPS, MOVDQA, MOVDQU, LDDQU, the non-temporal stores and
 /// loads, MOVQ2DQ and MOVDQ2Q. Whatever the source does not fill becomes zero.
 pub(crate) fn copy(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    if uses_mmx(instruction) {
+    let mmx = mmx::is_operand(instruction);
+    if mmx {
         mmx::check_pending(context)?;
     }
     let mut value = context.vector::<u128>(instruction, 1)?;
@@ -29,14 +30,10 @@ pub(crate) fn copy(context: &mut Context<'_>, instruction: &Instruction) -> Outc
         Some(Operand::Register(Register::Gpr32(register))) => context.state.set_gpr(register, value as u32),
         _ => return Err(Trap::INVALID_OPCODE),
     }
-    if uses_mmx(instruction) {
+    if mmx {
         mmx::enter(context.state);
     }
     Ok(())
-}
-
-fn uses_mmx(instruction: &Instruction) -> bool {
-    (0..2).any(|index| matches!(instruction.operand(index), Some(Operand::Register(Register::Mmx(_)))))
 }
 
 /// MOVSS and MOVSD: between registers the rest of the destination stays, a load clears it.

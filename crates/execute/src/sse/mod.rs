@@ -7,16 +7,8 @@
 pub(crate) mod bit_field;
 pub(crate) mod data_transfer;
 pub(crate) mod element;
+pub(crate) mod floating_point;
 pub(crate) mod operand;
 pub(crate) mod packed;
 pub(crate) mod state;
 pub(crate) mod string_compare;
-
-use pentimento_decoder::Instruction;
-
-use crate::{Context, Outcome, Trap};
-
-/// Executes an MMX or SSE instruction.
-pub(crate) fn execute(_: &mut Context<'_>, _: &Instruction) -> Outcome {
-    Err(Trap::INVALID_OPCODE)
-}

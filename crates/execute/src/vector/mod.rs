@@ -16,7 +16,13 @@
 //! there and back; elsewhere that is no code at all.
 
 pub mod aes;
+pub mod approximation;
+mod approximation_table;
+pub mod comparison;
+pub mod conversion;
+pub mod floating_point;
 pub mod galois;
+pub mod host;
 pub mod packed;
 pub mod sha;
 pub mod shuffle;

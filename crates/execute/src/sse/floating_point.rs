@@ -1,0 +1,104 @@
+//! Floating point on XMM registers: fetch, call the function of [`vector`], settle exceptions, store.
+
+use pentimento_decoder::{Instruction, Operand, Operation, Register};
+use pentimento_registers::Eflags;
+
+use super::operand::{VectorRegister, immediate, xmm_register};
+use crate::float::Flags;
+use crate::vector::{self, Vector, comparison, floating_point, lane};
+use crate::{Context, Exception, Outcome, Trap, mmx};
+
+impl Context<'_> {
+    /// Makes the exceptions that an SSE instruction raised sticky.
+    ///
+    /// # Errors
+    /// #XM if one of them is unmasked. CR4.OSXMMEXCPT is set, as Linux does.
+    pub(crate) fn settle_sse(&mut self, flags: Flags) -> Outcome {
+        let (mxcsr, unmasked) = floating_point::settle(self.state.mxcsr, flags);
+        self.state.mxcsr = mxcsr;
+        if unmasked { Err(Trap::fault(Exception::SimdFloatingPoint, 0)) } else { Ok(()) }
+    }
+}
+
+/// An operation of [`floating_point::binary`] on an XMM register.
+pub(crate) fn binary(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let function = floating_point::binary(instruction.operation()).ok_or(Trap::INVALID_OPCODE)?;
+    let number = xmm_register(instruction, 0)?;
+    let source = context.vector::<u128>(instruction, 1)?.guest_order();
+    let mut value = u128::register(context.state, number).guest_order();
+    let flags = function(&mut value, &source, context.state.mxcsr);
+    context.settle_sse(flags)?;
+    u128::set_register(context.state, number, value.guest_order());
+    Ok(())
+}
+
+/// An operation of [`floating_point::with_immediate`].
+pub(crate) fn with_immediate(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let function = floating_point::with_immediate(instruction.operation()).ok_or(Trap::INVALID_OPCODE)?;
+    let number = xmm_register(instruction, 0)?;
+    let source = context.vector::<u128>(instruction, 1)?.guest_order();
+    let mut value = u128::register(context.state, number).guest_order();
+    let flags = function(&mut value, &source, immediate(instruction, 2), context.state.mxcsr);
+    context.settle_sse(flags)?;
+    u128::set_register(context.state, number, value.guest_order());
+    Ok(())
+}
+
+/// An operation of [`vector::approximation::unary`], which raises no exception.
+pub(crate) fn approximate(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let function = vector::approximation::unary(instruction.operation()).ok_or(Trap::INVALID_OPCODE)?;
+    let number = xmm_register(instruction, 0)?;
+    let source = context.vector::<u128>(instruction, 1)?.guest_order();
+    let mut value = u128::register(context.state, number).guest_order();
+    function(&mut value, &source);
+    u128::set_register(context.state, number, value.guest_order());
+    Ok(())
+}
+
+/// A conversion of [`floating_point::binary`] from or to a general or MMX register.
+pub(crate) fn convert(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    let function = floating_point::binary(instruction.operation()).ok_or(Trap::INVALID_OPCODE)?;
+    let mmx = mmx::is_operand(instruction);
+    if mmx {
+        mmx::check_pending(context)?;
+    }
+    let destination = match instruction.operand(0) {
+        Some(Operand::Register(register)) => register,
+        _ => return Err(Trap::INVALID_OPCODE),
+    };
+    let mut value = match destination {
+        Register::Xmm(number) => u128::register(context.state, number).guest_order(),
+        _ => 0,
+    };
+    let source = context.vector::<u128>(instruction, 1)?.guest_order();
+    let flags = function(&mut value, &source, context.state.mxcsr);
+    context.settle_sse(flags)?;
+    let value = value.guest_order();
+    match destination {
+        Register::Xmm(number) => u128::set_register(context.state, number, value),
+        Register::Mmx(number) => u64::set_register(context.state, number, value as u64),
+        Register::Gpr32(register) => context.state.set_gpr(register, value as u32),
+        _ => return Err(Trap::INVALID_OPCODE),
+    }
+    if mmx {
+        mmx::enter(context.state);
+    }
+    Ok(())
+}
+
+/// COMISS, COMISD, UCOMISS and UCOMISD.
+pub(crate) fn compare(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    use Operation as O;
+    let a = context.vector::<u128>(instruction, 0)?.guest_order();
+    let b = context.vector::<u128>(instruction, 1)?.guest_order();
+    let mxcsr = context.state.mxcsr;
+    let (eflags, flags) = match instruction.operation() {
+        O::Comiss => comparison::ordered::<u32>(lane(&a, 0), lane(&b, 0), true, mxcsr),
+        O::Comisd => comparison::ordered::<u64>(lane(&a, 0), lane(&b, 0), true, mxcsr),
+        O::Ucomiss => comparison::ordered::<u32>(lane(&a, 0), lane(&b, 0), false, mxcsr),
+        _ => comparison::ordered::<u64>(lane(&a, 0), lane(&b, 0), false, mxcsr),
+    };
+    context.settle_sse(flags)?;
+    context.set_flags(Eflags::STATUS, eflags);
+    Ok(())
+}

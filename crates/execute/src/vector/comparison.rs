@@ -1,0 +1,92 @@
+//! Floating-point comparisons: MINPS to CMPSD, COMISS to UCOMISD.
+
+use pentimento_decoder::Operation;
+use pentimento_registers::{Eflags, Mxcsr};
+
+use super::floating_point::{FloatBinary, lanewise};
+use super::host::{Real, unusual_operand};
+use super::mask;
+use crate::float::{Environment, Flags, Relation, compare};
+
+/// MIN and MAX.
+#[rustfmt::skip]
+pub(super) fn binary(operation: Operation) -> Option<FloatBinary> {
+    use Operation as O;
+    use Relation::{Greater, Less};
+    let function: FloatBinary = match operation {
+        O::Minps => |a, b, mxcsr| extremum::<u32, 4>(a, b, mxcsr, Less),
+        O::Minpd => |a, b, mxcsr| extremum::<u64, 2>(a, b, mxcsr, Less),
+        O::Minss => |a, b, mxcsr| extremum::<u32, 1>(a, b, mxcsr, Less),
+        O::Minsd => |a, b, mxcsr| extremum::<u64, 1>(a, b, mxcsr, Less),
+        O::Maxps => |a, b, mxcsr| extremum::<u32, 4>(a, b, mxcsr, Greater),
+        O::Maxpd => |a, b, mxcsr| extremum::<u64, 2>(a, b, mxcsr, Greater),
+        O::Maxss => |a, b, mxcsr| extremum::<u32, 1>(a, b, mxcsr, Greater),
+        O::Maxsd => |a, b, mxcsr| extremum::<u64, 1>(a, b, mxcsr, Greater),
+        _ => return None,
+    };
+    Some(function)
+}
+
+/// Compares lanes; quiet NaNs are invalid too where `signalling`.
+#[inline(always)]
+fn relation<R: Real>(a: R, b: R, signalling: bool, environment: &Environment) -> (Relation, Flags) {
+    if unusual_operand(a) | unusual_operand(b) == R::zeroed() {
+        let relation = match (a.host_less(b), b.host_less(a)) {
+            (true, _) => Relation::Less,
+            (_, true) => Relation::Greater,
+            _ => Relation::Equal,
+        };
+        return (relation, Flags::empty());
+    }
+    compare(a.unpack_in(environment), b.unpack_in(environment), signalling)
+}
+
+/// The first operand where it stands in `wanted` relation to the second; the second otherwise: if
+/// they are equal, zeros of any sign, or unordered.
+#[inline(always)]
+fn extremum<R: Real, const N: usize>(a: &mut u128, b: &u128, mxcsr: Mxcsr, wanted: Relation) -> Flags {
+    let environment = Environment::from_mxcsr(mxcsr);
+    lanewise::<R, N>(a, b, |_, a, b| {
+        let (relation, flags) = relation(a, b, true, &environment);
+        let chosen = if relation == wanted { a } else { b };
+        (flushed(chosen, &environment), flags)
+    })
+}
+
+/// A denormal as a zero of its sign, if MXCSR says so.
+#[inline(always)]
+fn flushed<R: Real>(x: R, environment: &Environment) -> R {
+    if environment.denormals_are_zeros && x.unpack().denormal { x & R::SIGN } else { x }
+}
+
+/// CMPPS to CMPSD: all ones where the predicate of immediate bits 2:0 holds, else zero.
+pub(super) fn select<R: Real, const N: usize>(a: &mut u128, b: &u128, immediate: u8, mxcsr: Mxcsr) -> Flags {
+    let environment = Environment::from_mxcsr(mxcsr);
+    let predicate = immediate & 3;
+    lanewise::<R, N>(a, b, |_, a, b| {
+        let signalling = matches!(predicate, 1 | 2);
+        let (relation, flags) = relation(a, b, signalling, &environment);
+        let holds = match predicate {
+            0 => relation == Relation::Equal,
+            1 => relation == Relation::Less,
+            2 => matches!(relation, Relation::Less | Relation::Equal),
+            _ => relation == Relation::Unordered,
+        };
+        // Predicates 4 to 7 are the opposites.
+        (mask(holds != (immediate & 4 != 0)), flags)
+    })
+}
+
+/// The status flags of COMISS and COMISD (`signalling`), UCOMISS and UCOMISD, and the exceptions raised.
+#[inline]
+#[must_use]
+pub fn ordered<R: Real>(a: R, b: R, signalling: bool, mxcsr: Mxcsr) -> (Eflags, Flags) {
+    let (relation, flags) = relation(a, b, signalling, &Environment::from_mxcsr(mxcsr));
+    let eflags = match relation {
+        Relation::Greater => Eflags::empty(),
+        Relation::Less => Eflags::CF,
+        Relation::Equal => Eflags::ZF,
+        Relation::Unordered => Eflags::ZF | Eflags::PF | Eflags::CF,
+    };
+    (eflags, flags)
+}

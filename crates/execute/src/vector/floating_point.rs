@@ -1,0 +1,302 @@
+//! Packed and scalar floating point: the arithmetic of SSE to SSE4.1 (SDM volume 1, sections 10.4,
+//! 11.4.1, 12.3 and 12.8).
+//!
+//! Functions take MXCSR and return the exceptions that they raised, all lanes' together. If one of
+//! those is unmasked what they left in the destination means nothing, and the caller keeps the
+//! old value and raises #XM; see [`settle`]. An exception that is masked and sticky in MXCSR
+//! already may be left out, which is what makes the common case fast: see [`host`].
+
+use pentimento_decoder::Operation;
+use pentimento_registers::Mxcsr;
+
+use super::host::Real;
+use super::packed::lane_of_two;
+use super::{build, host, lane, lanes, lanes_mut};
+use crate::float::{self, Environment, Flags, Unpacked};
+
+/// `destination = f(destination, source)` under MXCSR; returns the exceptions raised.
+pub type FloatBinary = fn(&mut u128, &u128, Mxcsr) -> Flags;
+/// `destination = f(destination, source, imm8)` under MXCSR; returns the exceptions raised.
+pub type FloatWithImmediate = fn(&mut u128, &u128, u8, Mxcsr) -> Flags;
+
+/// MXCSR after an instruction that raised `flags`, and whether one of them is unmasked, so that
+/// nothing else may be written and #XM follows.
+///
+/// An unmasked exception that is found before computing keeps the others from being found
+/// (SDM volume 1, section 11.5.3).
+#[inline]
+#[must_use]
+pub fn settle(mxcsr: Mxcsr, flags: Flags) -> (Mxcsr, bool) {
+    let unmasked = flags & Environment::from_mxcsr(mxcsr).unmasked;
+    let counted = if unmasked.intersects(Flags::BEFORE_COMPUTATION) {
+        Flags::BEFORE_COMPUTATION
+    } else {
+        Flags::EXCEPTIONS
+    };
+    let sticky = Mxcsr::from_bits_truncate((flags & counted).bits().into());
+    (mxcsr | sticky, !unmasked.is_empty())
+}
+
+/// An arithmetic operation on lanes.
+pub(super) trait Arithmetic {
+    /// In software, whatever the operands and the environment.
+    fn soft<R: Real>(a: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags);
+    /// By the host, which rounds to nearest.
+    fn host<R: Real>(a: R, b: R) -> R;
+    /// All ones unless the host's result is right and could raise nothing but the precision
+    /// exception; else zero.
+    fn unusual<R: Real>(a: R, b: R, result: R) -> R;
+    /// Whether a result that is not unusual is exact.
+    fn exact<R: Real>(a: R, b: R, result: R) -> bool;
+}
+
+pub(super) struct Add;
+pub(super) struct Sub;
+pub(super) struct Mul;
+pub(super) struct Div;
+pub(super) struct Sqrt;
+
+impl Arithmetic for Add {
+    fn soft<R: Real>(a: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
+        float::add(a, b, environment)
+    }
+    #[inline(always)]
+    fn host<R: Real>(a: R, b: R) -> R {
+        a.host_add(b)
+    }
+    // A tiny sum is exact, so that only overflow is to be feared.
+    #[inline(always)]
+    fn unusual<R: Real>(a: R, b: R, result: R) -> R {
+        host::unusual_operand(a) | host::unusual_operand(b) | host::not_finite(result)
+    }
+    fn exact<R: Real>(a: R, b: R, result: R) -> bool {
+        R::sum_is_exact(a, b, result)
+    }
+}
+
+impl Arithmetic for Sub {
+    fn soft<R: Real>(a: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
+        float::sub(a, b, environment)
+    }
+    #[inline(always)]
+    fn host<R: Real>(a: R, b: R) -> R {
+        a.host_add(b ^ R::SIGN)
+    }
+    #[inline(always)]
+    fn unusual<R: Real>(a: R, b: R, result: R) -> R {
+        Add::unusual(a, b, result)
+    }
+    fn exact<R: Real>(a: R, b: R, result: R) -> bool {
+        R::sum_is_exact(a, b ^ R::SIGN, result)
+    }
+}
+
+impl Arithmetic for Mul {
+    fn soft<R: Real>(a: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
+        float::mul(a, b, environment)
+    }
+    #[inline(always)]
+    fn host<R: Real>(a: R, b: R) -> R {
+        a.host_mul(b)
+    }
+    #[inline(always)]
+    fn unusual<R: Real>(a: R, b: R, result: R) -> R {
+        let operands = host::unusual_operand(a) | host::unusual_operand(b);
+        operands | host::extreme(result) & !(host::is_zero(a) | host::is_zero(b))
+    }
+    fn exact<R: Real>(a: R, b: R, result: R) -> bool {
+        R::product_is_exact(a, b, result)
+    }
+}
+
+impl Arithmetic for Div {
+    fn soft<R: Real>(a: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
+        float::div(a, b, environment)
+    }
+    #[inline(always)]
+    fn host<R: Real>(a: R, b: R) -> R {
+        a.host_div(b)
+    }
+    #[inline(always)]
+    fn unusual<R: Real>(a: R, b: R, result: R) -> R {
+        let operands = host::unusual_operand(a) | host::unusual_operand(b) | host::is_zero(b);
+        operands | host::extreme(result) & !host::is_zero(a)
+    }
+    fn exact<R: Real>(a: R, b: R, result: R) -> bool {
+        R::product_is_exact(result, b, a)
+    }
+}
+
+/// Of the second operand; the first does not count.
+impl Arithmetic for Sqrt {
+    fn soft<R: Real>(_: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
+        float::sqrt(b, environment)
+    }
+    #[inline(always)]
+    fn host<R: Real>(_: R, b: R) -> R {
+        b.host_sqrt()
+    }
+    // A root is never extreme, unless the operand is negative.
+    #[inline(always)]
+    fn unusual<R: Real>(_: R, b: R, result: R) -> R {
+        R::HOST_SQRT_MISSING | host::unusual_operand(b) | host::not_finite(result)
+    }
+    fn exact<R: Real>(_: R, b: R, result: R) -> bool {
+        R::product_is_exact(result, result, b)
+    }
+}
+
+/// The function of an operation whose destination is also its first operand, or that ignores it.
+#[rustfmt::skip]
+#[must_use]
+pub fn binary(operation: Operation) -> Option<FloatBinary> {
+    use Operation as O;
+    let function: FloatBinary = match operation {
+        O::Addps => arithmetic::<Add, u32, 4>,
+        O::Addpd => arithmetic::<Add, u64, 2>,
+        O::Addss => arithmetic::<Add, u32, 1>,
+        O::Addsd => arithmetic::<Add, u64, 1>,
+        O::Subps => arithmetic::<Sub, u32, 4>,
+        O::Subpd => arithmetic::<Sub, u64, 2>,
+        O::Subss => arithmetic::<Sub, u32, 1>,
+        O::Subsd => arithmetic::<Sub, u64, 1>,
+        O::Mulps => arithmetic::<Mul, u32, 4>,
+        O::Mulpd => arithmetic::<Mul, u64, 2>,
+        O::Mulss => arithmetic::<Mul, u32, 1>,
+        O::Mulsd => arithmetic::<Mul, u64, 1>,
+        O::Divps => arithmetic::<Div, u32, 4>,
+        O::Divpd => arithmetic::<Div, u64, 2>,
+        O::Divss => arithmetic::<Div, u32, 1>,
+        O::Divsd => arithmetic::<Div, u64, 1>,
+        O::Sqrtps => arithmetic::<Sqrt, u32, 4>,
+        O::Sqrtpd => arithmetic::<Sqrt, u64, 2>,
+        O::Sqrtss => arithmetic::<Sqrt, u32, 1>,
+        O::Sqrtsd => arithmetic::<Sqrt, u64, 1>,
+        O::Haddps => horizontal::<Add, u32, 4>,
+        O::Haddpd => horizontal::<Add, u64, 2>,
+        O::Hsubps => horizontal::<Sub, u32, 4>,
+        O::Hsubpd => horizontal::<Sub, u64, 2>,
+        O::Addsubps => add_subtract::<u32, 4>,
+        O::Addsubpd => add_subtract::<u64, 2>,
+        _ => return super::comparison::binary(operation).or_else(|| super::conversion::binary(operation)),
+    };
+    Some(function)
+}
+
+/// The function of an operation with an immediate.
+#[rustfmt::skip]
+#[must_use]
+pub fn with_immediate(operation: Operation) -> Option<FloatWithImmediate> {
+    use Operation as O;
+    let function: FloatWithImmediate = match operation {
+        O::Cmpps => super::comparison::select::<u32, 4>,
+        O::Cmppd => super::comparison::select::<u64, 2>,
+        O::Cmpss => super::comparison::select::<u32, 1>,
+        O::Cmpsd => super::comparison::select::<u64, 1>,
+        O::Roundps => super::conversion::round::<u32, 4>,
+        O::Roundpd => super::conversion::round::<u64, 2>,
+        O::Roundss => super::conversion::round::<u32, 1>,
+        O::Roundsd => super::conversion::round::<u64, 1>,
+        O::Dpps => dot_product::<u32>,
+        O::Dppd => dot_product::<u64>,
+        _ => return None,
+    };
+    Some(function)
+}
+
+/// The lowest `N` lanes of `destination` become `f` of themselves and those of `source`.
+#[inline(always)]
+pub(super) fn lanewise<R: Real, const N: usize>(
+    destination: &mut u128,
+    source: &u128,
+    mut f: impl FnMut(usize, R, R) -> (R, Flags),
+) -> Flags {
+    let mut raised = Flags::empty();
+    let pairs = lanes_mut::<R, _>(destination).iter_mut().zip(lanes::<R, _>(source));
+    for (index, (a, b)) in pairs.take(N).enumerate() {
+        let (result, flags) = f(index, a.guest_order(), b.guest_order());
+        *a = result.guest_order();
+        raised |= flags;
+    }
+    raised
+}
+
+/// `A` on the lowest `N` lanes: by the host where that is exact about everything, else in software.
+#[inline(always)]
+fn arithmetic<A: Arithmetic, R: Real, const N: usize>(
+    destination: &mut u128,
+    source: &u128,
+    mxcsr: Mxcsr,
+) -> Flags {
+    match host::arithmetic::<A, R, N>(destination, source, mxcsr) {
+        Some(flags) => flags,
+        None => soft_arithmetic::<A, R, N>(destination, source, mxcsr),
+    }
+}
+
+/// [`arithmetic`] without the host's help.
+#[cold]
+#[inline(never)]
+pub(super) fn soft_arithmetic<A: Arithmetic, R: Real, const N: usize>(
+    destination: &mut u128,
+    source: &u128,
+    mxcsr: Mxcsr,
+) -> Flags {
+    let environment = Environment::from_mxcsr(mxcsr);
+    lanewise::<R, N>(destination, source, |_, a, b| soft_lane::<A, R>(a, b, &environment))
+}
+
+#[inline(always)]
+fn soft_lane<A: Arithmetic, R: Real>(a: R, b: R, environment: &Environment) -> (R, Flags) {
+    A::soft(a.unpack_in(environment), b.unpack_in(environment), environment)
+}
+
+/// HADDPS and the like: each pair of neighbours, those of the destination first.
+fn horizontal<A: Arithmetic, R: Real, const N: usize>(
+    destination: &mut u128,
+    source: &u128,
+    mxcsr: Mxcsr,
+) -> Flags {
+    let first = *destination;
+    let mut odd = 0;
+    build(&mut odd, |i| lane_of_two::<R, u128>(&first, source, 2 * i + 1));
+    build(destination, |i| lane_of_two::<R, u128>(&first, source, 2 * i));
+    arithmetic::<A, R, N>(destination, &odd, mxcsr)
+}
+
+/// ADDSUBPS and ADDSUBPD: even lanes are subtracted, odd ones added.
+fn add_subtract<R: Real, const N: usize>(destination: &mut u128, source: &u128, mxcsr: Mxcsr) -> Flags {
+    let environment = Environment::from_mxcsr(mxcsr);
+    lanewise::<R, N>(destination, source, |index, a, b| match index % 2 {
+        0 => soft_lane::<Sub, R>(a, b, &environment),
+        _ => soft_lane::<Add, R>(a, b, &environment),
+    })
+}
+
+/// DPPS and DPPD: the products that immediate bits 7:4 choose, added pairwise, go to the lanes
+/// that bits 3:0 choose; the others become zero. An exception that is unmasked stops it at the
+/// stage that raised it.
+fn dot_product<R: Real>(destination: &mut u128, source: &u128, immediate: u8, mxcsr: Mxcsr) -> Flags {
+    let environment = Environment::from_mxcsr(mxcsr);
+    let count = 16 / size_of::<R>();
+    let mut raised = Flags::empty();
+    let mut terms = [R::zeroed(); 4];
+    for (i, term) in terms.iter_mut().enumerate().take(count) {
+        if immediate >> (4 + i) & 1 != 0 {
+            let (product, flags) = soft_lane::<Mul, R>(lane(destination, i), lane(source, i), &environment);
+            *term = product;
+            raised |= flags;
+        }
+    }
+    let mut width = count;
+    while width > 1 && !raised.intersects(environment.unmasked) {
+        width /= 2;
+        for i in 0..width {
+            let (sum, flags) = soft_lane::<Add, R>(terms[2 * i], terms[2 * i + 1], &environment);
+            terms[i] = sum;
+            raised |= flags;
+        }
+    }
+    build(destination, |i| if immediate >> i & 1 != 0 { terms[0] } else { R::zeroed() });
+    raised
+}

@@ -1,0 +1,187 @@
+//! Floating point by the host's own arithmetic, where that cannot be told from the soft path.
+//!
+//! Rust's `f32` and `f64` round to nearest and give the correctly rounded result, but they report
+//! no exceptions and choose NaNs as they like. So the host computes only while MXCSR is as it
+//! starts (round to nearest, all masked, no DAZ and FZ), and counts only where all operands are
+//! normal numbers or zeros and the result is normal or an exact zero: then nothing but the
+//! precision exception can have happened. If that is not sticky already, it is found with
+//! error-free transformations. Everything else takes the soft path.
+
+use core::ops::{BitAnd, BitOr, BitXor, Not};
+
+use pentimento_registers::Mxcsr;
+
+use super::floating_point::Arithmetic;
+use super::{Lane, lanes, lanes_mut, mask};
+use crate::float::{Flags, Format};
+
+/// A lane that holds a floating-point number: `u32` (single) or `u64` (double).
+pub trait Real:
+    Lane
+    + Format
+    + Ord
+    + BitAnd<Output = Self>
+    + BitOr<Output = Self>
+    + BitXor<Output = Self>
+    + Not<Output = Self>
+{
+    /// The sign bit.
+    const SIGN: Self;
+    /// The exponent field.
+    const EXPONENT: Self;
+    /// All ones if [`Real::host_sqrt`] cannot be had without the standard library, else zero.
+    const HOST_SQRT_MISSING: Self;
+
+    /// All ones if the exponent field is not in `minimum..maximum`.
+    #[must_use]
+    fn exponent_outside(self, minimum: u16, from_top: u16) -> Self;
+    /// `self + other` as the host rounds it.
+    #[must_use]
+    fn host_add(self, other: Self) -> Self;
+    /// `self * other` as the host rounds it.
+    #[must_use]
+    fn host_mul(self, other: Self) -> Self;
+    /// `self / other` as the host rounds it.
+    #[must_use]
+    fn host_div(self, other: Self) -> Self;
+    /// The square root as the host rounds it.
+    #[must_use]
+    fn host_sqrt(self) -> Self;
+    /// Whether `a < b`, neither being a NaN.
+    #[must_use]
+    fn host_less(self, other: Self) -> bool;
+    /// Whether `sum`, the rounded sum of `a` and `b`, is exact (Knuth's TwoSum; Handbook of
+    /// Floating-Point Arithmetic, section 4.3.2). Nothing may be near overflow.
+    #[must_use]
+    fn sum_is_exact(a: Self, b: Self, sum: Self) -> bool;
+    /// Whether `a * b` is exactly `product`, of which it is known that it is so within rounding:
+    /// the odd parts of the significands agree. Operands are normal or zero.
+    #[must_use]
+    fn product_is_exact(a: Self, b: Self, product: Self) -> bool;
+}
+
+macro_rules! reals {
+    ($($bits:ident $float:ident fraction $fraction:literal wide $wide:ident;)*) => {$(
+        impl Real for $bits {
+            const SIGN: Self = 1 << ($bits::BITS - 1);
+            const EXPONENT: Self = $float::INFINITY.to_bits();
+            const HOST_SQRT_MISSING: Self = if cfg!(feature = "std") { 0 } else { !0 };
+
+            #[inline(always)]
+            fn exponent_outside(self, minimum: u16, from_top: u16) -> Self {
+                let unit: Self = 1 << $fraction;
+                let minimum = unit * Self::from(minimum);
+                let span = Self::EXPONENT + unit - minimum - unit * Self::from(from_top);
+                mask((self & Self::EXPONENT).wrapping_sub(minimum) >= span)
+            }
+            #[inline(always)]
+            fn host_add(self, other: Self) -> Self {
+                ($float::from_bits(self) + $float::from_bits(other)).to_bits()
+            }
+            #[inline(always)]
+            fn host_mul(self, other: Self) -> Self {
+                ($float::from_bits(self) * $float::from_bits(other)).to_bits()
+            }
+            #[inline(always)]
+            fn host_div(self, other: Self) -> Self {
+                ($float::from_bits(self) / $float::from_bits(other)).to_bits()
+            }
+            #[cfg(feature = "std")]
+            #[inline(always)]
+            fn host_sqrt(self) -> Self {
+                $float::from_bits(self).sqrt().to_bits()
+            }
+            #[cfg(not(feature = "std"))]
+            #[inline(always)]
+            fn host_sqrt(self) -> Self {
+                self
+            }
+            #[inline(always)]
+            fn host_less(self, other: Self) -> bool {
+                $float::from_bits(self) < $float::from_bits(other)
+            }
+            #[inline(always)]
+            fn sum_is_exact(a: Self, b: Self, sum: Self) -> bool {
+                let [a, b, sum] = [a, b, sum].map($float::from_bits);
+                let b_virtual = sum - a;
+                let a_virtual = sum - b_virtual;
+                a - a_virtual == 0.0 && b - b_virtual == 0.0
+            }
+            #[inline(always)]
+            fn product_is_exact(a: Self, b: Self, product: Self) -> bool {
+                let significand = |x: Self| $wide::from(x & ((1 << $fraction) - 1) | 1 << $fraction);
+                let zero = |x: Self| x << 1 == 0;
+                if zero(a) || zero(b) {
+                    return zero(product);
+                }
+                let odd = |x: $wide| x >> x.trailing_zeros();
+                odd(significand(a) * significand(b)) == odd(significand(product))
+            }
+        }
+    )*};
+}
+
+reals! {
+    u32 f32 fraction 23 wide u64;
+    u64 f64 fraction 52 wide u128;
+}
+
+/// All ones if the operand is neither normal nor zero.
+#[inline(always)]
+pub(super) fn unusual_operand<R: Real>(x: R) -> R {
+    x.exponent_outside(1, 1) & !is_zero(x)
+}
+
+/// All ones if the result is infinite or a NaN.
+#[inline(always)]
+pub(super) fn not_finite<R: Real>(x: R) -> R {
+    x.exponent_outside(0, 1)
+}
+
+/// All ones if the result is not finite, or so small that rounding may have hidden underflow.
+#[inline(always)]
+pub(super) fn extreme<R: Real>(x: R) -> R {
+    x.exponent_outside(2, 1)
+}
+
+/// All ones for a zero of either sign.
+#[inline(always)]
+pub(super) fn is_zero<R: Real>(x: R) -> R {
+    mask(x & !R::SIGN == R::zeroed())
+}
+
+/// Whether the host's arithmetic is the guest's: the flags do not count.
+#[inline(always)]
+pub(super) fn applies(mxcsr: Mxcsr) -> bool {
+    mxcsr.difference(Mxcsr::EXCEPTIONS).bits() == Mxcsr::INITIAL.bits()
+}
+
+/// `A` on the lowest `N` lanes by the host, or `None` and no change where the soft path must decide.
+#[inline(always)]
+pub(super) fn arithmetic<A: Arithmetic, R: Real, const N: usize>(
+    destination: &mut u128,
+    source: &u128,
+    mxcsr: Mxcsr,
+) -> Option<Flags> {
+    if !applies(mxcsr) {
+        return None;
+    }
+    let mut operands = [[R::zeroed(); 2]; N];
+    let mut results = [R::zeroed(); N];
+    let mut unusual = R::zeroed();
+    for i in 0..N {
+        let (a, b) = (lanes::<R, _>(destination)[i].guest_order(), lanes::<R, _>(source)[i].guest_order());
+        results[i] = A::host(a, b);
+        unusual = unusual | A::unusual(a, b, results[i]);
+        operands[i] = [a, b];
+    }
+    if unusual != R::zeroed() {
+        return None;
+    }
+    let exact = mxcsr.contains(Mxcsr::PE)
+        || operands.iter().zip(&results).all(|(&[a, b], &result)| A::exact(a, b, result));
+    for (lane, result) in lanes_mut::<R, _>(destination).iter_mut().zip(results) {
+        *lane = result.guest_order();
+    }
+    Some(if exact { Flags::empty() } else { Flags::INEXACT })
+}
