@@ -20,7 +20,10 @@
 
 use core::arch::asm;
 
-use pentimento_registers::F80;
+use pentimento_registers::{F80, StatusWord};
+
+use super::transcendental::Answer;
+use crate::float::Flags;
 
 /// Control-word bits that are always set for the host: masks of invalid, denormal, zero-divide
 /// and precision.
@@ -31,7 +34,6 @@ const HOST_MASKS: u16 = 0x27;
 macro_rules! two_operands {
     ($masks:expr, $($(#[$documentation:meta])* $name:ident: [$($instruction:literal),*] [$($rest:literal)?];)*) => {$(
         $(#[$documentation])*
-        #[inline]
         pub(crate) fn $name(st0: F80, st1: F80, control: u16) -> (F80, u16) {
             let control = control | $masks;
             let (mut result, mut saved, mut status) = (F80::ZERO, 0_u16, 0_u16);
@@ -69,7 +71,6 @@ macro_rules! two_operands {
 macro_rules! two_results {
     ($($(#[$documentation:meta])* $name:ident: $instruction:literal;)*) => {$(
         $(#[$documentation])*
-        #[inline]
         pub(crate) fn $name(st0: F80, control: u16) -> ([F80; 2], u16) {
             let control = control | HOST_MASKS;
             let (mut first, mut second, mut saved) = (F80::ZERO, F80::ZERO, 0_u16);
@@ -109,35 +110,73 @@ macro_rules! two_results {
 
 two_operands! {
     HOST_MASKS,
-    /// ST(0) + ST(1).
-    add: ["faddp"] [];
-    /// ST(0) - ST(1).
-    sub: ["fsubrp st(1), st"] [];
-    /// ST(0) * ST(1).
-    mul: ["fmulp"] [];
-    /// ST(0) / ST(1).
-    div: ["fdivrp st(1), st"] [];
-    /// The square root of ST(0).
-    sqrt: ["fsqrt"] ["fstp st(0)"];
-    /// The sine of ST(0), or ST(0) itself with C2 set.
-    sin: ["fsin"] ["fstp st(0)"];
-    /// The cosine of ST(0), or ST(0) itself with C2 set.
-    cos: ["fcos"] ["fstp st(0)"];
-    /// 2^ST(0) - 1.
+    fsin: ["fsin"] ["fstp st(0)"];
+    fcos: ["fcos"] ["fstp st(0)"];
     f2xm1: ["f2xm1"] ["fstp st(0)"];
-    /// The angle of the point (ST(0), ST(1)).
-    patan: ["fpatan"] [];
-    /// ST(1) * log2(ST(0)).
-    yl2x: ["fyl2x"] [];
-    /// ST(1) * log2(ST(0) + 1).
-    yl2xp1: ["fyl2xp1"] [];
+    fpatan: ["fpatan"] [];
+    fyl2x: ["fyl2x"] [];
+    fyl2xp1: ["fyl2xp1"] [];
 }
 
 two_results! {
-    /// Cosine and sine of ST(0) as ST(0) and ST(1), or ST(0) itself with C2 set.
-    sincos: "fsincos";
-    /// 1 and the tangent of ST(0) as ST(0) and ST(1), or ST(0) itself with C2 set.
-    ptan: "fptan";
+    fsincos: "fsincos";
+    fptan: "fptan";
+}
+
+/// What a result and the status word say.
+fn answer([value, second]: [F80; 2], status: u16) -> Answer {
+    let mut flags = Flags::from_bits_truncate(status as u8) & Flags::EXCEPTIONS;
+    flags.set(Flags::ROUNDED_UP, status & StatusWord::C1.bits() != 0);
+    Answer { value, second, flags, out_of_range: status & StatusWord::C2.bits() != 0 }
+}
+
+/// [`answer`] for a single result of an instruction that leaves C2 alone.
+fn single((value, status): (F80, u16)) -> Answer {
+    Answer { out_of_range: false, ..answer([value; 2], status) }
+}
+
+/// FSIN.
+pub(super) fn sine(st0: F80, control: u16) -> Answer {
+    let (value, status) = fsin(st0, F80::ZERO, control);
+    answer([value; 2], status)
+}
+
+/// FCOS.
+pub(super) fn cosine(st0: F80, control: u16) -> Answer {
+    let (value, status) = fcos(st0, F80::ZERO, control);
+    answer([value; 2], status)
+}
+
+/// FSINCOS: cosine, then sine.
+pub(super) fn sine_and_cosine(st0: F80, control: u16) -> Answer {
+    let (values, status) = fsincos(st0, control);
+    answer(values, status)
+}
+
+/// FPTAN: 1, then the tangent.
+pub(super) fn tangent(st0: F80, control: u16) -> Answer {
+    let (values, status) = fptan(st0, control);
+    answer(values, status)
+}
+
+/// F2XM1: 2^ST(0) - 1.
+pub(super) fn power(st0: F80, control: u16) -> Answer {
+    single(f2xm1(st0, F80::ZERO, control))
+}
+
+/// FPATAN: the angle of the point (ST(0), ST(1)).
+pub(super) fn arctangent(st0: F80, st1: F80, control: u16) -> Answer {
+    single(fpatan(st0, st1, control))
+}
+
+/// FYL2X: ST(1) * log2(ST(0)).
+pub(super) fn logarithm(st0: F80, st1: F80, control: u16) -> Answer {
+    single(fyl2x(st0, st1, control))
+}
+
+/// FYL2XP1: ST(1) * log2(ST(0) + 1).
+pub(super) fn logarithm_of_successor(st0: F80, st1: F80, control: u16) -> Answer {
+    single(fyl2xp1(st0, st1, control))
 }
 
 #[cfg(test)]
@@ -157,55 +196,6 @@ pub(crate) mod oracle {
         prem1: ["fprem1"] ["fstp st(0)"];
         rndint: ["frndint"] ["fstp st(0)"];
         scale: ["fscale"] ["fstp st(0)"];
-        com: ["fcom"] ["fstp st(0)"];
-        ucom: ["fucom"] ["fstp st(0)"];
-        fxam: ["fxam"] ["fstp st(0)"];
-    }
-
-    /// Declares functions that load from or store to memory.
-    macro_rules! memory {
-        ($($name:ident: [$before:literal] $instruction:literal [$after:literal];)*) => {$(
-            pub(crate) fn $name(mut memory: [u8; 16], st0: F80, control: u16) -> ([u8; 16], F80, u16) {
-                let (mut result, mut saved, mut status) = (F80::ZERO, 0_u16, 0_u16);
-                // SAFETY: see the module's documentation; one push, one pop.
-                unsafe {
-                    asm!(
-                        "fnstcw word ptr [{saved}]",
-                        "fnclex",
-                        "fldcw word ptr [{control}]",
-                        $before,
-                        $instruction,
-                        "fnstsw ax",
-                        "fnclex",
-                        "fldcw word ptr [{saved}]",
-                        $after,
-                        saved = in(reg) &raw mut saved,
-                        control = in(reg) &raw const control,
-                        st0 = in(reg) &raw const st0,
-                        memory = in(reg) memory.as_mut_ptr(),
-                        result = in(reg) &raw mut result,
-                        inout("ax") status,
-                        out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
-                        out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _,
-                        options(nostack),
-                    );
-                }
-                (memory, result, status)
-            }
-        )*};
-    }
-
-    memory! {
-        load_single: ["/* {st0} {result} */"] "fld dword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
-        load_double: ["/* {st0} {result} */"] "fld qword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
-        load_bcd: ["/* {st0} {result} */"] "fbld tbyte ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
-        load_integer: ["/* {st0} {result} */"] "fild qword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
-        add_single: ["fld tbyte ptr [{st0}]"] "fadd dword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
-        add_double: ["fld tbyte ptr [{st0}]"] "fadd qword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
-        store_single: ["fld tbyte ptr [{st0}]"] "fst dword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
-        store_double: ["fld tbyte ptr [{st0}]"] "fst qword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
-        store_word: ["fld tbyte ptr [{st0}]"] "fist word ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
-        store_dword: ["fld tbyte ptr [{st0}]"] "fist dword ptr [{memory}]" ["fstp tbyte ptr [{result}]"];
     }
 
     /// Declares SSE instructions on the low element of two registers, with MXCSR (all exceptions

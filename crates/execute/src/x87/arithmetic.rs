@@ -1,0 +1,232 @@
+//! Basic arithmetic (SDM volume 1, section 8.3.3): addition to square root, remainders, rounding,
+//! scaling, and sign changes.
+
+use pentimento_decoder::Instruction;
+use pentimento_registers::{F80, StatusWord};
+
+use super::unit::{Data, Unit, check_pending, data, is_memory, st_number};
+use crate::float::{self, Environment, Flags, Format, Quotient, Unpacked};
+use crate::{Context, Outcome};
+
+/// Loads the memory operand of an instruction that calculates or compares, taken apart: m32fp,
+/// m32int, m64fp or m16int, as the opcode says.
+#[inline]
+pub(super) fn load_source(context: &Context<'_>, opcode: u8, data: Data) -> Outcome<Unpacked> {
+    let Data { segment, offset } = data;
+    Ok(match opcode & 6 {
+        0 => context.load::<u32>(segment, offset)?.unpack(),
+        2 => from_integer(context.load::<u32>(segment, offset)? as i32),
+        4 => context.load::<u64>(segment, offset)?.unpack(),
+        _ => from_integer((context.load::<u16>(segment, offset)? as i16).into()),
+    })
+}
+
+fn from_integer(value: i32) -> Unpacked {
+    Unpacked::finite(value < 0, 63, value.unsigned_abs().into())
+}
+
+/// An instruction of two operands in all its forms: ST(0) and memory (D8h, DAh, DCh, DEh), ST(0)
+/// and ST(i) (D8h), ST(i) and ST(0) (DCh), the last with a pop (DEh).
+#[inline(always)]
+fn binary(
+    context: &mut Context<'_>,
+    instruction: &Instruction,
+    operation: impl Fn(Unpacked, Unpacked, &Environment) -> (F80, Flags),
+) -> Outcome {
+    check_pending(context)?;
+    let opcode = instruction.opcode();
+    if is_memory(instruction) {
+        let data = data(context, instruction)?;
+        let source = load_source(context, opcode, data)?;
+        let mut unit = Unit::enter(context, instruction, Some(data));
+        if unit.is_empty(0) {
+            if unit.stack_underflow() {
+                unit.set_st(0, F80::INDEFINITE);
+            }
+        } else {
+            let (value, flags) = operation(unit.unpack(0), source, &unit.environment());
+            if unit.raise(flags) {
+                unit.set_st(0, value);
+            }
+        }
+        return Ok(());
+    }
+    let mut unit = Unit::enter(context, instruction, None);
+    let number = st_number(instruction);
+    let (destination, source) = if opcode & 4 == 0 { (0, number) } else { (number, 0) };
+    let completes = if unit.is_empty(0) || unit.is_empty(number) {
+        let completes = unit.stack_underflow();
+        if completes {
+            unit.set_st(destination, F80::INDEFINITE);
+        }
+        completes
+    } else {
+        let (value, flags) = operation(unit.unpack(destination), unit.unpack(source), &unit.environment());
+        let completes = unit.raise(flags);
+        if completes {
+            unit.set_st(destination, value);
+        }
+        completes
+    };
+    if completes && opcode & 2 != 0 {
+        unit.pop();
+    }
+    Ok(())
+}
+
+/// FADD, FADDP, FIADD.
+pub(crate) fn fadd(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    binary(context, instruction, float::add)
+}
+
+/// FMUL, FMULP, FIMUL.
+pub(crate) fn fmul(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    binary(context, instruction, float::mul)
+}
+
+/// FSUB, FSUBP, FISUB.
+pub(crate) fn fsub(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    binary(context, instruction, float::sub)
+}
+
+/// FSUBR, FSUBRP, FISUBR.
+pub(crate) fn fsubr(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    binary(context, instruction, |a, b, environment| float::sub(b, a, environment))
+}
+
+/// FDIV, FDIVP, FIDIV.
+pub(crate) fn fdiv(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    binary(context, instruction, float::div)
+}
+
+/// FDIVR, FDIVRP, FIDIVR.
+pub(crate) fn fdivr(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    binary(context, instruction, |a, b, environment| float::div(b, a, environment))
+}
+
+/// An instruction on ST(0) alone.
+#[inline(always)]
+fn unary(
+    context: &mut Context<'_>,
+    instruction: &Instruction,
+    operation: impl Fn(F80, &Environment) -> (F80, Flags),
+) -> Outcome {
+    check_pending(context)?;
+    let mut unit = Unit::enter(context, instruction, None);
+    if unit.is_empty(0) {
+        if unit.stack_underflow() {
+            unit.set_st(0, F80::INDEFINITE);
+        }
+        return Ok(());
+    }
+    let (value, flags) = operation(unit.st(0), &unit.environment());
+    if unit.raise(flags) {
+        unit.set_st(0, value);
+    }
+    Ok(())
+}
+
+/// FABS.
+pub(crate) fn fabs(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    unary(context, instruction, |value, _| {
+        (F80::new(value.sign_exponent & 0x7fff, value.significand), Flags::empty())
+    })
+}
+
+/// FCHS.
+pub(crate) fn fchs(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    unary(context, instruction, |value, _| {
+        (F80::new(value.sign_exponent ^ 0x8000, value.significand), Flags::empty())
+    })
+}
+
+/// FRNDINT.
+pub(crate) fn frndint(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    unary(context, instruction, |value, environment| float::round_to_integral(value.unpack(), environment))
+}
+
+/// FSQRT.
+pub(crate) fn fsqrt(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    unary(context, instruction, |value, environment| float::sqrt(value.unpack(), environment))
+}
+
+/// FSCALE.
+pub(crate) fn fscale(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    check_pending(context)?;
+    let mut unit = Unit::enter(context, instruction, None);
+    if unit.is_empty(0) || unit.is_empty(1) {
+        if unit.stack_underflow() {
+            unit.set_st(0, F80::INDEFINITE);
+        }
+        return Ok(());
+    }
+    let environment = unit.environment().with_extended_precision();
+    let (value, flags) = float::scale(unit.unpack(0), unit.unpack(1), &environment);
+    if unit.raise(flags) {
+        unit.set_st(0, value);
+    }
+    Ok(())
+}
+
+/// FPREM.
+pub(crate) fn fprem(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    remainder(context, instruction, Quotient::Truncated)
+}
+
+/// FPREM1.
+pub(crate) fn fprem1(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    remainder(context, instruction, Quotient::Nearest)
+}
+
+fn remainder(context: &mut Context<'_>, instruction: &Instruction, quotient: Quotient) -> Outcome {
+    check_pending(context)?;
+    let mut unit = Unit::enter(context, instruction, None);
+    if unit.is_empty(0) || unit.is_empty(1) {
+        if unit.stack_underflow() {
+            unit.set_st(0, F80::INDEFINITE);
+        }
+        return Ok(());
+    }
+    let result = float::remainder(unit.unpack(0), unit.unpack(1), quotient, &unit.environment());
+    if !unit.raise(result.flags) {
+        return Ok(());
+    }
+    unit.set_st(0, result.value);
+    let mut conditions = StatusWord::empty();
+    match result.quotient {
+        None => conditions.insert(StatusWord::C2),
+        Some(bits) => {
+            conditions.set(StatusWord::C0, bits & 4 != 0);
+            conditions.set(StatusWord::C3, bits & 2 != 0);
+            unit.x87.status.set(StatusWord::C1, bits & 1 != 0);
+        }
+    }
+    unit.set_conditions(conditions);
+    Ok(())
+}
+
+/// FXTRACT.
+pub(crate) fn fxtract(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    check_pending(context)?;
+    let mut unit = Unit::enter(context, instruction, None);
+    let (exponent, significand) = if unit.is_empty(0) {
+        if !unit.stack_underflow() {
+            return Ok(());
+        }
+        (F80::INDEFINITE, F80::INDEFINITE)
+    } else if !unit.is_empty(7) {
+        if !unit.stack_overflow() {
+            return Ok(());
+        }
+        (F80::INDEFINITE, F80::INDEFINITE)
+    } else {
+        let (exponent, significand, flags) = float::extract(unit.unpack(0), &unit.environment());
+        if !unit.raise(flags) {
+            return Ok(());
+        }
+        (exponent, significand)
+    };
+    unit.set_st(0, exponent);
+    unit.push(significand);
+    Ok(())
+}
