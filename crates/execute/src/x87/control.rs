@@ -11,11 +11,6 @@ use crate::{Context, Outcome};
 /// Bytes that the eight registers take behind an environment.
 const REGISTERS: usize = 80;
 
-/// WAIT, FNOP's check alone.
-pub(crate) fn wait(context: &mut Context<'_>, _: &Instruction) -> Outcome {
-    check_pending(context)
-}
-
 /// FNOP.
 pub(crate) fn fnop(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     check_pending(context)?;
