@@ -95,18 +95,34 @@ pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
     let machine = built_command()?;
     let mut failures = 0;
     for suite in SUITES.iter().filter(|suite| suite_wanted(suite, options)) {
-        let root = top().join("guests").join(suite.name);
-        if !root.join("complete").exists() {
-            println!("guests: fetching {}", suite.packages.join(" "));
-            match suite.subject {
-                Subject::Program(_) => archive.unpack_one(suite.packages[0], &root)?,
-                Subject::Shell => archive.unpack_closure(suite.packages, &root)?,
-            }
-            fs::write(root.join("complete"), "").map_err(|error| error.to_string())?;
-        }
+        let root = fetch(suite, &archive)?;
         failures += run_suite(suite, &Runners::new(suite, &root, &machine), filter, bless)?;
     }
     if failures == 0 { Ok(()) } else { Err(format!("{failures} invocations differ")) }
+}
+
+/// The Debian root, fetched if need be.
+///
+/// # Errors
+/// Says what the host lacks, for a skip aloud.
+pub(crate) fn shell_root() -> Result<PathBuf, Failure> {
+    let suite =
+        SUITES.iter().find(|suite| matches!(suite.subject, Subject::Shell)).ok_or("no shell suite")?;
+    fetch(suite, &Archive::open()?)
+}
+
+/// Downloads and unpacks a suite's packages, once; says where they are.
+fn fetch(suite: &Suite, archive: &Archive) -> Result<PathBuf, Failure> {
+    let root = top().join("guests").join(suite.name);
+    if !root.join("complete").exists() {
+        println!("guests: fetching {}", suite.packages.join(" "));
+        match suite.subject {
+            Subject::Program(_) => archive.unpack_one(suite.packages[0], &root)?,
+            Subject::Shell => archive.unpack_closure(suite.packages, &root)?,
+        }
+        fs::write(root.join("complete"), "").map_err(|error| error.to_string())?;
+    }
+    Ok(root)
 }
 
 /// Builds `pentimento` optimised and says where it is.
