@@ -52,3 +52,8 @@ pub use pentimento_registers::{CpuState, Eflags, Gpr, Gpr8, SegmentRegister};
 pub use stop::StopHandle;
 #[cfg(feature = "linux")]
 pub use streams::Capture;
+
+/// The README's examples are tests.
+#[cfg(all(doctest, feature = "linux"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
