@@ -10,8 +10,8 @@ use crate::{AddressSpace, MapError, PAGE_SIZE};
 
 impl AddressSpace {
     /// A copy of this space that shares no future writes, except through shared objects. Pages
-    /// are copied on write ([`Backing::Paged`]) or now if they were ever written
-    /// ([`Backing::Reserved`]). The copy has no snapshots, no dirty pages and no code marks.
+    /// are copied on write ([`Backing::Paged`](crate::Backing::Paged)) or now if they were ever written
+    /// ([`Backing::Reserved`](crate::Backing::Reserved)). The copy has no snapshots, no dirty pages and no code marks.
     ///
     /// # Errors
     /// [`MapError::Device`] where memory-mapped I/O is mapped, [`MapError::OutOfMemory`].
