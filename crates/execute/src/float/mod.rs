@@ -38,7 +38,7 @@ pub use convert::{Integer, convert, from_integer, round_to_integral, to_integer}
 pub use environment::{Environment, Flags, NanRule, Precision, Rounding};
 pub use format::{Class, Format, Unpacked};
 pub use nan::propagate;
-pub use remainder::{Quotient, Remainder, remainder};
+pub use remainder::{Progress, Quotient, Remainder, remainder};
 pub use round::round_pack;
 pub use scale::{extract, scale};
 

@@ -15,14 +15,24 @@ pub enum Quotient {
     Nearest,
 }
 
+/// How far the quotient of a remainder is known.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Progress {
+    /// The value is the remainder; these are the low three bits of the quotient's magnitude.
+    Complete(u8),
+    /// The value is a partial remainder, its exponent reduced by at most 63: the operation is to be repeated.
+    Partial,
+    /// The value is a NaN.
+    NoQuotient,
+}
+
 /// What a step of the remainder found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Remainder<F> {
     /// The remainder, or the partial one.
     pub value: F,
-    /// The low three bits of the quotient's magnitude where it is complete, else `None`:
-    /// the exponent was reduced by less than 64, and the operation is to be repeated.
-    pub quotient: Option<u8>,
+    /// How far the quotient is known.
+    pub progress: Progress,
     /// The exceptions raised; a remainder is exact, but can be tiny.
     pub flags: Flags,
 }
@@ -36,21 +46,22 @@ pub fn remainder<F: Format>(
     environment: &Environment,
 ) -> Remainder<F> {
     let environment = &environment.with_extended_precision();
-    let complete = |value, flags| Remainder { value, quotient: Some(0), flags };
+    let complete = |value, flags| Remainder { value, progress: Progress::Complete(0), flags };
+    let no_quotient = |value, flags| Remainder { value, progress: Progress::NoQuotient, flags };
     match (a.class, b.class) {
         (Class::Zero | Class::Finite | Class::Infinity, Class::Zero)
         | (Class::Infinity, Class::Finite | Class::Infinity) => {
-            return complete(F::INDEFINITE, Flags::INVALID);
+            return no_quotient(F::INDEFINITE, Flags::INVALID);
         }
         (Class::Zero | Class::Finite, Class::Finite | Class::Infinity) => {}
         _ => {
             let (value, flags) = propagate(a, b, environment);
-            return complete(value, flags);
+            return no_quotient(value, flags);
         }
     }
     let denormal = denormal_flag(a, b);
     if denormal.intersects(environment.unmasked) {
-        return complete(F::zero(false), denormal);
+        return no_quotient(F::zero(false), denormal);
     }
     if a.class == Class::Zero {
         return complete(F::zero(a.negative), denormal);
@@ -77,12 +88,12 @@ fn finite_remainder<F: Format>(
         let bits = difference & 31 | 32;
         let (_, rest) = divide(a.significand, b.significand, bits as u32);
         let (value, flags) = pack_rest(a.negative, b.exponent + difference - bits, rest, environment);
-        return Remainder { value, quotient: None, flags };
+        return Remainder { value, progress: Progress::Partial, flags };
     }
     // Below one half of the divisor the quotient is zero in both modes, and the operand the answer.
     if difference < -1 || (difference == -1 && quotient == Quotient::Truncated) {
         let (value, flags) = round_pack(a.negative, a.exponent, a.significand, 0, environment);
-        return Remainder { value, quotient: Some(0), flags };
+        return Remainder { value, progress: Progress::Complete(0), flags };
     }
     // One more bit than the significands have, so that half a divisor is an integer too.
     let divisor = u128::from(b.significand) << 1;
@@ -101,7 +112,7 @@ fn finite_remainder<F: Format>(
         }
     }
     let (value, flags) = pack_wide_rest(negative, a.negative, b.exponent, rest, environment);
-    Remainder { value, quotient: Some(integral as u8 & 7), flags }
+    Remainder { value, progress: Progress::Complete(integral as u8 & 7), flags }
 }
 
 /// The quotient `a * 2^shift / b` of significands (the low 64 bits of it), and its remainder.

@@ -5,7 +5,7 @@ use pentimento_decoder::Instruction;
 use pentimento_registers::{F80, StatusWord};
 
 use super::unit::{Data, Unit, check_pending, data, is_memory, st_number};
-use crate::float::{self, Environment, Flags, Format, Quotient, Unpacked};
+use crate::float::{self, Environment, Flags, Format, Progress, Quotient, Unpacked};
 use crate::{Context, Outcome};
 
 /// Loads the memory operand of an instruction that calculates or compares, taken apart: m32fp,
@@ -181,6 +181,7 @@ pub(crate) fn fprem1(context: &mut Context<'_>, instruction: &Instruction) -> Ou
 fn remainder(context: &mut Context<'_>, instruction: &Instruction, quotient: Quotient) -> Outcome {
     check_pending(context)?;
     let mut unit = Unit::enter(context, instruction, None);
+    unit.x87.status.remove(StatusWord::C2);
     if unit.is_empty(0) || unit.is_empty(1) {
         if unit.stack_underflow() {
             unit.set_st(0, F80::INDEFINITE);
@@ -193,9 +194,10 @@ fn remainder(context: &mut Context<'_>, instruction: &Instruction, quotient: Quo
     }
     unit.set_st(0, result.value);
     let mut conditions = StatusWord::empty();
-    match result.quotient {
-        None => conditions.insert(StatusWord::C2),
-        Some(bits) => {
+    match result.progress {
+        Progress::NoQuotient => return Ok(()),
+        Progress::Partial => conditions.insert(StatusWord::C2),
+        Progress::Complete(bits) => {
             conditions.set(StatusWord::C0, bits & 4 != 0);
             conditions.set(StatusWord::C3, bits & 2 != 0);
             unit.x87.status.set(StatusWord::C1, bits & 1 != 0);

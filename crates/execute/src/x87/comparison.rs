@@ -18,16 +18,17 @@ const fn conditions(relation: Relation) -> StatusWord {
     }
 }
 
-/// Compares ST(0) with `source`, or with ST(`number`) where there is none. Gives the relation if
-/// the instruction is to complete.
+/// Compares ST(0) with `source`, or with ST(`number`) where there is none. Gives the relation, which
+/// silicon reports even where an unmasked exception keeps the instruction from completing, and
+/// whether it completes: whether it may pop.
 #[inline(always)]
-fn relate(unit: &mut Unit<'_>, number: u8, source: Option<Unpacked>, signalling: bool) -> Option<Relation> {
+fn relate(unit: &mut Unit<'_>, number: u8, source: Option<Unpacked>, signalling: bool) -> (Relation, bool) {
     if unit.is_empty(0) || (source.is_none() && unit.is_empty(number)) {
-        return unit.stack_underflow().then_some(Relation::Unordered);
+        return (Relation::Unordered, unit.stack_underflow());
     }
     let source = source.unwrap_or_else(|| unit.unpack(number));
     let (relation, flags) = compare(unit.unpack(0), source, signalling);
-    unit.raise(flags).then_some(relation)
+    (relation, unit.raise(flags))
 }
 
 /// Compares, sets the condition codes, and pops `pops` times.
@@ -41,8 +42,9 @@ fn compare_st0(context: &mut Context<'_>, instruction: &Instruction, signalling:
     } else {
         (Unit::enter(context, instruction, None), None)
     };
-    if let Some(relation) = relate(&mut unit, st_number(instruction), source, signalling) {
-        unit.set_conditions(conditions(relation));
+    let (relation, completes) = relate(&mut unit, st_number(instruction), source, signalling);
+    unit.set_conditions(conditions(relation));
+    if completes {
         for _ in 0..pops {
             unit.pop();
         }
@@ -92,8 +94,15 @@ fn compare_into_eflags(
         Eflags::ZF.union(Eflags::PF).union(Eflags::CF).union(Eflags::OF).union(Eflags::SF).union(Eflags::AF);
     check_pending(context)?;
     let mut unit = Unit::enter(context, instruction, None);
-    let Some(relation) = relate(&mut unit, st_number(instruction), None, signalling) else { return Ok(()) };
-    if pops {
+    let number = st_number(instruction);
+    // These leave C1 alone but for a stack fault, which clears it.
+    let stack_fault = unit.is_empty(0) || unit.is_empty(number);
+    let c1 = unit.x87.status.intersection(StatusWord::C1);
+    let (relation, completes) = relate(&mut unit, number, None, signalling);
+    if !stack_fault {
+        unit.x87.status.insert(c1);
+    }
+    if completes && pops {
         unit.pop();
     }
     let flags = match relation {
@@ -130,9 +139,8 @@ pub(crate) fn fucomip(context: &mut Context<'_>, instruction: &Instruction) -> O
 pub(crate) fn ftst(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     check_pending(context)?;
     let mut unit = Unit::enter(context, instruction, None);
-    if let Some(relation) = relate(&mut unit, 0, Some(Unpacked::zero(false)), true) {
-        unit.set_conditions(conditions(relation));
-    }
+    let (relation, _) = relate(&mut unit, 0, Some(Unpacked::zero(false)), true);
+    unit.set_conditions(conditions(relation));
     Ok(())
 }
 

@@ -81,17 +81,26 @@ const fn environment_length(size: OperandSize) -> usize {
     }
 }
 
-/// Writes the first `length` bytes of `image`.
+/// Checks the first and the last byte of an image, in silicon's order: where the image lies in two
+/// pages and the second faults, the page fault reports the last byte.
+fn check_ends(context: &Context<'_>, linear: u32, length: u32, access: Access) -> Outcome {
+    context.memory.check(linear, 1, access)?;
+    Ok(context.memory.check(linear.wrapping_add(length - 1), 1, access)?)
+}
+
+/// Writes an image.
 fn write_image(context: &mut Context<'_>, data: Data, image: &[u8]) -> Outcome {
     let linear = context.linear_address(data.segment, data.offset, image.len() as u32, Access::Write)?;
     context.check_alignment(linear, 4)?;
+    check_ends(context, linear, image.len() as u32, Access::Write)?;
     Ok(context.memory.write_bytes(linear, image)?)
 }
 
-/// Reads as many bytes as `image` has.
+/// Reads an image, as many bytes as it has.
 fn read_image(context: &Context<'_>, data: Data, image: &mut [u8]) -> Outcome {
     let linear = context.linear_address(data.segment, data.offset, image.len() as u32, Access::Read)?;
     context.check_alignment(linear, 4)?;
+    check_ends(context, linear, image.len() as u32, Access::Read)?;
     Ok(context.memory.read_bytes(linear, image)?)
 }
 
@@ -174,7 +183,9 @@ fn rotate(context: &mut Context<'_>, instruction: &Instruction, step: u8) -> Out
 /// FFREE.
 pub(crate) fn ffree(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     check_pending(context)?;
-    Unit::enter(context, instruction, None).free(st_number(instruction));
+    let mut unit = Unit::enter(context, instruction, None);
+    unit.free(st_number(instruction));
+    unit.clear_c1();
     Ok(())
 }
 
@@ -184,5 +195,6 @@ pub(crate) fn ffreep(context: &mut Context<'_>, instruction: &Instruction) -> Ou
     let mut unit = Unit::enter(context, instruction, None);
     unit.free(st_number(instruction));
     unit.pop();
+    unit.clear_c1();
     Ok(())
 }

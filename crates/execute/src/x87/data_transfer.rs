@@ -94,6 +94,7 @@ fn store<T: Copy>(
     instruction: &Instruction,
     pops: bool,
     indefinite: T,
+    length: u32,
     convert: impl Fn(F80, &Environment) -> (T, Flags),
     write: impl Fn(&mut Context<'_>, Data, T) -> Outcome,
 ) -> Outcome {
@@ -104,11 +105,14 @@ fn store<T: Copy>(
     let environment = Environment::from_control_word(x87.control);
     let number = x87.physical(0);
     let empty = x87.in_use & (1 << number) == 0;
-    let (value, flags) =
+    let (value, mut flags) =
         if empty { (indefinite, Flags::INVALID) } else { convert(x87.registers[number], &environment) };
     let completes = !flags.intersects(environment.unmasked & PREVENTING);
     if completes {
         write(context, data, value)?;
+    } else {
+        context.probe_write(data.segment, data.offset, length)?;
+        flags &= PREVENTING;
     }
     let mut unit = Unit::enter(context, instruction, Some(data));
     if empty {
@@ -139,15 +143,15 @@ fn store_float(context: &mut Context<'_>, instruction: &Instruction, pops: bool)
         return store_register(context, instruction, pops);
     }
     match instruction.opcode() {
-        0xd9 => store(context, instruction, pops, u32::INDEFINITE, narrow, |context, data, value| {
+        0xd9 => store(context, instruction, pops, u32::INDEFINITE, 4, narrow, |context, data, value| {
             context.store(data.segment, data.offset, value)
         }),
-        0xdd => store(context, instruction, pops, u64::INDEFINITE, narrow, |context, data, value| {
+        0xdd => store(context, instruction, pops, u64::INDEFINITE, 8, narrow, |context, data, value| {
             context.store(data.segment, data.offset, value)
         }),
         _ => {
             let bits = |value, _: &Environment| (value, Flags::empty());
-            store(context, instruction, pops, F80::INDEFINITE, bits, |context, data, value| {
+            store(context, instruction, pops, F80::INDEFINITE, 10, bits, |context, data, value| {
                 store_ten(context, data, value.to_le_bytes())
             })
         }
@@ -166,6 +170,12 @@ fn store_register(context: &mut Context<'_>, instruction: &Instruction, pops: bo
     let mut unit = Unit::enter(context, instruction, None);
     let mut value = unit.st(0);
     if unit.is_empty(0) {
+        if instruction.opcode() == 0xd9 {
+            // FSTPNCE, the undocumented alias D9h /3, knows no stack underflow and copies nothing then.
+            unit.clear_c1();
+            unit.pop();
+            return Ok(());
+        }
         if !unit.stack_underflow() {
             return Ok(());
         }
@@ -211,16 +221,16 @@ fn store_integer(
 ) -> Outcome {
     match (instruction.opcode(), instruction.modrm() >> 3 & 7) {
         (0xdb, _) => {
-            store(context, instruction, pops, i32::MIN, integer(rounding), |context, data, value| {
+            store(context, instruction, pops, i32::MIN, 4, integer(rounding), |context, data, value| {
                 context.store(data.segment, data.offset, value as u32)
             })
         }
         (0xdd, _) | (_, 7) => {
-            store(context, instruction, pops, i64::MIN, integer(rounding), |context, data, value| {
+            store(context, instruction, pops, i64::MIN, 8, integer(rounding), |context, data, value| {
                 context.store(data.segment, data.offset, value as u64)
             })
         }
-        _ => store(context, instruction, pops, i16::MIN, integer(rounding), |context, data, value| {
+        _ => store(context, instruction, pops, i16::MIN, 2, integer(rounding), |context, data, value| {
             context.store(data.segment, data.offset, value as u16)
         }),
     }
@@ -228,7 +238,7 @@ fn store_integer(
 
 /// FBSTP.
 pub(crate) fn fbstp(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    store(context, instruction, true, decimal::INDEFINITE, decimal::pack, store_ten)
+    store(context, instruction, true, decimal::INDEFINITE, 10, decimal::pack, store_ten)
 }
 
 /// FXCH.
@@ -274,7 +284,6 @@ pub(crate) fn fcmov(context: &mut Context<'_>, instruction: &Instruction) -> Out
         }
         return Ok(());
     }
-    unit.clear_c1();
     if holds {
         let value = unit.st(number);
         unit.set_st(0, value);

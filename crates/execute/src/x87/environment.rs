@@ -79,6 +79,7 @@ pub(super) fn load(x87: &mut X87State, bytes: &[u8; LENGTH_32], size: OperandSiz
         OperandSize::Word => {
             x87.last_instruction = word(6).into();
             x87.last_instruction_selector = word(8);
+            x87.last_opcode = 0;
             x87.last_data = word(10).into();
             x87.last_data_selector = word(12);
         }

@@ -26,6 +26,8 @@ fn area(context: &Context<'_>, instruction: &Instruction, access: Access) -> Out
     if linear & 15 != 0 {
         return Err(Trap::GENERAL_PROTECTION);
     }
+    // Silicon touches the end first: a page fault reports the last byte.
+    context.memory.check(linear.wrapping_add(LENGTH - 1), 1, access)?;
     Ok(linear)
 }
 

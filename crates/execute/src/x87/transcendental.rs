@@ -44,6 +44,9 @@ fn unary(
 ) -> Outcome {
     check_pending(context)?;
     let mut unit = Unit::enter(context, instruction, None);
+    if trigonometric {
+        unit.x87.status.remove(StatusWord::C2);
+    }
     if unit.is_empty(0) {
         if unit.stack_underflow() {
             unit.set_st(0, F80::INDEFINITE);
@@ -54,9 +57,7 @@ fn unary(
     if raise(&mut unit, answer.flags) {
         unit.set_st(0, answer.value);
     }
-    if trigonometric {
-        unit.x87.status.set(StatusWord::C2, answer.out_of_range);
-    }
+    unit.x87.status.set(StatusWord::C2, answer.out_of_range || unit.x87.status.contains(StatusWord::C2));
     Ok(())
 }
 
@@ -83,6 +84,7 @@ fn pushing(
 ) -> Outcome {
     check_pending(context)?;
     let mut unit = Unit::enter(context, instruction, None);
+    unit.x87.status.remove(StatusWord::C2);
     let (first, second) = if unit.is_empty(0) {
         if !unit.stack_underflow() {
             return Ok(());
