@@ -45,7 +45,7 @@ pub fn engines() -> Vec<Box<dyn Engine>> {
 }
 
 /// Instructions that a case may take before it counts as endless.
-const BUDGET: u64 = 100_000;
+const BUDGET: u64 = 20_000;
 
 /// An address space with the layout in it, in which case after case runs.
 pub struct Bench {

@@ -8,11 +8,17 @@
 #![forbid(unsafe_code)]
 
 mod case;
+mod compare;
 pub mod decode_diff;
 mod engine;
+mod exclusion;
+pub mod generate;
 pub mod layout;
 #[cfg(target_os = "linux")]
 pub mod oracle;
+pub mod text;
 
 pub use case::{Case, Chunk, Outcome, Patch};
+pub use compare::{Difference, Mask, compare};
 pub use engine::{Bench, Engine, engines};
+pub use exclusion::exclusion;

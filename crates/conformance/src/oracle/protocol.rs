@@ -87,8 +87,7 @@ fn user_desc(entry: &UserDescriptor) -> [u32; 4] {
         | contents << 1
         | u32::from(!accessible) << 3
         | u32::from(entry.limit_in_pages) << 4
-        | u32::from(!present) << 5
-        | 1 << 6;
+        | u32::from(!present) << 5;
     [entry.entry.into(), base, limit, flags]
 }
 

@@ -1,0 +1,210 @@
+//! Many generated cases on silicon and on every engine, compared.
+
+use std::collections::BTreeMap;
+
+use pentimento_decoder::{Operation, decode};
+use pentimento_memory::MapError;
+use thiserror::Error;
+
+use super::{OracleError, Silicon, Verdict};
+use crate::case::{Case, Outcome};
+use crate::compare::{Difference, Mask, compare};
+use crate::engine::{Bench, Engine, engines};
+use crate::generate::Generator;
+use crate::layout::RESERVED;
+
+/// Why a campaign cannot go on.
+#[derive(Debug, Error)]
+pub enum CampaignError {
+    /// The native side.
+    #[error(transparent)]
+    Oracle(#[from] OracleError),
+    /// The engines' address space.
+    #[error("no memory for the engines' address space: {0:?}")]
+    Memory(MapError),
+}
+
+/// A case that an engine and silicon do not agree on.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The case's number; with the seed it names the case.
+    pub number: u64,
+    /// The engine's name.
+    pub engine: &'static str,
+    /// The case.
+    pub case: Case,
+    /// What silicon did; `None` if it killed or hung the native oracle.
+    pub expected: Verdict,
+    /// What the engine did.
+    pub actual: Outcome,
+    /// Where they differ.
+    pub differences: Vec<Difference>,
+}
+
+/// Counts for one operation.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Tally {
+    /// Cases compared.
+    pub cases: u64,
+    /// Of those, how many differed.
+    pub differing: u64,
+}
+
+/// What a campaign found.
+#[derive(Clone, Default, Debug)]
+pub struct Report {
+    /// Cases compared.
+    pub cases: u64,
+    /// Draws that gave no case, or one that silicon cannot be given: endless, or reaching the native
+    /// oracle itself.
+    pub skipped: u64,
+    /// Counts by mnemonic.
+    pub tallies: BTreeMap<&'static str, Tally>,
+    /// The first failures of each operation.
+    pub failures: Vec<Failure>,
+}
+
+impl Report {
+    /// Cases that differed.
+    #[must_use]
+    pub fn differing(&self) -> u64 {
+        self.tallies.values().map(|tally| tally.differing).sum()
+    }
+
+    /// Adds what another campaign found, keeping `keep` failures an operation.
+    pub fn merge(&mut self, other: Self, keep: u64) {
+        self.cases += other.cases;
+        self.skipped += other.skipped;
+        let before = self.tallies.clone();
+        for (name, tally) in other.tallies {
+            let sum = self.tallies.entry(name).or_default();
+            sum.cases += tally.cases;
+            sum.differing += tally.differing;
+        }
+        let full = |failure: &Failure| {
+            before.get(mnemonic(&failure.case)).is_some_and(|tally| tally.differing >= keep)
+        };
+        self.failures.extend(other.failures.into_iter().filter(|failure| !full(failure)));
+    }
+}
+
+/// A case with what each engine made of it.
+struct Prepared {
+    number: u64,
+    outcomes: Vec<Outcome>,
+}
+
+/// One stream of cases on one native oracle.
+pub struct Campaign<'a> {
+    generator: &'a Generator,
+    silicon: Silicon,
+    bench: Bench,
+    engines: Vec<Box<dyn Engine>>,
+    report: Report,
+    /// Failures to keep of each operation.
+    keep: u64,
+}
+
+impl<'a> Campaign<'a> {
+    /// A campaign with its own native oracle, which keeps `keep` failures of each operation.
+    ///
+    /// # Errors
+    /// [`CampaignError`].
+    pub fn new(generator: &'a Generator, keep: u64) -> Result<Self, CampaignError> {
+        let silicon = Silicon::new()?;
+        let bench = Bench::new(silicon.low_pages()).map_err(CampaignError::Memory)?;
+        Ok(Self { generator, silicon, bench, engines: engines(), report: Report::default(), keep })
+    }
+
+    /// Runs the cases with these numbers; calls `progress` with how many more are done.
+    ///
+    /// # Errors
+    /// [`CampaignError`].
+    pub fn run(
+        mut self,
+        numbers: impl Iterator<Item = u64>,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Report, CampaignError> {
+        const BATCH: usize = 1000;
+        let mut numbers = numbers.peekable();
+        let mut running: Option<(Vec<Case>, Vec<Prepared>)> = None;
+        while numbers.peek().is_some() || running.is_some() {
+            // The engines run this batch while silicon runs the one before it.
+            let drawn: Vec<u64> = numbers.by_ref().take(BATCH).collect();
+            let batch = self.prepare(&drawn);
+            let verdicts = if running.is_some() { self.silicon.collect()? } else { Vec::new() };
+            if !batch.0.is_empty() {
+                self.silicon.submit(&batch.0)?;
+            }
+            if let Some((cases, prepared)) = running.take() {
+                self.judge(&cases, prepared, verdicts);
+            }
+            progress(drawn.len() as u64);
+            if !batch.0.is_empty() {
+                running = Some(batch);
+            }
+        }
+        Ok(self.report)
+    }
+
+    fn prepare(&mut self, numbers: &[u64]) -> (Vec<Case>, Vec<Prepared>) {
+        let mut cases = Vec::with_capacity(numbers.len());
+        let mut prepared = Vec::with_capacity(numbers.len());
+        for &number in numbers {
+            let Some(case) = self.generator.case(number) else {
+                self.report.skipped += 1;
+                continue;
+            };
+            let outcomes: Vec<Outcome> =
+                self.engines.iter_mut().map(|engine| self.bench.run(engine.as_mut(), &case)).collect();
+            if outcomes.iter().any(cannot_run) {
+                self.report.skipped += 1;
+                continue;
+            }
+            cases.push(case);
+            prepared.push(Prepared { number, outcomes });
+        }
+        (cases, prepared)
+    }
+
+    fn judge(&mut self, cases: &[Case], prepared: Vec<Prepared>, verdicts: Vec<Verdict>) {
+        for ((case, prepared), expected) in cases.iter().zip(prepared).zip(verdicts) {
+            self.report.cases += 1;
+            let tally = self.report.tallies.entry(mnemonic(case)).or_default();
+            tally.cases += 1;
+            let mask = Mask::of(case);
+            for (engine, actual) in self.engines.iter().zip(prepared.outcomes) {
+                let differences = expected
+                    .as_ref()
+                    .map_or_else(|| vec![Difference::no_answer()], |e| compare(e, &actual, mask));
+                if differences.is_empty() {
+                    continue;
+                }
+                tally.differing += 1;
+                if tally.differing > self.keep {
+                    continue;
+                }
+                self.report.failures.push(Failure {
+                    number: prepared.number,
+                    engine: engine.name(),
+                    case: case.clone(),
+                    expected: expected.clone(),
+                    actual,
+                    differences,
+                });
+            }
+        }
+    }
+}
+
+/// The mnemonic of a case's instruction.
+fn mnemonic(case: &Case) -> &'static str {
+    decode(&case.code).map_or("(undefined)", |instruction| Operation::mnemonic(instruction.operation()))
+}
+
+/// Whether a case would touch the native oracle's own memory, enter the host's kernel, or never end.
+fn cannot_run(outcome: &Outcome) -> bool {
+    matches!(outcome.vector, Outcome::LEFT | Outcome::BUDGET)
+        || RESERVED.contains(&outcome.address)
+        || RESERVED.contains(&outcome.state.eip)
+}
