@@ -57,19 +57,38 @@ pub fn unshift_rows(state: [u8; 16]) -> [u8; 16] {
 /// MixColumns: multiplication by 3x^3 + x^2 + x + 2 modulo x^4 + 1.
 #[must_use]
 pub fn mix_columns(state: [u8; 16]) -> [u8; 16] {
-    multiply_columns(state, [2, 3, 1, 1])
+    columns(state, mix_column)
 }
 
-/// InvMixColumns: multiplication by the inverse polynomial, 0Bx^3 + 0Dx^2 + 09x + 0E.
+/// InvMixColumns: multiplication by 0Bx^3 + 0Dx^2 + 09x + 0E, which is that of MixColumns times
+/// 04x^2 + 05.
 #[must_use]
 pub fn unmix_columns(state: [u8; 16]) -> [u8; 16] {
-    multiply_columns(state, [14, 11, 13, 9])
+    columns(state, |column| {
+        let fourfold = double(double(column ^ column.rotate_left(16)));
+        mix_column(column ^ fourfold)
+    })
 }
 
-fn multiply_columns(state: [u8; 16], row: [u8; 4]) -> [u8; 16] {
-    core::array::from_fn(|i| {
-        (0..4).fold(0, |sum, k| sum ^ galois::multiply(row[k], state[i / 4 * 4 + (i + k) % 4]))
-    })
+/// Applies `f` to the four columns, row 0 in the low byte.
+fn columns(state: [u8; 16], f: impl Fn(u32) -> u32) -> [u8; 16] {
+    let mut result = [0; 16];
+    for (to, from) in result.as_chunks_mut().0.iter_mut().zip(state.as_chunks().0) {
+        *to = f(u32::from_le_bytes(*from)).to_le_bytes();
+    }
+    result
+}
+
+/// In row r: twice s[r], three times s[r + 1], and s[r + 2] and s[r + 3].
+fn mix_column(column: u32) -> u32 {
+    let next = column.rotate_right(8);
+    double(column ^ next) ^ next ^ column.rotate_right(16) ^ column.rotate_right(24)
+}
+
+/// Doubles four elements of GF(2^8).
+fn double(elements: u32) -> u32 {
+    let carries = elements >> 7 & 0x0101_0101;
+    (elements & 0x7f7f_7f7f) << 1 ^ carries * 0x1b
 }
 
 /// Word `index` of what AESKEYGENASSIST computes: of words 1 and 3 of the source, the substituted

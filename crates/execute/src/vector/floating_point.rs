@@ -11,7 +11,7 @@ use pentimento_registers::Mxcsr;
 
 use super::host::Real;
 use super::packed::lane_of_two;
-use super::{build, host, lane, lanes, lanes_mut};
+use super::{build, host, lane, lanes, lanes_mut, rebuild};
 use crate::float::{self, Environment, Flags, Unpacked};
 
 /// `destination = f(destination, source)` under MXCSR; returns the exceptions raised.
@@ -257,10 +257,9 @@ fn horizontal<A: Arithmetic, R: Real, const N: usize>(
     source: &u128,
     mxcsr: Mxcsr,
 ) -> Flags {
-    let first = *destination;
     let mut odd = 0;
-    build(&mut odd, |i| lane_of_two::<R, u128>(&first, source, 2 * i + 1));
-    build(destination, |i| lane_of_two::<R, u128>(&first, source, 2 * i));
+    build(&mut odd, |i| lane_of_two::<R, u128>(destination, source, 2 * i + 1));
+    rebuild(destination, |destination, i| lane_of_two::<R, u128>(destination, source, 2 * i));
     arithmetic::<A, R, N>(destination, &odd, mxcsr)
 }
 

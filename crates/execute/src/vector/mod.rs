@@ -120,6 +120,13 @@ pub fn lane<L: Lane, V: Vector>(vector: &V, index: usize) -> L {
     lanes[index % lanes.len()].guest_order()
 }
 
+/// Lane `index`, which must exist. Without [`lane`]'s modulo a loop over lanes stays one that the
+/// compiler knows how to turn into vector instructions.
+#[inline(always)]
+fn at<L: Lane, V: Vector>(vector: &V, index: usize) -> L {
+    lanes::<L, V>(vector)[index].guest_order()
+}
+
 /// Replaces lane `index`, counted from the low end and modulo the number of lanes.
 #[inline(always)]
 pub fn set_lane<L: Lane, V: Vector>(vector: &mut V, index: usize, value: L) {
@@ -135,11 +142,32 @@ pub fn build<L: Lane, V: Vector>(destination: &mut V, f: impl Fn(usize) -> L) {
     }
 }
 
+/// Each lane becomes `f` of what the vector was before, and of the lane's number.
+#[inline(always)]
+pub fn rebuild<L: Lane, V: Vector>(destination: &mut V, f: impl Fn(&V, usize) -> L) {
+    // The old value is read where it is: a copy of it would travel through integer registers.
+    let mut results = [L::zeroed(); 16];
+    for (index, lane) in results.iter_mut().enumerate().take(V::BYTES / size_of::<L>()) {
+        *lane = f(destination, index);
+    }
+    for (lane, result) in lanes_mut::<L, V>(destination).iter_mut().zip(results) {
+        *lane = result.guest_order();
+    }
+}
+
 /// Each lane of `destination` becomes `f` of that of `source`.
 #[inline(always)]
 pub fn map<L: Lane, V: Vector>(destination: &mut V, source: &V, f: impl Fn(L) -> L) {
     for (lane, source) in lanes_mut::<L, V>(destination).iter_mut().zip(lanes::<L, V>(source)) {
         *lane = f(source.guest_order()).guest_order();
+    }
+}
+
+/// Each lane becomes `f` of itself.
+#[inline(always)]
+pub fn map_in_place<L: Lane, V: Vector>(vector: &mut V, f: impl Fn(L) -> L) {
+    for lane in lanes_mut::<L, V>(vector) {
+        *lane = f(lane.guest_order()).guest_order();
     }
 }
 

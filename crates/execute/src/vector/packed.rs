@@ -1,9 +1,13 @@
 //! Packed integers: arithmetic, comparison, logic, shifts and conversion (SDM volume 1, sections
 //! 9.4, 10.6, 11.4.2, 12.5 and 12.9 to 12.11).
 
+use core::ops::{BitOr, Shl};
+
 use pentimento_decoder::Operation;
 
-use super::{Binary, Lane, Shift, Unary, Vector, build, lane, map, map2, mask};
+use super::{
+    Binary, Lane, Shift, Unary, Vector, at, build, lane, map, map_in_place, map2, mask, rebuild, set_lane,
+};
 
 /// The function of an operation whose destination is also its first operand.
 #[rustfmt::skip]
@@ -34,7 +38,7 @@ pub fn binary<V: Vector>(operation: Operation) -> Option<Binary<V>> {
         O::Pmulhrsw => |a, b| map2(a, b, |a: i16, b| ((((i32::from(a) * i32::from(b)) >> 14) + 1) >> 1) as i16),
         O::Pmuludq => |a, b| map2(a, b, |a: u64, b: u64| (a & 0xffff_ffff) * (b & 0xffff_ffff)),
         O::Pmuldq => |a, b| map2(a, b, |a: i64, b| i64::from(a as i32) * i64::from(b as i32)),
-        O::Pmaddwd => |a, b| multiply_pairs(a, b, |a: [i16; 2], b: [i16; 2]| multiply_add_words(a, b)),
+        O::Pmaddwd => |a, b| map2(a, b, multiply_add_words),
         O::Pmaddubsw => |a, b| multiply_pairs(a, b, |a: [u8; 2], b: [i8; 2]| multiply_add_bytes(a, b)),
         O::Psadbw => absolute_differences,
         O::Pavgb => |a, b| map2(a, b, |a: u8, b| ((u16::from(a) + u16::from(b) + 1) >> 1) as u8),
@@ -76,17 +80,23 @@ pub fn binary<V: Vector>(operation: Operation) -> Option<Binary<V>> {
         O::Packssdw => |a, b| pack(a, b, |x: i32| x.clamp(i16::MIN.into(), i16::MAX.into()) as i16),
         O::Packuswb => |a, b| pack(a, b, |x: i16| x.clamp(0, u8::MAX.into()) as u8),
         O::Packusdw => |a, b| pack(a, b, |x: i32| x.clamp(0, u16::MAX.into()) as u16),
-        O::Punpcklbw => |a, b| interleave::<u8, V>(a, b, 0),
-        O::Punpcklwd => |a, b| interleave::<u16, V>(a, b, 0),
-        O::Punpckldq | O::Unpcklps => |a, b| interleave::<u32, V>(a, b, 0),
-        O::Punpcklqdq | O::Unpcklpd => |a, b| interleave::<u64, V>(a, b, 0),
-        O::Punpckhbw => |a, b| interleave::<u8, V>(a, b, V::BYTES / 2),
-        O::Punpckhwd => |a, b| interleave::<u16, V>(a, b, V::BYTES / 4),
-        O::Punpckhdq | O::Unpckhps => |a, b| interleave::<u32, V>(a, b, V::BYTES / 8),
-        O::Punpckhqdq | O::Unpckhpd => |a, b| interleave::<u64, V>(a, b, V::BYTES / 16),
+        O::Punpcklbw => |a, b| interleave::<u8, u16, V>(a, b, 0),
+        O::Punpcklwd => |a, b| interleave::<u16, u32, V>(a, b, 0),
+        O::Punpckldq | O::Unpcklps => |a, b| interleave::<u32, u64, V>(a, b, 0),
+        O::Punpcklqdq | O::Unpcklpd => |a, b| set_lane(a, 1, lane::<u64, V>(b, 0)),
+        O::Punpckhbw => |a, b| interleave::<u8, u16, V>(a, b, V::BYTES / 2),
+        O::Punpckhwd => |a, b| interleave::<u16, u32, V>(a, b, V::BYTES / 4),
+        O::Punpckhdq | O::Unpckhps => |a, b| interleave::<u32, u64, V>(a, b, V::BYTES / 8),
+        O::Punpckhqdq | O::Unpckhpd => |a, b| {
+            let high = lane::<u64, V>(a, 1);
+            *a = *b;
+            set_lane(a, 0, high);
+        },
         O::Pshufb => |a, b| {
-            let table = *a;
-            map(a, b, |index: u8| if index < 0x80 { lane(&table, index.into()) } else { 0 });
+            rebuild(a, |table, i| match at::<u8, V>(b, i) {
+                index @ 0..0x80 => lane(table, index.into()),
+                _ => 0u8,
+            });
         },
         _ => return None,
     };
@@ -139,13 +149,12 @@ pub fn shift<V: Vector>(operation: Operation) -> Option<Shift<V>> {
         O::Psraw => |a, count| shift_lanes(a, count.min(15), |x: i16, count| x >> count),
         O::Psrad => |a, count| shift_lanes(a, count.min(31), |x: i32, count| x >> count),
         O::Pslldq => |a, count| {
-            let source = *a;
-            build(a, |i| (i as u64).checked_sub(count).map_or(0u8, |from| lane(&source, from as usize)));
+            let bits = count.min(V::BYTES as u64) as u32 * 8;
+            *a = V::from_u128(a.guest_order().into_u128().checked_shl(bits).unwrap_or(0)).guest_order();
         },
         O::Psrldq => |a, count| {
-            let source = *a;
-            let inside = move |i: usize| count < V::BYTES as u64 - i as u64;
-            build(a, |i| if inside(i) { lane(&source, i + count as usize) } else { 0u8 });
+            let bits = count.min(V::BYTES as u64) as u32 * 8;
+            *a = V::from_u128(a.guest_order().into_u128().checked_shr(bits).unwrap_or(0)).guest_order();
         },
         _ => return None,
     };
@@ -157,8 +166,8 @@ fn shift_lanes<L: Lane, V: Vector>(a: &mut V, count: u64, f: impl Fn(L, u32) -> 
     if count >= u64::from(L::BITS) {
         *a = V::zeroed();
     } else {
-        let source = *a;
-        map(a, &source, |x| f(x, count as u32));
+        let count = count as u32 % L::BITS;
+        map_in_place(a, |x| f(x, count));
     }
 }
 
@@ -166,34 +175,35 @@ fn shift_lanes<L: Lane, V: Vector>(a: &mut V, count: u64, f: impl Fn(L, u32) -> 
 #[inline(always)]
 pub(super) fn lane_of_two<L: Lane, V: Vector>(low: &V, high: &V, index: usize) -> L {
     let count = V::BYTES / size_of::<L>();
-    if index < count { lane(low, index) } else { lane(high, index - count) }
+    if index < count { at(low, index) } else { at(high, index - count) }
 }
 
 /// Neighbours are combined: the low half comes from `a`, the high half from `b`.
 #[inline(always)]
 pub(super) fn horizontal<L: Lane, V: Vector>(a: &mut V, b: &V, f: impl Fn(L, L) -> L) {
-    let first = *a;
-    build(a, |i| f(lane_of_two(&first, b, 2 * i), lane_of_two(&first, b, 2 * i + 1)));
+    rebuild(a, |a, i| f(lane_of_two(a, b, 2 * i), lane_of_two(a, b, 2 * i + 1)));
 }
 
 /// Narrows the lanes of `a`, then those of `b`.
 #[inline(always)]
 fn pack<From: Lane, To: Lane, V: Vector>(a: &mut V, b: &V, f: impl Fn(From) -> To) {
-    let first = *a;
-    build(a, |i| f(lane_of_two(&first, b, i)));
+    rebuild(a, |a, i| f(lane_of_two(a, b, i)));
 }
 
-/// Alternates lanes of `a` and `b`, beginning with lane `start` of each.
+/// Alternates lanes of `a` and `b`, beginning with lane `start` of each; a pair is a `Wide`.
 #[inline(always)]
-fn interleave<L: Lane, V: Vector>(a: &mut V, b: &V, start: usize) {
-    let first = *a;
-    build(a, |i| lane::<L, V>(if i % 2 == 0 { &first } else { b }, start + i / 2));
+fn interleave<L: Lane, Wide: Lane, V: Vector>(a: &mut V, b: &V, start: usize)
+where
+    Wide: From<L> + Shl<u32, Output = Wide> + BitOr<Output = Wide>,
+{
+    let wide = |vector: &V, i: usize| Wide::from(at::<L, V>(vector, start + i));
+    rebuild(a, |a, i| wide(a, i) | wide(b, i) << L::BITS);
 }
 
 /// Converts the lowest lanes of `source` to another width, as many as fit.
 #[inline(always)]
 fn convert<From: Lane, To: Lane, V: Vector>(destination: &mut V, source: &V, f: impl Fn(From) -> To) {
-    build(destination, |i| f(lane(source, i)));
+    build(destination, |i| f(at(source, i)));
 }
 
 /// Each wide lane becomes `f` of the pair of narrow ones that occupy its place in `a` and in `b`.
@@ -203,15 +213,14 @@ fn multiply_pairs<A: Lane, B: Lane, Wide: Lane, V: Vector>(
     b: &V,
     f: impl Fn([A; 2], [B; 2]) -> Wide,
 ) {
-    let first = *a;
-    build(a, |i| f([0, 1].map(|k| lane(&first, 2 * i + k)), [0, 1].map(|k| lane(b, 2 * i + k))));
+    rebuild(a, |a, i| f([at(a, 2 * i), at(a, 2 * i + 1)], [at(b, 2 * i), at(b, 2 * i + 1)]));
 }
 
-/// PMADDWD. Only 8000h in all four places overflows, and wraps to 80000000h.
+/// PMADDWD, a pair of words in a doubleword. Only 8000h in all four places overflows, and wraps to 80000000h.
 #[inline(always)]
-fn multiply_add_words(a: [i16; 2], b: [i16; 2]) -> i32 {
-    let [low, high] = [0, 1].map(|k| i32::from(a[k]) * i32::from(b[k]));
-    low.wrapping_add(high)
+fn multiply_add_words(a: i32, b: i32) -> i32 {
+    let low = i32::from(a as i16) * i32::from(b as i16);
+    low.wrapping_add((a >> 16) * (b >> 16))
 }
 
 /// PMADDUBSW: unsigned times signed, summed with saturation.
@@ -225,9 +234,7 @@ fn multiply_add_bytes(a: [u8; 2], b: [i8; 2]) -> i16 {
 fn absolute_differences<V: Vector>(a: &mut V, b: &V) {
     let first = *a;
     build(a, |quad| {
-        (8 * quad..8 * quad + 8)
-            .map(|i| u64::from(lane::<u8, V>(&first, i).abs_diff(lane(b, i))))
-            .sum::<u64>()
+        (8 * quad..8 * quad + 8).map(|i| u64::from(at::<u8, V>(&first, i).abs_diff(at(b, i)))).sum::<u64>()
     });
 }
 

@@ -2,8 +2,9 @@
 
 use pentimento_decoder::Operation;
 
-use super::packed::lane_of_two;
-use super::{Lane, Vector, WithImmediate, WithMask, aes, build, galois, lane, lanes, map2, set_lane, sha};
+use super::{
+    Lane, Vector, WithImmediate, WithMask, aes, at, build, galois, lane, map2, rebuild, set_lane, sha,
+};
 
 /// The function of an operation with an immediate as its third operand. Shuffles of one source
 /// ignore what the destination held.
@@ -17,17 +18,19 @@ pub fn with_immediate<V: Vector>(operation: Operation) -> Option<WithImmediate<V
         O::Pshuflw => |a, b, imm| build(a, |i| lane::<u16, V>(b, if i < 4 { quarter(imm, i) } else { i })),
         O::Pshufhw => |a, b, imm| build(a, |i| lane::<u16, V>(b, if i < 4 { i } else { 4 + quarter(imm, i) })),
         O::Shufps => |a, b, imm| {
-            let first = *a;
-            build(a, |i| lane::<u32, V>(if i < 2 { &first } else { b }, quarter(imm, i)));
+            rebuild(a, |a, i| lane::<u32, V>(if i < 2 { a } else { b }, quarter(imm, i)));
         },
         O::Shufpd => |a, b, imm| {
-            let first = *a;
-            build(a, |i| lane::<u64, V>(if i < 1 { &first } else { b }, usize::from(imm >> i & 1)));
+            rebuild(a, |a, i| lane::<u64, V>(if i < 1 { a } else { b }, usize::from(imm >> i & 1)));
         },
         O::Palignr => |a, b, imm| {
-            let high = *a;
-            let shift = usize::from(imm);
-            build(a, |i| if i + shift < 2 * V::BYTES { lane_of_two::<u8, V>(b, &high, i + shift) } else { 0 });
+            let (width, count) = (8 * V::BYTES as u32, 8 * u32::from(imm));
+            let [high, low] = [*a, *b].map(|vector| vector.guest_order().into_u128());
+            let shifted = match width.checked_sub(count) {
+                Some(rest) => low.checked_shr(count).unwrap_or(0) | high.checked_shl(rest).unwrap_or(0),
+                None => high.checked_shr(count - width).unwrap_or(0),
+            };
+            *a = V::from_u128(shifted).guest_order();
         },
         O::Pblendw => |a, b, imm| blend::<u16, V>(a, b, |i| imm >> i & 1 != 0),
         O::Blendps => |a, b, imm| blend::<u32, V>(a, b, |i| imm >> i & 1 != 0),
@@ -83,31 +86,27 @@ fn quarter(immediate: u8, index: usize) -> usize {
 /// Takes the lanes of `b` that `choose` wants.
 #[inline(always)]
 fn blend<L: Lane, V: Vector>(a: &mut V, b: &V, choose: impl Fn(usize) -> bool) {
-    let first = *a;
-    build(a, |i| lane::<L, V>(if choose(i) { b } else { &first }, i));
+    rebuild(a, |a, i| at::<L, V>(if choose(i) { b } else { a }, i));
 }
 
 /// Each byte of `a` with the quadword of `b` that stands where the byte does.
 #[inline(always)]
 fn map_bytes_by_quad<V: Vector>(a: &mut V, b: &V, f: impl Fn(u8, u64) -> u8) {
-    let first = *a;
-    build(a, |i| f(lane(&first, i), lane(b, i / 8)));
+    rebuild(a, |a, i| f(at(a, i), at(b, i / 8)));
 }
 
 /// INSERTPS: bits 7:6 choose a lane of the source, 5:4 where it goes, 3:0 which lanes are cleared.
 fn insert_single<V: Vector>(a: &mut V, b: &V, immediate: u8) {
     set_lane(a, quarter(immediate, 2), lane::<u32, V>(b, quarter(immediate, 3)));
-    let merged = *a;
-    build(a, |i| if immediate >> i & 1 != 0 { 0 } else { lane::<u32, V>(&merged, i) });
+    rebuild(a, |a, i| if immediate >> i & 1 != 0 { 0 } else { at::<u32, V>(a, i) });
 }
 
 /// MPSADBW: four bytes of the source against each of eight overlapping groups of the destination.
 fn sums_of_differences<V: Vector>(a: &mut V, b: &V, immediate: u8) {
-    let first = *a;
-    let at = usize::from(immediate >> 2 & 1) * 4;
+    let start = usize::from(immediate >> 2 & 1) * 4;
     let block = [0, 1, 2, 3].map(|k| lane::<u8, V>(b, quarter(immediate, 0) * 4 + k));
-    build(a, |i| {
-        (0..4).map(|k| u16::from(lanes::<u8, V>(&first)[at + i + k].abs_diff(block[k]))).sum::<u16>()
+    rebuild(a, |a, i| {
+        (0..4).map(|k| u16::from(at::<u8, V>(a, start + i + k).abs_diff(block[k]))).sum::<u16>()
     });
 }
 
