@@ -6,14 +6,13 @@ mod deviations;
 mod encodings;
 mod naming;
 
-pub use compare::{Difference, compare};
+pub use compare::{Comparison, Difference, Texts, compare};
 pub use deviations::{DEVIATIONS, Deviation, explain};
 pub use encodings::{random, systematic};
 
 use std::collections::BTreeMap;
 
 /// What a run found.
-#[derive(Debug)]
 pub struct Report {
     /// Encodings compared.
     pub compared: u64,
@@ -26,6 +25,7 @@ pub struct Report {
     /// Differences that nothing explains, by what differs, with a count and the first example.
     pub unexplained: BTreeMap<String, (u64, String)>,
     seen: Vec<u64>,
+    texts: Texts,
 }
 
 /// Bits of the set of hashes that tells distinct encodings: 128 MiB.
@@ -42,12 +42,13 @@ impl Report {
             explained: BTreeMap::new(),
             unexplained: BTreeMap::new(),
             seen: vec![0; (SEEN_BITS / 64) as usize],
+            texts: Texts::new(),
         }
     }
 
     /// Compares what both decoders make of `bytes`.
     pub fn check(&mut self, bytes: &[u8; 16]) {
-        let comparison = compare(bytes);
+        let comparison = compare(bytes, &mut self.texts);
         self.compared += 1;
         self.valid += u64::from(comparison.valid);
         if self.first_sight(&bytes[..comparison.length]) {

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod decode;
+mod format;
 mod instruction;
 mod lookup;
 mod operand;
@@ -24,6 +25,7 @@ mod row;
 mod rows;
 
 pub use decode::decode;
+pub use format::{FormatOptions, Formatter, HexStyle, Symbol, Text};
 pub use instruction::{AddressSize, DecodeError, DecodeErrorKind, Instruction, OperandSize, Prefixes};
 pub use operand::{MemoryOperand, Operand, Register};
 pub use operand_code::OperandCode;

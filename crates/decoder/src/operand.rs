@@ -94,6 +94,14 @@ impl Instruction {
         })
     }
 
+    /// Where a branch by `displacement` goes from an instruction that lies at `eip`: a 16-bit operand size cuts it to 16 bits.
+    #[inline(always)]
+    #[must_use]
+    pub const fn branch_target(&self, eip: u32, displacement: i32) -> u32 {
+        let target = eip.wrapping_add(self.length as u32).wrapping_add_signed(displacement);
+        if self.prefixes.contains(Prefixes::OPERAND_SIZE) { target & 0xffff } else { target }
+    }
+
     /// 2 or 4, by the operand size.
     #[inline(always)]
     const fn width(&self) -> u8 {
@@ -256,6 +264,17 @@ impl Instruction {
             C::XmmM32 => self.either(xmm(rm), 4),
             C::XmmM64 => self.either(xmm(rm), 8),
             _ => self.either(xmm(rm), 16),
+        }
+    }
+}
+
+impl MemoryOperand {
+    /// The segment without an override: SS with ESP or EBP as base, else DS (SDM volume 1, table 3-5).
+    #[must_use]
+    pub const fn default_segment(&self) -> SegmentRegister {
+        match self.base {
+            Some(Gpr::Esp | Gpr::Ebp) => SegmentRegister::Ss,
+            _ => SegmentRegister::Ds,
         }
     }
 }

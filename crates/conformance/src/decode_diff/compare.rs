@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use iced_x86::{Decoder, DecoderError, DecoderOptions, OpKind, RflagsBits};
-use pentimento_decoder::{AddressSize, Instruction, MemoryOperand, Operand, OperandSize, Register, decode};
+use iced_x86::{Decoder, DecoderError, DecoderOptions, Formatter as _, IntelFormatter, OpKind, RflagsBits};
+use pentimento_decoder::{
+    AddressSize, FormatOptions, Formatter, HexStyle, Instruction, MemoryOperand, Operand, OperandSize,
+    Register, decode,
+};
 use pentimento_registers::{Eflags, Gpr, Gpr8, SegmentRegister};
 
 use super::naming::iced_mnemonic;
@@ -55,7 +58,7 @@ impl fmt::Display for Difference {
 
 /// Decodes `bytes` twice.
 #[must_use]
-pub fn compare(bytes: &[u8; 16]) -> Comparison {
+pub fn compare(bytes: &[u8; 16], texts: &mut Texts) -> Comparison {
     let mut decoder = Decoder::with_ip(32, bytes, u64::from(EIP), DecoderOptions::NONE);
     let theirs = decoder.decode();
     let error = decoder.last_error();
@@ -85,7 +88,51 @@ pub fn compare(bytes: &[u8; 16]) -> Comparison {
     collector.compare("operation", names.0, names.1);
     operands(&mut collector, &instruction, &theirs);
     flags(&mut collector, &instruction, &theirs);
+    texts.compare(&mut collector, &instruction, &theirs);
     Comparison { valid: true, length: theirs.len(), differences: collector.found }
+}
+
+/// The formatters of both sides, in two dialects that take turns.
+pub struct Texts {
+    dialects: [(FormatOptions, IntelFormatter); 2],
+    ours: String,
+    theirs: String,
+    turn: usize,
+}
+
+impl Texts {
+    /// Both dialects: the default, and one with every option the other way.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut options = FormatOptions::default();
+        (options.hex, options.spaced, options.pseudo_operations) = (HexStyle::Prefix, true, false);
+        let mut other = IntelFormatter::new();
+        other.options_mut().set_hex_prefix("0x");
+        other.options_mut().set_hex_suffix("");
+        other.options_mut().set_uppercase_hex(false);
+        other.options_mut().set_space_after_operand_separator(true);
+        other.options_mut().set_use_pseudo_ops(false);
+        let dialects = [(FormatOptions::default(), IntelFormatter::new()), (options, other)];
+        Self { dialects, ours: String::new(), theirs: String::new(), turn: 0 }
+    }
+
+    fn compare(&mut self, collector: &mut Collector<'_>, ours: &Instruction, theirs: &iced_x86::Instruction) {
+        self.turn ^= 1;
+        let (options, formatter) = &mut self.dialects[self.turn];
+        self.ours.clear();
+        self.theirs.clear();
+        formatter.format(theirs, &mut self.theirs);
+        let written = Formatter::new(*options).write(ours, EIP, &mut self.ours);
+        if written.is_err() || self.ours != self.theirs {
+            collector.add("text", self.ours.clone(), self.theirs.clone());
+        }
+    }
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 struct Collector<'a> {

@@ -97,6 +97,11 @@ pub const DEVIATIONS: &[Deviation] = &[
         explains: |d| d.operation() == Some(Operation::Arpl) && d.what != "length" && d.what != "validity",
     },
     Deviation {
+        name: "PREFETCH",
+        reason: "0Fh 0Dh /0 is called PREFETCH in AMD's manual",
+        explains: |d| d.what == "text" && d.code_starts(&["Prefetch_m8"]),
+    },
+    Deviation {
         name: "VMGEXIT",
         reason: "VMMCALL with a repeat prefix is VMGEXIT only to a guest with encrypted state",
         explains: |d| matches!(d.what, "operation" | "text") && d.code_starts(&["Vmgexit"]),
