@@ -10,7 +10,8 @@ impl AddressSpace {
     /// Whether `entry` is of a page in use in the reservation.
     pub(crate) fn in_place(&self, entry: Entry) -> bool {
         self.reservation.as_ref().is_some_and(|reservation| {
-            entry.has(OWNED) && entry.frame().addr().wrapping_sub(reservation.base().addr().get()) < 1 << 32
+            let offset = entry.frame().addr().wrapping_sub(reservation.base().addr().get());
+            entry.has(OWNED) && (offset as u64) < 1 << 32
         })
     }
 

@@ -20,6 +20,9 @@ pub enum Backing {
     #[default]
     Paged,
     /// One reservation of 4 GiB between guard pages: 64-bit Unix hosts, feature `std`.
+    ///
+    /// Private pages are in place in it; shared objects are not, and the host's own protection of
+    /// the reservation does not follow the guest's permissions, which the page table alone keeps.
     Reserved,
 }
 

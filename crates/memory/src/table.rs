@@ -2,7 +2,8 @@
 //!
 //! A flat table would save a load, but it is megabytes of address space, and asking the operating
 //! system for that and faulting its pages in costs more than all else in the life of a short
-//! machine (measured: 24 us against 2 us). Leaves that were never entered are all the same leaf of
+//! machine (measured: 24 us against 2 us; the load costs 1 ns where each address hangs on the load
+//! before, and 0.1 ns elsewhere). Leaves that were never entered are all the same leaf of
 //! zeros, so a lookup needs no check.
 
 use alloc::alloc::{alloc, alloc_zeroed, dealloc};

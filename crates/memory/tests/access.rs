@@ -23,7 +23,7 @@ fn a_space_says_which_backing_it_has() {
     assert_eq!(AddressSpace::new().backing(), Backing::Paged);
     let reserved = AddressSpace::with_backing(Backing::Reserved);
     assert_eq!(reserved.backing() == Backing::Reserved, reserved.reservation_base().is_some());
-    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    #[cfg(all(feature = "std", target_os = "linux", target_pointer_width = "64"))]
     assert_eq!(reserved.backing(), Backing::Reserved);
 }
 

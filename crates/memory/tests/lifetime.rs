@@ -132,6 +132,28 @@ fn snapshots_nest_and_restore_again_and_again() {
 }
 
 #[test]
+fn discarding_keeps_the_state_and_what_outer_snapshots_need() {
+    both(|mut space| {
+        space.map(0x1000, 0x2000, RW).unwrap();
+        space.write(0x1000, 1u32).unwrap();
+        let outer = space.snapshot();
+        space.write(0x1000, 2u32).unwrap();
+        let inner = space.snapshot();
+        space.write(0x1000, 3u32).unwrap();
+        space.write(0x2000, 3u32).unwrap();
+        assert_eq!(space.resident_pages(), 4, "two pages, and one for each snapshot");
+        space.discard(inner).unwrap();
+        assert_eq!([0x1000, 0x2000].map(|at| space.read::<u32>(at)), [Ok(3), Ok(3)]);
+        assert_eq!(space.resident_pages(), 3, "the inner snapshot's page is gone");
+        space.write(0x1000, 4u32).unwrap();
+        assert_eq!(space.resident_pages(), 3, "the outer snapshot has what it needs");
+        space.restore(outer).unwrap();
+        assert_eq!([0x1000, 0x2000].map(|at| space.read::<u32>(at)), [Ok(1), Ok(0)]);
+        assert_eq!(space.resident_pages(), 1);
+    });
+}
+
+#[test]
 fn forks_do_not_see_each_others_stores() {
     both(|mut parent| {
         parent.map(0x1000, 0x3000, RW).unwrap();
