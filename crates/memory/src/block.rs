@@ -109,6 +109,8 @@ impl AddressSpace {
             }
         }
         self.note_store(to, bytes as u32);
+        self.note_access(from, bytes, Access::Read);
+        self.note_access(to, bytes, Access::Write);
         Ok(())
     }
 
@@ -121,6 +123,7 @@ impl AddressSpace {
             unsafe { target.add(element).write_unaligned(value) };
         }
         self.note_store(to, (run * size_of::<T>()) as u32);
+        self.note_access(to, run * size_of::<T>(), Access::Write);
         Ok(())
     }
 

@@ -14,12 +14,15 @@ impl AddressSpace {
     /// The first byte that cannot be read; `buffer` is then unspecified.
     pub fn read_bytes(&self, address: u32, buffer: &mut [u8]) -> Result<(), Fault> {
         self.each_run(address, buffer, |space, at, run| {
-            if let Some((device, offset)) = space.device(at, Access::Read)? {
-                read_device(device, offset, run);
-                return Ok(());
+            match space.device(at, Access::Read)? {
+                Some((device, offset)) => read_device(device, offset, run),
+                None => {
+                    Self::allow(space.table.of(at), at, Access::Read)?;
+                    space.load_run(at, run)?;
+                }
             }
-            Self::allow(space.table.of(at), at, Access::Read)?;
-            space.load_run(at, run)
+            space.note_access(at, run.len(), Access::Read);
+            Ok(())
         })
     }
 
@@ -59,6 +62,7 @@ impl AddressSpace {
         while done < bytes.len() {
             let at = address.wrapping_add(done as u32);
             let run = &bytes[done..done + run_length(at, bytes.len() - done)];
+            self.note_access(at, run.len(), Access::Write);
             match self.device(at, Access::Write)? {
                 Some((device, offset)) => write_device(device, offset, run),
                 None => self.store_run(at, run)?,

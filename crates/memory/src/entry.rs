@@ -30,8 +30,10 @@ pub(crate) const DIRTY: Bits = 1 << 8;
 pub(crate) const CODE: Bits = 1 << 9;
 /// The page is in the newest snapshot's log.
 pub(crate) const SAVED: Bits = 1 << 10;
+/// Accesses to the page are recorded.
+pub(crate) const WATCHED: Bits = 1 << 11;
 /// Bits that belong to the page number, whatever is mapped there.
-pub(crate) const STICKY: Bits = DIRTY | CODE | SAVED;
+pub(crate) const STICKY: Bits = DIRTY | CODE | SAVED | WATCHED;
 
 /// One page's entry. The all-zero entry is an unmapped page.
 #[derive(Clone, Copy, PartialEq, Eq)]

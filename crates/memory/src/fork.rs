@@ -32,7 +32,8 @@ impl AddressSpace {
 
     fn fork_page(&mut self, child: &mut Self, page: u32, entry: Entry) -> Result<(), MapError> {
         child.table.enter(page, page + 1).ok_or(MapError::OutOfMemory)?;
-        let copy = entry.without(STICKY | WRITE_FAST);
+        // As in the parent, and fast where only its watching kept it slow.
+        let copy = entry.without(STICKY).with_permissions(entry.permissions());
         if entry.has(SPECIAL) {
             let copy = self.fork_special(child, page, copy)?;
             child.table.set(page, copy);

@@ -61,6 +61,7 @@ mod special;
 mod table;
 mod tracking;
 mod value;
+mod watch;
 
 pub use block::BlockFault;
 pub use device::MmioHandler;
@@ -71,6 +72,7 @@ pub use snapshot::{NoSuchSnapshot, SnapshotId};
 pub use space::{AddressSpace, Backing};
 pub use tracking::CodeWrite;
 pub use value::Value;
+pub use watch::WatchHit;
 
 /// Bytes a page.
 pub const PAGE_SIZE: u32 = 4096;

@@ -62,6 +62,7 @@ impl AddressSpace {
             && let Some((device, offset)) = self.device(address, Access::Read)?
         {
             let Special::Device(handler) = &device.what else { return Ok(T::from_u128(0)) };
+            self.note_access(address, size, Access::Read);
             let mut handler = handler.borrow_mut();
             let low = u128::from(handler.read(offset, size.min(8) as u32));
             let high = if size > 8 { u128::from(handler.read(offset + 8, 8)) << 64 } else { 0 };
@@ -82,6 +83,7 @@ impl AddressSpace {
             && let Some((device, offset)) = self.device(address, Access::Write)?
         {
             let Special::Device(handler) = &device.what else { return Ok(()) };
+            self.note_access(address, size, Access::Write);
             let mut handler = handler.borrow_mut();
             handler.write(offset, size.min(8) as u32, value as u64);
             if size > 8 {

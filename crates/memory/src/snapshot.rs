@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::entry::{CODE, DIRTY, Entry, OWNED, SAVED, STICKY, WRITE_FAST};
+use crate::entry::{CODE, DIRTY, Entry, OWNED, SAVED, STICKY, WATCHED, WRITE_FAST};
 use crate::{AddressSpace, FaultKind, PAGE_SIZE};
 
 /// One snapshot: what pages that changed since were before.
@@ -142,7 +142,7 @@ impl AddressSpace {
     /// Makes `page` what the log says it was.
     fn put_back(&mut self, page: u32, saved: Entry) {
         let current = self.table.get(page);
-        let marks = current.bits() & (DIRTY | CODE);
+        let marks = current.bits() & (DIRTY | CODE | WATCHED);
         let entry = match &self.reservation {
             Some(reservation) if saved.has(OWNED) && !saved.has(crate::entry::SPECIAL) => {
                 let frame = reservation.frame(page).as_ptr();
@@ -168,7 +168,8 @@ impl AddressSpace {
         } else {
             self.release(current);
         }
-        self.table.set(page, entry.without(STICKY).with(marks));
+        let entry = entry.without(STICKY).with_permissions(entry.permissions());
+        self.table.set(page, entry.with(marks));
         self.note_page_change(page, current);
     }
 }

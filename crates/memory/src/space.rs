@@ -11,6 +11,7 @@ use crate::snapshot::Level;
 use crate::special::{HeldShared, SpecialMapping};
 use crate::table::{PAGES, Table};
 use crate::tracking::CodeWrites;
+use crate::watch::WatchHits;
 use crate::{MapError, PAGE_SIZE, Permissions};
 
 /// How an [`AddressSpace`] keeps its pages.
@@ -39,6 +40,7 @@ pub struct AddressSpace {
     pub(crate) held: RefCell<HeldShared>,
     pub(crate) dirty: Vec<u32>,
     pub(crate) code: CodeWrites,
+    pub(crate) watched: WatchHits,
     pub(crate) snapshots: Vec<Level>,
     pub(crate) next_snapshot: u64,
     pub(crate) resident: u32,
@@ -95,6 +97,7 @@ impl AddressSpace {
             held: RefCell::default(),
             dirty: Vec::new(),
             code: CodeWrites::default(),
+            watched: WatchHits::default(),
             snapshots: Vec::new(),
             next_snapshot: 0,
             resident: 0,

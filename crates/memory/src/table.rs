@@ -10,7 +10,7 @@ use alloc::alloc::{alloc, alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, READ_FAST, WATCHED, WRITE_FAST};
 
 /// Pages in a 4 GiB space.
 pub(crate) const PAGES: u32 = 1 << 20;
@@ -71,13 +71,15 @@ impl Table {
         self.of(page << 12)
     }
 
-    /// Changes the entry of a page whose group was entered before; in others, all stays empty.
+    /// Changes the entry of a page whose group was entered before; in others, all stays empty. A
+    /// watched page loses its fast bits here, whoever meant to set them.
     #[inline]
     pub(crate) fn set(&self, page: u32, entry: Entry) {
         let group = (page / GROUP) as usize % GROUPS;
         // SAFETY: the group is below the root's length.
         let leaf = unsafe { self.root.cast::<NonNull<Leaf>>().add(group).read() };
         if leaf != empty_leaf() {
+            let entry = if entry.has(WATCHED) { entry.without(READ_FAST | WRITE_FAST) } else { entry };
             // SAFETY: the leaf is this table's own, the index is below its length, and no
             // reference to its entries ever exists.
             unsafe { leaf.cast::<Entry>().add((page % GROUP) as usize).write(entry) }

@@ -1,7 +1,8 @@
 //! Tracking, snapshots, forks, sharing and limits, on both backings.
 
 use pentimento_memory::{
-    AddressSpace, Backing, CodeWrite, FaultKind, MapError, PAGE_SIZE, Permissions, SharedError, SharedMemory,
+    Access, AddressSpace, Backing, CodeWrite, FaultKind, MapError, PAGE_SIZE, Permissions, SharedError,
+    SharedMemory, WatchHit,
 };
 
 const R: Permissions = Permissions::READ;
@@ -88,6 +89,33 @@ fn unread_code_writes_do_not_pile_up() {
     let writes = space.take_code_writes();
     assert!(writes.len() <= 1025, "{}", writes.len());
     assert!(writes.iter().any(|write| write.address == 0x1000 && write.length >= 0xff9));
+}
+
+#[test]
+fn accesses_to_watched_pages_are_recorded() {
+    both(|mut space| {
+        space.watch(0x2000, 1).unwrap();
+        space.map(0x1000, 0x3000, RWX).unwrap();
+        space.write(0x1ffe, 0x4433_2211u32).unwrap();
+        assert_eq!(space.read::<u32>(0x3000), Ok(0));
+        assert_eq!(space.read::<u16>(0x2000), Ok(0x4433));
+        space.write(0x2ffc, 1u32).unwrap();
+        space.fill(0x2ff0, 0u8, 0x20).unwrap();
+        space.copy_forward::<u32>(0x3000, 0x2000, 4).unwrap();
+        let hit = |address, length, access| WatchHit { address, length, access };
+        let expected = [
+            hit(0x2000, 2, Access::Write),
+            hit(0x2000, 2, Access::Read),
+            hit(0x2ffc, 4, Access::Write),
+            hit(0x2ff0, 0x10, Access::Write),
+            hit(0x2000, 0x10, Access::Read),
+        ];
+        assert_eq!((space.watch_generation(), space.take_watch_hits()), (5, expected.to_vec()));
+        assert_eq!(space.fork().unwrap().read::<u16>(0x2000), Ok(0x4433));
+        space.unwatch(0, u32::MAX).unwrap();
+        space.write(0x2000, 1u32).unwrap();
+        assert_eq!(space.watch_generation(), 5);
+    });
 }
 
 #[test]

@@ -69,6 +69,7 @@ enum Operation {
     Fill(u32, u8, u32),
     ClearDirty,
     MarkCode(u32),
+    Watch(u32, bool),
     Snapshot,
     Restore(u8),
     Discard(u8),
@@ -99,6 +100,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (address(), any::<u8>(), 0u32..6000).prop_map(|(a, v, c)| Fill(a, v, c)),
         1 => Just(ClearDirty),
         1 => address().prop_map(MarkCode),
+        1 => (address(), any::<bool>()).prop_map(|(a, on)| Watch(a, on)),
         1 => Just(Snapshot),
         1 => any::<u8>().prop_map(Restore),
         1 => any::<u8>().prop_map(Discard),
@@ -162,6 +164,8 @@ impl Pair {
                 assert!(self.space.dirty_pages().is_empty());
             }
             Operation::MarkCode(address) => self.space.mark_code(address),
+            Operation::Watch(address, true) => assert_eq!(self.space.watch(address, 1), Ok(())),
+            Operation::Watch(address, false) => assert_eq!(self.space.unwatch(address, 1), Ok(())),
             Operation::Snapshot => {
                 if self.snapshots.len() < 4 {
                     self.snapshots.push((self.space.snapshot(), self.model.clone()));
