@@ -14,12 +14,18 @@ pub(crate) const NOT_FOUND: u8 = 127;
 pub(crate) struct Failure {
     pub(crate) code: u8,
     message: String,
+    broken_pipe: bool,
 }
 
 impl Failure {
     /// A failure with exit code 125.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { code: OWN, message: message.into() }
+        Self { code: OWN, message: message.into(), broken_pipe: false }
+    }
+
+    /// Whether nobody reads our output any more.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        self.broken_pipe
     }
 
     /// The same failure with another exit code.
@@ -36,6 +42,7 @@ impl fmt::Display for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::new(error.to_string())
+        let broken_pipe = error.kind() == std::io::ErrorKind::BrokenPipe;
+        Self { broken_pipe, ..Self::new(error.to_string()) }
     }
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
 mod arguments;
+mod disasm;
 mod exec;
 mod failure;
 mod streams;
@@ -25,8 +26,9 @@ fn main() -> ExitCode {
         }
     };
     let result = match &arguments.command {
-        Command::Run(_) | Command::Disasm(_) => Err(failure::Failure::new("later")),
+        Command::Run(_) => Err(failure::Failure::new("later")),
         Command::Exec(options) => exec::exec(options),
+        Command::Disasm(options) => disasm::disasm(options),
     };
     match result {
         Ok(code) => ExitCode::from(code),
