@@ -12,6 +12,11 @@ pub(crate) struct Id<T> {
 }
 
 impl<T> Id<T> {
+    /// The object of that number, which its holder has kept as such.
+    pub(crate) const fn from_number(number: u32) -> Self {
+        Self { number, kind: PhantomData }
+    }
+
     /// The number, unique among the living objects of one arena.
     pub(crate) const fn number(self) -> u32 {
         self.number

@@ -40,6 +40,12 @@ pub struct Limits {
     pub stack: u32,
     /// Bytes a file can have (RLIMIT_FSIZE); beyond it SIGXFSZ and EFBIG.
     pub file_size: u64,
+    /// Bytes of files that each file system in memory can hold; beyond it ENOSPC.
+    pub memory_files: u64,
+    /// Files that each file system in memory can hold; beyond it ENOSPC.
+    pub inodes: u64,
+    /// Bytes that standard output and error take together; beyond it ENOSPC.
+    pub output: u64,
 }
 
 impl Default for Limits {
@@ -51,6 +57,9 @@ impl Default for Limits {
             descriptors: 1024,
             stack: 8 << 20,
             file_size: u64::MAX,
+            memory_files: 4 << 30,
+            inodes: 1 << 20,
+            output: u64::MAX,
         }
     }
 }

@@ -15,6 +15,14 @@ pub enum Error {
         /// What the guest would get.
         errno: Errno,
     },
+    /// Something cannot be put into the guest's file system.
+    #[error("cannot provide {path}: {errno}")]
+    Mount {
+        /// Where.
+        path: String,
+        /// What is in the way.
+        errno: Errno,
+    },
     /// The program was read but cannot be loaded.
     #[error("cannot run {path}: {source}")]
     Load {

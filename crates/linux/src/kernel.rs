@@ -103,9 +103,6 @@ impl DescriptorTables<'_> {
 
 /// The host's side of a machine.
 pub(crate) struct HostSide {
-    pub(crate) input: Box<dyn host::Input>,
-    pub(crate) output: Box<dyn host::Output>,
-    pub(crate) error: Box<dyn host::Output>,
     pub(crate) entropy: Option<Box<dyn host::Entropy>>,
     pub(crate) trace: Option<Box<dyn host::TraceSink>>,
 }
@@ -144,26 +141,23 @@ impl Kernel {
     /// A machine without processes.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        let streams = fs::Streams::new(config.input, config.output, config.error, config.limits.output);
+        let mut time = Timekeeper::new(config.time, config.clock);
+        let fs = fs::FileSystem::for_machine(streams, config.seed, &config.limits, time.realtime());
         Self {
-            host: HostSide {
-                input: config.input,
-                output: config.output,
-                error: config.error,
-                entropy: config.entropy,
-                trace: config.trace,
-            },
+            host: HostSide { entropy: config.entropy, trace: config.trace },
             limits: config.limits,
             randomize: config.randomize_addresses,
             hardware_capabilities: config.hardware_capabilities,
             quanta: config.quantum,
             random: Random::new(config.seed),
-            time: Timekeeper::new(config.time, config.clock),
+            time,
             tasks: BTreeMap::new(),
             processes: BTreeMap::new(),
             spaces: Arena::default(),
             files: Arena::default(),
             locations: Arena::default(),
-            fs: fs::FileSystem::default(),
+            fs,
             queue: VecDeque::new(),
             current: None,
             next_number: FIRST_PROCESS,
@@ -181,10 +175,7 @@ impl Kernel {
     /// [`Error::Open`] if it or its interpreter cannot be read, [`Error::Load`] if it cannot be run.
     pub fn spawn(&mut self, path: &[u8], argv: &[&[u8]], envp: &[&[u8]]) -> Result<ProcessId, Error> {
         let name = || String::from_utf8_lossy(path).into_owned();
-        let (path, file) = self
-            .fs
-            .read_program(&fs::Location::default(), path)
-            .map_err(|errno| Error::Open { path: name(), errno })?;
+        let (path, file) = self.read_program(path).map_err(|errno| Error::Open { path: name(), errno })?;
         self.spawn_image(&path, &file, argv, envp)
     }
 
@@ -256,7 +247,11 @@ impl Kernel {
         self.next_number += 1;
         let (process, task) = (ProcessId(number), TaskId(number));
         let space = self.spaces.insert(space);
-        let files = self.files.insert(fs::Descriptors::default());
+        let files = {
+            let now = self.file_time();
+            let descriptors = self.fs.standard_descriptors(now);
+            self.files.insert(descriptors)
+        };
         let location = self.locations.insert(fs::Location::default());
         self.processes.insert(
             process,
@@ -427,6 +422,7 @@ impl Kernel {
             Some(handler) => handler(self, id, call.arguments),
             None => self.report_unimplemented(call.number),
         };
+        self.wake_files();
         let Some(task) = self.tasks.get_mut(&id) else { return };
         match outcome {
             Ok(value) => {
@@ -463,6 +459,13 @@ impl Kernel {
             _ => 11,
         };
         self.end_process(task, Termination::Killed(signal));
+    }
+
+    /// Wakes everyone who waits for a file that something has happened to.
+    pub(crate) fn wake_files(&mut self) {
+        for channel in self.fs.take_woken() {
+            self.wake(channel);
+        }
     }
 
     /// The memory of `task`.

@@ -19,6 +19,7 @@ mod fs;
 pub mod host;
 mod kernel;
 mod loader;
+mod process_view;
 mod random;
 mod space;
 mod syscalls;
@@ -30,6 +31,12 @@ mod wait;
 pub use config::{Config, Limits, TimeMode};
 pub use errno::Errno;
 pub use error::Error;
+#[cfg(unix)]
+pub use fs::LocalFolder;
+pub use fs::{
+    DeviceNumber, FileType, HostAccess, HostChange, HostEntry, HostFile, HostFolder, HostMetadata, Mount,
+    Timestamp,
+};
 pub use kernel::{CpuException, DescriptorTables, Kernel, Next, Parts, Termination};
 pub use loader::LoadError;
 pub use space::SpaceId;

@@ -1,55 +1,356 @@
-//! Files: mounts, open files and descriptors.
+//! Files: mounts, open files, descriptors, and everything else that a descriptor can stand for.
+//!
+//! [`FileSystem`] is all of a machine's file state. It reaches the host through two doors only:
+//! the [`HostFolder`]s that a host mounts, and the standard streams. What a volume is to path
+//! resolution is [`volume::Volume`]; [`tree`] is memory and copy-on-write overlays,
+//! [`passthrough`] a folder that is really written, [`system`] is `/proc`.
+//!
+//! Operations take a [`Caller`]: whose rights count, where paths start, what time it is. They
+//! return an [`Errno`], or a [`Failure`](crate::wait::Failure) where they may have to wait; then
+//! they have changed nothing, and are called again when one of the channels in
+//! [`FileSystem::take_woken`] is named.
 
-use crate::Errno;
+mod attributes;
+mod content;
+mod description;
+mod descriptor;
+mod device;
+mod host;
+#[cfg(unix)]
+mod host_unix;
+mod layout;
+mod mount;
+mod names;
+mod open;
+mod passthrough;
+mod path;
+mod pipe;
+mod process;
+mod setup;
+mod stream;
+mod system;
+mod transfer;
+mod tree;
+mod volume;
 
-/// A table of descriptors (shared by CLONE_FILES).
-#[derive(Clone, Default, Debug)]
-pub(crate) struct Descriptors;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub(crate) use attributes::{Attributes, Change, FileCredentials, Owner};
+pub use attributes::{DeviceNumber, FileType, Timestamp};
+pub(crate) use description::{Description, Object, OpenFlags};
+pub(crate) use descriptor::{Descriptor, Descriptors};
+pub use host::{HostAccess, HostChange, HostEntry, HostFile, HostFolder, HostMetadata};
+#[cfg(unix)]
+pub use host_unix::LocalFolder;
+pub(crate) use layout::{encode_entries, old_stat, stat, stat64, statfs, statfs64, statx};
+pub use mount::Mount;
+pub(crate) use open::Opened;
+pub(crate) use path::{Caller, Last};
+pub(crate) use pipe::Pipe;
+pub(crate) use process::{ProcessFile, ProcessView, SystemFile};
+pub(crate) use setup::NoProcesses;
+pub(crate) use stream::{Standard, Streams};
+pub(crate) use transfer::Whence;
+pub(crate) use tree::Capacity;
+pub(crate) use volume::{Allocation, RenameMode, View, Vnode};
+
+use crate::arena::{Arena, Id};
+use crate::errno::Errno;
+use crate::random::Random;
+use crate::wait::Channel;
+use mount::Mounts;
+use volume::{NodeId, VolumeId};
+
+/// What a file system says to a change that it does not know at all.
+const MAY_NOT: Errno = Errno::EPERM;
 
 /// Root, working directory and umask (shared by CLONE_FS).
-#[derive(Clone, Default, Debug)]
-pub(crate) struct Location;
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Location {
+    /// Where `/` leads.
+    pub(crate) root: Vnode,
+    /// Where relative paths start.
+    pub(crate) working_directory: Vnode,
+    /// Permission bits that new files do not get.
+    pub(crate) umask: u32,
+}
+
+impl Default for Location {
+    /// The root of the machine, and the umask that login(1) leaves.
+    fn default() -> Self {
+        let root = Vnode { volume: VolumeId(0), node: tree::ROOT };
+        Self { root, working_directory: root, umask: 0o022 }
+    }
+}
+
+/// A file without a name: a pipe, a socket, an event counter...
+#[derive(Clone, Debug)]
+struct Anonymous {
+    attributes: Attributes,
+    object: Object,
+    /// What `/proc/PID/fd` shows, before the number in brackets if that is part of it.
+    label: &'static str,
+    /// Open descriptions.
+    holders: u32,
+}
 
 /// All mounts and open files of a machine.
-///
-/// What the rest of the kernel asks of it, beside its own system calls: reading programs
-/// ([`read_program`](Self::read_program)), and copying and dropping descriptor tables on fork, exec and exit.
-#[derive(Default)]
 pub(crate) struct FileSystem {
-    programs: std::collections::BTreeMap<Vec<u8>, Vec<u8>>,
+    mounts: Mounts,
+    /// `/proc`.
+    system: VolumeId,
+    /// A volume that is mounted nowhere, for memfd_create(2).
+    nameless: VolumeId,
+    descriptions: Arena<Description>,
+    pipes: Arena<Pipe>,
+    /// The pipe behind each fifo that is open.
+    fifos: BTreeMap<Vnode, Id<Pipe>>,
+    anonymous: BTreeMap<NodeId, Anonymous>,
+    /// The next number of an anonymous file or a channel.
+    next_number: u64,
+    streams: Streams,
+    random: Random,
+    woken: Vec<Channel>,
+    capacity: Capacity,
+    /// Whom files of host folders belong to.
+    owner: Owner,
 }
 
 impl FileSystem {
-    /// Provides a program under a path.
-    pub(crate) fn insert_program(&mut self, path: &[u8], bytes: &[u8]) {
-        self.programs.insert(path.to_vec(), bytes.to_vec());
+    /// The channels on which something has happened since the last call, in order.
+    pub(crate) fn take_woken(&mut self) -> Vec<Channel> {
+        std::mem::take(&mut self.woken)
     }
 
-    /// A program's bytes, by path from `location`; its own absolute path with it.
-    ///
-    /// # Errors
-    /// What open(2) says for it, EACCES if it may not be executed or is no regular file.
-    pub(crate) fn read_program(
-        &self,
-        _location: &Location,
-        path: &[u8],
-    ) -> Result<(Vec<u8>, Vec<u8>), Errno> {
-        let bytes = self.programs.get(path).ok_or(Errno::ENOENT)?;
-        Ok((path.to_vec(), bytes.clone()))
+    fn wake(&mut self, channel: Channel) {
+        if self.woken.last() != Some(&channel) {
+            self.woken.push(channel);
+        }
+    }
+
+    fn new_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    fn new_channel(&mut self) -> Channel {
+        Channel::File(self.new_number())
+    }
+
+    /// An open description.
+    pub(crate) fn description(&self, id: Id<Description>) -> &Description {
+        &self.descriptions[id]
+    }
+
+    /// An open description, to change its flags.
+    pub(crate) fn description_mut(&mut self, id: Id<Description>) -> &mut Description {
+        &mut self.descriptions[id]
+    }
+
+    /// Adds a holder to a description (dup, fork, SCM_RIGHTS).
+    pub(crate) fn hold(&mut self, id: Id<Description>) -> Id<Description> {
+        self.descriptions.hold(id)
+    }
+
+    /// Takes a holder from a description, which the last one closes.
+    pub(crate) fn close(&mut self, id: Id<Description>) {
+        if let Some(description) = self.descriptions.release(id) {
+            self.close_object(&description);
+            self.release_vnode(description.vnode);
+        }
     }
 
     /// A copy of the table whose entries hold the same open files (fork).
     pub(crate) fn copy(&mut self, descriptors: &Descriptors) -> Descriptors {
+        for (_, descriptor) in descriptors.iter() {
+            self.descriptions.hold(descriptor.description);
+        }
         descriptors.clone()
     }
 
     /// Drops a table and the open files that it holds (exit).
     pub(crate) fn release(&mut self, descriptors: Descriptors) {
-        let _ = descriptors;
+        for (_, descriptor) in descriptors.iter() {
+            self.close(descriptor.description);
+        }
     }
 
     /// Closes the entries with FD_CLOEXEC (execve).
     pub(crate) fn close_on_exec(&mut self, descriptors: &mut Descriptors) {
-        let _ = descriptors;
+        for fd in 0..descriptors.end() {
+            if descriptors.get(fd).is_ok_and(|descriptor| descriptor.close_on_exec)
+                && let Ok(descriptor) = descriptors.take(fd)
+            {
+                self.close(descriptor.description);
+            }
+        }
+    }
+
+    fn retain_vnode(&mut self, vnode: Vnode) {
+        if let Ok(mounted) = self.mounts.get_mut(vnode.volume) {
+            mounted.volume.retain(vnode.node);
+        } else if let Some(anonymous) = self.anonymous.get_mut(&vnode.node) {
+            anonymous.holders += 1;
+        }
+    }
+
+    fn release_vnode(&mut self, vnode: Vnode) {
+        if let Ok(mounted) = self.mounts.get_mut(vnode.volume) {
+            mounted.volume.release(vnode.node);
+        } else if let Some(anonymous) = self.anonymous.get_mut(&vnode.node) {
+            anonymous.holders = anonymous.holders.saturating_sub(1);
+            if anonymous.holders == 0 {
+                self.anonymous.remove(&vnode.node);
+            }
+        }
+    }
+
+    /// A new file without a name, held by nobody yet.
+    fn new_anonymous(&mut self, attributes: Attributes, object: Object, label: &'static str) -> Vnode {
+        let node = NodeId(self.new_number());
+        self.anonymous.insert(node, Anonymous { attributes, object, label, holders: 0 });
+        Vnode { volume: VolumeId::ANONYMOUS, node }
+    }
+
+    fn anonymous_attributes(&self, caller: &Caller<'_>, file: Vnode) -> Result<Attributes, Errno> {
+        let mut attributes = self.anonymous.get(&file.node).ok_or(Errno::ENOENT)?.attributes;
+        attributes.accessed = caller.view.now;
+        Ok(attributes)
+    }
+
+    /// The text of `/proc/PID/fd/N` for a file.
+    pub(crate) fn name_of(&self, root: Vnode, file: Vnode) -> Vec<u8> {
+        if let Some(anonymous) = self.anonymous.get(&file.node).filter(|_| file.volume == VolumeId::ANONYMOUS)
+        {
+            return match anonymous.label {
+                label @ ("pipe" | "socket") => format!("{label}:[{}]", file.node.0).into_bytes(),
+                label => label.as_bytes().to_vec(),
+            };
+        }
+        self.path_of(root, file).unwrap_or_else(|| b"/ (deleted)".to_vec())
+    }
+
+    /// Registers a description of a file that is ready to be used.
+    fn add_description(&mut self, object: Object, vnode: Vnode, flags: OpenFlags) -> Id<Description> {
+        self.retain_vnode(vnode);
+        self.open_object(object, flags);
+        self.descriptions.insert(Description {
+            object,
+            vnode,
+            flags: flags & OpenFlags::KEPT,
+            offset: 0,
+            listing: None,
+            text: None,
+            owner: 0,
+        })
+    }
+
+    /// Accounts for one more description of an object.
+    fn open_object(&mut self, object: Object, flags: OpenFlags) {
+        if let Object::Pipe(id) = object {
+            self.pipes.hold(id);
+            let pipe = &mut self.pipes[id];
+            if flags.reads() {
+                pipe.readers += 1;
+                pipe.reader_openings += 1;
+            }
+            if flags.writes() {
+                pipe.writers += 1;
+                pipe.writer_openings += 1;
+            }
+            let channel = pipe.channel;
+            self.wake(channel);
+        }
+    }
+
+    /// Accounts for a description that is no more.
+    fn close_object(&mut self, description: &Description) {
+        if let Object::Pipe(id) = description.object {
+            let pipe = &mut self.pipes[id];
+            pipe.readers -= u32::from(description.flags.reads());
+            pipe.writers -= u32::from(description.flags.writes());
+            let channel = pipe.channel;
+            self.wake(channel);
+            if self.pipes.release(id).is_some() {
+                self.fifos.retain(|_, fifo| *fifo != id);
+            }
+        }
+    }
+
+    /// Makes a pipe; its reading and its writing end.
+    pub(crate) fn pipe(&mut self, caller: &Caller<'_>, flags: OpenFlags) -> [Id<Description>; 2] {
+        let channel = self.new_channel();
+        let id = self.pipes.insert(Pipe::new(channel));
+        let owner = caller.credentials.owner();
+        let attributes = Attributes::new(FileType::Fifo, 0o600, owner, caller.view.now);
+        let vnode = self.new_anonymous(attributes, Object::Pipe(id), "pipe");
+        let reader = self.add_description(Object::Pipe(id), vnode, flags);
+        let writer = self.add_description(Object::Pipe(id), vnode, flags | OpenFlags::O_WRONLY);
+        // The descriptions hold the pipe now.
+        self.pipes.release(id);
+        [reader, writer]
+    }
+
+    /// The capacity of the pipe behind a description (F_GETPIPE_SZ).
+    pub(crate) fn pipe_capacity(&self, id: Id<Description>) -> Result<u32, Errno> {
+        let Object::Pipe(pipe) = self.descriptions[id].object else { return Err(Errno::EBADF) };
+        Ok(self.pipes[pipe].capacity() as u32)
+    }
+
+    /// Sets it (F_SETPIPE_SZ).
+    pub(crate) fn set_pipe_capacity(&mut self, id: Id<Description>, wanted: u32) -> Result<u32, Errno> {
+        let Object::Pipe(pipe) = self.descriptions[id].object else { return Err(Errno::EBADF) };
+        let pipe = &mut self.pipes[pipe];
+        let capacity = pipe.set_capacity(wanted)?;
+        let channel = pipe.channel;
+        self.wake(channel);
+        Ok(capacity as u32)
+    }
+
+    /// Bytes that can be read without waiting (FIONREAD).
+    pub(crate) fn readable_bytes(&mut self, caller: &Caller<'_>, id: Id<Description>) -> Result<u32, Errno> {
+        let description = &self.descriptions[id];
+        let (vnode, offset) = (description.vnode, description.offset);
+        match description.object {
+            Object::Pipe(pipe) => Ok(self.pipes[pipe].held() as u32),
+            Object::File => {
+                let left = self.attributes(caller, vnode)?.size.saturating_sub(offset);
+                Ok(u32::try_from(left).unwrap_or(i32::MAX as u32))
+            }
+            Object::Stream(_) => Ok(0),
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    /// The size of the terminal behind a standard stream, if it is one.
+    pub(crate) fn terminal_size(&self, which: Standard) -> Option<crate::host::TerminalSize> {
+        self.streams.terminal_size(which)
+    }
+
+    /// A file in memory without a name (memfd_create(2)).
+    pub(crate) fn memory_file(&mut self, caller: &Caller<'_>) -> Result<Id<Description>, Errno> {
+        let directory = Vnode { volume: self.nameless, node: tree::ROOT };
+        self.open_nameless(caller, directory, OpenFlags::O_RDWR, 0o777)
+    }
+
+    /// The text of a symbolic link (readlink(2)).
+    pub(crate) fn read_link(&mut self, caller: &Caller<'_>, file: Vnode) -> Result<Vec<u8>, Errno> {
+        match self.link_target(caller, file)? {
+            volume::LinkTarget::Text(text) | volume::LinkTarget::Jump(_, text) => Ok(text),
+        }
+    }
+
+    /// Whether a file is the top directory of a mount.
+    pub(crate) fn is_mount_root(&self, file: Vnode) -> bool {
+        self.mounts.get(file.volume).is_ok_and(|mounted| mounted.volume.root() == file.node)
+    }
+
+    /// Whether a file has a path, but none below `root`.
+    pub(crate) fn is_outside(&self, root: Vnode, file: Vnode) -> bool {
+        let top = Location::default().root;
+        self.path_of(root, file).is_none() && self.path_of(top, file).is_some()
     }
 }

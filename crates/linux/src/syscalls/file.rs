@@ -1,18 +1,524 @@
-//! Reading and writing through descriptors.
+//! Opening, reading, writing and seeking.
+
+use pentimento_memory::Access;
 
 use super::table::Arguments;
 use crate::Errno;
+use crate::arena::Id;
+use crate::fs::{Allocation, Description, Last, Object, OpenFlags, Opened, Vnode, Whence};
 use crate::kernel::Kernel;
 use crate::task::TaskId;
-use crate::wait::Outcome;
+use crate::wait::{Failure, Outcome, Wait};
 
-/// write(2): to the console until the file system takes over.
+/// Most bytes that one call moves (MAX_RW_COUNT).
+const TRANSFER_MAX: u32 = 0x7fff_f000;
+
+/// Bytes that are moved at once between a file and guest memory.
+const CHUNK: u32 = 1 << 18;
+
+/// Most segments of readv(2) and writev(2) (UIO_MAXIOV).
+const SEGMENTS_MAX: u32 = 1024;
+
+/// `AT_FDCWD`: paths start at the working directory.
+pub(super) const AT_FDCWD: u32 = -100_i32 as u32;
+/// Do not follow a symbolic link in the last place.
+pub(super) const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+/// Follow it where the call does not by itself.
+pub(super) const AT_SYMLINK_FOLLOW: u32 = 0x400;
+/// An empty path means the descriptor's own file.
+pub(super) const AT_EMPTY_PATH: u32 = 0x1000;
+
+/// Where a path relative to `dirfd` starts.
+pub(super) fn start(kernel: &mut Kernel, task: TaskId, dirfd: u32, path: &[u8]) -> Result<Vnode, Errno> {
+    if path.first() == Some(&b'/') {
+        return Ok(kernel.location(task)?.root);
+    }
+    if dirfd == AT_FDCWD {
+        return Ok(kernel.location(task)?.working_directory);
+    }
+    let description = kernel.open_file(task, dirfd)?;
+    Ok(kernel.fs.description(description).vnode)
+}
+
+/// The file that `path` names from `dirfd`, with `AT_*` flags as fstatat(2) takes them.
+pub(super) fn find_at(
+    kernel: &mut Kernel,
+    task: TaskId,
+    dirfd: u32,
+    path: u32,
+    flags: u32,
+) -> Result<Vnode, Errno> {
+    let path = kernel.user(task).path(path)?;
+    let start = start(kernel, task, dirfd, &path)?;
+    if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
+        return Ok(start);
+    }
+    let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { Last::Stay } else { Last::Follow };
+    kernel.with_files(task, |files, caller| files.find(caller, start, &path, last))
+}
+
+/// The vnode of an open file.
+pub(super) fn vnode(kernel: &mut Kernel, task: TaskId, fd: u32) -> Result<Vnode, Errno> {
+    let description = kernel.open_file(task, fd)?;
+    Ok(kernel.fs.description(description).vnode)
+}
+
+/// 64 bits from two arguments.
+pub(super) fn wide(low: u32, high: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// An offset, which must not be negative.
+fn offset(low: u32, high: u32) -> Result<u64, Errno> {
+    let offset = wide(low, high);
+    if offset > i64::MAX as u64 { Err(Errno::EINVAL) } else { Ok(offset) }
+}
+
+fn open_path(kernel: &mut Kernel, task: TaskId, dirfd: u32, path: u32, flags: u32, mode: u32) -> Outcome {
+    let flags = OpenFlags::from_bits_retain(flags);
+    let close_on_exec = flags.contains(OpenFlags::O_CLOEXEC);
+    if let Some(waiting) = kernel.pending(task)?.progress.checked_sub(1) {
+        return finish_fifo(kernel, task, Id::from_number(waiting), close_on_exec);
+    }
+    let path = kernel.user(task).path(path)?;
+    let start = start(kernel, task, dirfd, &path)?;
+    let opened = kernel.with_files(task, |files, caller| files.open(caller, start, &path, flags, mode))?;
+    match opened {
+        Opened::Ready(description) => Ok(kernel.add_descriptor(task, description, 0, close_on_exec)?),
+        Opened::Waits(description) => {
+            // The opened end is there for the other to see; a second run must find it again.
+            kernel.pending(task)?.progress = description.number() + 1;
+            finish_fifo(kernel, task, description, close_on_exec)
+        }
+    }
+}
+
+/// Waits until the other end of a fifo is open.
+fn finish_fifo(kernel: &mut Kernel, task: TaskId, id: Id<Description>, close_on_exec: bool) -> Outcome {
+    match kernel.fs.fifo_is_ready(id) {
+        Ok(()) => Ok(kernel.add_descriptor(task, id, 0, close_on_exec)?),
+        Err(_) if kernel.pending(task)?.interrupted => {
+            kernel.fs.close(id);
+            kernel.pending(task)?.progress = 0;
+            Err(Errno::EINTR.into())
+        }
+        Err(channel) => Err(Failure::Block(Wait::on(channel))),
+    }
+}
+
+/// open(2).
+pub(super) fn open(kernel: &mut Kernel, task: TaskId, [path, flags, mode, ..]: Arguments) -> Outcome {
+    open_path(kernel, task, AT_FDCWD, path, flags, mode)
+}
+
+/// creat(2).
+pub(super) fn creat(kernel: &mut Kernel, task: TaskId, [path, mode, ..]: Arguments) -> Outcome {
+    let flags = OpenFlags::O_CREAT | OpenFlags::O_WRONLY | OpenFlags::O_TRUNC;
+    open_path(kernel, task, AT_FDCWD, path, flags.bits(), mode)
+}
+
+/// openat(2).
+pub(super) fn openat(kernel: &mut Kernel, task: TaskId, [fd, path, flags, mode, ..]: Arguments) -> Outcome {
+    open_path(kernel, task, fd, path, flags, mode)
+}
+
+/// close(2).
+pub(super) fn close(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> Outcome {
+    let descriptor = kernel.descriptors(task)?.take(fd)?;
+    kernel.close_descriptor(task, descriptor);
+    Ok(0)
+}
+
+/// Guest memory in pieces, as `struct iovec` lists it.
+type Segments = Vec<(u32, u32)>;
+
+/// Reads an array of `struct iovec`.
+pub(super) fn segments(
+    kernel: &mut Kernel,
+    task: TaskId,
+    vector: u32,
+    count: u32,
+) -> Result<Segments, Errno> {
+    if count > SEGMENTS_MAX {
+        return Err(Errno::EINVAL);
+    }
+    let bytes = kernel.user(task).bytes(vector, count * 8)?;
+    let word = |chunk: &[u8]| chunk.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte));
+    let segments: Segments =
+        bytes.chunks_exact(8).map(|entry| (word(&entry[..4]), word(&entry[4..]))).collect();
+    if segments.iter().any(|(_, length)| *length > i32::MAX as u32) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(segments)
+}
+
+/// Cuts segments at the first byte that does not allow `access`; EFAULT where that is the very
+/// first.
+pub(super) fn accessible(
+    kernel: &mut Kernel,
+    task: TaskId,
+    segments: &[(u32, u32)],
+    access: Access,
+) -> Result<Segments, Errno> {
+    let (mut usable, mut total) = (Segments::new(), 0u32);
+    for (address, length) in segments.iter().copied() {
+        let length = length.min(TRANSFER_MAX - total);
+        let held = kernel.user(task).accessible(address, length, access);
+        if held > 0 {
+            usable.push((address, held));
+            total += held;
+        }
+        if held < length {
+            if total == 0 {
+                return Err(Errno::EFAULT);
+            }
+            break;
+        }
+    }
+    Ok(usable)
+}
+
+fn total(segments: &[(u32, u32)]) -> u32 {
+    segments.iter().map(|(_, length)| length).sum()
+}
+
+/// The parts of `segments` from byte `from` on, `length` bytes in all.
+fn window(segments: &[(u32, u32)], from: u32, length: u32) -> Segments {
+    let (mut skip, mut left, mut parts) = (from, length, Segments::new());
+    for (address, size) in segments.iter().copied() {
+        let skipped = skip.min(size);
+        skip -= skipped;
+        let part = (size - skipped).min(left);
+        if part > 0 {
+            parts.push((address + skipped, part));
+            left -= part;
+        }
+    }
+    parts
+}
+
+/// Copies bytes from guest memory.
+pub(super) fn gather(
+    kernel: &mut Kernel,
+    task: TaskId,
+    segments: &[(u32, u32)],
+    from: u32,
+    length: u32,
+) -> Result<Vec<u8>, Errno> {
+    let mut bytes = Vec::with_capacity(length as usize);
+    for (address, part) in window(segments, from, length) {
+        bytes.extend(kernel.user(task).bytes(address, part)?);
+    }
+    Ok(bytes)
+}
+
+/// Copies bytes to guest memory.
+pub(super) fn scatter(
+    kernel: &mut Kernel,
+    task: TaskId,
+    segments: &[(u32, u32)],
+    from: u32,
+    bytes: &[u8],
+) -> Result<(), Errno> {
+    let mut done = 0;
+    for (address, part) in window(segments, from, bytes.len() as u32) {
+        kernel.user(task).copy_out(address, &bytes[done..done + part as usize])?;
+        done += part as usize;
+    }
+    Ok(())
+}
+
+/// Reads from a descriptor into guest memory.
+fn read_segments(
+    kernel: &mut Kernel,
+    task: TaskId,
+    fd: u32,
+    wanted: &[(u32, u32)],
+    position: Option<u64>,
+) -> Outcome {
+    let id = kernel.open_file(task, fd)?;
+    let object = kernel.fs.description(id).object;
+    let segments = accessible(kernel, task, wanted, Access::Write)?;
+    let total = total(&segments);
+    let mut done = 0;
+    loop {
+        let mut buffer = vec![0; (total - done).min(CHUNK) as usize];
+        let at = position.map(|position| position + u64::from(done));
+        let result = kernel.with_files(task, |files, caller| files.read(caller, id, at, &mut buffer));
+        let read = match result {
+            Ok(read) => read,
+            Err(_) if done > 0 => return Ok(done),
+            Err(failure) => return Err(failure),
+        };
+        scatter(kernel, task, &segments, done, &buffer[..read])?;
+        done += read as u32;
+        let more = matches!(object, Object::File | Object::Device(_));
+        if read < buffer.len() || done == total || !more {
+            return Ok(done);
+        }
+    }
+}
+
+/// Writes guest memory to a descriptor: all of it, however often it has to wait.
+fn write_segments(
+    kernel: &mut Kernel,
+    task: TaskId,
+    fd: u32,
+    wanted: &[(u32, u32)],
+    position: Option<u64>,
+) -> Outcome {
+    let id = kernel.open_file(task, fd)?;
+    let segments = accessible(kernel, task, wanted, Access::Read)?;
+    let total = total(&segments);
+    let mut done = kernel.pending(task)?.progress;
+    loop {
+        let bytes = gather(kernel, task, &segments, done, (total - done).min(CHUNK))?;
+        let at = position.map(|position| position + u64::from(done));
+        let result = kernel.with_files(task, |files, caller| files.write(caller, id, at, &bytes));
+        match result {
+            Ok(written) => {
+                done += written as u32;
+                if done >= total || written == 0 || written < bytes.len() && position.is_some() {
+                    return Ok(done);
+                }
+            }
+            Err(Failure::Block(wait)) => {
+                if kernel.pending(task)?.interrupted && done > 0 {
+                    return Ok(done);
+                }
+                kernel.pending(task)?.progress = done;
+                return Err(Failure::Block(wait));
+            }
+            Err(_) if done > 0 => return Ok(done),
+            Err(failure) => {
+                if failure == Failure::Errno(Errno::EPIPE) {
+                    kernel.broken_pipe(task);
+                }
+                return Err(failure);
+            }
+        }
+    }
+}
+
+/// read(2).
+pub(super) fn read(kernel: &mut Kernel, task: TaskId, [fd, buffer, length, ..]: Arguments) -> Outcome {
+    read_segments(kernel, task, fd, &[(buffer, length)], None)
+}
+
+/// write(2).
 pub(super) fn write(kernel: &mut Kernel, task: TaskId, [fd, buffer, length, ..]: Arguments) -> Outcome {
-    let bytes = kernel.user(task).bytes(buffer, length.min(0x7fff_f000))?;
-    let written = match fd {
-        1 => kernel.host.output.write(&bytes),
-        2 => kernel.host.error.write(&bytes),
-        _ => return Err(Errno::EBADF.into()),
+    write_segments(kernel, task, fd, &[(buffer, length)], None)
+}
+
+/// readv(2).
+pub(super) fn readv(kernel: &mut Kernel, task: TaskId, [fd, vector, count, ..]: Arguments) -> Outcome {
+    let segments = segments(kernel, task, vector, count)?;
+    read_segments(kernel, task, fd, &segments, None)
+}
+
+/// writev(2).
+pub(super) fn writev(kernel: &mut Kernel, task: TaskId, [fd, vector, count, ..]: Arguments) -> Outcome {
+    let segments = segments(kernel, task, vector, count)?;
+    write_segments(kernel, task, fd, &segments, None)
+}
+
+/// pread(2).
+pub(super) fn pread64(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [fd, buffer, length, low, high, _]: Arguments,
+) -> Outcome {
+    read_segments(kernel, task, fd, &[(buffer, length)], Some(offset(low, high)?))
+}
+
+/// pwrite(2).
+pub(super) fn pwrite64(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [fd, buffer, length, low, high, _]: Arguments,
+) -> Outcome {
+    write_segments(kernel, task, fd, &[(buffer, length)], Some(offset(low, high)?))
+}
+
+/// preadv(2), and preadv2(2) without flags that ask for more; offset -1 there is the file's own.
+pub(super) fn preadv(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [fd, vector, count, low, high, _]: Arguments,
+) -> Outcome {
+    let segments = segments(kernel, task, vector, count)?;
+    read_segments(kernel, task, fd, &segments, Some(offset(low, high)?))
+}
+
+/// pwritev(2).
+pub(super) fn pwritev(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [fd, vector, count, low, high, _]: Arguments,
+) -> Outcome {
+    let segments = segments(kernel, task, vector, count)?;
+    write_segments(kernel, task, fd, &segments, Some(offset(low, high)?))
+}
+
+/// preadv2(2).
+pub(super) fn preadv2(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    if arguments[3..5] == [u32::MAX; 2] {
+        return readv(kernel, task, arguments);
+    }
+    preadv(kernel, task, arguments)
+}
+
+/// pwritev2(2).
+pub(super) fn pwritev2(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    if arguments[3..5] == [u32::MAX; 2] {
+        return writev(kernel, task, arguments);
+    }
+    pwritev(kernel, task, arguments)
+}
+
+fn seek(kernel: &mut Kernel, task: TaskId, fd: u32, offset: i64, whence: u32) -> Result<u64, Errno> {
+    let whence = match whence {
+        0 => Whence::Set,
+        1 => Whence::Current,
+        2 => Whence::End,
+        3 => Whence::Data,
+        4 => Whence::Hole,
+        _ => return Err(Errno::EINVAL),
     };
-    Ok(written.map_err(|_| Errno::EIO)? as u32)
+    let id = kernel.open_file(task, fd)?;
+    kernel.with_files(task, |files, caller| files.seek(caller, id, offset, whence))
+}
+
+/// lseek(2).
+pub(super) fn lseek(kernel: &mut Kernel, task: TaskId, [fd, offset, whence, ..]: Arguments) -> Outcome {
+    let target = seek(kernel, task, fd, i64::from(offset as i32), whence)?;
+    Ok(u32::try_from(target).ok().filter(|target| *target < 1 << 31).ok_or(Errno::EOVERFLOW)?)
+}
+
+/// _llseek(2).
+pub(super) fn llseek(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [fd, high, low, result, whence, _]: Arguments,
+) -> Outcome {
+    let target = seek(kernel, task, fd, wide(low, high) as i64, whence)?;
+    kernel.user(task).write(result, target)?;
+    Ok(0)
+}
+
+fn truncate_path(kernel: &mut Kernel, task: TaskId, path: u32, size: u64) -> Outcome {
+    let file = find_at(kernel, task, AT_FDCWD, path, 0)?;
+    kernel.with_files(task, |files, caller| {
+        files.check_access(caller, file, 2)?;
+        files.truncate(caller, file, size)
+    })?;
+    Ok(0)
+}
+
+fn truncate_open(kernel: &mut Kernel, task: TaskId, fd: u32, size: u64) -> Outcome {
+    let id = kernel.open_file(task, fd)?;
+    let description = kernel.fs.description(id);
+    let (object, file, flags) = (description.object, description.vnode, description.flags);
+    if object == Object::Path {
+        return Err(Errno::EBADF.into());
+    }
+    if object != Object::File || !flags.writes() {
+        return Err(Errno::EINVAL.into());
+    }
+    kernel.with_files(task, |files, caller| files.truncate(caller, file, size))?;
+    Ok(0)
+}
+
+/// truncate(2).
+pub(super) fn truncate(kernel: &mut Kernel, task: TaskId, [path, size, ..]: Arguments) -> Outcome {
+    truncate_path(kernel, task, path, u64::try_from(size as i32).map_err(|_| Errno::EINVAL)?)
+}
+
+/// truncate64(2).
+pub(super) fn truncate64(kernel: &mut Kernel, task: TaskId, [path, low, high, ..]: Arguments) -> Outcome {
+    truncate_path(kernel, task, path, offset(low, high)?)
+}
+
+/// ftruncate(2).
+pub(super) fn ftruncate(kernel: &mut Kernel, task: TaskId, [fd, size, ..]: Arguments) -> Outcome {
+    truncate_open(kernel, task, fd, u64::try_from(size as i32).map_err(|_| Errno::EINVAL)?)
+}
+
+/// ftruncate64(2).
+pub(super) fn ftruncate64(kernel: &mut Kernel, task: TaskId, [fd, low, high, ..]: Arguments) -> Outcome {
+    truncate_open(kernel, task, fd, offset(low, high)?)
+}
+
+/// fallocate(2).
+pub(super) fn fallocate(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    let [fd, mode, offset_low, offset_high, length_low, length_high] = arguments;
+    let (start, length) = (offset(offset_low, offset_high)?, offset(length_low, length_high)?);
+    let how = match mode {
+        0 => Allocation::Reserve { keep_size: false },
+        1 => Allocation::Reserve { keep_size: true },
+        3 => Allocation::PunchHole,
+        0x10 => Allocation::Zero { keep_size: false },
+        0x11 => Allocation::Zero { keep_size: true },
+        _ => return Err(Errno::EOPNOTSUPP.into()),
+    };
+    if length == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let id = kernel.open_file(task, fd)?;
+    let description = kernel.fs.description(id);
+    let (object, file) = (description.object, description.vnode);
+    if !description.flags.writes() {
+        return Err(Errno::EBADF.into());
+    }
+    match object {
+        Object::File => {}
+        Object::Directory => return Err(Errno::EISDIR.into()),
+        Object::Pipe(_) => return Err(Errno::ESPIPE.into()),
+        _ => return Err(Errno::ENODEV.into()),
+    }
+    kernel.with_files(task, |files, caller| files.allocate(caller, file, start, length, how))?;
+    Ok(0)
+}
+
+/// fsync(2), fdatasync(2), syncfs(2), sync_file_range(2), fadvise64(2), readahead(2): what is
+/// written is as safe as it gets, so only the descriptor is checked.
+pub(super) fn sync_descriptor(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> Outcome {
+    let id = kernel.open_file(task, fd)?;
+    match kernel.fs.description(id).object {
+        Object::File | Object::Directory | Object::Device(_) => Ok(0),
+        Object::Path => Err(Errno::EBADF.into()),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// fadvise64(2), fadvise64_64(2).
+pub(super) fn fadvise(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> Outcome {
+    let id = kernel.open_file(task, fd)?;
+    match kernel.fs.description(id).object {
+        Object::Pipe(_) => Err(Errno::ESPIPE.into()),
+        Object::Path => Err(Errno::EBADF.into()),
+        _ => Ok(0),
+    }
+}
+
+/// sync(2).
+pub(super) fn sync(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+    Ok(0)
+}
+
+/// memfd_create(2).
+pub(super) fn memfd_create(kernel: &mut Kernel, task: TaskId, [name, flags, ..]: Arguments) -> Outcome {
+    const MFD_CLOEXEC: u32 = 1;
+    const MFD_KNOWN: u32 = 0x1f;
+    const NAME_MAX: u32 = 249;
+    let name = kernel
+        .user(task)
+        .string(name, NAME_MAX + 1)
+        .map_err(|errno| if errno == Errno::ENAMETOOLONG { Errno::EINVAL } else { errno })?;
+    if flags & !MFD_KNOWN != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let _ = name;
+    let description = kernel.with_files(task, |files, caller| files.memory_file(caller))?;
+    Ok(kernel.add_descriptor(task, description, 0, flags & MFD_CLOEXEC != 0)?)
 }

@@ -1,5 +1,8 @@
 //! System calls: the table, and how one is run.
 
+mod attributes;
+mod descriptor;
+mod directory;
 mod file;
 mod process;
 pub(crate) mod table;

@@ -1,0 +1,275 @@
+//! Moving bytes in and out of open files, and moving their offsets.
+
+use std::sync::Arc;
+
+use super::FileSystem;
+use super::description::{Description, Object, OpenFlags};
+use super::path::Caller;
+use super::stream::Standard;
+use super::volume::{Entry, Vnode};
+use crate::arena::Id;
+use crate::errno::Errno;
+use crate::wait::{Failure, Wait};
+
+/// From where lseek(2) counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Whence {
+    /// The start.
+    Set,
+    /// The offset.
+    Current,
+    /// The end.
+    End,
+    /// The next byte that is not in a hole.
+    Data,
+    /// The next hole.
+    Hole,
+}
+
+impl FileSystem {
+    /// Reads from an open file, at `position` or where it stands.
+    pub(crate) fn read(
+        &mut self,
+        caller: &Caller<'_>,
+        id: Id<Description>,
+        position: Option<u64>,
+        buffer: &mut [u8],
+    ) -> Result<usize, Failure> {
+        let description = &self.descriptions[id];
+        if !description.flags.reads() {
+            return Err(Errno::EBADF.into());
+        }
+        let (object, vnode) = (description.object, description.vnode);
+        let waits = !description.flags.contains(OpenFlags::O_NONBLOCK);
+        if position.is_some() && !matches!(object, Object::File | Object::Device(_)) {
+            return Err(not_seekable(object).into());
+        }
+        match object {
+            Object::File => {
+                let offset = position.unwrap_or(description.offset);
+                let read = self.read_file(caller, id, vnode, offset, buffer)?;
+                if position.is_none() {
+                    self.descriptions[id].offset = offset + read as u64;
+                }
+                Ok(read)
+            }
+            Object::Directory => Err(Errno::EISDIR.into()),
+            Object::Path => Err(Errno::EBADF.into()),
+            Object::Device(device) => Ok(self.read_device(device, buffer)?),
+            Object::Pipe(pipe) => {
+                let pipe = &mut self.pipes[pipe];
+                let channel = pipe.channel;
+                match pipe.read(buffer) {
+                    Some(read) => {
+                        if read > 0 {
+                            self.wake(channel);
+                        }
+                        Ok(read)
+                    }
+                    None if waits => Err(Failure::Block(Wait::on(channel))),
+                    None => Err(Errno::EAGAIN.into()),
+                }
+            }
+            Object::Stream(Standard::Input) => match self.streams.read(buffer) {
+                Err(Failure::Block(_)) if !waits => Err(Errno::EAGAIN.into()),
+                other => other,
+            },
+            Object::Stream(_) => Err(Errno::EBADF.into()),
+        }
+    }
+
+    fn read_file(
+        &mut self,
+        caller: &Caller<'_>,
+        id: Id<Description>,
+        vnode: Vnode,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<usize, Errno> {
+        if vnode.volume != self.system {
+            let volume = &mut self.mounts.get_mut(vnode.volume)?.volume;
+            return volume.read(&caller.view, vnode.node, offset, buffer);
+        }
+        // A file of /proc keeps what it said until it is read from its start again.
+        let text = match &self.descriptions[id].text {
+            Some(text) if offset > 0 => text.clone(),
+            _ => {
+                let text: Arc<[u8]> = self.system_text(caller, vnode)?.into();
+                self.descriptions[id].text = Some(text.clone());
+                text
+            }
+        };
+        let rest = usize::try_from(offset).ok().and_then(|offset| text.get(offset..)).unwrap_or(&[]);
+        let length = rest.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&rest[..length]);
+        Ok(length)
+    }
+
+    /// Reads a file that need not be open: programs, mapped pages.
+    pub(crate) fn read_vnode(
+        &mut self,
+        caller: &Caller<'_>,
+        vnode: Vnode,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<usize, Errno> {
+        let volume = &mut self.mounts.get_mut(vnode.volume).map_err(|_| Errno::ENODEV)?.volume;
+        volume.read(&caller.view, vnode.node, offset, buffer)
+    }
+
+    /// Writes to an open file, at `position` or where it stands. EPIPE goes with SIGPIPE.
+    pub(crate) fn write(
+        &mut self,
+        caller: &Caller<'_>,
+        id: Id<Description>,
+        position: Option<u64>,
+        bytes: &[u8],
+    ) -> Result<usize, Failure> {
+        let description = &self.descriptions[id];
+        if !description.flags.writes() {
+            return Err(Errno::EBADF.into());
+        }
+        let (object, vnode, flags) = (description.object, description.vnode, description.flags);
+        let waits = !flags.contains(OpenFlags::O_NONBLOCK);
+        if position.is_some() && !matches!(object, Object::File | Object::Device(_)) {
+            return Err(not_seekable(object).into());
+        }
+        match object {
+            Object::File => {
+                let offset = if flags.contains(OpenFlags::O_APPEND) {
+                    self.attributes(caller, vnode)?.size
+                } else {
+                    position.unwrap_or(description.offset)
+                };
+                let volume = &mut self.mounts.get_mut(vnode.volume)?.volume;
+                let written = volume.write(&caller.view, vnode.node, offset, bytes)?;
+                if position.is_none() {
+                    self.descriptions[id].offset = offset + written as u64;
+                }
+                Ok(written)
+            }
+            Object::Directory | Object::Path => Err(Errno::EBADF.into()),
+            Object::Device(device) => Ok(self.write_device(device, bytes)?),
+            Object::Pipe(pipe) => {
+                let pipe = &mut self.pipes[pipe];
+                let channel = pipe.channel;
+                match pipe.write(bytes)? {
+                    Some(written) => {
+                        self.wake(channel);
+                        Ok(written)
+                    }
+                    None if waits => Err(Failure::Block(Wait::on(channel))),
+                    None => Err(Errno::EAGAIN.into()),
+                }
+            }
+            Object::Stream(Standard::Input) => Err(Errno::EBADF.into()),
+            Object::Stream(which) => Ok(self.streams.write(which, bytes)?),
+        }
+    }
+
+    /// Moves the offset (lseek(2)).
+    pub(crate) fn seek(
+        &mut self,
+        caller: &Caller<'_>,
+        id: Id<Description>,
+        offset: i64,
+        whence: Whence,
+    ) -> Result<u64, Errno> {
+        let description = &self.descriptions[id];
+        let (object, vnode, held) = (description.object, description.vnode, description.offset);
+        match object {
+            Object::File | Object::Directory => {}
+            Object::Device(_) => return Ok(0),
+            Object::Path => return Err(Errno::EBADF),
+            _ => return Err(Errno::ESPIPE),
+        }
+        let base = match whence {
+            Whence::Set => 0,
+            Whence::Current => held,
+            Whence::End => self.attributes(caller, vnode)?.size,
+            Whence::Data | Whence::Hole => {
+                return self.seek_data(caller, id, offset, whence == Whence::Data);
+            }
+        };
+        let target = i64::try_from(base).ok().and_then(|base| base.checked_add(offset));
+        let target = target.ok_or(Errno::EOVERFLOW)?;
+        let target = u64::try_from(target).map_err(|_| Errno::EINVAL)?;
+        let description = &mut self.descriptions[id];
+        description.offset = target;
+        if object == Object::Directory {
+            description.listing = if target == 0 { None } else { description.listing.take() };
+        }
+        Ok(target)
+    }
+
+    fn seek_data(
+        &mut self,
+        caller: &Caller<'_>,
+        id: Id<Description>,
+        offset: i64,
+        data: bool,
+    ) -> Result<u64, Errno> {
+        let vnode = self.descriptions[id].vnode;
+        let offset = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+        let size = self.attributes(caller, vnode)?.size;
+        if offset >= size {
+            return Err(Errno::ENXIO);
+        }
+        let volume = &mut self.mounts.get_mut(vnode.volume)?.volume;
+        let found = volume.seek(vnode.node, offset, data).unwrap_or(if data { offset } else { size });
+        let found = if data && found >= size { return Err(Errno::ENXIO) } else { found };
+        self.descriptions[id].offset = found;
+        Ok(found)
+    }
+
+    /// The entries of an open directory from its offset on, `.` and `..` first. The list is taken
+    /// once, so that cookies stay valid whatever happens to the directory.
+    pub(crate) fn entries(
+        &mut self,
+        caller: &Caller<'_>,
+        id: Id<Description>,
+    ) -> Result<(Arc<[Entry]>, usize), Errno> {
+        let description = &self.descriptions[id];
+        if description.object != Object::Directory {
+            return Err(if description.object == Object::Path { Errno::EBADF } else { Errno::ENOTDIR });
+        }
+        let (vnode, offset) = (description.vnode, description.offset);
+        let listing = match &description.listing {
+            Some(listing) => listing.clone(),
+            None => {
+                let listing: Arc<[Entry]> = self.list(caller, vnode)?.into();
+                self.descriptions[id].listing = Some(listing.clone());
+                listing
+            }
+        };
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(listing.len());
+        Ok((listing, offset))
+    }
+
+    fn list(&mut self, caller: &Caller<'_>, directory: Vnode) -> Result<Vec<Entry>, Errno> {
+        let parent = self.parent_of(caller.location.root, directory).unwrap_or(directory);
+        let volume = &mut self.mounts.get_mut(directory.volume)?.volume;
+        let own = volume.list(&caller.view, directory.node)?;
+        let dot = |name: &[u8], vnode: Vnode| Entry {
+            name: name.into(),
+            node: vnode.node,
+            file_type: super::FileType::Directory,
+        };
+        let mut entries = vec![dot(b".", directory), dot(b"..", parent)];
+        entries.extend(own);
+        Ok(entries)
+    }
+
+    /// Notes how many entries have been handed out.
+    pub(crate) fn set_offset(&mut self, id: Id<Description>, offset: u64) {
+        self.descriptions[id].offset = offset;
+    }
+}
+
+fn not_seekable(object: Object) -> Errno {
+    match object {
+        Object::Directory => Errno::EISDIR,
+        Object::Path => Errno::EBADF,
+        _ => Errno::ESPIPE,
+    }
+}

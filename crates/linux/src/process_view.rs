@@ -1,0 +1,295 @@
+//! Where files meet processes: what `/proc` shows, and in whose name a system call uses files.
+
+use std::collections::BTreeMap;
+
+use crate::arena::{Arena, Id};
+use crate::fs::{
+    Caller, Description, Descriptor, Descriptors, FileCredentials, FileSystem, Location, Mount, NoProcesses,
+    Owner, ProcessFile, ProcessView, SystemFile, Timestamp, View,
+};
+use crate::kernel::Kernel;
+use crate::space::Space;
+use crate::task::{Process, ProcessId, Task, TaskId};
+use crate::wait::PendingCall;
+use crate::{Errno, Error};
+
+/// The kernel's processes, as files see them.
+pub(crate) struct Processes<'a> {
+    current: TaskId,
+    tasks: &'a BTreeMap<TaskId, Task>,
+    processes: &'a BTreeMap<ProcessId, Process>,
+    spaces: &'a Arena<Space>,
+    files: &'a Arena<Descriptors>,
+    locations: &'a Arena<Location>,
+    uptime: u64,
+}
+
+impl Processes<'_> {
+    fn process(&self, number: u32) -> Option<&Process> {
+        self.processes.get(&ProcessId(number))
+    }
+
+    /// A living thread of the process.
+    fn task(&self, number: u32) -> Option<&Task> {
+        self.tasks.get(self.process(number)?.threads.first()?)
+    }
+}
+
+impl ProcessView for Processes<'_> {
+    fn current(&self) -> u32 {
+        self.tasks.get(&self.current).map_or(0, |task| task.process.number())
+    }
+
+    fn current_thread(&self) -> u32 {
+        self.current.number()
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        self.processes.keys().map(|id| id.number()).collect()
+    }
+
+    fn threads(&self, process: u32) -> Vec<u32> {
+        self.process(process)
+            .map_or_else(Vec::new, |process| process.threads.iter().map(|id| id.number()).collect())
+    }
+
+    fn owner(&self, process: u32) -> Option<Owner> {
+        let credentials = &self.process(process)?.credentials;
+        Some(Owner { uid: credentials.euid, gid: credentials.egid })
+    }
+
+    fn descriptors(&self, process: u32) -> Option<&Descriptors> {
+        self.files.get(self.task(process)?.files)
+    }
+
+    fn location(&self, process: u32) -> Option<&Location> {
+        self.locations.get(self.task(process)?.location)
+    }
+
+    fn executable(&self, process: u32) -> Option<Vec<u8>> {
+        Some(self.process(process)?.executable.clone())
+    }
+
+    fn text(&self, process: u32, thread: u32, file: ProcessFile) -> Option<Vec<u8>> {
+        process_text(self, process, thread, file)
+    }
+
+    fn system_text(&self, file: SystemFile) -> Vec<u8> {
+        system_text(self, file)
+    }
+}
+
+fn process_text(view: &Processes<'_>, number: u32, thread: u32, file: ProcessFile) -> Option<Vec<u8>> {
+    let process = view.process(number)?;
+    let name = view
+        .tasks
+        .get(&TaskId(thread))
+        .or_else(|| view.task(number))
+        .map_or_else(Vec::new, |task| task.name.clone());
+    let name = String::from_utf8_lossy(&name).into_owned();
+    let state = if process.ended.is_some() { 'Z' } else { 'R' };
+    Some(match file {
+        ProcessFile::Name => format!("{name}\n").into_bytes(),
+        ProcessFile::Zero => b"0\n".to_vec(),
+        ProcessFile::Stat => {
+            let (parent, group, session) =
+                (process.parent.number(), process.group.number(), process.session.number());
+            let threads = process.threads.len();
+            let mut line = format!(
+                "{thread} ({name}) {state} {parent} {group} {session} 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 {threads}"
+            );
+            // Field 21 on: timers, start time, memory sizes and what else is not told.
+            for _ in 20..52 {
+                line.push_str(" 0");
+            }
+            line.push('\n');
+            line.into_bytes()
+        }
+        ProcessFile::Status => {
+            let ids = &process.credentials;
+            format!(
+                "Name:\t{name}\nUmask:\t0022\nState:\t{state}\nTgid:\t{number}\nNgid:\t0\nPid:\t{thread}\nPPid:\t{}\nTracerPid:\t0\nUid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\nFDSize:\t64\nGroups:\t\nThreads:\t{}\n",
+                process.parent.number(),
+                ids.uid, ids.euid, ids.suid, ids.fsuid,
+                ids.gid, ids.egid, ids.sgid, ids.fsgid,
+                process.threads.len(),
+            )
+            .into_bytes()
+        }
+        ProcessFile::Maps => maps(view.spaces.get(process.space)?),
+        ProcessFile::MemoryPages => {
+            let pages = view.spaces.get(process.space)?.areas.mapped() / 4096;
+            format!("{pages} {pages} 0 0 0 {pages} 0\n").into_bytes()
+        }
+        ProcessFile::CommandLine
+        | ProcessFile::Environment
+        | ProcessFile::AuxiliaryVector
+        | ProcessFile::Limits => Vec::new(),
+    })
+}
+
+/// `/proc/PID/maps`.
+fn maps(space: &Space) -> Vec<u8> {
+    let _ = space;
+    Vec::new()
+}
+
+fn system_text(view: &Processes<'_>, file: SystemFile) -> Vec<u8> {
+    let seconds = view.uptime / 1_000_000_000;
+    let hundredths = view.uptime / 10_000_000 % 100;
+    match file {
+        SystemFile::Uptime => format!("{seconds}.{hundredths:02} 0.00\n"),
+        SystemFile::Load => format!("0.00 0.00 0.00 1/{} {}\n", view.tasks.len(), view.current.number()),
+        SystemFile::Version => "Linux version 6.1.0 (pentimento) #1 SMP\n".into(),
+        SystemFile::Release => "6.1.0\n".into(),
+        SystemFile::Build => "#1 SMP\n".into(),
+        SystemFile::HostName => "pentimento\n".into(),
+        SystemFile::DomainName => "(none)\n".into(),
+        SystemFile::Memory => {
+            "MemTotal:        4194304 kB\nMemFree:         3145728 kB\nMemAvailable:    3145728 kB\nBuffers:               0 kB\nCached:                0 kB\nSwapTotal:             0 kB\nSwapFree:              0 kB\n".into()
+        }
+        SystemFile::Statistics => format!(
+            "cpu  {0} 0 0 0 0 0 0 0 0 0\ncpu0 {0} 0 0 0 0 0 0 0 0 0\nintr 0\nctxt 0\nbtime 0\nprocesses {1}\nprocs_running 1\nprocs_blocked 0\n",
+            view.uptime / 10_000_000,
+            view.processes.len(),
+        ),
+        SystemFile::Processors => {
+            "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 15\nmodel name\t: Pentimento IA-32\nstepping\t: 1\ncpu MHz\t\t: 1000.000\nflags\t\t: fpu tsc cx8 cmov mmx fxsr sse sse2\nbogomips\t: 2000.00\n\n".into()
+        }
+    }
+    .into_bytes()
+}
+
+impl Kernel {
+    /// Runs `action` on the machine's files in the name of `task`.
+    pub(crate) fn with_files<R, E: From<Errno>>(
+        &mut self,
+        task: TaskId,
+        action: impl FnOnce(&mut FileSystem, &Caller<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        self.with_files_as(task, false, action)
+    }
+
+    /// As [`Kernel::with_files`], but with the rights of the real user if `real` (access(2)).
+    pub(crate) fn with_files_as<R, E: From<Errno>>(
+        &mut self,
+        task: TaskId,
+        real: bool,
+        action: impl FnOnce(&mut FileSystem, &Caller<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let now = self.file_time();
+        let uptime = self.time.monotonic();
+        let state = self.tasks.get(&task).ok_or(Errno::ESRCH)?;
+        let process = self.processes.get(&state.process).ok_or(Errno::ESRCH)?;
+        let processes = Processes {
+            current: task,
+            tasks: &self.tasks,
+            processes: &self.processes,
+            spaces: &self.spaces,
+            files: &self.files,
+            locations: &self.locations,
+            uptime,
+        };
+        let ids = &process.credentials;
+        let (uid, gid) = if real { (ids.uid, ids.gid) } else { (ids.fsuid, ids.fsgid) };
+        let caller = Caller {
+            view: View { now, processes: &processes },
+            location: &self.locations[state.location],
+            credentials: FileCredentials { uid, gid, groups: &ids.groups },
+        };
+        action(&mut self.fs, &caller)
+    }
+
+    /// Mounts something at an absolute path of the guest, which is made if it is missing; `/`
+    /// replaces the root, and what is mounted already stays in its place.
+    ///
+    /// # Errors
+    /// [`Error::Mount`] with what the host said of its folder, or with ENOTDIR where `path` leads
+    /// through a file.
+    pub fn mount(&mut self, path: &[u8], mount: Mount) -> Result<(), Error> {
+        let now = self.file_time();
+        self.fs
+            .mount(path, mount, 0o755, now)
+            .map_err(|errno| Error::Mount { path: String::from_utf8_lossy(path).into_owned(), errno })
+    }
+
+    /// Puts a file with the given content and permission bits at an absolute path of the guest.
+    ///
+    /// # Errors
+    /// [`Error::Mount`] with ENOSPC where it does not fit, EISDIR where a directory is in the way.
+    pub fn install_file(&mut self, path: &[u8], content: &[u8], mode: u32) -> Result<(), Error> {
+        let now = self.file_time();
+        self.fs
+            .install(path, content, mode, now)
+            .map_err(|errno| Error::Mount { path: String::from_utf8_lossy(path).into_owned(), errno })
+    }
+
+    /// A program for the first process: its own absolute path, and its bytes.
+    pub(crate) fn read_program(&mut self, path: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Errno> {
+        let location = Location::default();
+        let view = View { now: self.file_time(), processes: &NoProcesses };
+        let caller = Caller { view, location: &location, credentials: FileCredentials::default() };
+        self.fs.read_program(&caller, location.root, path)
+    }
+
+    /// The call that `task` is in.
+    pub(crate) fn pending(&mut self, task: TaskId) -> Result<&mut PendingCall, Errno> {
+        self.tasks.get_mut(&task).and_then(|task| task.call.as_mut()).ok_or(Errno::ESRCH)
+    }
+
+    /// Tells `task` that it wrote where nobody reads (SIGPIPE).
+    pub(crate) fn broken_pipe(&mut self, task: TaskId) {
+        let _ = task;
+    }
+
+    /// The time that files get.
+    pub(crate) fn file_time(&mut self) -> Timestamp {
+        let now = self.time.realtime();
+        Timestamp { seconds: (now / 1_000_000_000) as i64, nanoseconds: (now % 1_000_000_000) as u32 }
+    }
+
+    /// The descriptor table of `task`.
+    pub(crate) fn descriptors(&mut self, task: TaskId) -> Result<&mut Descriptors, Errno> {
+        let files = self.tasks.get(&task).ok_or(Errno::ESRCH)?.files;
+        self.files.get_mut(files).ok_or(Errno::ESRCH)
+    }
+
+    /// Root, working directory and umask of `task`.
+    pub(crate) fn location(&mut self, task: TaskId) -> Result<&mut Location, Errno> {
+        let location = self.tasks.get(&task).ok_or(Errno::ESRCH)?.location;
+        self.locations.get_mut(location).ok_or(Errno::ESRCH)
+    }
+
+    /// The open file behind a descriptor.
+    pub(crate) fn open_file(&mut self, task: TaskId, fd: u32) -> Result<Id<Description>, Errno> {
+        self.descriptors(task)?.get(fd).map(|descriptor| descriptor.description)
+    }
+
+    /// Gives an open file the lowest free descriptor at or above `from`; the file is closed where
+    /// there is none.
+    pub(crate) fn add_descriptor(
+        &mut self,
+        task: TaskId,
+        description: Id<Description>,
+        from: u32,
+        close_on_exec: bool,
+    ) -> Result<u32, Errno> {
+        let limit = self.descriptor_limit(task);
+        let descriptors = self.descriptors(task)?;
+        match descriptors.free(from, limit) {
+            Ok(fd) => {
+                descriptors.set(fd, Descriptor { description, close_on_exec });
+                Ok(fd)
+            }
+            Err(errno) => {
+                self.fs.close(description);
+                Err(errno)
+            }
+        }
+    }
+
+    /// One more than the highest descriptor that the process may have (RLIMIT_NOFILE).
+    pub(crate) fn descriptor_limit(&self, _: TaskId) -> u32 {
+        self.limits.descriptors
+    }
+}

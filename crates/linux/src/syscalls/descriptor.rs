@@ -1,0 +1,242 @@
+//! Descriptors: duplicating, flags, pipes, device requests.
+
+use super::table::Arguments;
+use crate::Errno;
+use crate::fs::{Descriptor, Object, OpenFlags, Standard};
+use crate::kernel::Kernel;
+use crate::task::TaskId;
+use crate::user_memory::Record;
+use crate::wait::Outcome;
+
+impl Kernel {
+    /// Gives up an entry that has been taken from the task's table.
+    pub(super) fn close_descriptor(&mut self, _: TaskId, descriptor: Descriptor) {
+        self.fs.close(descriptor.description);
+    }
+}
+
+/// dup(2).
+pub(super) fn dup(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> Outcome {
+    duplicate(kernel, task, fd, 0, false)
+}
+
+fn duplicate(kernel: &mut Kernel, task: TaskId, fd: u32, from: u32, close_on_exec: bool) -> Outcome {
+    let description = kernel.open_file(task, fd)?;
+    kernel.fs.hold(description);
+    Ok(kernel.add_descriptor(task, description, from, close_on_exec)?)
+}
+
+fn duplicate_to(kernel: &mut Kernel, task: TaskId, fd: u32, target: u32, close_on_exec: bool) -> Outcome {
+    let description = kernel.open_file(task, fd)?;
+    if target >= kernel.descriptor_limit(task) {
+        return Err(Errno::EBADF.into());
+    }
+    kernel.fs.hold(description);
+    let replaced = kernel.descriptors(task)?.set(target, Descriptor { description, close_on_exec });
+    if let Some(replaced) = replaced {
+        kernel.close_descriptor(task, replaced);
+    }
+    Ok(target)
+}
+
+/// dup2(2).
+pub(super) fn dup2(kernel: &mut Kernel, task: TaskId, [fd, target, ..]: Arguments) -> Outcome {
+    if fd == target {
+        kernel.open_file(task, fd)?;
+        return Ok(fd);
+    }
+    duplicate_to(kernel, task, fd, target, false)
+}
+
+/// dup3(2).
+pub(super) fn dup3(kernel: &mut Kernel, task: TaskId, [fd, target, flags, ..]: Arguments) -> Outcome {
+    let flags = OpenFlags::from_bits_retain(flags);
+    if fd == target || flags & !OpenFlags::O_CLOEXEC != OpenFlags::empty() {
+        return Err(Errno::EINVAL.into());
+    }
+    duplicate_to(kernel, task, fd, target, flags.contains(OpenFlags::O_CLOEXEC))
+}
+
+/// close_range(2).
+pub(super) fn close_range(kernel: &mut Kernel, task: TaskId, [first, last, flags, ..]: Arguments) -> Outcome {
+    const CLOSE_RANGE_UNSHARE: u32 = 2;
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    if flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 || first > last {
+        return Err(Errno::EINVAL.into());
+    }
+    for fd in first..=last.min(kernel.descriptors(task)?.end()) {
+        let descriptors = kernel.descriptors(task)?;
+        if flags & CLOSE_RANGE_CLOEXEC != 0 {
+            if let Ok(descriptor) = descriptors.get_mut(fd) {
+                descriptor.close_on_exec = true;
+            }
+        } else if let Ok(descriptor) = descriptors.take(fd) {
+            kernel.close_descriptor(task, descriptor);
+        }
+    }
+    Ok(0)
+}
+
+/// pipe(2).
+pub(super) fn pipe(kernel: &mut Kernel, task: TaskId, [pair, ..]: Arguments) -> Outcome {
+    pipe2(kernel, task, [pair, 0, 0, 0, 0, 0])
+}
+
+/// pipe2(2).
+pub(super) fn pipe2(kernel: &mut Kernel, task: TaskId, [pair, flags, ..]: Arguments) -> Outcome {
+    let flags = OpenFlags::from_bits_retain(flags);
+    let known = OpenFlags::O_CLOEXEC | OpenFlags::O_NONBLOCK | OpenFlags::O_DIRECT;
+    if flags & !known != OpenFlags::empty() {
+        return Err(Errno::EINVAL.into());
+    }
+    let ends = kernel.with_files(task, |files, caller| Ok::<_, Errno>(files.pipe(caller, flags)))?;
+    add_pair(kernel, task, ends, pair, flags.contains(OpenFlags::O_CLOEXEC))
+}
+
+/// Makes descriptors of two open files and stores them at `pair`; neither is left behind where
+/// that fails.
+pub(super) fn add_pair(
+    kernel: &mut Kernel,
+    task: TaskId,
+    ends: [crate::arena::Id<crate::fs::Description>; 2],
+    pair: u32,
+    close_on_exec: bool,
+) -> Outcome {
+    let first = match kernel.add_descriptor(task, ends[0], 0, close_on_exec) {
+        Ok(first) => first,
+        Err(errno) => {
+            kernel.fs.close(ends[1]);
+            return Err(errno.into());
+        }
+    };
+    let second = kernel.add_descriptor(task, ends[1], 0, close_on_exec);
+    let stored = second.and_then(|second| {
+        let words = Record::new().u32(first).u32(second);
+        kernel.user(task).copy_out(pair, words.as_bytes())
+    });
+    if let Err(errno) = stored {
+        for fd in [Ok(first), second].into_iter().flatten() {
+            if let Ok(descriptor) = kernel.descriptors(task)?.take(fd) {
+                kernel.close_descriptor(task, descriptor);
+            }
+        }
+        return Err(errno.into());
+    }
+    Ok(0)
+}
+
+/// fcntl(2), fcntl64(2).
+pub(super) fn fcntl(kernel: &mut Kernel, task: TaskId, [fd, command, argument, ..]: Arguments) -> Outcome {
+    let id = kernel.open_file(task, fd)?;
+    match command {
+        // F_DUPFD, F_DUPFD_CLOEXEC
+        0 | 1030 => {
+            if argument >= kernel.descriptor_limit(task) {
+                return Err(Errno::EINVAL.into());
+            }
+            duplicate(kernel, task, fd, argument, command == 1030)
+        }
+        // F_GETFD, F_SETFD
+        1 => Ok(kernel.descriptors(task)?.get(fd)?.close_on_exec.into()),
+        2 => {
+            kernel.descriptors(task)?.get_mut(fd)?.close_on_exec = argument & 1 != 0;
+            Ok(0)
+        }
+        // F_GETFL, F_SETFL
+        3 => Ok(kernel.fs.description(id).flags.bits() | OpenFlags::O_LARGEFILE.bits()),
+        4 => {
+            let wanted = OpenFlags::from_bits_retain(argument) & OpenFlags::SETTABLE;
+            let description = kernel.fs.description_mut(id);
+            description.flags = description.flags & !OpenFlags::SETTABLE | wanted;
+            Ok(0)
+        }
+        // F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG
+        8 => {
+            kernel.fs.description_mut(id).owner = argument;
+            Ok(0)
+        }
+        9 => Ok(kernel.fs.description(id).owner),
+        10 | 11 => Ok(0),
+        // F_SETPIPE_SZ, F_GETPIPE_SZ
+        1031 => Ok(kernel.fs.set_pipe_capacity(id, argument)?),
+        1032 => Ok(kernel.fs.pipe_capacity(id)?),
+        // F_ADD_SEALS, F_GET_SEALS: nothing is sealed.
+        1033 => Ok(0),
+        1034 => Ok(1),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// ioctl(2).
+pub(super) fn ioctl(kernel: &mut Kernel, task: TaskId, [fd, request, argument, ..]: Arguments) -> Outcome {
+    const FIONREAD: u32 = 0x541b;
+    const FIONBIO: u32 = 0x5421;
+    const FIONCLEX: u32 = 0x5450;
+    const FIOCLEX: u32 = 0x5451;
+    const FIOASYNC: u32 = 0x5452;
+    let id = kernel.open_file(task, fd)?;
+    if kernel.fs.description(id).object == Object::Path {
+        return Err(Errno::EBADF.into());
+    }
+    match request {
+        FIOCLEX | FIONCLEX => {
+            kernel.descriptors(task)?.get_mut(fd)?.close_on_exec = request == FIOCLEX;
+            Ok(0)
+        }
+        FIONBIO | FIOASYNC => {
+            let on = kernel.user(task).read::<u32>(argument)? != 0;
+            let flag = if request == FIONBIO { OpenFlags::O_NONBLOCK } else { OpenFlags::O_ASYNC };
+            kernel.fs.description_mut(id).flags.set(flag, on);
+            Ok(0)
+        }
+        FIONREAD => {
+            let held = kernel.with_files(task, |files, caller| files.readable_bytes(caller, id))?;
+            kernel.user(task).write(argument, held)?;
+            Ok(0)
+        }
+        _ => terminal_request(kernel, task, id, request, argument),
+    }
+}
+
+/// Requests of terminals (tty_ioctl(4)) on the standard streams.
+fn terminal_request(
+    kernel: &mut Kernel,
+    task: TaskId,
+    id: crate::arena::Id<crate::fs::Description>,
+    request: u32,
+    argument: u32,
+) -> Outcome {
+    const TCGETS: u32 = 0x5401;
+    const TCSETS: u32 = 0x5402;
+    const TCSETSF: u32 = 0x5404;
+    const TIOCGPGRP: u32 = 0x540f;
+    const TIOCSPGRP: u32 = 0x5410;
+    const TIOCGWINSZ: u32 = 0x5413;
+    let Object::Stream(which) = kernel.fs.description(id).object else { return Err(Errno::ENOTTY.into()) };
+    let which: Standard = which;
+    let size = kernel.fs.terminal_size(which).ok_or(Errno::ENOTTY)?;
+    match request {
+        TCGETS => {
+            // Input, output, control and local modes of a terminal after login, then c_cc.
+            let modes = Record::new()
+                .u32(0x4500)
+                .u32(0x5)
+                .u32(0xbf)
+                .u32(0x8a3b)
+                .u8(0)
+                .bytes(&[3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0]);
+            kernel.user(task).copy_out(argument, modes.as_bytes())?;
+        }
+        TCSETS..=TCSETSF | TIOCSPGRP => {}
+        TIOCGPGRP => {
+            let group = kernel.tasks.get(&task).map_or(0, |task| task.process.number());
+            kernel.user(task).write(argument, group)?;
+        }
+        TIOCGWINSZ => {
+            let record = Record::new().u16(size.rows).u16(size.columns).u32(0);
+            kernel.user(task).copy_out(argument, record.as_bytes())?;
+        }
+        _ => return Err(Errno::ENOTTY.into()),
+    }
+    Ok(0)
+}
