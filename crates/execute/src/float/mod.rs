@@ -43,4 +43,4 @@ pub use round::round_pack;
 pub use scale::{extract, scale};
 
 #[cfg(all(test, target_arch = "x86_64"))]
-mod silicon;
+pub(crate) mod silicon;

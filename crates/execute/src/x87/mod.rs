@@ -8,8 +8,16 @@ pub(crate) mod data_transfer;
 mod decimal;
 mod environment;
 pub(crate) mod fxsave;
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), any(test, not(feature = "portable-x87"))))]
 #[allow(unsafe_code, reason = "inline assembly; argued in the module and listed in docs/unsafe.md")]
 pub(crate) mod host;
+#[cfg(any(test, feature = "portable-x87", not(any(target_arch = "x86", target_arch = "x86_64"))))]
+mod portable;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod portable_silicon;
+#[cfg(any(test, feature = "portable-x87", not(any(target_arch = "x86", target_arch = "x86_64"))))]
+mod series;
 pub(crate) mod transcendental;
 mod unit;
+#[cfg(any(test, feature = "portable-x87", not(any(target_arch = "x86", target_arch = "x86_64"))))]
+mod wide;

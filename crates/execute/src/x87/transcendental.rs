@@ -11,9 +11,9 @@ use super::unit::{Unit, check_pending};
 use crate::float::{Flags, Format};
 use crate::{Context, Outcome};
 
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(feature = "portable-x87")))]
 use super::host as functions;
-#[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+#[cfg(any(feature = "portable-x87", not(any(target_arch = "x86", target_arch = "x86_64"))))]
 use super::portable as functions;
 
 /// What a function found.
