@@ -60,7 +60,12 @@ impl<'a> Context<'a> {
     ) -> Outcome<u32> {
         let descriptor = &self.state.segment(segment).descriptor;
         match descriptor {
-            Some(descriptor) if is_flat(descriptor, access) => Ok(descriptor.base.wrapping_add(offset)),
+            // Even without a limit, an access must not wrap around the end of the segment.
+            Some(descriptor)
+                if is_flat(descriptor, access) && offset <= u32::MAX - length.saturating_sub(1) =>
+            {
+                Ok(descriptor.base.wrapping_add(offset))
+            }
             _ => checked_address(segment, descriptor.as_ref(), offset, length, access),
         }
     }

@@ -1,6 +1,6 @@
 //! Jumps, calls, returns, loops, stack frames and software interrupts.
 
-use pentimento_decoder::{Instruction, Operand};
+use pentimento_decoder::{Instruction, Operand, Prefixes};
 use pentimento_memory::Access;
 use pentimento_registers::{Eflags, Gpr, Segment, SegmentRegister};
 
@@ -114,11 +114,23 @@ pub(crate) fn callfar(context: &mut Context<'_>, instruction: &Instruction) -> O
     Ok(())
 }
 
+/// A return to a selector of another privilege level takes SS and ESP from the stack too, and
+/// silicon reads them, `offset` bytes up, before it finds that the level is wrong.
+fn peek_outer_stack<W: Width>(context: &Context<'_>, selector: u16, offset: u32) -> Outcome {
+    const USER_LEVEL: u16 = 3;
+    if selector & USER_LEVEL != USER_LEVEL {
+        context.peek::<W>(offset.wrapping_add(W::BYTES))?;
+        context.peek::<W>(offset)?;
+    }
+    Ok(())
+}
+
 pub(crate) fn retfar(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     let released = released(context, instruction)?;
     at_width!(operand_size_bytes(instruction), W => {
-        let target = context.peek::<W>(0)?.bits();
         let selector = context.peek::<W>(W::BYTES)?.bits() as u16;
+        let target = context.peek::<W>(0)?.bits();
+        peek_outer_stack::<W>(context, selector, (2 * W::BYTES).wrapping_add(released))?;
         let segment = return_segment(context, selector)?;
         check_target(&segment, target)?;
         let top = context.stack_pointer().wrapping_add(2 * W::BYTES).wrapping_add(released);
@@ -135,9 +147,10 @@ pub(crate) fn iret(context: &mut Context<'_>, instruction: &Instruction) -> Outc
         return Err(Trap::GENERAL_PROTECTION);
     }
     at_width!(operand_size_bytes(instruction), W => {
-        let target = context.peek::<W>(0)?.bits();
-        let selector = context.peek::<W>(W::BYTES)?.bits() as u16;
         let flags = context.peek::<W>(2 * W::BYTES)?.bits();
+        let selector = context.peek::<W>(W::BYTES)?.bits() as u16;
+        let target = context.peek::<W>(0)?.bits();
+        peek_outer_stack::<W>(context, selector, 3 * W::BYTES)?;
         let segment = return_segment(context, selector)?;
         check_target(&segment, target)?;
         context.set_stack_pointer(context.stack_pointer().wrapping_add(3 * W::BYTES));
@@ -170,49 +183,56 @@ pub(crate) fn loop_(context: &mut Context<'_>, instruction: &Instruction) -> Out
     count_down(context, instruction, true)
 }
 
+/// Counts down and jumps while ZF is `equal`, or while it is what a REP prefix asks for: silicon
+/// lets REPE and REPNE decide over the opcode's own bit.
+fn count_down_comparing(context: &mut Context<'_>, instruction: &Instruction, equal: bool) -> Outcome {
+    let prefixes = instruction.prefixes();
+    let equal = (equal || prefixes.contains(Prefixes::REP)) && !prefixes.contains(Prefixes::REPNE);
+    let zero = context.state.eflags.contains(Eflags::ZF);
+    count_down(context, instruction, zero == equal)
+}
+
 pub(crate) fn loope(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    let equal = context.state.eflags.contains(Eflags::ZF);
-    count_down(context, instruction, equal)
+    count_down_comparing(context, instruction, true)
 }
 
 pub(crate) fn loopne(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    let equal = context.state.eflags.contains(Eflags::ZF);
-    count_down(context, instruction, !equal)
+    count_down_comparing(context, instruction, false)
 }
 
+/// As on silicon, a fault on the way leaves ESP and EBP as they were, but what has been pushed is
+/// in memory.
 pub(crate) fn enter(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    let allocated = u32::from(context.read::<u16>(instruction, 0)?);
-    let level = u32::from(context.read::<u8>(instruction, 1)? & 31);
-    at_width!(operand_size_bytes(instruction), W => {
-        probe_enter::<W>(context, allocated, level)?;
-        let mut outer = context.state.gpr(Gpr::Ebp);
-        context.push(W::truncate(outer))?;
-        let frame = context.stack_pointer();
-        for _ in 1..level {
-            outer = outer.wrapping_sub(W::BYTES);
-            let pointer = context.load::<W>(SegmentRegister::Ss, outer & context.stack_mask())?;
-            context.push(pointer)?;
-        }
-        if level > 0 {
-            context.push(W::truncate(frame))?;
-        }
-        context.set_stack_pointer(context.stack_pointer().wrapping_sub(allocated));
-        W::set_register(context.state, Gpr::Ebp.number(), W::truncate(frame));
-        Ok(())
-    })
+    let allocated = context.read::<u16>(instruction, 0)?.into();
+    let level = context.read::<u8>(instruction, 1)? & 31;
+    let before = context.state.gpr(Gpr::Esp);
+    let entered = at_width!(operand_size_bytes(instruction), W => {
+        enter_frame::<W>(context, allocated, level)
+    });
+    if entered.is_err() {
+        context.state.set_gpr(Gpr::Esp, before);
+    }
+    entered
 }
 
-/// Checks everything that ENTER will access, so that a fault leaves the stack as it was; the new
-/// top of the stack must be writable too (SDM volume 2, ENTER).
-fn probe_enter<W: Width>(context: &Context<'_>, allocated: u32, level: u32) -> Outcome {
-    context.probe_pushes::<W>(level + 1)?;
-    let outer = context.state.gpr(Gpr::Ebp);
-    for number in 1..level {
-        context.probe_stack::<W>(outer.wrapping_sub(number * W::BYTES), Access::Read)?;
+/// ENTER with ESP moved on even where it fails.
+fn enter_frame<W: Width>(context: &mut Context<'_>, allocated: u32, level: u8) -> Outcome {
+    let mut outer = context.state.gpr(Gpr::Ebp);
+    context.push(W::truncate(outer))?;
+    let frame = context.stack_pointer();
+    for _ in 1..level {
+        outer = outer.wrapping_sub(W::BYTES);
+        let pointer = context.load::<W>(SegmentRegister::Ss, outer & context.stack_mask())?;
+        context.push(pointer)?;
     }
-    let pushed = (level + 1) * W::BYTES;
-    let top = context.stack_pointer().wrapping_sub(pushed).wrapping_sub(allocated);
-    context.probe_write(SegmentRegister::Ss, top & context.stack_mask(), W::BYTES)?;
+    if level > 0 {
+        context.push(W::truncate(frame))?;
+    }
+    let top = context.stack_pointer().wrapping_sub(allocated);
+    // The new top of the stack must be writable too (SDM volume 2, ENTER).
+    context.probe_stack::<W>(top, Access::Write)?;
+    context.set_stack_pointer(top);
+    W::set_register(context.state, Gpr::Ebp.number(), W::truncate(frame));
     Ok(())
 }
 
@@ -231,10 +251,10 @@ pub(crate) fn bound(context: &mut Context<'_>, instruction: &Instruction) -> Out
     let Some(Operand::Memory(operand)) = instruction.operand(1) else { return Err(Trap::INVALID_OPCODE) };
     at_width!(operand_bytes(instruction, 0), W => {
         let index = context.read::<W>(instruction, 0)?.signed();
-        let linear = context.locate(&operand, 2 * W::BYTES, Access::Read)?;
-        context.check_alignment(linear, W::BYTES)?;
-        let lower = context.memory.read::<W>(linear)?.signed();
-        let upper = context.memory.read::<W>(linear.wrapping_add(W::BYTES))?.signed();
+        let start = context.effective_address(&operand);
+        let behind = context.address_offset(start.wrapping_add(W::BYTES), operand.address_size);
+        let lower = context.load::<W>(operand.segment, start)?.signed();
+        let upper = context.load::<W>(operand.segment, behind)?.signed();
         if index < lower || index > upper {
             return Err(Trap::fault(Exception::BoundRange, 0));
         }

@@ -155,23 +155,26 @@ pub(crate) fn pop(context: &mut Context<'_>, instruction: &Instruction) -> Outco
     })
 }
 
+/// As on silicon, a fault on the way leaves ESP as it was, but what has been pushed is in memory.
 pub(crate) fn pusha(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    at_width!(operand_size_bytes(instruction), W => {
-        context.probe_pushes::<W>(8)?;
-        let before = *context.state.gprs();
+    let before = *context.state.gprs();
+    let pushed = at_width!(operand_size_bytes(instruction), W => {
         before.into_iter().try_for_each(|value| context.push(W::truncate(value)))
-    })
+    });
+    if pushed.is_err() {
+        context.state.set_gpr(Gpr::Esp, before[Gpr::Esp as usize]);
+    }
+    pushed
 }
 
+/// As on silicon, a fault on the way leaves ESP as it was, but what has been loaded stays loaded.
 pub(crate) fn popa(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     at_width!(operand_size_bytes(instruction), W => {
-        let mut values = [W::truncate(0); 8];
-        for (value, offset) in values.iter_mut().rev().zip((0..).step_by(size_of::<W>())) {
-            *value = context.peek(offset)?;
-        }
-        for (value, number) in values.into_iter().zip(0..) {
-            if number != Gpr::Esp.number() {
-                W::set_register(context.state, number, value);
+        for number in 0..8_u8 {
+            let value = context.peek::<W>(u32::from(number) * W::BYTES)?;
+            let register = 7 - number;
+            if register != Gpr::Esp.number() {
+                W::set_register(context.state, register, value);
             }
         }
         context.set_stack_pointer(context.stack_pointer().wrapping_add(8 * W::BYTES));

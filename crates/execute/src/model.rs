@@ -90,6 +90,8 @@ const MAX: FeatureSet = X86_64V2.with(&[
     F::Rdseed,
     F::Rdpid,
     F::Prefetchw,
+    // AMD executes every 0Fh 0Dh as a prefetch.
+    F::Prefetchwt1,
     F::Invpcid,
     F::Wbnoinvd,
 ]);

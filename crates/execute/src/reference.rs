@@ -1,12 +1,12 @@
 //! The plain engine: fetch, decode, execute, one instruction at a time. Every other engine is
 //! checked against it.
 
-use pentimento_decoder::{DecodeError, DecodeErrorKind, Instruction, decode};
-use pentimento_memory::{Access, AddressSpace, Fault, FaultKind};
-use pentimento_registers::{CpuState, Eflags, SegmentRegister};
+use pentimento_decoder::Instruction;
+use pentimento_memory::AddressSpace;
+use pentimento_registers::{CpuState, Eflags};
 
 use crate::dispatch::{handler_on, inhibits_single_step};
-use crate::{Context, Environment, Event, Exception, Exit, Outcome, Trap};
+use crate::{Context, Environment, Event, Exception, Exit, Trap, fetch};
 
 /// The reference engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -78,46 +78,6 @@ pub fn execute(context: &mut Context<'_>, instruction: &Instruction) -> Result<(
             Err(exit(context, trap))
         }
     }
-}
-
-/// Fetches and decodes the instruction at `context.start`.
-///
-/// # Errors
-/// #UD, #GP or #PF.
-pub fn fetch(context: &Context<'_>) -> Outcome<Instruction> {
-    let mut bytes = [0; 15];
-    let cs = SegmentRegister::Cs;
-    let linear = context.linear_address(cs, context.start, 1, Access::Execute)?;
-    let mut available = context.memory.fetch(linear, &mut bytes);
-    // A bounded code segment may end before the page does.
-    let mut bounded = false;
-    while available > 1
-        && context.linear_address(cs, context.start, available as u32, Access::Execute).is_err()
-    {
-        available -= 1;
-        bounded = true;
-    }
-    match decode(&bytes[..available]) {
-        Ok(instruction) => Ok(instruction),
-        Err(DecodeError { kind: DecodeErrorKind::Truncated, .. }) if bounded => Err(Trap::GENERAL_PROTECTION),
-        Err(DecodeError { kind: DecodeErrorKind::Truncated, .. }) if available < bytes.len() => {
-            Err(fetch_fault(context, linear.wrapping_add(available as u32)))
-        }
-        Err(DecodeError { kind: DecodeErrorKind::TooLong | DecodeErrorKind::Truncated, .. }) => {
-            Err(Trap::GENERAL_PROTECTION)
-        }
-        Err(_) => Err(Trap::INVALID_OPCODE),
-    }
-}
-
-/// #PF on fetching the byte at `address`.
-#[cold]
-fn fetch_fault(context: &Context<'_>, address: u32) -> Trap {
-    let kind = match context.memory.permissions(address) {
-        Some(_) => FaultKind::Protected,
-        None => FaultKind::NotMapped,
-    };
-    Fault { address, access: Access::Execute, kind }.into()
 }
 
 /// Turns what a handler returned into an exit, with EIP where the exception frame would have it.

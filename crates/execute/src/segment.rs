@@ -2,7 +2,6 @@
 //! privilege level 3; every descriptor that it can name has DPL 3.
 
 use pentimento_decoder::{Instruction, Operand};
-use pentimento_memory::Access;
 use pentimento_registers::{Descriptor, Segment, SegmentRegister};
 
 use crate::place::{at_width, operand_bytes};
@@ -110,10 +109,9 @@ pub(crate) fn load_far_pointer<W: Width>(
         return Err(Trap::INVALID_OPCODE);
     };
     let start = context.effective_address(&operand);
-    let linear = context.linear_address(operand.segment, start, W::BYTES + 2, Access::Read)?;
-    context.check_alignment(linear, W::BYTES)?;
-    let offset = context.memory.read(linear)?;
-    Ok((context.memory.read(linear.wrapping_add(W::BYTES))?, offset))
+    let offset = context.load(operand.segment, start)?;
+    let behind = context.address_offset(start.wrapping_add(W::BYTES), operand.address_size);
+    Ok((context.load(operand.segment, behind)?, offset))
 }
 
 /// LDS, LES, LFS, LGS and LSS.
@@ -146,6 +144,7 @@ pub(crate) fn lss(context: &mut Context<'_>, instruction: &Instruction) -> Outco
 }
 
 /// The access rights of a descriptor as LAR reports them: bits 23:8 of its second doubleword.
+/// AVL, which set_thread_area(2) calls `useable`, is not kept and reads as zero.
 pub(crate) fn access_rights(descriptor: &Descriptor) -> u32 {
     const ACCESSED: u32 = 1 << 8;
     const ACCESSIBLE: u32 = 1 << 9;

@@ -33,6 +33,11 @@ fn destination<W: Width>(context: &Context<'_>, instruction: &Instruction) -> Ou
     context.load(SegmentRegister::Es, offset)
 }
 
+/// Whether there is a REP prefix: on MOVS, STOS and LODS, F2h is as good as F3h.
+fn is_repeated(instruction: &Instruction) -> bool {
+    instruction.prefixes().intersects(Prefixes::REP.union(Prefixes::REPNE))
+}
+
 /// Runs `iteration` once, or under a REP prefix while the counter is not zero. An iteration
 /// changes nothing if it fails, so a fault leaves exactly the finished ones.
 #[inline(always)]
@@ -42,7 +47,7 @@ fn repeat(
     mut iteration: impl FnMut(&mut Context<'_>) -> Outcome,
     mut ends: impl FnMut(Eflags) -> bool,
 ) -> Outcome {
-    if !instruction.prefixes().intersects(Prefixes::REP.union(Prefixes::REPNE)) {
+    if !is_repeated(instruction) {
         return iteration(context);
     }
     let size = instruction.address_size();
@@ -66,7 +71,8 @@ fn repeat(
 }
 
 /// [`repeat`] for CMPS and SCAS, which end when ZF is not what their prefix asks for. A fault
-/// restores the flags from before the first iteration (SDM volume 2, REP).
+/// leaves the flags of the last finished iteration, as AMD has it (SDM volume 2, REP, has those
+/// from before the first).
 #[inline(always)]
 fn repeat_comparing(
     context: &mut Context<'_>,
@@ -74,12 +80,7 @@ fn repeat_comparing(
     iteration: impl FnMut(&mut Context<'_>) -> Outcome,
 ) -> Outcome {
     let while_equal = instruction.prefixes().contains(Prefixes::REP);
-    let before = context.state.eflags;
-    let outcome = repeat(context, instruction, iteration, |flags| flags.contains(Eflags::ZF) != while_equal);
-    if outcome.is_err() {
-        context.state.eflags = before;
-    }
-    outcome
+    repeat(context, instruction, iteration, |flags| flags.contains(Eflags::ZF) != while_equal)
 }
 
 pub(crate) fn movs(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
@@ -114,6 +115,10 @@ pub(crate) fn lods(context: &mut Context<'_>, instruction: &Instruction) -> Outc
 
 pub(crate) fn cmps(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     at_width!(operand_bytes(instruction, 0), W => repeat_comparing(context, instruction, |context| {
+        // Which of two faults wins: silicon reads the destination first, but the source in REPE CMPSB.
+        if W::BYTES != 1 || !instruction.prefixes().contains(Prefixes::REP) {
+            destination::<W>(context, instruction)?;
+        }
         let first = source::<W>(context, instruction)?;
         let second = destination::<W>(context, instruction)?;
         advance::<W>(context, instruction, Gpr::Esi);

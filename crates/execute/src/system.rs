@@ -11,20 +11,19 @@ use crate::{Context, Outcome, Trap, Width};
 /// ARPL: raises the RPL of the destination selector to that of the source; ZF says whether it had to.
 pub(crate) fn arpl(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     const RPL: u16 = 3;
-    let place = context.place::<u16>(instruction, 0, Access::Write)?;
+    let selector = context.read::<u16>(instruction, 0)?;
     let source = context.read::<u16>(instruction, 1)?;
-    let selector: u16 = context.get(place)?;
     let lower = selector & RPL < source & RPL;
     if lower {
-        context.put(place, selector & !RPL | source & RPL)?;
+        context.write(instruction, 0, selector & !RPL | source & RPL)?;
     }
     context.state.eflags.set(Eflags::ZF, lower);
     Ok(())
 }
 
-/// The descriptor that the selector in operand `index` names, if user code may look at it.
-fn selected(context: &Context<'_>, instruction: &Instruction, index: usize) -> Outcome<Option<Descriptor>> {
-    let selector = context.read::<u16>(instruction, index)?;
+/// The descriptor that the selector in operand 0 names, if user code may look at it.
+fn selected(context: &Context<'_>, instruction: &Instruction) -> Outcome<Option<Descriptor>> {
+    let selector = context.read::<u16>(instruction, 0)?;
     Ok(context.environment.descriptor(selector))
 }
 
@@ -34,7 +33,8 @@ fn report(
     instruction: &Instruction,
     report: impl FnOnce(&Descriptor) -> u32,
 ) -> Outcome {
-    let descriptor = selected(context, instruction, 1)?;
+    let selector = context.read::<u16>(instruction, 1)?;
+    let descriptor = context.environment.descriptor(selector);
     if let Some(descriptor) = &descriptor {
         let value = report(descriptor);
         at_width!(operand_bytes(instruction, 0), W => context.write(instruction, 0, W::truncate(value)))?;
@@ -53,7 +53,7 @@ pub(crate) fn lsl(context: &mut Context<'_>, instruction: &Instruction) -> Outco
 
 /// VERR: ZF says whether the segment can be read.
 pub(crate) fn verr(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    let descriptor = selected(context, instruction, 0)?;
+    let descriptor = selected(context, instruction)?;
     let readable = descriptor.is_some_and(|held| !held.code || held.accessible);
     context.state.eflags.set(Eflags::ZF, readable);
     Ok(())
@@ -61,7 +61,7 @@ pub(crate) fn verr(context: &mut Context<'_>, instruction: &Instruction) -> Outc
 
 /// VERW: ZF says whether the segment can be written.
 pub(crate) fn verw(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    let descriptor = selected(context, instruction, 0)?;
+    let descriptor = selected(context, instruction)?;
     let writable = descriptor.is_some_and(|held| !held.code && held.accessible);
     context.state.eflags.set(Eflags::ZF, writable);
     Ok(())
