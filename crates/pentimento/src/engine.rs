@@ -13,6 +13,11 @@ pub enum Engine {
     Reference,
 }
 
+impl Engine {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Reference];
+}
+
 /// An engine with what it remembers about one address space.
 pub(crate) enum Runner {
     Reference(Reference),

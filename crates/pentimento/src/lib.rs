@@ -48,7 +48,7 @@ pub use pentimento_execute::{CpuModel, Environment, Event, Exception, Exit};
 #[cfg(feature = "linux")]
 pub use pentimento_linux as linux;
 pub use pentimento_memory::{AddressSpace, Permissions};
-pub use pentimento_registers::{CpuState, Eflags, Gpr, Gpr8, SegmentRegister};
+pub use pentimento_registers::{CpuState, Eflags, Gpr, Gpr8, Mxcsr, SegmentRegister};
 pub use stop::StopHandle;
 #[cfg(feature = "linux")]
 pub use streams::Capture;
