@@ -99,6 +99,14 @@ pub(crate) enum EngineOption {
     Reference,
 }
 
+impl From<EngineOption> for pentimento::Engine {
+    fn from(option: EngineOption) -> Self {
+        match option {
+            EngineOption::Reference => Self::Reference,
+        }
+    }
+}
+
 /// Options of `pentimento exec`.
 #[derive(Args, Debug)]
 pub(crate) struct ExecOptions {

@@ -9,6 +9,7 @@ mod arguments;
 mod disasm;
 mod exec;
 mod failure;
+mod run;
 mod streams;
 
 use std::process::ExitCode;
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         }
     };
     let result = match &arguments.command {
-        Command::Run(_) => Err(failure::Failure::new("later")),
+        Command::Run(options) => run::run(options),
         Command::Exec(options) => exec::exec(options),
         Command::Disasm(options) => disasm::disasm(options),
     };

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::arena::{Arena, Id};
 use crate::fs::{
-    Caller, Description, Descriptor, Descriptors, FileCredentials, FileSystem, Location, Mount, NoProcesses,
-    Owner, ProcessFile, ProcessView, SystemFile, Timestamp, View,
+    Caller, Description, Descriptor, Descriptors, FileCredentials, FileSystem, Last, Location, Mount,
+    NoProcesses, Owner, ProcessFile, ProcessView, SystemFile, Timestamp, View,
 };
 use crate::kernel::Kernel;
 use crate::space::Space;
@@ -222,6 +222,23 @@ impl Kernel {
         self.fs
             .install(path, content, mode, now)
             .map_err(|errno| Error::Mount { path: String::from_utf8_lossy(path).into_owned(), errno })
+    }
+
+    /// Sets the working directory of a process, before or while it runs.
+    ///
+    /// # Errors
+    /// [`Error::Open`] with ESRCH, ENOENT, ENOTDIR or EACCES.
+    pub fn change_directory(&mut self, process: ProcessId, path: &[u8]) -> Result<(), Error> {
+        let refuse = |errno| Error::Open { path: String::from_utf8_lossy(path).into_owned(), errno };
+        let task = self.processes.get(&process).and_then(|process| process.threads.first().copied());
+        let task = task.ok_or(refuse(Errno::ESRCH))?;
+        let found = self.with_files(task, |files, caller| {
+            let directory = files.find(caller, caller.location.working_directory, path, Last::Follow)?;
+            files.check_directory(caller, directory)?;
+            Ok(directory)
+        });
+        self.location(task).map_err(refuse)?.working_directory = found.map_err(refuse)?;
+        Ok(())
     }
 
     /// A program for the first process: its own absolute path, and its bytes.

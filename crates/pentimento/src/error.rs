@@ -21,3 +21,17 @@ pub enum Error {
     #[error("cannot map guest memory: {0}")]
     Map(#[from] pentimento_memory::MapError),
 }
+
+impl Error {
+    /// Whether a file that was asked for does not exist.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Read { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            Self::Linux(pentimento_linux::Error::Open { errno, .. }) => {
+                *errno == pentimento_linux::Errno::ENOENT
+            }
+            _ => false,
+        }
+    }
+}
