@@ -1,13 +1,15 @@
 //! Tasks (threads) and processes, and which kernel objects they hold.
 
-use std::collections::VecDeque;
-
 use pentimento_registers::{CpuState, Descriptor};
 
 use crate::arena::Id;
-use crate::fs;
+use crate::kernel::Termination;
+use crate::signal::frame::Cause;
+use crate::signal::{Actions, AlternateStack, Pending, Signal, SignalSet};
 use crate::space::Space;
+use crate::timer::Timers;
 use crate::wait::{PendingCall, Wait};
+use crate::fs;
 
 /// A task's number as the guest sees it (gettid(2)).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -33,17 +35,13 @@ impl ProcessId {
     }
 }
 
-/// What a task is doing.
+/// What a task is doing. Whether its process is stopped is the process's business.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum TaskState {
     /// It can run, or run its pending call again.
     Runnable,
     /// Its call waits.
     Blocked(Wait),
-    /// Its process is stopped by a signal.
-    Stopped,
-    /// It has ended.
-    Dead,
 }
 
 /// How many TLS entries the global descriptor table has: selectors 12 to 14 (set_thread_area(2)).
@@ -57,6 +55,8 @@ pub(crate) struct Task {
     pub(crate) cpu: CpuState,
     /// What it is doing.
     pub(crate) state: TaskState,
+    /// It is in the run queue.
+    pub(crate) queued: bool,
     /// The system call that it is in.
     pub(crate) call: Option<PendingCall>,
     /// Its descriptor table (shared by CLONE_FILES).
@@ -73,6 +73,18 @@ pub(crate) struct Task {
     pub(crate) name: Vec<u8>,
     /// Instructions executed.
     pub(crate) instructions: u64,
+    /// Blocked signals.
+    pub(crate) mask: SignalSet,
+    /// The mask to come back to when a call that replaced it ends.
+    pub(crate) saved_mask: Option<SignalSet>,
+    /// Blocked signals that sigtimedwait(2) waits for.
+    pub(crate) awaited: SignalSet,
+    /// Signals for this thread alone.
+    pub(crate) pending: Pending,
+    /// Its alternate signal stack.
+    pub(crate) alternate_stack: AlternateStack,
+    /// The exception behind the signal that is delivered next.
+    pub(crate) cause: Cause,
 }
 
 /// Users and groups of a process (credentials(7)).
@@ -89,6 +101,18 @@ pub(crate) struct Credentials {
     pub(crate) groups: Vec<u32>,
 }
 
+/// A change of state that wait4(2) reports to the parent, beside the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ChildEvent {
+    /// Stopped by this signal.
+    Stopped(u8),
+    /// Continued by SIGCONT.
+    Continued,
+}
+
+/// How many limits getrlimit(2) knows.
+pub(crate) const RESOURCES: usize = 16;
+
 /// A process: a group of threads with one address space.
 pub(crate) struct Process {
     /// The parent; 1 is the kernel itself, which reaps.
@@ -97,20 +121,68 @@ pub(crate) struct Process {
     pub(crate) group: ProcessId,
     /// Session.
     pub(crate) session: ProcessId,
-    /// Its memory.
-    pub(crate) space: Id<Space>,
-    /// Its living threads; the first is the leader while that lives.
+    /// Its memory, until it ends.
+    pub(crate) space: Option<Id<Space>>,
+    /// Its living threads, oldest first.
     pub(crate) threads: Vec<TaskId>,
     /// Its children, zombies included, oldest first.
     pub(crate) children: Vec<ProcessId>,
     /// How it ended, once it has.
-    pub(crate) ended: Option<crate::Termination>,
+    pub(crate) ended: Option<Termination>,
+    /// The status with which its first thread called exit(2) while others lived on.
+    pub(crate) leader_status: Option<u8>,
+    /// A stop or continuation that nobody has waited for.
+    pub(crate) event: Option<ChildEvent>,
+    /// A signal has stopped it.
+    pub(crate) stopped: bool,
+    /// What its parent gets when it ends.
+    pub(crate) exit_signal: Option<Signal>,
+    /// It has called execve(2) since it was forked.
+    pub(crate) has_executed: bool,
     /// Users and groups.
     pub(crate) credentials: Credentials,
     /// What /proc/self/exe names.
     pub(crate) executable: Vec<u8>,
+    /// Its signal actions (shared by CLONE_SIGHAND).
+    pub(crate) actions: Id<Actions>,
+    /// Signals for any of its threads.
+    pub(crate) pending: Pending,
+    /// Soft and hard limits by number (getrlimit(2)).
+    pub(crate) limits: [(u64, u64); RESOURCES],
+    /// Its interval and POSIX timers.
+    pub(crate) timers: Timers,
+    /// personality(2).
+    pub(crate) personality: u32,
+    /// prctl(PR_SET_DUMPABLE), (PR_SET_NO_NEW_PRIVS), (PR_SET_PDEATHSIG), (PR_SET_CHILD_SUBREAPER).
+    pub(crate) attributes: Attributes,
+    /// Instructions of its ended threads.
+    pub(crate) instructions: u64,
+    /// Instructions of its ended and awaited children.
+    pub(crate) child_instructions: u64,
+    /// Monotonic time of its start, nanoseconds.
+    pub(crate) started: u64,
 }
 
-/// Tasks in the order in which they get the processor.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct RunQueue(pub(crate) VecDeque<TaskId>);
+/// What prctl(2) sets and reports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Attributes {
+    pub(crate) dumpable: u32,
+    pub(crate) no_new_privileges: u32,
+    pub(crate) death_signal: u32,
+    pub(crate) subreaper: u32,
+    pub(crate) keep_capabilities: u32,
+    pub(crate) timer_slack: u32,
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        Self {
+            dumpable: 1,
+            no_new_privileges: 0,
+            death_signal: 0,
+            subreaper: 0,
+            keep_capabilities: 0,
+            timer_slack: 50_000,
+        }
+    }
+}

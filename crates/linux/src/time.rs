@@ -36,6 +36,27 @@ impl Timekeeper {
         }
     }
 
+    /// How many instructions may run before monotonic time reaches `deadline`, if they are what drives it.
+    pub(crate) fn instructions_until(&mut self, deadline: u64) -> u64 {
+        let left = deadline.saturating_sub(self.monotonic());
+        match self.mode {
+            TimeMode::Virtual { nanoseconds_per_thousand: 0, .. } | TimeMode::Real => u64::MAX,
+            TimeMode::Virtual { nanoseconds_per_thousand, .. } => {
+                (u128::from(left) * 1000).div_ceil(u128::from(nanoseconds_per_thousand)) as u64
+            }
+        }
+    }
+
+    /// The processor time of that many instructions, in nanoseconds.
+    pub(crate) fn processor_time(&self, instructions: u64) -> u64 {
+        match self.mode {
+            TimeMode::Virtual { nanoseconds_per_thousand, .. } => {
+                (u128::from(instructions) * u128::from(nanoseconds_per_thousand) / 1000) as u64
+            }
+            TimeMode::Real => instructions,
+        }
+    }
+
     /// CLOCK_REALTIME in nanoseconds since 1970.
     pub(crate) fn realtime(&mut self) -> u64 {
         let base = match self.mode {

@@ -1,0 +1,251 @@
+//! Who runs, and when time passes.
+//!
+//! One task runs at a time, for a quantum of instructions that the seed draws; then the next in the
+//! queue does. So an interleaving depends on the seed and the input alone.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
+
+use crate::kernel::{Kernel, Next};
+use crate::task::{ProcessId, TaskId, TaskState};
+use crate::wait::{Channel, Wait};
+
+/// Something that happens when its time comes. Entries are not taken back when they lose their
+/// point: whoever takes one out of the queue checks whether it still has one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Event {
+    /// The deadline of a blocked task's wait.
+    Deadline(TaskId),
+    /// A process's ITIMER_REAL.
+    RealTimer(ProcessId),
+    /// A process's POSIX timer of this number.
+    PosixTimer(ProcessId, u32),
+}
+
+/// The run queue, waiting tasks and future events.
+pub(crate) struct Scheduler {
+    quanta: RangeInclusive<u64>,
+    queue: VecDeque<TaskId>,
+    /// Who runs, and how many instructions of its quantum are left.
+    current: Option<(TaskId, u64)>,
+    waiting: BTreeMap<Channel, Vec<TaskId>>,
+    events: BTreeSet<(u64, Event)>,
+}
+
+impl Scheduler {
+    pub(crate) fn new(quanta: RangeInclusive<u64>) -> Self {
+        Self {
+            quanta,
+            queue: VecDeque::new(),
+            current: None,
+            waiting: BTreeMap::new(),
+            events: BTreeSet::new(),
+        }
+    }
+
+    /// Adds an event at `time` (monotonic nanoseconds).
+    pub(crate) fn add_event(&mut self, time: u64, event: Event) {
+        self.events.insert((time, event));
+    }
+
+    /// Ends the quantum of the running task (sched_yield(2)).
+    pub(crate) fn end_quantum(&mut self) {
+        if let Some((_, left)) = &mut self.current {
+            *left = 0;
+        }
+    }
+
+    /// Accounts for instructions of the running task.
+    pub(crate) fn retire(&mut self, task: TaskId, executed: u64) {
+        if let Some((current, left)) = &mut self.current
+            && *current == task
+        {
+            *left = left.saturating_sub(executed);
+        }
+    }
+
+    fn forget_wait(&mut self, task: TaskId, wait: &Wait) {
+        for channel in &wait.channels {
+            if let Some(tasks) = self.waiting.get_mut(channel) {
+                tasks.retain(|waiting| *waiting != task);
+                if tasks.is_empty() {
+                    self.waiting.remove(channel);
+                }
+            }
+        }
+        if let Some(deadline) = wait.deadline {
+            self.events.remove(&(deadline, Event::Deadline(task)));
+        }
+    }
+}
+
+impl Kernel {
+    /// Decides who runs next: finishes calls that can be finished, delivers signals, and lets time
+    /// pass while nobody can run.
+    pub fn schedule(&mut self) -> Next {
+        loop {
+            if let Some(ended) = self.first.and_then(|first| self.processes.get(&first)?.ended) {
+                return Next::Finished(ended);
+            }
+            self.fire_events();
+            let Some((task, left)) = self.pick() else {
+                if self.idle() {
+                    continue;
+                }
+                return Next::Deadlock;
+            };
+            self.deliver_signals(task);
+            if !self.can_run(task) {
+                continue;
+            }
+            if self.tasks.get(&task).is_some_and(|task| task.call.is_some()) {
+                self.run_call(task);
+                continue;
+            }
+            let Some(space) = self.switch_to(task) else { continue };
+            let quantum = match self.scheduler.events.first() {
+                Some((time, _)) => left.min(self.time.instructions_until(*time)).max(1),
+                None => left,
+            };
+            return Next::Run { task, space, quantum };
+        }
+    }
+
+    /// The task whose turn it is, with what is left of its quantum.
+    fn pick(&mut self) -> Option<(TaskId, u64)> {
+        if let Some((task, left)) = self.scheduler.current {
+            if left > 0 && self.can_run(task) {
+                return Some((task, left));
+            }
+            self.scheduler.current = None;
+            self.enqueue(task);
+        }
+        while let Some(id) = self.scheduler.queue.pop_front() {
+            if let Some(task) = self.tasks.get_mut(&id) {
+                task.queued = false;
+            }
+            if self.can_run(id) {
+                let (low, high) = (*self.scheduler.quanta.start(), *self.scheduler.quanta.end());
+                let choice = self.random.below(high.saturating_sub(low).saturating_add(1));
+                self.scheduler.current = Some((id, low.saturating_add(choice).max(1)));
+                return self.scheduler.current;
+            }
+        }
+        None
+    }
+
+    /// Whether `task` exists, waits for nothing, and is not stopped.
+    fn can_run(&self, task: TaskId) -> bool {
+        self.tasks.get(&task).is_some_and(|task| {
+            task.state == TaskState::Runnable
+                && self.processes.get(&task.process).is_some_and(|process| !process.stopped)
+        })
+    }
+
+    /// Puts a task that can run at the end of the queue, unless it is there.
+    fn enqueue(&mut self, id: TaskId) {
+        if !self.can_run(id) || self.scheduler.current.is_some_and(|(current, _)| current == id) {
+            return;
+        }
+        if let Some(task) = self.tasks.get_mut(&id)
+            && !core::mem::replace(&mut task.queued, true)
+        {
+            self.scheduler.queue.push_back(id);
+        }
+    }
+
+    /// Ends the wait of `task`, if it waits, and queues it.
+    pub(crate) fn make_runnable(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        if let TaskState::Blocked(wait) = core::mem::replace(&mut task.state, TaskState::Runnable) {
+            self.scheduler.forget_wait(id, &wait);
+        }
+        self.enqueue(id);
+    }
+
+    /// Has `task` wait.
+    pub(crate) fn block(&mut self, id: TaskId, wait: Wait) {
+        self.make_runnable(id);
+        for channel in &wait.channels {
+            self.scheduler.waiting.entry(*channel).or_default().push(id);
+        }
+        if let Some(deadline) = wait.deadline {
+            self.scheduler.add_event(deadline, Event::Deadline(id));
+        }
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.state = TaskState::Blocked(wait);
+        }
+    }
+
+    /// Wakes everyone who waits for `channel`.
+    pub(crate) fn wake(&mut self, channel: Channel) {
+        for task in self.scheduler.waiting.remove(&channel).unwrap_or_default() {
+            self.make_runnable(task);
+        }
+    }
+
+    /// Lets everything happen whose time has come.
+    fn fire_events(&mut self) {
+        if self.scheduler.events.is_empty() {
+            return;
+        }
+        let now = self.time.monotonic();
+        while let Some(&(time, event)) = self.scheduler.events.first()
+            && time <= now
+        {
+            self.scheduler.events.pop_first();
+            match event {
+                Event::Deadline(task) => self.make_runnable(task),
+                Event::RealTimer(process) => self.fire_real_timer(process, time),
+                Event::PosixTimer(process, number) => self.fire_posix_timer(process, number, time),
+            }
+        }
+    }
+
+    /// Whether an event still has a point.
+    fn is_live(&self, time: u64, event: Event) -> bool {
+        match event {
+            Event::Deadline(task) => self.tasks.contains_key(&task),
+            Event::RealTimer(id) => self.processes.get(&id).is_some_and(|p| p.timers.real_at(time)),
+            Event::PosixTimer(id, number) => {
+                self.processes.get(&id).is_some_and(|p| p.timers.posix_at(number, time))
+            }
+        }
+    }
+
+    /// Lets time pass, or waits for the host, until somebody may run; `false` if nobody ever will.
+    fn idle(&mut self) -> bool {
+        while let Some(&(time, event)) = self.scheduler.events.first()
+            && !self.is_live(time, event)
+        {
+            self.scheduler.events.pop_first();
+        }
+        let next = self.scheduler.events.first().map(|(time, _)| *time);
+        if self.scheduler.waiting.contains_key(&Channel::Console) {
+            return self.idle_for_console(next);
+        }
+        let Some(next) = next else { return false };
+        self.time.wait_until(next);
+        true
+    }
+
+    /// Waits for standard input, but not beyond `next`. Virtual time only passes if there is none now.
+    fn idle_for_console(&mut self, next: Option<u64>) -> bool {
+        let now = self.time.monotonic();
+        let timeout = match next {
+            None => None,
+            Some(_) if !self.time.is_real() => Some(std::time::Duration::ZERO),
+            Some(next) => Some(std::time::Duration::from_nanos(next.saturating_sub(now))),
+        };
+        match self.host.input.wait(timeout) {
+            Ok(false) => {
+                if let Some(next) = next {
+                    self.time.wait_until(next);
+                }
+            }
+            // A reader sees what is wrong with the stream.
+            Ok(true) | Err(_) => self.wake(Channel::Console),
+        }
+        true
+    }
+}

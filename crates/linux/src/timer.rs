@@ -1,0 +1,172 @@
+//! Timers of processes: interval timers (setitimer(2)) and POSIX timers (timer_create(2)).
+
+use std::collections::BTreeMap;
+
+use crate::kernel::Kernel;
+use crate::scheduler::Event;
+use crate::signal::{Info, Signal, code};
+use crate::task::{ProcessId, TaskId};
+
+/// When a timer expires next, and how often after that; nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Interval {
+    /// 0 while disarmed.
+    pub(crate) next: u64,
+    /// 0 for once.
+    pub(crate) period: u64,
+}
+
+impl Interval {
+    /// Moves on past `now`, and says how many expirations that was.
+    fn advance(&mut self, now: u64) -> u64 {
+        if self.next == 0 || now < self.next {
+            return 0;
+        }
+        if self.period == 0 {
+            self.next = 0;
+            return 1;
+        }
+        let count = (now - self.next) / self.period + 1;
+        self.next += count * self.period;
+        count
+    }
+
+    /// Time left at `now`; 0 if disarmed, else at least 1.
+    pub(crate) fn left(&self, now: u64) -> u64 {
+        if self.next == 0 { 0 } else { self.next.saturating_sub(now).max(1) }
+    }
+}
+
+/// Whom a POSIX timer notifies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Notify {
+    /// Nobody (SIGEV_NONE).
+    Nobody,
+    /// The process (SIGEV_SIGNAL).
+    Process(Signal),
+    /// One thread (SIGEV_THREAD_ID).
+    Task(Signal, TaskId),
+}
+
+/// A POSIX timer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PosixTimer {
+    pub(crate) clock: u32,
+    pub(crate) notify: Notify,
+    /// `sigev_value`.
+    pub(crate) value: u32,
+    /// In monotonic time.
+    pub(crate) interval: Interval,
+    /// Expirations beyond the one that the last signal told of.
+    pub(crate) overrun: u32,
+}
+
+/// A process's timers.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Timers {
+    /// ITIMER_REAL, in monotonic time.
+    pub(crate) real: Interval,
+    /// ITIMER_VIRTUAL, in the process's processor time.
+    pub(crate) virtual_time: Interval,
+    /// ITIMER_PROF, in the process's processor time.
+    pub(crate) profile: Interval,
+    pub(crate) posix: BTreeMap<u32, PosixTimer>,
+    /// How many POSIX timers there ever were: their numbers.
+    pub(crate) created: u32,
+}
+
+impl Timers {
+    /// Whether ITIMER_REAL expires at `time`.
+    pub(crate) fn real_at(&self, time: u64) -> bool {
+        self.real.next == time
+    }
+
+    /// Whether a POSIX timer expires at `time`.
+    pub(crate) fn posix_at(&self, number: u32, time: u64) -> bool {
+        self.posix.get(&number).is_some_and(|timer| timer.interval.next == time)
+    }
+}
+
+impl Kernel {
+    /// Sets ITIMER_REAL.
+    pub(crate) fn arm_real_timer(&mut self, id: ProcessId, interval: Interval) {
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        process.timers.real = interval;
+        if interval.next != 0 {
+            self.scheduler.add_event(interval.next, Event::RealTimer(id));
+        }
+    }
+
+    /// ITIMER_REAL's time has come.
+    pub(crate) fn fire_real_timer(&mut self, id: ProcessId, time: u64) {
+        let now = self.time.monotonic();
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        if process.ended.is_some() || !process.timers.real_at(time) {
+            return;
+        }
+        process.timers.real.advance(now);
+        let interval = process.timers.real;
+        self.arm_real_timer(id, interval);
+        self.signal_process(id, Info::kernel(Signal::ALRM));
+    }
+
+    /// Sets a POSIX timer.
+    pub(crate) fn arm_posix_timer(&mut self, id: ProcessId, number: u32, interval: Interval) {
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let Some(timer) = process.timers.posix.get_mut(&number) else { return };
+        timer.interval = interval;
+        if interval.next != 0 {
+            self.scheduler.add_event(interval.next, Event::PosixTimer(id, number));
+        }
+    }
+
+    /// A POSIX timer's time has come.
+    pub(crate) fn fire_posix_timer(&mut self, id: ProcessId, number: u32, time: u64) {
+        let now = self.time.monotonic();
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        if process.ended.is_some() || !process.timers.posix_at(number, time) {
+            return;
+        }
+        let Some(timer) = process.timers.posix.get_mut(&number) else { return };
+        let count = timer.interval.advance(now);
+        timer.overrun = u32::try_from(count.saturating_sub(1)).unwrap_or(i32::MAX as u32);
+        let timer = *timer;
+        self.arm_posix_timer(id, number, timer.interval);
+        let info = |signal| Info {
+            signal,
+            code: code::TIMER,
+            fields: [number, timer.overrun, timer.value, 0, 0],
+        };
+        match timer.notify {
+            Notify::Nobody => {}
+            Notify::Process(signal) => self.signal_process(id, info(signal)),
+            Notify::Task(signal, task) => self.signal_task(task, info(signal)),
+        }
+    }
+
+    /// The processor time of a process's own instructions, nanoseconds.
+    pub(crate) fn processor_time(&self, id: ProcessId) -> u64 {
+        let Some(process) = self.processes.get(&id) else { return 0 };
+        let threads = process.threads.iter().filter_map(|task| self.tasks.get(task));
+        let instructions = threads.fold(process.instructions, |sum, task| sum.wrapping_add(task.instructions));
+        self.time.processor_time(instructions)
+    }
+
+    /// Fires the interval timers that run on processor time.
+    pub(crate) fn fire_processor_timers(&mut self, id: ProcessId) {
+        let Some(process) = self.processes.get(&id) else { return };
+        if process.timers.virtual_time.next == 0 && process.timers.profile.next == 0 {
+            return;
+        }
+        let now = self.processor_time(id);
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let virtual_time = process.timers.virtual_time.advance(now) > 0;
+        let profile = process.timers.profile.advance(now) > 0;
+        if virtual_time {
+            self.signal_process(id, Info::kernel(Signal::VTALRM));
+        }
+        if profile {
+            self.signal_process(id, Info::kernel(Signal::PROF));
+        }
+    }
+}
