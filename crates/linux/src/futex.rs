@@ -75,6 +75,16 @@ impl Futexes {
         Some(self.waiters.remove(index).task)
     }
 
+    /// The oldest task that waits for `key`.
+    pub(crate) fn first(&self, key: Key) -> Option<TaskId> {
+        self.waiters.iter().find(|waiter| waiter.key == key).map(|waiter| waiter.task)
+    }
+
+    /// How many wait for `key`.
+    pub(crate) fn count(&self, key: Key) -> usize {
+        self.waiters.iter().filter(|waiter| waiter.key == key).count()
+    }
+
     /// Moves up to `count` tasks from one word's queue to another's.
     pub(crate) fn requeue(&mut self, from: Key, to: Key, count: u32) -> u32 {
         let mut moved = 0;

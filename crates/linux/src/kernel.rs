@@ -1,22 +1,21 @@
 //! The kernel of one machine: what a host calls.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use pentimento_memory::{AddressSpace, PAGE_SIZE, Permissions};
-use pentimento_registers::{CpuState, Descriptor, Gpr};
+use pentimento_memory::AddressSpace;
+use pentimento_registers::{CpuState, Descriptor};
 
-use crate::arena::Arena;
+use crate::arena::{Arena, Id};
 use crate::config::{Config, Limits};
-use crate::fs;
-use crate::loader::{self, Arguments, Program, Surroundings};
+use crate::futex::Futexes;
 use crate::random::Random;
-use crate::space::{Area, Backing, Space, SpaceId, page_align};
-use crate::syscalls::table;
-use crate::task::{Credentials, Process, ProcessId, TLS_ENTRIES, Task, TaskId, TaskState};
+use crate::scheduler::Scheduler;
+use crate::signal::Actions;
+use crate::space::{Space, SpaceId};
+use crate::task::{Process, ProcessId, TLS_ENTRIES, Task, TaskId};
 use crate::time::Timekeeper;
 use crate::user_memory::UserMemory;
-use crate::wait::{Channel, Failure, PendingCall, Wait};
-use crate::{Errno, Error, host};
+use crate::{Errno, fs, host};
 
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -71,8 +70,8 @@ pub struct Parts<'a> {
 /// The descriptors that segment loads find.
 #[derive(Clone, Copy, Debug)]
 pub struct DescriptorTables<'a> {
-    tls: &'a [Option<Descriptor>; TLS_ENTRIES],
-    local: &'a BTreeMap<u16, Descriptor>,
+    pub(crate) tls: &'a [Option<Descriptor>; TLS_ENTRIES],
+    pub(crate) local: &'a BTreeMap<u16, Descriptor>,
 }
 
 impl DescriptorTables<'_> {
@@ -113,29 +112,35 @@ pub struct Kernel {
     pub(crate) limits: Limits,
     pub(crate) randomize: bool,
     pub(crate) hardware_capabilities: u32,
-    quanta: core::ops::RangeInclusive<u64>,
     pub(crate) random: Random,
     pub(crate) time: Timekeeper,
+    pub(crate) scheduler: Scheduler,
     pub(crate) tasks: BTreeMap<TaskId, Task>,
     pub(crate) processes: BTreeMap<ProcessId, Process>,
     pub(crate) spaces: Arena<Space>,
+    pub(crate) actions: Arena<Actions>,
     pub(crate) files: Arena<fs::Descriptors>,
     pub(crate) locations: Arena<fs::Location>,
     pub(crate) fs: fs::FileSystem,
-    queue: VecDeque<TaskId>,
-    /// Who runs, and how many instructions of its quantum are left.
-    current: Option<(TaskId, u64)>,
-    next_number: u32,
-    next_space: u32,
+    pub(crate) futexes: Futexes,
+    /// The space whose shared objects may be held.
+    pub(crate) active_space: Option<Id<Space>>,
+    /// The last number that a process or task got.
+    pub(crate) last_number: u32,
+    /// The number that the next address space gets.
+    pub(crate) next_space: u32,
+    /// The number that the next anonymous shared mapping gets.
+    pub(crate) next_object: u64,
     /// The process whose end is the machine's.
-    first: Option<ProcessId>,
+    pub(crate) first: Option<ProcessId>,
+    /// uname(2)'s node name, which sethostname(2) changes.
+    pub(crate) host_name: Vec<u8>,
     /// Calls of each number that has no handler.
     pub(crate) unimplemented: BTreeMap<u32, u64>,
-    no_local_descriptors: BTreeMap<u16, Descriptor>,
 }
 
-/// The first process's number: low enough to look usual, and not 1, which signals treat specially.
-const FIRST_PROCESS: u32 = 1000;
+/// The number before the first process's: low enough to look usual, and not 1, which signals treat specially.
+const FIRST_NUMBER: u32 = 999;
 
 impl Kernel {
     /// A machine without processes.
@@ -149,338 +154,144 @@ impl Kernel {
             limits: config.limits,
             randomize: config.randomize_addresses,
             hardware_capabilities: config.hardware_capabilities,
-            quanta: config.quantum,
             random: Random::new(config.seed),
             time,
+            scheduler: Scheduler::new(config.quantum),
             tasks: BTreeMap::new(),
             processes: BTreeMap::new(),
             spaces: Arena::default(),
+            actions: Arena::default(),
             files: Arena::default(),
             locations: Arena::default(),
             fs,
-            queue: VecDeque::new(),
-            current: None,
-            next_number: FIRST_PROCESS,
+            futexes: Futexes::default(),
+            active_space: None,
+            last_number: FIRST_NUMBER,
             next_space: 0,
+            next_object: 0,
             first: None,
+            host_name: b"pentimento".to_vec(),
             unimplemented: BTreeMap::new(),
-            no_local_descriptors: BTreeMap::new(),
         }
-    }
-
-    /// Starts the program at `path` of the guest's file system as a new process with its standard
-    /// streams connected. The first one spawned is the one whose end is the machine's.
-    ///
-    /// # Errors
-    /// [`Error::Open`] if it or its interpreter cannot be read, [`Error::Load`] if it cannot be run.
-    pub fn spawn(&mut self, path: &[u8], argv: &[&[u8]], envp: &[&[u8]]) -> Result<ProcessId, Error> {
-        let name = || String::from_utf8_lossy(path).into_owned();
-        let (path, file) = self.read_program(path).map_err(|errno| Error::Open { path: name(), errno })?;
-        self.spawn_image(&path, &file, argv, envp)
-    }
-
-    /// Starts a program from the bytes of its file; `path` is what it is told that it is called.
-    ///
-    /// # Errors
-    /// As for [`spawn`](Self::spawn).
-    pub fn spawn_image(
-        &mut self,
-        path: &[u8],
-        file: &[u8],
-        argv: &[&[u8]],
-        envp: &[&[u8]],
-    ) -> Result<ProcessId, Error> {
-        let copy = |texts: &[&[u8]]| texts.iter().map(|text| text.to_vec()).collect();
-        let arguments = Arguments { argv: copy(argv), envp: copy(envp) };
-        let program = Program { path: path.to_vec(), file: file.to_vec(), interpreter: None };
-        let (space, cpu) = self
-            .load(&program, &arguments, [0; 4])
-            .map_err(|source| Error::Load { path: String::from_utf8_lossy(path).into_owned(), source })?;
-        Ok(self.add_first_process(space, cpu, path))
-    }
-
-    /// Starts raw machine code as a new process: `length` bytes of memory at `base` that allow
-    /// everything, `code` at its start, EIP there, and ESP behind its end.
-    ///
-    /// # Errors
-    /// [`Error::Place`].
-    pub fn spawn_code(&mut self, base: u32, code: &[u8], length: u32) -> Result<ProcessId, Error> {
-        let refuse = |errno| Error::Place { base, length, errno };
-        let pages = page_align(length).ok_or(refuse(Errno::ENOMEM))?;
-        if base % PAGE_SIZE != 0 || code.len() as u64 > u64::from(pages) {
-            return Err(refuse(Errno::EINVAL));
-        }
-        let mut space = self.new_space();
-        space.map(base, pages, Area::private(Permissions::all(), Backing::Anonymous)).map_err(refuse)?;
-        space.memory.poke_bytes(base, code).map_err(|_| refuse(Errno::ENOMEM))?;
-        let mut cpu = CpuState::new();
-        cpu.eip = base;
-        cpu.set_gpr(Gpr::Esp, base.wrapping_add(pages));
-        Ok(self.add_first_process(space, cpu, b"code"))
-    }
-
-    fn new_space(&mut self) -> Space {
-        let id = SpaceId(self.next_space);
-        self.next_space = self.next_space.wrapping_add(1);
-        Space::new(id, self.limits.memory, self.limits.stack)
-    }
-
-    /// Loads a program into a new address space.
-    fn load(
-        &mut self,
-        program: &Program,
-        arguments: &Arguments,
-        ids: [u32; 4],
-    ) -> Result<(Space, CpuState), loader::LoadError> {
-        let mut space = self.new_space();
-        let surroundings = Surroundings {
-            randomize: self.randomize,
-            hardware_capabilities: self.hardware_capabilities,
-            ids,
-        };
-        let cpu = loader::load(&mut space, program, arguments, surroundings, &mut self.random)?;
-        Ok((space, cpu))
-    }
-
-    fn add_first_process(&mut self, space: Space, cpu: CpuState, path: &[u8]) -> ProcessId {
-        let number = self.next_number;
-        self.next_number += 1;
-        let (process, task) = (ProcessId(number), TaskId(number));
-        let space = self.spaces.insert(space);
-        let files = {
-            let now = self.file_time();
-            let descriptors = self.fs.standard_descriptors(now);
-            self.files.insert(descriptors)
-        };
-        let location = self.locations.insert(fs::Location::default());
-        self.processes.insert(
-            process,
-            Process {
-                parent: ProcessId(1),
-                group: process,
-                session: process,
-                space,
-                threads: vec![task],
-                children: Vec::new(),
-                ended: None,
-                credentials: Credentials::default(),
-                executable: path.to_vec(),
-            },
-        );
-        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        self.tasks.insert(
-            task,
-            Task {
-                process,
-                cpu,
-                state: TaskState::Runnable,
-                call: None,
-                files,
-                location,
-                tls: [None; TLS_ENTRIES],
-                clear_child_tid: 0,
-                robust_list: 0,
-                name: name[..name.len().min(15)].to_vec(),
-                instructions: 0,
-            },
-        );
-        self.queue.push_back(task);
-        self.first.get_or_insert(process);
-        process
-    }
-
-    /// Decides who runs next: finishes calls that can be finished, and lets time pass while nobody can run.
-    pub fn schedule(&mut self) -> Next {
-        loop {
-            if let Some(ended) = self.first.and_then(|first| self.processes.get(&first)?.ended) {
-                return Next::Finished(ended);
-            }
-            let Some((task, quantum)) = self.pick() else {
-                if self.idle() {
-                    continue;
-                }
-                return Next::Deadlock;
-            };
-            if self.tasks.get(&task).is_some_and(|task| task.call.is_some()) {
-                self.run_call(task);
-                continue;
-            }
-            let Some(space) = self.space_of(task) else { continue };
-            return Next::Run { task, space, quantum };
-        }
-    }
-
-    /// The task whose turn it is, with what is left of its quantum.
-    fn pick(&mut self) -> Option<(TaskId, u64)> {
-        if let Some((task, left)) = self.current
-            && left > 0
-            && self.is_runnable(task)
-        {
-            return Some((task, left));
-        }
-        if let Some((task, _)) = self.current.take()
-            && self.tasks.contains_key(&task)
-        {
-            self.queue.push_back(task);
-        }
-        for _ in 0..self.queue.len() {
-            let task = self.queue.pop_front()?;
-            if self.is_runnable(task) {
-                let (low, high) = (*self.quanta.start(), *self.quanta.end());
-                let quantum = low.max(1) + self.random.below(high.saturating_sub(low).saturating_add(1));
-                self.current = Some((task, quantum));
-                return self.current;
-            }
-            if self.tasks.contains_key(&task) {
-                self.queue.push_back(task);
-            }
-        }
-        None
-    }
-
-    fn is_runnable(&self, task: TaskId) -> bool {
-        self.tasks.get(&task).is_some_and(|task| task.state == TaskState::Runnable)
-    }
-
-    /// Lets time pass until somebody can run; `false` if nobody ever will.
-    fn idle(&mut self) -> bool {
-        let deadlines = self.tasks.values().filter_map(|task| match &task.state {
-            TaskState::Blocked(wait) => wait.deadline,
-            _ => None,
-        });
-        let Some(deadline) = deadlines.min() else { return false };
-        self.time.wait_until(deadline);
-        let now = self.time.monotonic();
-        for task in self.tasks.values_mut() {
-            if matches!(&task.state, TaskState::Blocked(Wait { deadline: Some(at), .. }) if *at <= now) {
-                task.state = TaskState::Runnable;
-            }
-        }
-        true
-    }
-
-    /// Wakes everyone who waits for `channel`.
-    pub(crate) fn wake(&mut self, channel: Channel) {
-        for task in self.tasks.values_mut() {
-            if matches!(&task.state, TaskState::Blocked(wait) if wait.channels.contains(&channel)) {
-                task.state = TaskState::Runnable;
-            }
-        }
-    }
-
-    fn space_of(&self, task: TaskId) -> Option<SpaceId> {
-        let process = self.processes.get(&self.tasks.get(&task)?.process)?;
-        self.spaces.get(process.space).map(|space| space.id)
-    }
-
-    /// The task that would run first, before anything has run.
-    #[must_use]
-    pub fn first_task(&self) -> Option<TaskId> {
-        self.queue.front().copied()
     }
 
     /// What running `task` needs, or `None` if there is no such task any more.
     pub fn parts(&mut self, task: TaskId) -> Option<Parts<'_>> {
         let task = self.tasks.get_mut(&task)?;
         let process = self.processes.get(&task.process)?;
-        let space = self.spaces.get_mut(process.space)?;
+        let space = self.spaces.get_mut(process.space?)?;
         Some(Parts {
             cpu: &mut task.cpu,
             memory: &mut space.memory,
-            descriptors: DescriptorTables { tls: &task.tls, local: &self.no_local_descriptors },
+            descriptors: DescriptorTables { tls: &task.tls, local: &space.local_descriptors },
         })
     }
 
     /// Accounts for instructions that `task` has executed.
-    pub fn retire(&mut self, task: TaskId, executed: u64) {
+    pub fn retire(&mut self, id: TaskId, executed: u64) {
         self.time.retire(executed);
-        if let Some(task) = self.tasks.get_mut(&task) {
+        self.scheduler.retire(id, executed);
+        if let Some(task) = self.tasks.get_mut(&id) {
             task.instructions = task.instructions.wrapping_add(executed);
-        }
-        if let Some((current, left)) = &mut self.current
-            && *current == task
-        {
-            *left = left.saturating_sub(executed);
+            let process = task.process;
+            self.fire_processor_timers(process);
         }
     }
 
-    /// Runs the system call that `task` asks for (`int 0x80`: number in EAX, arguments in EBX, ECX,
-    /// EDX, ESI, EDI and EBP). Its result is in EAX when [`schedule`](Self::schedule) names the task again.
-    pub fn system_call(&mut self, task: TaskId) {
-        let Some(state) = self.tasks.get_mut(&task) else { return };
-        let register = |gpr| state.cpu.gpr(gpr);
-        let arguments = [Gpr::Ebx, Gpr::Ecx, Gpr::Edx, Gpr::Esi, Gpr::Edi, Gpr::Ebp].map(register);
-        let number = register(Gpr::Eax);
-        state.call = Some(PendingCall { number, arguments, ..PendingCall::default() });
-        self.run_call(task);
-    }
-
-    /// Runs the pending call of `task` once.
-    fn run_call(&mut self, id: TaskId) {
-        let Some(call) = self.tasks.get(&id).and_then(|task| task.call.clone()) else { return };
-        let outcome = match table::find(call.number).and_then(|row| row.handler) {
-            Some(handler) => handler(self, id, call.arguments),
-            None => self.report_unimplemented(call.number),
-        };
-        self.wake_files();
-        let Some(task) = self.tasks.get_mut(&id) else { return };
-        match outcome {
-            Ok(value) => {
-                task.cpu.set_gpr(Gpr::Eax, value);
-                task.call = None;
-            }
-            Err(Failure::Errno(errno)) => {
-                task.cpu.set_gpr(Gpr::Eax, errno.to_register());
-                task.call = None;
-            }
-            Err(Failure::Block(wait)) => task.state = TaskState::Blocked(wait),
-            Err(Failure::NoReturn) => task.call = None,
-        }
-    }
-
-    fn report_unimplemented(&mut self, number: u32) -> crate::wait::Outcome {
-        let count = self.unimplemented.entry(number.min(0xffff)).or_default();
-        *count += 1;
-        if *count == 1
-            && let Some(trace) = &mut self.host.trace
-        {
-            trace.unimplemented(number, table::find(number).map_or("unknown", |row| row.name));
-        }
-        Err(Errno::ENOSYS.into())
-    }
-
-    /// Turns an exception into what Linux makes of it: a page that appears on demand, or a signal.
-    pub fn fault(&mut self, task: TaskId, exception: CpuException) {
-        let signal = match exception.vector {
-            0 | 16 | 19 => 8,
-            1 | 3 => 5,
-            6 => 4,
-            17 => 7,
-            _ => 11,
-        };
-        self.end_process(task, Termination::Killed(signal));
-    }
-
-    /// Wakes everyone who waits for a file that something has happened to.
-    pub(crate) fn wake_files(&mut self) {
-        for channel in self.fs.take_woken() {
-            self.wake(channel);
-        }
+    /// How often each system call was called that is not implemented, by number.
+    #[must_use]
+    pub const fn unimplemented_calls(&self) -> &BTreeMap<u32, u64> {
+        &self.unimplemented
     }
 
     /// The memory of `task`.
     pub(crate) fn user(&mut self, task: TaskId) -> UserMemory<'_> {
-        let process = &self.processes[&self.tasks[&task].process];
-        UserMemory::new(&mut self.spaces[process.space])
+        UserMemory::new(self.space(task))
     }
 
-    /// Ends the process of `task`.
-    pub(crate) fn end_process(&mut self, task: TaskId, how: Termination) {
-        let Some(task) = self.tasks.get(&task) else { return };
-        let Some(process) = self.processes.get_mut(&task.process) else { return };
-        process.ended = Some(how);
-        for thread in core::mem::take(&mut process.threads) {
-            self.tasks.remove(&thread);
+    /// The address space of `task`.
+    pub(crate) fn space(&mut self, task: TaskId) -> &mut Space {
+        match self.processes[&self.tasks[&task].process].space {
+            Some(space) => &mut self.spaces[space],
+            None => unreachable!("a task outlived its process's memory"),
+        }
+    }
+
+    /// The process of `task`.
+    pub(crate) fn process(&mut self, task: TaskId) -> &mut Process {
+        let id = self.tasks[&task].process;
+        match self.processes.get_mut(&id) {
+            Some(process) => process,
+            None => unreachable!("a task outlived its process"),
+        }
+    }
+
+    /// A task that lives: one whose system call is being handled.
+    pub(crate) fn task(&mut self, id: TaskId) -> &mut Task {
+        match self.tasks.get_mut(&id) {
+            Some(task) => task,
+            None => unreachable!("{id:?} called the kernel after its end"),
+        }
+    }
+
+    /// Random bytes for the guest: the host's if it grants them, else the seed's.
+    pub(crate) fn fill_random(&mut self, buffer: &mut [u8]) {
+        match &mut self.host.entropy {
+            Some(entropy) => entropy.fill(buffer),
+            None => self.random.fill(buffer),
+        }
+    }
+
+    /// A number for a new process or task, which no process, group or session has (pid_max is 32768).
+    ///
+    /// # Errors
+    /// EAGAIN if there are too many.
+    pub(crate) fn new_number(&mut self) -> Result<u32, Errno> {
+        if self.tasks.len() >= self.limits.tasks as usize {
+            return Err(Errno::EAGAIN);
+        }
+        for _ in 0..32768 {
+            self.last_number = if self.last_number >= 32767 { 300 } else { self.last_number + 1 };
+            let number = ProcessId(self.last_number);
+            let taken = self.tasks.contains_key(&TaskId(self.last_number))
+                || self.processes.contains_key(&number)
+                || self
+                    .processes
+                    .values()
+                    .any(|process| process.group == number || process.session == number);
+            if !taken {
+                return Ok(self.last_number);
+            }
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    /// Makes the memory of `task` the one in use, and names it: the shared objects that another one
+    /// has accessed are given back first.
+    pub(crate) fn switch_to(&mut self, task: TaskId) -> Option<SpaceId> {
+        let process = self.processes.get(&self.tasks.get(&task)?.process)?;
+        let space = process.space?;
+        if self.active_space != Some(space) {
+            if let Some(active) = self.active_space.and_then(|active| self.spaces.get_mut(active)) {
+                active.memory.release_shared();
+            }
+            self.active_space = Some(space);
+        }
+        self.spaces.get(space).map(|space| space.id)
+    }
+
+    /// Reloads the descriptors of `task`'s data segments after a table has changed.
+    pub(crate) fn refresh_segments(&mut self, id: TaskId) {
+        use pentimento_registers::SegmentRegister::{Ds, Es, Fs, Gs};
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(process) = self.processes.get(&task.process) else { return };
+        let Some(space) = process.space.and_then(|space| self.spaces.get(space)) else { return };
+        let tables = DescriptorTables { tls: &task.tls, local: &space.local_descriptors };
+        for register in [Ds, Es, Fs, Gs] {
+            let segment = task.cpu.segment_mut(register);
+            if segment.selector & !3 != 0 {
+                segment.descriptor = tables.descriptor(segment.selector);
+            }
         }
     }
 }

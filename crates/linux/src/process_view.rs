@@ -1,6 +1,9 @@
 //! Where files meet processes: what `/proc` shows, and in whose name a system call uses files.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use pentimento_memory::Permissions;
 
 use crate::arena::{Arena, Id};
 use crate::fs::{
@@ -8,7 +11,8 @@ use crate::fs::{
     NoProcesses, Owner, ProcessFile, ProcessView, SystemFile, Timestamp, View,
 };
 use crate::kernel::Kernel;
-use crate::space::Space;
+use crate::signal::{Info, Signal, code};
+use crate::space::{Backing, Space};
 use crate::task::{Process, ProcessId, Task, TaskId};
 use crate::wait::PendingCall;
 use crate::{Errno, Error};
@@ -116,9 +120,9 @@ fn process_text(view: &Processes<'_>, number: u32, thread: u32, file: ProcessFil
             )
             .into_bytes()
         }
-        ProcessFile::Maps => maps(view.spaces.get(process.space)?),
+        ProcessFile::Maps => maps(view.spaces.get(process.space?)?),
         ProcessFile::MemoryPages => {
-            let pages = view.spaces.get(process.space)?.areas.mapped() / 4096;
+            let pages = view.spaces.get(process.space?)?.areas.mapped() / 4096;
             format!("{pages} {pages} 0 0 0 {pages} 0\n").into_bytes()
         }
         ProcessFile::CommandLine
@@ -128,10 +132,32 @@ fn process_text(view: &Processes<'_>, number: u32, thread: u32, file: ProcessFil
     })
 }
 
-/// `/proc/PID/maps`.
+/// `/proc/PID/maps` (proc(5)).
 fn maps(space: &Space) -> Vec<u8> {
-    let _ = space;
-    Vec::new()
+    let mut text = String::new();
+    for (start, area) in space.areas.iter() {
+        let flag = |bit, letter| if area.protection.contains(bit) { letter } else { '-' };
+        let offset = match area.backing {
+            Backing::File { offset, .. } | Backing::Shared { offset, .. } => offset,
+            _ => 0,
+        };
+        let name = match area.backing {
+            Backing::Heap => "[heap]",
+            Backing::Stack => "[stack]",
+            Backing::Vdso => "[vdso]",
+            _ => "",
+        };
+        let _ = writeln!(
+            text,
+            "{start:08x}-{:08x} {}{}{}{} {offset:08x} 00:00 0 {name:>20}",
+            area.end,
+            flag(Permissions::READ, 'r'),
+            flag(Permissions::WRITE, 'w'),
+            flag(Permissions::EXECUTE, 'x'),
+            if area.shared { 's' } else { 'p' },
+        );
+    }
+    text.into_bytes()
 }
 
 fn system_text(view: &Processes<'_>, file: SystemFile) -> Vec<u8> {
@@ -241,8 +267,21 @@ impl Kernel {
         Ok(())
     }
 
-    /// A program for the first process: its own absolute path, and its bytes.
-    pub(crate) fn read_program(&mut self, path: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Errno> {
+    /// A program that `task`, or without one the host, wants to run: its own absolute path, and its bytes.
+    ///
+    /// # Errors
+    /// What execve(2) says: ENOENT, EACCES...
+    pub(crate) fn read_program(
+        &mut self,
+        task: Option<TaskId>,
+        path: &[u8],
+    ) -> Result<(Vec<u8>, Vec<u8>), Errno> {
+        if let Some(task) = task {
+            let location = *self.location(task)?;
+            let absolute = path.first() == Some(&b'/');
+            let start = if absolute { location.root } else { location.working_directory };
+            return self.with_files(task, |files, caller| files.read_program(caller, start, path));
+        }
         let location = Location::default();
         let view = View { now: self.file_time(), processes: &NoProcesses };
         let caller = Caller { view, location: &location, credentials: FileCredentials::default() };
@@ -256,7 +295,9 @@ impl Kernel {
 
     /// Tells `task` that it wrote where nobody reads (SIGPIPE).
     pub(crate) fn broken_pipe(&mut self, task: TaskId) {
-        let _ = task;
+        let process = self.task(task).process;
+        let user = self.process(task).credentials.uid;
+        self.signal_task(task, Info::sent(Signal::PIPE, code::USER, process.number(), user));
     }
 
     /// The time that files get.
@@ -306,7 +347,9 @@ impl Kernel {
     }
 
     /// One more than the highest descriptor that the process may have (RLIMIT_NOFILE).
-    pub(crate) fn descriptor_limit(&self, _: TaskId) -> u32 {
-        self.limits.descriptors
+    pub(crate) fn descriptor_limit(&self, task: TaskId) -> u32 {
+        const NOFILE: usize = 7;
+        let process = self.tasks.get(&task).and_then(|task| self.processes.get(&task.process));
+        process.map_or(0, |process| u32::try_from(process.limits[NOFILE].0).unwrap_or(u32::MAX))
     }
 }

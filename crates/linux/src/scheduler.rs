@@ -94,7 +94,14 @@ impl Kernel {
                 }
                 return Next::Deadlock;
             };
-            self.deliver_signals(task);
+            let uninterruptible = self
+                .tasks
+                .get(&task)
+                .and_then(|task| task.call.as_ref())
+                .is_some_and(|call| call.uninterruptible);
+            if !uninterruptible {
+                self.deliver_signals(task);
+            }
             if !self.can_run(task) {
                 continue;
             }
@@ -109,6 +116,12 @@ impl Kernel {
             };
             return Next::Run { task, space, quantum };
         }
+    }
+
+    /// The task that would run first, before anything has run.
+    #[must_use]
+    pub fn first_task(&self) -> Option<TaskId> {
+        self.scheduler.queue.front().copied()
     }
 
     /// The task whose turn it is, with what is left of its quantum.
@@ -237,7 +250,7 @@ impl Kernel {
             Some(_) if !self.time.is_real() => Some(std::time::Duration::ZERO),
             Some(next) => Some(std::time::Duration::from_nanos(next.saturating_sub(now))),
         };
-        match self.host.input.wait(timeout) {
+        match self.fs.wait_for_input(timeout) {
             Ok(false) => {
                 if let Some(next) = next {
                     self.time.wait_until(next);

@@ -3,13 +3,13 @@
 use pentimento_registers::{CpuState, Descriptor};
 
 use crate::arena::Id;
+use crate::fs;
 use crate::kernel::Termination;
 use crate::signal::frame::Cause;
 use crate::signal::{Actions, AlternateStack, Pending, Signal, SignalSet};
 use crate::space::Space;
 use crate::timer::Timers;
 use crate::wait::{PendingCall, Wait};
-use crate::fs;
 
 /// A task's number as the guest sees it (gettid(2)).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -132,11 +132,8 @@ impl Kernel {
         timer.overrun = u32::try_from(count.saturating_sub(1)).unwrap_or(i32::MAX as u32);
         let timer = *timer;
         self.arm_posix_timer(id, number, timer.interval);
-        let info = |signal| Info {
-            signal,
-            code: code::TIMER,
-            fields: [number, timer.overrun, timer.value, 0, 0],
-        };
+        let info =
+            |signal| Info { signal, code: code::TIMER, fields: [number, timer.overrun, timer.value, 0, 0] };
         match timer.notify {
             Notify::Nobody => {}
             Notify::Process(signal) => self.signal_process(id, info(signal)),
@@ -148,7 +145,8 @@ impl Kernel {
     pub(crate) fn processor_time(&self, id: ProcessId) -> u64 {
         let Some(process) = self.processes.get(&id) else { return 0 };
         let threads = process.threads.iter().filter_map(|task| self.tasks.get(task));
-        let instructions = threads.fold(process.instructions, |sum, task| sum.wrapping_add(task.instructions));
+        let instructions =
+            threads.fold(process.instructions, |sum, task| sum.wrapping_add(task.instructions));
         self.time.processor_time(instructions)
     }
 

@@ -121,6 +121,14 @@ impl<'a> UserMemory<'a> {
         Err(Errno::ENAMETOOLONG)
     }
 
+    /// At most `limit` bytes up to a zero, if there is one.
+    pub(crate) fn bytes_until_zero(&mut self, address: u32, limit: u32) -> Result<Vec<u8>, Errno> {
+        match self.string(address, limit) {
+            Err(Errno::ENAMETOOLONG) => self.bytes(address, limit),
+            result => result,
+        }
+    }
+
     /// A path of at most PATH_MAX bytes, its zero included. An empty one is returned as such: what
     /// that means is up to the call.
     pub(crate) fn path(&mut self, address: u32) -> Result<Vec<u8>, Errno> {

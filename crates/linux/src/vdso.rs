@@ -102,16 +102,16 @@ fn image() -> Vec<u8> {
     image.put_words(DEFINITIONS + 28, &[0x0000_0001, 0x0001_0002, hash(VERSION), 20, 0, version, 0]);
     let length = image.strings.len() as u32;
     let dynamic = [
-        [14, name],               // DT_SONAME
-        [4, HASH],                // DT_HASH
-        [5, STRINGS],             // DT_STRTAB
-        [6, SYMBOLS],             // DT_SYMTAB
-        [10, length],             // DT_STRSZ
-        [11, 16],                 // DT_SYMENT
+        [14, name],                 // DT_SONAME
+        [4, HASH],                  // DT_HASH
+        [5, STRINGS],               // DT_STRTAB
+        [6, SYMBOLS],               // DT_SYMTAB
+        [10, length],               // DT_STRSZ
+        [11, 16],                   // DT_SYMENT
         [0x6fff_fffc, DEFINITIONS], // DT_VERDEF
-        [0x6fff_fffd, 2],         // DT_VERDEFNUM
-        [0x6fff_fff0, VERSIONS],  // DT_VERSYM
-        [0, 0],                   // DT_NULL
+        [0x6fff_fffd, 2],           // DT_VERDEFNUM
+        [0x6fff_fff0, VERSIONS],    // DT_VERSYM
+        [0, 0],                     // DT_NULL
     ];
     image.put_words(DYNAMIC, dynamic.as_flattened());
     let strings = core::mem::take(&mut image.strings);
@@ -160,8 +160,10 @@ mod tests {
         let expected: Vec<_> =
             FUNCTIONS.iter().map(|(name, at, size)| (*name, u64::from(*at), u64::from(*size))).collect();
         assert_eq!(found, expected);
-        let versions: Vec<_> = elf.versym.unwrap().iter().map(|version| version.vs_val).collect();
-        assert_eq!(versions, [0, 2, 2, 2]);
-        assert_eq!(elf.verdef.unwrap().iter().count(), 2);
+        let dynamic = elf.dynamic.unwrap();
+        let entry = |tag| dynamic.dyns.iter().find(|entry| entry.d_tag == tag).unwrap().d_val as usize;
+        let versions = entry(goblin::elf::dynamic::DT_VERSYM);
+        assert_eq!(&bytes[versions..versions + 8], [0, 0, 2, 0, 2, 0, 2, 0]);
+        assert_eq!(entry(goblin::elf::dynamic::DT_VERDEFNUM), 2);
     }
 }

@@ -18,15 +18,13 @@ use crate::task::ProcessId;
 pub(crate) enum Channel {
     /// A child of this process changed its state.
     Child(ProcessId),
-    /// A futex word: an address-space number (or `u32::MAX` for shared memory) and a key.
-    Futex(u32, u64),
     /// This process released its parent's memory (vfork) by exec or exit.
     Vfork(ProcessId),
     /// A file object of the file system's own numbering: pipe, socket, event counter, terminal...
     File(u64),
     /// The host's standard input.
     Console,
-    /// Nothing but a signal (pause, sigsuspend, sigtimedwait).
+    /// A signal arrived somewhere (signalfd).
     Signal,
 }
 
@@ -50,6 +48,8 @@ pub(crate) struct Wait {
     pub(crate) deadline: Option<u64>,
     /// What a signal does to the call.
     pub(crate) restart: Restart,
+    /// Signals do not end the wait (nor does a stop).
+    pub(crate) uninterruptible: bool,
 }
 
 impl Wait {
@@ -61,6 +61,12 @@ impl Wait {
     /// Also wakes at `deadline` (monotonic nanoseconds), if there is one.
     pub(crate) fn until(mut self, deadline: Option<u64>) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// Goes on whatever signals come.
+    pub(crate) fn uninterruptible(mut self) -> Self {
+        self.uninterruptible = true;
         self
     }
 
@@ -112,4 +118,8 @@ pub(crate) struct PendingCall {
     pub(crate) granted: bool,
     /// A signal waits: the handler's last chance to finish by itself.
     pub(crate) interrupted: bool,
+    /// It waits for something that signals do not end.
+    pub(crate) uninterruptible: bool,
+    /// The arguments as they were at the start, printed for a trace.
+    pub(crate) printed: Vec<String>,
 }

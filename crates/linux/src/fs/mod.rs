@@ -330,6 +330,14 @@ impl FileSystem {
         self.streams.terminal_size(which)
     }
 
+    /// Waits until standard input has something to say, at most for `timeout` (`None`: for ever).
+    ///
+    /// # Errors
+    /// Whatever keeps the host from waiting.
+    pub(crate) fn wait_for_input(&mut self, timeout: Option<std::time::Duration>) -> std::io::Result<bool> {
+        self.streams.wait(timeout)
+    }
+
     /// A file in memory without a name (memfd_create(2)).
     pub(crate) fn memory_file(&mut self, caller: &Caller<'_>) -> Result<Id<Description>, Errno> {
         let directory = Vnode { volume: self.nameless, node: tree::ROOT };

@@ -46,6 +46,14 @@ impl Streams {
         }
     }
 
+    /// Waits until the input has something to say, at most for `timeout` (`None`: for ever).
+    ///
+    /// # Errors
+    /// Whatever keeps the host from waiting.
+    pub(crate) fn wait(&mut self, timeout: Option<std::time::Duration>) -> io::Result<bool> {
+        self.input.wait(timeout)
+    }
+
     /// Reads what is there, or waits for the host.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         match self.input.read(buffer) {

@@ -7,6 +7,7 @@ use super::elf::{Elf, Kind, LoadError, Segment};
 use super::stack::{self, Arguments, Auxiliary};
 use crate::random::Random;
 use crate::space::{Area, Backing, Space, TASK_SIZE, page_align};
+use crate::vdso;
 
 /// Where Linux places a position-independent program: two thirds of the address space (ELF_ET_DYN_BASE).
 const PROGRAM_BASE: u32 = 0x5655_5000;
@@ -16,10 +17,25 @@ const PROGRAM_BASE: u32 = 0x5655_5000;
 pub(crate) struct Program {
     /// AT_EXECFN.
     pub(crate) path: Vec<u8>,
+    /// What /proc/self/exe names.
+    pub(crate) executable: Vec<u8>,
     /// The file.
     pub(crate) file: Vec<u8>,
     /// The interpreter's file, if it names one.
     pub(crate) interpreter: Option<Vec<u8>>,
+}
+
+impl Program {
+    /// The path of the interpreter that its file names.
+    pub(crate) fn interpreter_path(&self) -> Result<Option<Vec<u8>>, LoadError> {
+        Ok(Elf::parse(&self.file)?.interpreter)
+    }
+
+    /// The name that its first thread gets: the last part of its path, at most 15 bytes.
+    pub(crate) fn name(&self) -> Vec<u8> {
+        let name = self.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        name[..name.len().min(15)].to_vec()
+    }
 }
 
 /// What the machine contributes to a program's start.
@@ -70,7 +86,10 @@ pub(crate) fn load(
         map_elf(space, &interpreter, file, interpreter_base)?;
         entry = interpreter_base.wrapping_add(interpreter.entry);
     }
-    let auxiliary = auxiliary_vector(&elf, base, interpreter_base, surroundings);
+    vdso::map(space).map_err(|_| LoadError::Memory)?;
+    let mut auxiliary = auxiliary_vector(&elf, base, interpreter_base, surroundings);
+    auxiliary.push((32, space.vdso + vdso::VSYSCALL)); // AT_SYSINFO
+    auxiliary.push((33, space.vdso)); // AT_SYSINFO_EHDR
     let pointer = stack::build(space, stack_top, &program.path, arguments, &auxiliary, random)?;
     let mut cpu = CpuState::new();
     cpu.eip = entry;

@@ -6,4 +6,4 @@ mod stack;
 
 pub use elf::LoadError;
 pub(crate) use image::{Program, Surroundings, load};
-pub(crate) use stack::Arguments;
+pub(crate) use stack::{Arguments, MAX_STRING};

@@ -86,9 +86,9 @@ impl Kernel {
         }
         let Some(process) = self.processes.get(&id) else { return false };
         let blocked = threads.iter().any(|task| {
-            self.tasks.get(task).is_some_and(|task| {
-                task.mask.contains(signal) || task.awaited.contains(signal)
-            })
+            self.tasks
+                .get(task)
+                .is_some_and(|task| task.mask.contains(signal) || task.awaited.contains(signal))
         });
         blocked || !self.actions[process.actions].ignores(signal)
     }
@@ -97,7 +97,8 @@ impl Kernel {
     fn interrupt(&mut self, id: TaskId, signal: Signal) -> bool {
         let Some(task) = self.tasks.get(&id) else { return false };
         let takes = !task.mask.contains(signal) || task.awaited.contains(signal);
-        if takes {
+        let waits_on = matches!(&task.state, TaskState::Blocked(wait) if wait.uninterruptible);
+        if takes && !waits_on {
             self.make_runnable(id);
         }
         // Descriptors of signalfd(2) become readable by signals that are blocked.
@@ -168,7 +169,7 @@ impl Kernel {
         self.interrupt_call(id, action);
         let Some(task) = self.tasks.get_mut(&id) else { return };
         let Some(process) = self.processes.get(&task.process) else { return };
-        let Some(space) = self.spaces.get_mut(process.space) else { return };
+        let Some(space) = process.space.and_then(|space| self.spaces.get_mut(space)) else { return };
         let pointer = task.cpu.gpr(Gpr::Esp);
         let alternate = task.alternate_stack;
         let wants_alternate = action.flags & flag::ONSTACK != 0 && alternate.size > 0;
@@ -193,7 +194,8 @@ impl Kernel {
         if action.flags & flag::RESETHAND != 0 {
             self.actions[process.actions].set(info.signal, Action { handler: Action::DEFAULT, ..action });
         }
-        let own = if action.flags & flag::NODEFER == 0 { SignalSet::of(info.signal) } else { SignalSet::default() };
+        let own =
+            if action.flags & flag::NODEFER == 0 { SignalSet::of(info.signal) } else { SignalSet::default() };
         task.mask = task.mask.union(action.mask).union(own).as_mask();
         if pushed.is_err() {
             if info.signal == Signal::SEGV {
@@ -211,15 +213,10 @@ impl Kernel {
         let Some(call) = &mut task.call else { return };
         call.interrupted = true;
         let number = call.number;
-        self.run_call(id);
+        // The mask of sigsuspend and ppoll is for the frame to restore, if the call ends with EINTR.
+        let Some(restart) = self.run_call(id) else { return };
         let Some(task) = self.tasks.get_mut(&id) else { return };
-        if task.call.take().is_none() {
-            return;
-        }
-        let restart = match &task.state {
-            TaskState::Blocked(wait) => wait.restart,
-            TaskState::Runnable => task.interrupted_restart,
-        };
+        task.call = None;
         if restart == Restart::IfFlagged && action.flags & flag::RESTART != 0 {
             task.cpu.eip = task.cpu.eip.wrapping_sub(2);
             task.cpu.set_gpr(Gpr::Eax, number);
@@ -265,11 +262,13 @@ impl Kernel {
     /// Whether nobody in the session could continue the group of `id` (POSIX: orphaned process group).
     fn is_orphaned_group(&self, id: ProcessId) -> bool {
         let Some(group) = self.processes.get(&id).map(|process| process.group) else { return true };
-        !self.processes.values().filter(|member| member.group == group && member.ended.is_none()).any(|member| {
-            self.processes
-                .get(&member.parent)
-                .is_some_and(|parent| parent.group != group && parent.session == member.session)
-        })
+        !self.processes.values().filter(|member| member.group == group && member.ended.is_none()).any(
+            |member| {
+                self.processes
+                    .get(&member.parent)
+                    .is_some_and(|parent| parent.group != group && parent.session == member.session)
+            },
+        )
     }
 }
 

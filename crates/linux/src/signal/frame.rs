@@ -4,9 +4,7 @@
 //! and `uapi/asm/sigcontext.h`): return address, arguments, `sigcontext`, and the floating-point
 //! state as an FSAVE image followed by an FXSAVE image.
 
-use pentimento_registers::{
-    ControlWord, CpuState, Eflags, F80, Gpr, Mxcsr, Segment, SegmentRegister,
-};
+use pentimento_registers::{ControlWord, CpuState, Eflags, F80, Gpr, Mxcsr, Segment, SegmentRegister};
 
 use super::{Action, Info, SignalSet, flag};
 use crate::Errno;
@@ -55,7 +53,11 @@ pub(crate) struct Delivery<'a> {
 ///
 /// # Errors
 /// EFAULT if the stack cannot hold it.
-pub(crate) fn push(cpu: &mut CpuState, memory: &mut UserMemory<'_>, delivery: &Delivery<'_>) -> Result<(), Errno> {
+pub(crate) fn push(
+    cpu: &mut CpuState,
+    memory: &mut UserMemory<'_>,
+    delivery: &Delivery<'_>,
+) -> Result<(), Errno> {
     let extended = delivery.action.flags & flag::SIGINFO != 0;
     // The FXSAVE image is aligned to 64 bytes, and the FSAVE image lies right below it.
     let state = (delivery.top.wrapping_sub(FXSAVE) & !63).wrapping_sub(LEGACY);
@@ -63,11 +65,8 @@ pub(crate) fn push(cpu: &mut CpuState, memory: &mut UserMemory<'_>, delivery: &D
     // As the ABI has it for a function's entry: (ESP + 4) is a multiple of 16.
     let frame = (state.wrapping_sub(size).wrapping_add(4) & !15).wrapping_sub(4);
     memory.copy_out(state, floating_point(cpu).as_bytes())?;
-    let record = if extended {
-        rt_frame(cpu, delivery, frame, state)
-    } else {
-        plain_frame(cpu, delivery, state)
-    };
+    let record =
+        if extended { rt_frame(cpu, delivery, frame, state) } else { plain_frame(cpu, delivery, state) };
     memory.copy_out(frame, record.as_bytes())?;
 
     let gprs = cpu.gprs_mut();
@@ -105,9 +104,7 @@ const PLAIN_CODE: [u8; 8] = [0x58, 0xb8, 119, 0, 0, 0, 0xcd, 0x80];
 const RT_CODE: [u8; 8] = [0xb8, 173, 0, 0, 0, 0xcd, 0x80, 0];
 
 fn plain_frame(cpu: &CpuState, delivery: &Delivery<'_>, state: u32) -> Record {
-    let record = Record::new()
-        .u32(return_address(delivery, 0))
-        .u32(u32::from(delivery.info.signal.number()));
+    let record = Record::new().u32(return_address(delivery, 0)).u32(u32::from(delivery.info.signal.number()));
     context(record, cpu, delivery, state)
         .pad_to(PLAIN_MASK as usize)
         .u32((delivery.mask.0 >> 32) as u32)
@@ -267,8 +264,7 @@ fn restore_context(
         *cpu.segment_mut(register) = segment;
     }
     use Gpr::{Eax, Ebp, Ebx, Ecx, Edi, Edx, Esi, Esp};
-    for (register, word) in
-        [(Edi, 4), (Esi, 5), (Ebp, 6), (Esp, 7), (Ebx, 8), (Edx, 9), (Ecx, 10), (Eax, 11)]
+    for (register, word) in [(Edi, 4), (Esi, 5), (Ebp, 6), (Esp, 7), (Ebx, 8), (Edx, 9), (Ecx, 10), (Eax, 11)]
     {
         cpu.set_gpr(register, words[word]);
     }
@@ -280,7 +276,11 @@ fn restore_context(
 }
 
 /// Restores the floating-point state from the two images; the FXSAVE one holds everything.
-fn restore_floating_point(cpu: &mut CpuState, memory: &mut UserMemory<'_>, address: u32) -> Result<(), Errno> {
+fn restore_floating_point(
+    cpu: &mut CpuState,
+    memory: &mut UserMemory<'_>,
+    address: u32,
+) -> Result<(), Errno> {
     let legacy: [u8; LEGACY as usize] = memory.array(address)?;
     let image: [u8; FXSAVE as usize] = memory.array(address.wrapping_add(LEGACY))?;
     let legacy_word = |at: usize| u16::from_le_bytes([legacy[at], legacy[at + 1]]);

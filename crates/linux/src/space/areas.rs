@@ -15,6 +15,13 @@ pub(crate) enum Backing {
     Stack,
     /// The kernel's own code page.
     Vdso,
+    /// An anonymous object that several spaces can map (MAP_SHARED).
+    Shared {
+        /// Its number.
+        object: u64,
+        /// Offset in it of the area's first byte.
+        offset: u64,
+    },
     /// A file.
     File {
         /// The file system's number for it, held while the area lives.
@@ -46,9 +53,9 @@ impl Area {
     }
 
     /// The same area with its first byte moved from `old` to `new`.
-    fn starting_at(&self, old: u32, new: u32) -> Self {
+    pub(crate) fn starting_at(&self, old: u32, new: u32) -> Self {
         let mut area = self.clone();
-        if let Backing::File { offset, .. } = &mut area.backing {
+        if let Backing::File { offset, .. } | Backing::Shared { offset, .. } = &mut area.backing {
             *offset = offset.wrapping_add(u64::from(new.wrapping_sub(old)));
         }
         area

@@ -3,7 +3,10 @@
 mod areas;
 
 pub(crate) use areas::{Area, Areas, Backing};
-use pentimento_memory::{AddressSpace, Fault, FaultKind, PAGE_SIZE, Permissions};
+use std::collections::BTreeMap;
+
+use pentimento_memory::{AddressSpace, Fault, FaultKind, PAGE_SIZE, Permissions, SharedMemory};
+use pentimento_registers::Descriptor;
 
 use crate::Errno;
 
@@ -38,6 +41,8 @@ pub(crate) enum BadAccess {
     Forbidden,
     /// Beyond the end of the mapped file: SIGBUS, BUS_ADRERR.
     BeyondFile,
+    /// The page needs memory that the machine does not grant: the process is killed.
+    OutOfMemory,
 }
 
 /// An address space with its areas.
@@ -62,6 +67,10 @@ pub(crate) struct Space {
     pub(crate) read_implies_exec: bool,
     /// Address of the vDSO's image; 0 without one.
     pub(crate) vdso: u32,
+    /// The objects behind shared areas, by number.
+    objects: BTreeMap<u64, SharedMemory>,
+    /// The local descriptor table (modify_ldt(2)).
+    pub(crate) local_descriptors: BTreeMap<u16, Descriptor>,
 }
 
 /// Rounds up to whole pages; `None` beyond 4 GiB.
@@ -83,6 +92,8 @@ impl Space {
             stack_limit,
             read_implies_exec: false,
             vdso: 0,
+            objects: BTreeMap::new(),
+            local_descriptors: BTreeMap::new(),
         }
     }
 
@@ -97,10 +108,77 @@ impl Space {
         if held + u64::from(length) > self.limit {
             return Err(Errno::ENOMEM);
         }
-        let permissions = self.page_permissions(area.protection);
-        self.memory.map(start, length, permissions).map_err(|_| Errno::ENOMEM)?;
+        self.map_pages(start, length, &area)?;
         self.areas.insert(start, end, area);
         Ok(())
+    }
+
+    /// Maps a new anonymous object of `length` bytes that forks share.
+    ///
+    /// # Errors
+    /// As for [`map`](Self::map).
+    pub(crate) fn map_shared(
+        &mut self,
+        start: u32,
+        length: u32,
+        area: Area,
+        object: u64,
+    ) -> Result<(), Errno> {
+        let memory = SharedMemory::new(u64::from(length)).map_err(|_| Errno::ENOMEM)?;
+        self.objects.insert(object, memory);
+        self.map(start, length, Area { backing: Backing::Shared { object, offset: 0 }, ..area })
+    }
+
+    /// Makes pages for `[start, start + length)` of `area`.
+    fn map_pages(&mut self, start: u32, length: u32, area: &Area) -> Result<(), Errno> {
+        let permissions = self.page_permissions(area.protection);
+        let mapped = match area.backing {
+            Backing::Shared { object, offset } if let Some(memory) = self.objects.get(&object) => {
+                self.memory.map_shared(start, length, permissions, memory, offset)
+            }
+            _ => self.memory.map(start, length, permissions),
+        };
+        mapped.map_err(|_| Errno::ENOMEM)
+    }
+
+    /// A copy with number `id` that shares no future writes but those to shared areas.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(crate) fn fork(&mut self, id: SpaceId) -> Result<Self, Errno> {
+        Ok(Self {
+            id,
+            memory: self.memory.fork().map_err(|_| Errno::ENOMEM)?,
+            areas: self.areas.clone(),
+            objects: self.objects.clone(),
+            local_descriptors: self.local_descriptors.clone(),
+            ..*self
+        })
+    }
+
+    /// Moves `old_length` bytes at `old`, of `area`, to `new`, where `new_length` bytes are mapped
+    /// instead of what was there.
+    ///
+    /// # Errors
+    /// ENOMEM; then nothing has moved.
+    pub(crate) fn move_pages(
+        &mut self,
+        (old, old_length): (u32, u32),
+        (new, new_length): (u32, u32),
+        area: Area,
+    ) -> Result<(), Errno> {
+        let copied = matches!(area.backing, Backing::Shared { .. }) || area.shared;
+        self.map(new, new_length, area)?;
+        if !copied {
+            let zeros = [0; PAGE_SIZE as usize];
+            let mut page = zeros;
+            for offset in (0..old_length.min(new_length)).step_by(PAGE_SIZE as usize) {
+                if self.memory.peek_bytes(old + offset, &mut page).is_ok() && page != zeros {
+                    self.memory.poke_bytes(new + offset, &page).map_err(|_| Errno::ENOMEM)?;
+                }
+            }
+        }
+        self.unmap(old, old_length)
     }
 
     /// Unmaps `[start, start + length)`, whatever is there.
@@ -147,12 +225,12 @@ impl Space {
 
     /// Tries to make the access that failed with `fault` possible: grows the stack.
     pub(crate) fn resolve(&mut self, fault: Fault) -> Result<(), BadAccess> {
-        match self.areas.at(fault.address) {
-            Some((_, area)) => Err(match (fault.kind, &area.backing) {
-                (FaultKind::NotMapped, Backing::File { .. }) => BadAccess::BeyondFile,
-                _ => BadAccess::Forbidden,
-            }),
-            None => self.grow_stack(fault.address),
+        match (fault.kind, self.areas.at(fault.address)) {
+            (FaultKind::OutOfMemory, _) => Err(BadAccess::OutOfMemory),
+            (FaultKind::Busy, _) => Err(BadAccess::OutOfMemory),
+            (_, None) => self.grow_stack(fault.address),
+            (FaultKind::BeyondEnd | FaultKind::NotMapped, Some(_)) => Err(BadAccess::BeyondFile),
+            (_, Some(_)) => Err(BadAccess::Forbidden),
         }
     }
 

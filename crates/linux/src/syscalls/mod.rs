@@ -4,37 +4,100 @@ mod attributes;
 mod descriptor;
 mod directory;
 mod file;
+mod flags;
+mod identity;
+mod memory;
 mod process;
+mod schedule;
+mod signal;
+mod system;
 pub(crate) mod table;
+mod thread;
+mod time;
+mod trace;
 
-use core::fmt;
+use pentimento_registers::Gpr;
+pub use trace::Invocation;
 
 use crate::Errno;
+use crate::kernel::Kernel;
 use crate::task::TaskId;
+use crate::wait::{Failure, Outcome, PendingCall, Restart};
 
-/// A system call as a trace sink sees it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Invocation {
-    /// Who called.
-    pub task: TaskId,
-    /// The number.
-    pub number: u32,
-    /// The name.
-    pub name: &'static str,
-    /// The arguments as strace(1) prints them.
-    pub arguments: Vec<String>,
-    /// The value returned; `None` for a call that does not return, such as exit(2).
-    pub result: Option<Result<u32, Errno>>,
-}
-
-impl fmt::Display for Invocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}({})", self.name, self.arguments.join(", "))?;
-        match self.result {
-            None => f.write_str(" = ?"),
-            Some(Err(errno)) => write!(f, " = -1 {} ({errno})", errno.name()),
-            Some(Ok(value)) if value < 0x1_0000 || value > 0xffff_f000 => write!(f, " = {}", value as i32),
-            Some(Ok(value)) => write!(f, " = {value:#x}"),
+impl Kernel {
+    /// Runs the system call that `task` asks for (`int 0x80`: number in EAX, arguments in EBX, ECX,
+    /// EDX, ESI, EDI and EBP; EIP behind the instruction). Its result is in EAX when
+    /// [`schedule`](Self::schedule) names the task again.
+    pub fn system_call(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let register = |gpr| task.cpu.gpr(gpr);
+        let arguments = [Gpr::Ebx, Gpr::Ecx, Gpr::Edx, Gpr::Esi, Gpr::Edi, Gpr::Ebp].map(register);
+        let number = register(Gpr::Eax);
+        task.call = Some(PendingCall { number, arguments, ..PendingCall::default() });
+        if self.host.trace.is_some() {
+            self.trace_entry(id);
         }
+        self.run_call(id);
+    }
+
+    /// Runs the pending call of `id` once. If it still waits, says what a signal would do to it.
+    pub(crate) fn run_call(&mut self, id: TaskId) -> Option<Restart> {
+        let call = self.tasks.get(&id)?.call.as_ref()?;
+        let (number, arguments) = (call.number, call.arguments);
+        let outcome = match table::find(number).and_then(|row| row.handler) {
+            Some(handler) => handler(self, id, arguments),
+            None => self.report_unimplemented(number),
+        };
+        self.wake_files();
+        let value = match outcome {
+            Ok(value) => value,
+            Err(Failure::Errno(errno)) => errno.to_register(),
+            Err(Failure::NoReturn) => {
+                if let Some(call) = self.tasks.get_mut(&id).and_then(|task| task.call.take()) {
+                    self.trace_result(id, &call, None);
+                }
+                return None;
+            }
+            Err(Failure::Block(wait)) => {
+                let restart = wait.restart;
+                let uninterruptible = wait.uninterruptible;
+                if let Some(call) = self.tasks.get_mut(&id).and_then(|task| task.call.as_mut()) {
+                    call.uninterruptible = uninterruptible;
+                }
+                // A signal that is already there must not be slept through.
+                if uninterruptible || !self.has_signal(id) {
+                    self.block(id, wait);
+                }
+                return Some(restart);
+            }
+        };
+        let task = self.tasks.get_mut(&id)?;
+        task.cpu.set_gpr(Gpr::Eax, value);
+        // Only sigsuspend and its like, which end with EINTR, leave the mask to the signal's frame.
+        if let Some(mask) = task.saved_mask.take() {
+            task.mask = mask;
+        }
+        if let Some(call) = task.call.take() {
+            self.trace_result(id, &call, Some(value));
+        }
+        None
+    }
+
+    /// Wakes those who wait for what the call did to files.
+    fn wake_files(&mut self) {
+        for channel in self.fs.take_woken() {
+            self.wake(channel);
+        }
+    }
+
+    fn report_unimplemented(&mut self, number: u32) -> Outcome {
+        let count = self.unimplemented.entry(number.min(0xffff)).or_default();
+        *count = count.saturating_add(1);
+        if *count == 1
+            && let Some(trace) = &mut self.host.trace
+        {
+            trace.unimplemented(number, table::find(number).map_or("unknown", |row| row.name));
+        }
+        Err(Errno::ENOSYS.into())
     }
 }

@@ -1,18 +1,628 @@
-//! Processes: how they start and end.
+//! Processes and threads: how they start, run programs, end, and are waited for.
+
+use bitflags::bitflags;
+use pentimento_registers::Gpr;
 
 use super::table::Arguments;
+use super::thread::{UserDescriptor, set_descriptor};
+use super::time::resource_usage;
+use crate::Errno;
 use crate::kernel::{Kernel, Termination};
-use crate::task::TaskId;
-use crate::wait::{Failure, Outcome};
+use crate::loader::{self, Program};
+use crate::signal::{AlternateStack, Info, Pending, Signal, SignalSet, code};
+use crate::space::Space;
+use crate::task::{ChildEvent, Process, ProcessId, Task, TaskId, TaskState};
+use crate::timer::Timers;
+use crate::user_memory::Record;
+use crate::wait::{Channel, Failure, Outcome, Wait};
+
+bitflags! {
+    /// Flags of clone(2); the low byte of the word is the exit signal.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(super) struct CloneFlags: u32 {
+        const VM = 0x100;
+        const FS = 0x200;
+        const FILES = 0x400;
+        const SIGHAND = 0x800;
+        const PIDFD = 0x1000;
+        const VFORK = 0x4000;
+        const PARENT = 0x8000;
+        const THREAD = 0x1_0000;
+        const NEWNS = 0x2_0000;
+        const SYSVSEM = 0x4_0000;
+        const SETTLS = 0x8_0000;
+        const PARENT_SETTID = 0x10_0000;
+        const CHILD_CLEARTID = 0x20_0000;
+        const DETACHED = 0x40_0000;
+        const UNTRACED = 0x80_0000;
+        const CHILD_SETTID = 0x100_0000;
+        const NEWCGROUP = 0x200_0000;
+        const NEWUTS = 0x400_0000;
+        const NEWIPC = 0x800_0000;
+        const NEWUSER = 0x1000_0000;
+        const NEWPID = 0x2000_0000;
+        const NEWNET = 0x4000_0000;
+        const IO = 0x8000_0000;
+    }
+}
+
+impl CloneFlags {
+    /// Namespaces, which this kernel does not have.
+    const NAMESPACES: Self = Self::NEWNS
+        .union(Self::NEWCGROUP)
+        .union(Self::NEWUTS)
+        .union(Self::NEWIPC)
+        .union(Self::NEWUSER)
+        .union(Self::NEWPID)
+        .union(Self::NEWNET);
+}
+
+/// What clone(2) and clone3(2) ask for.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    flags: CloneFlags,
+    exit_signal: u32,
+    /// The child's stack pointer; 0 to keep the caller's.
+    stack: u32,
+    parent_number: u32,
+    child_number: u32,
+    tls: u32,
+}
+
+impl Request {
+    const FORK: Self = Self {
+        flags: CloneFlags::empty(),
+        exit_signal: Signal::CHLD.number() as u32,
+        stack: 0,
+        parent_number: 0,
+        child_number: 0,
+        tls: 0,
+    };
+
+    /// Whether the flags go together (clone(2), "ERRORS").
+    fn check(&self) -> Result<(), Errno> {
+        let flags = self.flags;
+        let needs = |flag, needed| !flags.contains(flag) || flags.contains(needed);
+        if !needs(CloneFlags::THREAD, CloneFlags::SIGHAND) || !needs(CloneFlags::SIGHAND, CloneFlags::VM) {
+            return Err(Errno::EINVAL);
+        }
+        if flags.intersects(CloneFlags::NAMESPACES) {
+            return Err(Errno::EPERM);
+        }
+        if flags.contains(CloneFlags::PIDFD) || self.exit_signal > 64 {
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
+    }
+}
+
+/// fork(2).
+pub(super) fn fork(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+    start(kernel, task, Request::FORK)
+}
+
+/// vfork(2): the child runs in the caller's memory, and the caller waits until it leaves that.
+pub(super) fn vfork(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+    start(kernel, task, Request { flags: CloneFlags::VM | CloneFlags::VFORK, ..Request::FORK })
+}
+
+/// clone(2), with i386's order of arguments.
+pub(super) fn clone(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [bits, stack, parent_number, tls, child_number, _]: Arguments,
+) -> Outcome {
+    let request = Request {
+        flags: CloneFlags::from_bits_truncate(bits & !0xff),
+        exit_signal: bits & 0xff,
+        stack,
+        parent_number,
+        child_number,
+        tls,
+    };
+    start(kernel, task, request)
+}
+
+/// clone3(2).
+pub(super) fn clone3(kernel: &mut Kernel, task: TaskId, [address, size, ..]: Arguments) -> Outcome {
+    const SMALLEST: u32 = 64;
+    const KNOWN: u32 = 88;
+    if size < SMALLEST {
+        return Err(Errno::EINVAL.into());
+    }
+    if size > 4096 {
+        return Err(Errno::E2BIG.into());
+    }
+    let mut bytes = kernel.user(task).bytes(address, size)?;
+    if bytes.iter().skip(KNOWN as usize).any(|byte| *byte != 0) {
+        return Err(Errno::E2BIG.into());
+    }
+    bytes.resize(KNOWN as usize, 0);
+    let fields = bytes.as_chunks::<8>().0;
+    let field = |index: usize| fields.get(index).map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let small = |index| u32::try_from(field(index)).map_err(|_| Errno::EINVAL);
+    // flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup
+    let bits = small(0)?;
+    if bits & 0xff != 0 || bits & CloneFlags::DETACHED.bits() != 0 || field(9) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let (stack, stack_size) = (small(5)?, small(6)?);
+    if (stack == 0) != (stack_size == 0) {
+        return Err(Errno::EINVAL.into());
+    }
+    let request = Request {
+        flags: CloneFlags::from_bits_truncate(bits),
+        exit_signal: small(4)?,
+        stack: stack.wrapping_add(stack_size),
+        parent_number: small(3)?,
+        child_number: small(2)?,
+        tls: small(7)?,
+    };
+    start(kernel, task, request)
+}
+
+/// Starts a task, and with CLONE_VFORK waits for it.
+fn start(kernel: &mut Kernel, caller: TaskId, request: Request) -> Outcome {
+    let pending = kernel.task(caller).call.as_ref().map_or(0, |call| call.progress);
+    if pending != 0 {
+        return wait_for_vfork(kernel, pending);
+    }
+    request.check()?;
+    let number = create(kernel, caller, request)?;
+    if !request.flags.contains(CloneFlags::VFORK) {
+        return Ok(number);
+    }
+    if let Some(call) = &mut kernel.task(caller).call {
+        call.progress = number;
+    }
+    wait_for_vfork(kernel, number)
+}
+
+/// Waits until the child has memory of its own. Signals do not end this wait.
+fn wait_for_vfork(kernel: &mut Kernel, number: u32) -> Outcome {
+    let child = ProcessId(number);
+    match kernel.processes.get(&child) {
+        Some(process) if process.ended.is_none() && !process.has_executed => {
+            Err(Failure::Block(Wait::on(Channel::Vfork(child)).uninterruptible()))
+        }
+        _ => Ok(number),
+    }
+}
+
+/// Makes the new task, and gives its number.
+fn create(kernel: &mut Kernel, caller: TaskId, request: Request) -> Result<u32, Errno> {
+    let flags = request.flags;
+    let is_thread = flags.contains(CloneFlags::THREAD);
+    if !is_thread && kernel.processes.len() >= kernel.limits.processes as usize {
+        return Err(Errno::EAGAIN);
+    }
+    let mut cpu = kernel.task(caller).cpu.clone();
+    let mut tls = kernel.task(caller).tls;
+    if flags.contains(CloneFlags::SETTLS) {
+        let words = kernel.user(caller).words(request.tls)?;
+        set_descriptor(&mut tls, UserDescriptor(words), false)?;
+    }
+    let number = kernel.new_number()?;
+    cpu.set_gpr(Gpr::Eax, 0);
+    if request.stack != 0 {
+        cpu.set_gpr(Gpr::Esp, request.stack);
+    }
+    if flags.contains(CloneFlags::PARENT_SETTID) {
+        kernel.user(caller).write(request.parent_number, number)?;
+    }
+    let process = if is_thread {
+        kernel.task(caller).process
+    } else {
+        create_process(kernel, caller, number, request)?
+    };
+    let task = copy_task(kernel, caller, process, flags, cpu, tls);
+    let id = TaskId(number);
+    kernel.tasks.insert(id, task);
+    if is_thread {
+        kernel.process(id).threads.push(id);
+    }
+    if flags.contains(CloneFlags::CHILD_CLEARTID) {
+        kernel.task(id).clear_child_tid = request.child_number;
+    }
+    if flags.contains(CloneFlags::CHILD_SETTID) {
+        // The kernel ignores a bad pointer here too.
+        let _ = kernel.user(id).write(request.child_number, number);
+    }
+    kernel.make_runnable(id);
+    Ok(number)
+}
+
+/// A copy of the caller's thread that shares what `flags` say.
+fn copy_task(
+    kernel: &mut Kernel,
+    caller: TaskId,
+    process: ProcessId,
+    flags: CloneFlags,
+    cpu: pentimento_registers::CpuState,
+    tls: [Option<pentimento_registers::Descriptor>; crate::task::TLS_ENTRIES],
+) -> Task {
+    let parent = &kernel.tasks[&caller];
+    let (files, location) = (parent.files, parent.location);
+    let files = if flags.contains(CloneFlags::FILES) {
+        kernel.files.hold(files)
+    } else {
+        let copy = kernel.fs.copy(&kernel.files[files]);
+        kernel.files.insert(copy)
+    };
+    let location = if flags.contains(CloneFlags::FS) {
+        kernel.locations.hold(location)
+    } else {
+        let copy = kernel.locations[location];
+        kernel.locations.insert(copy)
+    };
+    let parent = &kernel.tasks[&caller];
+    // A child that shares memory without sharing the stack's owner starts without an alternate stack.
+    let keeps_stack = !flags.contains(CloneFlags::VM) || flags.contains(CloneFlags::VFORK);
+    Task {
+        process,
+        cpu,
+        state: TaskState::Runnable,
+        queued: false,
+        call: None,
+        files,
+        location,
+        tls,
+        clear_child_tid: 0,
+        robust_list: 0,
+        name: parent.name.clone(),
+        instructions: 0,
+        mask: parent.mask,
+        saved_mask: None,
+        awaited: SignalSet::default(),
+        pending: Pending::default(),
+        alternate_stack: if keeps_stack { parent.alternate_stack } else { AlternateStack::default() },
+        cause: crate::signal::frame::Cause::default(),
+    }
+}
+
+/// A copy of the caller's process.
+fn create_process(
+    kernel: &mut Kernel,
+    caller: TaskId,
+    number: u32,
+    request: Request,
+) -> Result<ProcessId, Errno> {
+    let flags = request.flags;
+    let parent_id = kernel.task(caller).process;
+    let Some(space) = kernel.process(caller).space else { return Err(Errno::ENOMEM) };
+    let space =
+        if flags.contains(CloneFlags::VM) { kernel.spaces.hold(space) } else { kernel.fork_memory(space)? };
+    let actions = kernel.process(caller).actions;
+    let actions = if flags.contains(CloneFlags::SIGHAND) {
+        kernel.actions.hold(actions)
+    } else {
+        let copy = kernel.actions[actions].clone();
+        kernel.actions.insert(copy)
+    };
+    let id = ProcessId(number);
+    let parent = &kernel.processes[&parent_id];
+    let real_parent = if flags.contains(CloneFlags::PARENT) { parent.parent } else { parent_id };
+    let process = Process {
+        parent: real_parent,
+        group: parent.group,
+        session: parent.session,
+        space: Some(space),
+        threads: vec![TaskId(number)],
+        children: Vec::new(),
+        ended: None,
+        leader_status: None,
+        event: None,
+        stopped: false,
+        exit_signal: Signal::new(request.exit_signal),
+        has_executed: false,
+        credentials: parent.credentials.clone(),
+        executable: parent.executable.clone(),
+        actions,
+        pending: Pending::default(),
+        limits: parent.limits,
+        timers: Timers::default(),
+        personality: parent.personality,
+        attributes: crate::task::Attributes { death_signal: 0, subreaper: 0, ..parent.attributes },
+        instructions: 0,
+        child_instructions: 0,
+        started: kernel.time.monotonic(),
+    };
+    kernel.processes.insert(id, process);
+    if let Some(parent) = kernel.processes.get_mut(&real_parent) {
+        parent.children.push(id);
+    }
+    Ok(id)
+}
+
+impl Kernel {
+    /// A copy of an address space.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    fn fork_memory(&mut self, id: crate::arena::Id<Space>) -> Result<crate::arena::Id<Space>, Errno> {
+        let number = self.new_space_number();
+        let copy = self.spaces[id].fork(number)?;
+        self.hold_mappings(&copy);
+        Ok(self.spaces.insert(copy))
+    }
+}
+
+/// The strings of a null-terminated array of pointers; a null array is empty.
+fn strings(kernel: &mut Kernel, task: TaskId, array: u32, room: &mut usize) -> Result<Vec<Vec<u8>>, Errno> {
+    let mut strings = Vec::new();
+    if array == 0 {
+        return Ok(strings);
+    }
+    let mut at = array;
+    loop {
+        let pointer: u32 = kernel.user(task).read(at)?;
+        if pointer == 0 {
+            return Ok(strings);
+        }
+        let text = kernel.user(task).string(pointer, loader::MAX_STRING).map_err(|errno| match errno {
+            Errno::ENAMETOOLONG => Errno::E2BIG,
+            errno => errno,
+        })?;
+        *room = room.checked_sub(text.len() + 5).ok_or(Errno::E2BIG)?;
+        strings.push(text);
+        at = at.checked_add(4).ok_or(Errno::EFAULT)?;
+    }
+}
+
+/// execve(2).
+pub(super) fn execve(kernel: &mut Kernel, task: TaskId, [path, argv, envp, ..]: Arguments) -> Outcome {
+    let path = kernel.user(task).path(path)?;
+    if path.is_empty() {
+        return Err(Errno::ENOENT.into());
+    }
+    run_program(kernel, task, path, argv, envp)
+}
+
+/// Replaces the caller's program by the one at `path`.
+fn run_program(kernel: &mut Kernel, task: TaskId, path: Vec<u8>, argv: u32, envp: u32) -> Outcome {
+    // What execve(2) allows at most, whatever the stack limit.
+    let mut room = 6 << 20;
+    let mut argv = strings(kernel, task, argv, &mut room)?;
+    let envp = strings(kernel, task, envp, &mut room)?;
+    if argv.is_empty() {
+        argv.push(Vec::new());
+    }
+    let (executable, file) = kernel.read_program(Some(task), &path)?;
+    let program = Program { path, file, executable, interpreter: None };
+    let arguments = loader::Arguments { argv, envp };
+    let credentials = kernel.process(task).credentials.clone();
+    let (program, arguments) =
+        kernel.resolve_program(Some(task), program, arguments).map_err(|error| error.errno())?;
+    let (space, cpu) = kernel.load(&program, &arguments, &credentials).map_err(|error| error.errno())?;
+    kernel.execute(task, space, cpu, &program);
+    Err(Failure::NoReturn)
+}
 
 /// exit(2), the system call: ends the calling thread.
 pub(super) fn exit(kernel: &mut Kernel, task: TaskId, [status, ..]: Arguments) -> Outcome {
-    kernel.end_process(task, Termination::Exited(status as u8));
+    kernel.end_task(task, status as u8);
     Err(Failure::NoReturn)
 }
 
 /// exit_group(2): ends the process.
 pub(super) fn exit_group(kernel: &mut Kernel, task: TaskId, [status, ..]: Arguments) -> Outcome {
-    kernel.end_process(task, Termination::Exited(status as u8));
+    let process = kernel.task(task).process;
+    kernel.end_process(process, Termination::Exited(status as u8));
     Err(Failure::NoReturn)
+}
+
+bitflags! {
+    /// Options of wait4(2) and waitid(2).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    struct WaitOptions: u32 {
+        const NOHANG = 1;
+        const STOPPED = 2;
+        const EXITED = 4;
+        const CONTINUED = 8;
+        const NOWAIT = 0x0100_0000;
+        const NOTHREAD = 0x2000_0000;
+        const ALL = 0x4000_0000;
+        const CLONE = 0x8000_0000;
+    }
+}
+
+/// Which children wait4(2) and waitid(2) are about.
+#[derive(Clone, Copy, Debug)]
+enum Children {
+    Any,
+    One(ProcessId),
+    Group(ProcessId),
+}
+
+/// A child with something to report.
+#[derive(Clone, Copy, Debug)]
+struct Report {
+    child: ProcessId,
+    /// As wait4(2) stores it.
+    status: u32,
+    info: Info,
+    user: u32,
+    /// Instructions of the child and those that it waited for.
+    instructions: u64,
+}
+
+/// The first child of the caller with something to report; `None` if all go on undisturbed.
+///
+/// # Errors
+/// ECHILD without such children.
+fn find_report(
+    kernel: &mut Kernel,
+    task: TaskId,
+    which: Children,
+    options: WaitOptions,
+) -> Result<Option<Report>, Errno> {
+    let mut any = false;
+    for child in kernel.process(task).children.clone() {
+        let Some(process) = kernel.processes.get(&child) else { continue };
+        let chosen = match which {
+            Children::Any => true,
+            Children::One(id) => id == child,
+            Children::Group(group) => process.group == group,
+        };
+        let is_clone = process.exit_signal != Some(Signal::CHLD);
+        let kind = options.contains(WaitOptions::ALL) || is_clone == options.contains(WaitOptions::CLONE);
+        if !chosen || !kind {
+            continue;
+        }
+        any = true;
+        let status = match (process.ended, process.event) {
+            (Some(Termination::Exited(status)), _) if options.contains(WaitOptions::EXITED) => {
+                u32::from(status) << 8
+            }
+            (Some(Termination::Killed(signal)), _) if options.contains(WaitOptions::EXITED) => {
+                u32::from(signal)
+            }
+            (None, Some(ChildEvent::Stopped(signal))) if options.contains(WaitOptions::STOPPED) => {
+                u32::from(signal) << 8 | 0x7f
+            }
+            (None, Some(ChildEvent::Continued)) if options.contains(WaitOptions::CONTINUED) => 0xffff,
+            _ => continue,
+        };
+        let report = Report {
+            child,
+            status,
+            info: kernel.child_info(child),
+            user: process.credentials.uid,
+            instructions: process.instructions.wrapping_add(process.child_instructions),
+        };
+        return Ok(Some(report));
+    }
+    if any { Ok(None) } else { Err(Errno::ECHILD) }
+}
+
+/// What was reported is not reported again.
+fn consume(kernel: &mut Kernel, report: &Report, options: WaitOptions) {
+    if options.contains(WaitOptions::NOWAIT) {
+        return;
+    }
+    match kernel.processes.get_mut(&report.child) {
+        Some(process) if process.ended.is_none() => process.event = None,
+        _ => kernel.reap(report.child),
+    }
+}
+
+/// wait4(2).
+pub(super) fn wait4(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, status, bits, usage, ..]: Arguments,
+) -> Outcome {
+    let options = WaitOptions::from_bits(bits).ok_or(Errno::EINVAL)? | WaitOptions::EXITED;
+    if bits & WaitOptions::EXITED.bits() != 0 || options.contains(WaitOptions::NOWAIT) {
+        return Err(Errno::EINVAL.into());
+    }
+    let which = match target as i32 {
+        -1 => Children::Any,
+        0 => Children::Group(kernel.process(task).group),
+        i32::MIN => return Err(Errno::ESRCH.into()),
+        target if target < 0 => Children::Group(ProcessId(target.unsigned_abs())),
+        _ => Children::One(ProcessId(target)),
+    };
+    let Some(report) = find_report(kernel, task, which, options)? else {
+        return wait_or_leave(kernel, task, options);
+    };
+    consume(kernel, &report, options);
+    if status != 0 {
+        kernel.user(task).write(status, report.status)?;
+    }
+    if usage != 0 {
+        let time = kernel.time.processor_time(report.instructions);
+        kernel.user(task).copy_out(usage, resource_usage(time).as_bytes())?;
+    }
+    Ok(report.child.0)
+}
+
+fn wait_or_leave(kernel: &mut Kernel, task: TaskId, options: WaitOptions) -> Outcome {
+    if options.contains(WaitOptions::NOHANG) {
+        return Ok(0);
+    }
+    let own = kernel.task(task).process;
+    Err(Failure::Block(Wait::on(Channel::Child(own))))
+}
+
+/// waitpid(2).
+pub(super) fn waitpid(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, status, options, ..]: Arguments,
+) -> Outcome {
+    wait4(kernel, task, [target, status, options, 0, 0, 0])
+}
+
+/// waitid(2).
+pub(super) fn waitid(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [kind, target, address, bits, usage, _]: Arguments,
+) -> Outcome {
+    let options = WaitOptions::from_bits(bits).ok_or(Errno::EINVAL)?;
+    let events = WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED;
+    if !options.intersects(events) {
+        return Err(Errno::EINVAL.into());
+    }
+    let which = match kind {
+        0 => Children::Any,
+        1 if target as i32 > 0 => Children::One(ProcessId(target)),
+        2 if target == 0 => Children::Group(kernel.process(task).group),
+        2 if target as i32 > 0 => Children::Group(ProcessId(target)),
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let Some(report) = find_report(kernel, task, which, options)? else {
+        if options.contains(WaitOptions::NOHANG) && address != 0 {
+            // No child: si_pid and si_signo are 0.
+            let record = Record::new().pad_to(24);
+            kernel.user(task).copy_out(address, record.as_bytes())?;
+        }
+        return wait_or_leave(kernel, task, options);
+    };
+    consume(kernel, &report, options);
+    if usage != 0 {
+        let time = kernel.time.processor_time(report.instructions);
+        kernel.user(task).copy_out(usage, resource_usage(time).as_bytes())?;
+    }
+    if address != 0 {
+        let info = report.info;
+        let record = Record::new()
+            .u32(u32::from(Signal::CHLD.number()))
+            .u32(0)
+            .u32(info.code as u32)
+            .u32(report.child.0)
+            .u32(report.user)
+            .u32(info.fields[2]);
+        kernel.user(task).copy_out(address, record.as_bytes())?;
+    }
+    debug_assert!(info_is_child(&report.info), "waitid reports children only");
+    Ok(0)
+}
+
+fn info_is_child(info: &Info) -> bool {
+    (code::CLD_EXITED..=code::CLD_CONTINUED).contains(&info.code)
+}
+
+/// unshare(2): descriptors and locations can be separated; there are no namespaces.
+pub(super) fn unshare(kernel: &mut Kernel, task: TaskId, [bits, ..]: Arguments) -> Outcome {
+    let flags = CloneFlags::from_bits(bits).ok_or(Errno::EINVAL)?;
+    if flags.intersects(CloneFlags::NAMESPACES) {
+        return Err(Errno::EPERM.into());
+    }
+    let threads = CloneFlags::THREAD | CloneFlags::SIGHAND | CloneFlags::VM;
+    if flags.intersects(threads) && kernel.process(task).threads.len() > 1 {
+        return Err(Errno::EINVAL.into());
+    }
+    if flags.contains(CloneFlags::FILES) {
+        let files = kernel.task(task).files;
+        kernel.own_descriptors(task, files);
+    }
+    if flags.contains(CloneFlags::FS) {
+        let location = kernel.task(task).location;
+        let own = kernel.locations[location];
+        kernel.locations.release(location);
+        kernel.task(task).location = kernel.locations.insert(own);
+    }
+    Ok(0)
 }

@@ -1,0 +1,312 @@
+//! Who a process is: its numbers, users, groups, process group and session.
+
+use super::table::Arguments;
+use crate::Errno;
+use crate::kernel::Kernel;
+use crate::task::{Credentials, ProcessId, TaskId};
+use crate::user_memory::Record;
+use crate::wait::Outcome;
+
+/// "Leave it as it is" in setresuid(2) and its like.
+const KEEP: u32 = u32::MAX;
+
+/// getpid(2).
+pub(super) fn getpid(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+    Ok(kernel.task(task).process.0)
+}
+
+/// gettid(2).
+pub(super) fn gettid(_: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+    Ok(task.0)
+}
+
+/// getppid(2).
+pub(super) fn getppid(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+    Ok(kernel.process(task).parent.0)
+}
+
+/// The process that a number names, 0 being the caller's.
+fn named(kernel: &mut Kernel, task: TaskId, number: u32) -> Result<ProcessId, Errno> {
+    if (number as i32) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let id = if number == 0 { kernel.task(task).process } else { ProcessId(number) };
+    if kernel.processes.contains_key(&id) { Ok(id) } else { Err(Errno::ESRCH) }
+}
+
+/// getpgid(2).
+pub(super) fn getpgid(kernel: &mut Kernel, task: TaskId, [number, ..]: Arguments) -> Outcome {
+    let id = named(kernel, task, number).map_err(|_| Errno::ESRCH)?;
+    Ok(kernel.processes[&id].group.0)
+}
+
+/// getpgrp(2).
+pub(super) fn getpgrp(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+    Ok(kernel.process(task).group.0)
+}
+
+/// getsid(2).
+pub(super) fn getsid(kernel: &mut Kernel, task: TaskId, [number, ..]: Arguments) -> Outcome {
+    let id = named(kernel, task, number).map_err(|_| Errno::ESRCH)?;
+    Ok(kernel.processes[&id].session.0)
+}
+
+/// setpgid(2).
+pub(super) fn setpgid(kernel: &mut Kernel, task: TaskId, [number, group, ..]: Arguments) -> Outcome {
+    if (group as i32) < 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let own = kernel.task(task).process;
+    let id = named(kernel, task, number)?;
+    let session = kernel.process(task).session;
+    let target = &kernel.processes[&id];
+    if id != own && target.parent != own {
+        return Err(Errno::ESRCH.into());
+    }
+    if id != own && target.has_executed {
+        return Err(Errno::EACCES.into());
+    }
+    let group = if group == 0 { id } else { ProcessId(group) };
+    let exists = group == id
+        || kernel.processes.values().any(|other| other.group == group && other.session == session);
+    if target.session != session || target.session == id || !exists {
+        return Err(Errno::EPERM.into());
+    }
+    if let Some(target) = kernel.processes.get_mut(&id) {
+        target.group = group;
+    }
+    Ok(0)
+}
+
+/// setsid(2).
+pub(super) fn setsid(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+    let own = kernel.task(task).process;
+    if kernel.processes.values().any(|process| process.group == own) {
+        return Err(Errno::EPERM.into());
+    }
+    let process = kernel.process(task);
+    (process.group, process.session) = (own, own);
+    Ok(own.0)
+}
+
+/// The getters of one number.
+macro_rules! getters {
+    ($($(#[$doc:meta])* $name:ident => $field:ident;)*) => {$(
+        $(#[$doc])*
+        pub(super) fn $name(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+            Ok(kernel.process(task).credentials.$field)
+        }
+    )*};
+}
+
+getters! {
+    /// getuid(2).
+    getuid => uid;
+    /// geteuid(2).
+    geteuid => euid;
+    /// getgid(2).
+    getgid => gid;
+    /// getegid(2).
+    getegid => egid;
+}
+
+/// The real, effective, saved and file system's number of a kind of identity.
+type Quadruple = [u32; 4];
+
+/// User or group numbers of a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Which {
+    User,
+    Group,
+}
+
+impl Which {
+    fn get(self, credentials: &Credentials) -> Quadruple {
+        let c = credentials;
+        match self {
+            Self::User => [c.uid, c.euid, c.suid, c.fsuid],
+            Self::Group => [c.gid, c.egid, c.sgid, c.fsgid],
+        }
+    }
+
+    fn set(self, credentials: &mut Credentials, [real, effective, saved, file]: Quadruple) {
+        let c = credentials;
+        match self {
+            Self::User => (c.uid, c.euid, c.suid, c.fsuid) = (real, effective, saved, file),
+            Self::Group => (c.gid, c.egid, c.sgid, c.fsgid) = (real, effective, saved, file),
+        }
+    }
+}
+
+/// Changes real, effective and saved numbers: the superuser to anything, others to what they have.
+fn set_all(kernel: &mut Kernel, task: TaskId, which: Which, wanted: [u32; 3]) -> Outcome {
+    let credentials = &mut kernel.process(task).credentials;
+    let old = which.get(credentials);
+    let allowed = |id: u32| credentials.euid == 0 || id == KEEP || old[..3].contains(&id);
+    if !wanted.into_iter().all(allowed) {
+        return Err(Errno::EPERM.into());
+    }
+    let pick = |index: usize| if wanted[index] == KEEP { old[index] } else { wanted[index] };
+    let new = [pick(0), pick(1), pick(2)];
+    which.set(credentials, [new[0], new[1], new[2], new[1]]);
+    Ok(0)
+}
+
+/// setuid(2) and setgid(2): the superuser changes all three, others the effective one.
+fn set_one(kernel: &mut Kernel, task: TaskId, which: Which, id: u32) -> Outcome {
+    if id == KEEP {
+        return Err(Errno::EINVAL.into());
+    }
+    let credentials = &kernel.process(task).credentials;
+    let [real, _, saved, _] = which.get(credentials);
+    if credentials.euid == 0 {
+        return set_all(kernel, task, which, [id; 3]);
+    }
+    if id != real && id != saved {
+        return Err(Errno::EPERM.into());
+    }
+    set_all(kernel, task, which, [KEEP, id, KEEP])
+}
+
+/// setreuid(2) and setregid(2): the saved number follows the effective one.
+fn set_two(kernel: &mut Kernel, task: TaskId, which: Which, [real, effective]: [u32; 2]) -> Outcome {
+    let old = which.get(&kernel.process(task).credentials);
+    let new_effective = if effective == KEEP { old[1] } else { effective };
+    let saves = real != KEEP || effective != KEEP && effective != old[0];
+    let privileged = kernel.process(task).credentials.euid == 0;
+    let may_real = privileged || real == KEEP || real == old[0] || real == old[1];
+    let may_effective = privileged || effective == KEEP || old[..3].contains(&effective);
+    if !may_real || !may_effective {
+        return Err(Errno::EPERM.into());
+    }
+    let new_real = if real == KEEP { old[0] } else { real };
+    let saved = if saves { new_effective } else { old[2] };
+    which.set(&mut kernel.process(task).credentials, [new_real, new_effective, saved, new_effective]);
+    Ok(0)
+}
+
+/// setfsuid(2) and setfsgid(2): returns the old number whether or not it changed.
+fn set_file(kernel: &mut Kernel, task: TaskId, which: Which, id: u32) -> Outcome {
+    let credentials = &mut kernel.process(task).credentials;
+    let old = which.get(credentials);
+    if id != KEEP && (credentials.euid == 0 || old.contains(&id)) {
+        which.set(credentials, [old[0], old[1], old[2], id]);
+    }
+    Ok(old[3])
+}
+
+/// The calls that change numbers, for users and for groups.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident => $common:ident($which:ident, $($pattern:ident)|+);)*) => {$(
+        $(#[$doc])*
+        pub(super) fn $name(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+            $common(kernel, task, Which::$which, setters!(@take arguments $($pattern)|+))
+        }
+    )*};
+    (@take $arguments:ident one) => { $arguments[0] };
+    (@take $arguments:ident two) => { [$arguments[0], $arguments[1]] };
+    (@take $arguments:ident three) => { [$arguments[0], $arguments[1], $arguments[2]] };
+}
+
+setters! {
+    /// setuid(2).
+    setuid => set_one(User, one);
+    /// setgid(2).
+    setgid => set_one(Group, one);
+    /// setreuid(2).
+    setreuid => set_two(User, two);
+    /// setregid(2).
+    setregid => set_two(Group, two);
+    /// setresuid(2).
+    setresuid => set_all(User, three);
+    /// setresgid(2).
+    setresgid => set_all(Group, three);
+    /// setfsuid(2).
+    setfsuid => set_file(User, one);
+    /// setfsgid(2).
+    setfsgid => set_file(Group, one);
+}
+
+fn get_all(kernel: &mut Kernel, task: TaskId, which: Which, addresses: [u32; 3]) -> Outcome {
+    let ids = which.get(&kernel.process(task).credentials);
+    for (address, id) in addresses.into_iter().zip(ids) {
+        kernel.user(task).write(address, id)?;
+    }
+    Ok(0)
+}
+
+/// getresuid(2).
+pub(super) fn getresuid(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [real, effective, saved, ..]: Arguments,
+) -> Outcome {
+    get_all(kernel, task, Which::User, [real, effective, saved])
+}
+
+/// getresgid(2).
+pub(super) fn getresgid(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [real, effective, saved, ..]: Arguments,
+) -> Outcome {
+    get_all(kernel, task, Which::Group, [real, effective, saved])
+}
+
+/// getgroups(2).
+pub(super) fn getgroups(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> Outcome {
+    let groups = kernel.process(task).credentials.groups.clone();
+    let count = groups.len() as u32;
+    if (size as i32) < 0 || size != 0 && size < count {
+        return Err(Errno::EINVAL.into());
+    }
+    if size != 0 {
+        let record = groups.iter().fold(Record::new(), |record, group| record.u32(*group));
+        kernel.user(task).copy_out(list, record.as_bytes())?;
+    }
+    Ok(count)
+}
+
+/// setgroups(2).
+pub(super) fn setgroups(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> Outcome {
+    const MOST: u32 = 65536;
+    if kernel.process(task).credentials.euid != 0 {
+        return Err(Errno::EPERM.into());
+    }
+    if size > MOST {
+        return Err(Errno::EINVAL.into());
+    }
+    let bytes = kernel.user(task).bytes(list, size * 4)?;
+    let groups = bytes.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
+    kernel.process(task).credentials.groups = groups;
+    Ok(0)
+}
+
+/// capget(2): the superuser has every capability, others none.
+pub(super) fn capget(kernel: &mut Kernel, task: TaskId, [header, data, ..]: Arguments) -> Outcome {
+    const VERSION_3: u32 = 0x2008_0522;
+    const KNOWN: [u32; 3] = [0x1998_0330, 0x2007_1026, VERSION_3];
+    let [version, process] = kernel.user(task).words(header)?;
+    if !KNOWN.contains(&version) {
+        kernel.user(task).write(header, VERSION_3)?;
+        return if data == 0 { Ok(0) } else { Err(Errno::EINVAL.into()) };
+    }
+    let id = named(kernel, task, process)?;
+    if data != 0 {
+        let all = kernel.processes[&id].credentials.euid == 0;
+        let (low, high) = if all { (u32::MAX, 0x1ff) } else { (0, 0) };
+        let mut record = Record::new().u32(low).u32(low).u32(0);
+        if version != KNOWN[0] {
+            record = record.u32(high).u32(high).u32(0);
+        }
+        kernel.user(task).copy_out(data, record.as_bytes())?;
+    }
+    Ok(0)
+}
+
+/// capset(2): accepted, as capabilities follow from being the superuser.
+pub(super) fn capset(kernel: &mut Kernel, task: TaskId, [header, data, ..]: Arguments) -> Outcome {
+    kernel.user(task).words::<2>(header)?;
+    kernel.user(task).words::<3>(data)?;
+    Ok(0)
+}

@@ -1,0 +1,347 @@
+//! Memory: brk(2), mmap(2) and what goes with it.
+
+use pentimento_memory::{PAGE_SIZE, Permissions};
+
+use super::table::Arguments;
+use crate::Errno;
+use crate::kernel::Kernel;
+use crate::space::{Area, Backing, MMAP_MIN, Space, TASK_SIZE, page_align};
+use crate::task::TaskId;
+use crate::wait::Outcome;
+
+const MAP_SHARED: u32 = 1;
+const MAP_PRIVATE: u32 = 2;
+const MAP_SHARED_VALIDATE: u32 = 3;
+const MAP_TYPE: u32 = 0xf;
+const MAP_FIXED: u32 = 0x10;
+const MAP_ANONYMOUS: u32 = 0x20;
+const MAP_GROWSDOWN: u32 = 0x100;
+const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
+
+/// Fails unless `address` is a multiple of a page.
+fn aligned(address: u32) -> Result<u32, Errno> {
+    if address.is_multiple_of(PAGE_SIZE) { Ok(address) } else { Err(Errno::EINVAL) }
+}
+
+/// `length` in whole pages; 0 and what does not fit are errors.
+fn whole_pages(length: u32, too_long: Errno) -> Result<u32, Errno> {
+    match page_align(length) {
+        Some(0) => Err(Errno::EINVAL),
+        Some(length) if length <= TASK_SIZE => Ok(length),
+        _ => Err(too_long),
+    }
+}
+
+/// PROT_* flags as permissions; flags that mean nothing here (PROT_SEM, PROT_GROWSDOWN) are left out.
+fn protection(bits: u32) -> Permissions {
+    Permissions::from_bits_truncate((bits & 7) as u8)
+}
+
+/// brk(2): the system call returns the break, changed or not.
+pub(super) fn brk(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Arguments) -> Outcome {
+    let space = kernel.space(task);
+    if wanted < space.heap_start {
+        return Ok(space.heap_end);
+    }
+    let (Some(old), Some(new)) = (page_align(space.heap_end), page_align(wanted)) else {
+        return Ok(space.heap_end);
+    };
+    let moved = if new < old {
+        space.unmap(new, old - new)
+    } else if new > old {
+        let free = space.areas.overlapping(old, new).next().is_none();
+        let area = Area::private(Permissions::READ | Permissions::WRITE, Backing::Heap);
+        if free { space.map(old, new - old, area) } else { Err(Errno::ENOMEM) }
+    } else {
+        Ok(())
+    };
+    if moved.is_ok() {
+        space.heap_end = wanted;
+    }
+    Ok(space.heap_end)
+}
+
+/// mmap(2) as number 90: its arguments are in memory, and the offset is in bytes.
+pub(super) fn old_mmap(kernel: &mut Kernel, task: TaskId, [block, ..]: Arguments) -> Outcome {
+    let [address, length, protection, flags, fd, offset] = kernel.user(task).words(block)?;
+    aligned(offset)?;
+    mmap2(kernel, task, [address, length, protection, flags, fd, offset / PAGE_SIZE])
+}
+
+/// mmap2(2): the offset is in pages.
+pub(super) fn mmap2(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [address, length, bits, flags, fd, page]: Arguments,
+) -> Outcome {
+    let length = whole_pages(length, Errno::ENOMEM)?;
+    let shared = match flags & MAP_TYPE {
+        MAP_PRIVATE => false,
+        MAP_SHARED | MAP_SHARED_VALIDATE => true,
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let offset = u64::from(page) * u64::from(PAGE_SIZE);
+    let start = choose_address(kernel.space(task), address, length, flags)?;
+    let mut area = Area::private(protection(bits), Backing::Anonymous);
+    area.shared = shared;
+    area.grows_down = flags & MAP_GROWSDOWN != 0;
+    if flags & MAP_ANONYMOUS == 0 {
+        return map_file(kernel, task, start, length, area, fd, offset);
+    }
+    if shared {
+        kernel.next_object += 1;
+        let object = kernel.next_object;
+        kernel.space(task).map_shared(start, length, area, object)?;
+    } else {
+        kernel.space(task).map(start, length, area)?;
+    }
+    Ok(start)
+}
+
+/// Where a mapping goes.
+fn choose_address(space: &Space, hint: u32, length: u32, flags: u32) -> Result<u32, Errno> {
+    let end = hint.checked_add(length).filter(|end| *end <= TASK_SIZE);
+    let is_free = |end| space.areas.overlapping(hint, end).next().is_none();
+    if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
+        aligned(hint)?;
+        let end = end.ok_or(Errno::ENOMEM)?;
+        if hint < MMAP_MIN {
+            return Err(Errno::EPERM);
+        }
+        if flags & MAP_FIXED_NOREPLACE != 0 && !is_free(end) {
+            return Err(Errno::EEXIST);
+        }
+        return Ok(hint);
+    }
+    let hint = hint & !(PAGE_SIZE - 1);
+    if hint >= MMAP_MIN
+        && let Some(end) = hint.checked_add(length).filter(|end| *end <= TASK_SIZE)
+        && space.areas.overlapping(hint, end).next().is_none()
+    {
+        return Ok(hint);
+    }
+    space.find_gap(length).ok_or(Errno::ENOMEM)
+}
+
+/// Maps a file.
+fn map_file(
+    kernel: &mut Kernel,
+    task: TaskId,
+    start: u32,
+    length: u32,
+    area: Area,
+    fd: u32,
+    offset: u64,
+) -> Outcome {
+    let _ = (kernel, task, start, length, area, fd, offset);
+    Err(Errno::EBADF.into())
+}
+
+/// munmap(2).
+pub(super) fn munmap(kernel: &mut Kernel, task: TaskId, [address, length, ..]: Arguments) -> Outcome {
+    let length = whole_pages(length, Errno::EINVAL)?;
+    aligned(address)?;
+    if address.checked_add(length).is_none_or(|end| end > TASK_SIZE) {
+        return Err(Errno::EINVAL.into());
+    }
+    kernel.unmap(task, address, length)?;
+    Ok(0)
+}
+
+/// mprotect(2), and pkey_mprotect(2) with the default key.
+pub(super) fn mprotect(kernel: &mut Kernel, task: TaskId, [address, length, bits, ..]: Arguments) -> Outcome {
+    const GROWS_DOWN: u32 = 0x0100_0000;
+    const GROWS_UP: u32 = 0x0200_0000;
+    aligned(address)?;
+    if bits & !(15 | GROWS_DOWN | GROWS_UP) != 0 || bits & GROWS_UP != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let length = page_align(length).ok_or(Errno::ENOMEM)?;
+    let space = kernel.space(task);
+    let mut start = address;
+    if bits & GROWS_DOWN != 0 {
+        let (first, area) = space.areas.at(address).ok_or(Errno::ENOMEM)?;
+        if !area.grows_down {
+            return Err(Errno::EINVAL.into());
+        }
+        start = first;
+    }
+    if length > 0 {
+        space.protect(start, length + (address - start), protection(bits))?;
+    }
+    Ok(0)
+}
+
+/// pkey_mprotect(2): there are no keys but the default one.
+pub(super) fn pkey_mprotect(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    match arguments[3] as i32 {
+        -1 => mprotect(kernel, task, arguments),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+const MREMAP_MAYMOVE: u32 = 1;
+const MREMAP_FIXED: u32 = 2;
+const MREMAP_DONTUNMAP: u32 = 4;
+
+/// mremap(2).
+pub(super) fn mremap(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [old, old_length, new_length, flags, new, ..]: Arguments,
+) -> Outcome {
+    let fixed = flags & MREMAP_FIXED != 0;
+    let stays = flags & !(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) == 0;
+    if !stays || fixed && flags & MREMAP_MAYMOVE == 0 || flags & MREMAP_DONTUNMAP != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    aligned(old)?;
+    let new_length = whole_pages(new_length, Errno::EINVAL)?;
+    let old_length = page_align(old_length).ok_or(Errno::EINVAL)?;
+    let space = kernel.space(task);
+    let (first, area) = space.areas.at(old).ok_or(Errno::EFAULT)?;
+    let area = area.starting_at(first, old);
+    if old_length == 0 {
+        // The old way of mapping shared memory a second time.
+        return Err(Errno::EINVAL.into());
+    }
+    let old_end = old.checked_add(old_length).filter(|end| *end <= area.end).ok_or(Errno::EFAULT)?;
+    if fixed {
+        aligned(new)?;
+        let new_end = new.checked_add(new_length).filter(|end| *end <= TASK_SIZE).ok_or(Errno::EINVAL)?;
+        if new < MMAP_MIN || (new < old_end && old < new_end) {
+            return Err(Errno::EINVAL.into());
+        }
+    } else if new_length <= old_length {
+        if new_length < old_length {
+            kernel.unmap(task, old + new_length, old_length - new_length)?;
+        }
+        return Ok(old);
+    } else if old_end == area.end && grow_in_place(space, old_end, new_length - old_length, &area)? {
+        return Ok(old);
+    } else if flags & MREMAP_MAYMOVE == 0 {
+        return Err(Errno::ENOMEM.into());
+    }
+    let target = if fixed { new } else { kernel.space(task).find_gap(new_length).ok_or(Errno::ENOMEM)? };
+    kernel.move_area(task, (old, old_length), (target, new_length), area)?;
+    Ok(target)
+}
+
+/// Extends an area at its end if there is room; says whether.
+fn grow_in_place(space: &mut Space, end: u32, more: u32, area: &Area) -> Result<bool, Errno> {
+    let room = end.checked_add(more).filter(|new_end| *new_end <= TASK_SIZE);
+    let Some(new_end) = room else { return Ok(false) };
+    let anonymous = matches!(area.backing, Backing::Anonymous | Backing::Heap) && !area.shared;
+    if !anonymous || space.areas.overlapping(end, new_end).next().is_some() {
+        return Ok(false);
+    }
+    space.map(end, more, area.clone())?;
+    Ok(true)
+}
+
+impl Kernel {
+    /// Unmaps a range of `task`'s memory.
+    pub(crate) fn unmap(&mut self, task: TaskId, start: u32, length: u32) -> Result<(), Errno> {
+        self.space(task).unmap(start, length)
+    }
+
+    /// Moves an area (mremap(2)).
+    fn move_area(&mut self, task: TaskId, old: (u32, u32), new: (u32, u32), area: Area) -> Result<(), Errno> {
+        self.space(task).move_pages(old, new, area)
+    }
+
+    /// Forgets what was written to private pages (MADV_DONTNEED).
+    fn discard_pages(&mut self, task: TaskId, start: u32, end: u32, area: &Area) -> Result<(), Errno> {
+        if area.shared || matches!(area.backing, Backing::File { .. } | Backing::Vdso) {
+            return Ok(());
+        }
+        self.space(task).map(start, end - start, area.clone())
+    }
+
+    /// Adds holders to the files that a copied space maps.
+    pub(crate) fn hold_mappings(&mut self, space: &Space) {
+        let _ = space;
+    }
+
+    /// Drops a hold on a space; with the last one goes what it maps.
+    pub(crate) fn drop_space(&mut self, id: crate::arena::Id<Space>) {
+        drop(self.spaces.release(id));
+    }
+}
+
+/// madvise(2): the advice that changes what programs read is followed.
+pub(super) fn madvise(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [address, length, advice, ..]: Arguments,
+) -> Outcome {
+    const DONTNEED: u32 = 4;
+    const REMOVE: u32 = 9;
+    const KNOWN: [u32; 22] =
+        [0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 25];
+    aligned(address)?;
+    if !KNOWN.contains(&advice) || advice == REMOVE {
+        return Err(Errno::EINVAL.into());
+    }
+    let length = page_align(length).ok_or(Errno::EINVAL)?;
+    let end = address.checked_add(length).ok_or(Errno::EINVAL)?;
+    let space = kernel.space(task);
+    let pieces: Vec<(u32, Area)> =
+        space.areas.overlapping(address, end).map(|(start, area)| (start, area.clone())).collect();
+    let covered: u64 = space.areas.mapped_within(address, end);
+    if advice == DONTNEED {
+        for (start, area) in pieces {
+            kernel.discard_pages(task, start.max(address), area.end.min(end), &area)?;
+        }
+    }
+    if covered < u64::from(length) { Err(Errno::ENOMEM.into()) } else { Ok(0) }
+}
+
+/// mincore(2): everything that is mapped is there.
+pub(super) fn mincore(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [address, length, vector, ..]: Arguments,
+) -> Outcome {
+    aligned(address)?;
+    let pages = page_align(length).ok_or(Errno::ENOMEM)? / PAGE_SIZE;
+    let end = address.checked_add(pages * PAGE_SIZE).ok_or(Errno::ENOMEM)?;
+    kernel.user(task).check(vector, pages, pentimento_memory::Access::Write)?;
+    if kernel.space(task).areas.mapped_within(address, end) < u64::from(end - address) {
+        return Err(Errno::ENOMEM.into());
+    }
+    kernel.user(task).copy_out(vector, &vec![1; pages as usize])?;
+    Ok(0)
+}
+
+/// msync(2): writes shared file mappings back.
+pub(super) fn msync(kernel: &mut Kernel, task: TaskId, [address, length, flags, ..]: Arguments) -> Outcome {
+    const ASYNC: u32 = 1;
+    const INVALIDATE: u32 = 2;
+    const SYNC: u32 = 4;
+    aligned(address)?;
+    if flags & !(ASYNC | INVALIDATE | SYNC) != 0 || flags & (ASYNC | SYNC) == ASYNC | SYNC {
+        return Err(Errno::EINVAL.into());
+    }
+    let length = page_align(length).ok_or(Errno::ENOMEM)?;
+    let end = address.checked_add(length).ok_or(Errno::ENOMEM)?;
+    if kernel.space(task).areas.mapped_within(address, end) < u64::from(length) {
+        return Err(Errno::ENOMEM.into());
+    }
+    Ok(0)
+}
+
+/// mlock(2), munlock(2) and mlock2(2): nothing is ever paged out, so only the range is checked.
+pub(super) fn mlock(kernel: &mut Kernel, task: TaskId, [address, length, ..]: Arguments) -> Outcome {
+    let start = address & !(PAGE_SIZE - 1);
+    let end = page_align(address.checked_add(length).ok_or(Errno::EINVAL)?).ok_or(Errno::EINVAL)?;
+    if kernel.space(task).areas.mapped_within(start, end) < u64::from(end - start) {
+        return Err(Errno::ENOMEM.into());
+    }
+    Ok(0)
+}
+
+/// mlockall(2) and munlockall(2).
+pub(super) fn mlockall(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+    Ok(0)
+}

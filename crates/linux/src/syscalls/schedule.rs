@@ -1,0 +1,158 @@
+//! Scheduling: all tasks are equal, so most of it is answered rather than done.
+
+use super::table::Arguments;
+use super::time::Layout;
+use crate::Errno;
+use crate::kernel::Kernel;
+use crate::task::TaskId;
+use crate::user_memory::Record;
+use crate::wait::Outcome;
+
+/// Fails with ESRCH unless `number` is 0 or a task's.
+fn check_task(kernel: &Kernel, number: u32) -> Result<(), Errno> {
+    match number {
+        0 => Ok(()),
+        number if (number as i32) < 0 => Err(Errno::EINVAL),
+        number if kernel.tasks.contains_key(&TaskId(number)) => Ok(()),
+        _ => Err(Errno::ESRCH),
+    }
+}
+
+/// sched_yield(2).
+pub(super) fn sched_yield(kernel: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+    kernel.scheduler.end_quantum();
+    Ok(0)
+}
+
+/// sched_setscheduler(2): SCHED_OTHER, SCHED_BATCH and SCHED_IDLE are the same here.
+pub(super) fn sched_setscheduler(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, policy, param, ..]: Arguments,
+) -> Outcome {
+    check_task(kernel, target)?;
+    let priority: u32 = kernel.user(task).read(param)?;
+    match policy & !0x4000_0000 {
+        0 | 3 | 5 if priority == 0 => Ok(0),
+        1 | 2 if (1..=99).contains(&priority) => Err(Errno::EPERM.into()),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// sched_getscheduler(2).
+pub(super) fn sched_getscheduler(kernel: &mut Kernel, _: TaskId, [target, ..]: Arguments) -> Outcome {
+    check_task(kernel, target)?;
+    Ok(0)
+}
+
+/// sched_setparam(2).
+pub(super) fn sched_setparam(kernel: &mut Kernel, task: TaskId, [target, param, ..]: Arguments) -> Outcome {
+    check_task(kernel, target)?;
+    let priority: u32 = kernel.user(task).read(param)?;
+    if priority == 0 { Ok(0) } else { Err(Errno::EINVAL.into()) }
+}
+
+/// sched_getparam(2).
+pub(super) fn sched_getparam(kernel: &mut Kernel, task: TaskId, [target, param, ..]: Arguments) -> Outcome {
+    check_task(kernel, target)?;
+    kernel.user(task).write(param, 0_u32)?;
+    Ok(0)
+}
+
+/// sched_get_priority_max(2).
+pub(super) fn sched_get_priority_max(_: &mut Kernel, _: TaskId, [policy, ..]: Arguments) -> Outcome {
+    match policy {
+        1 | 2 => Ok(99),
+        0 | 3 | 5 | 6 => Ok(0),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// sched_get_priority_min(2).
+pub(super) fn sched_get_priority_min(_: &mut Kernel, _: TaskId, [policy, ..]: Arguments) -> Outcome {
+    match policy {
+        1 | 2 => Ok(1),
+        0 | 3 | 5 | 6 => Ok(0),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// sched_rr_get_interval(2).
+pub(super) fn sched_rr_get_interval(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    interval(kernel, task, arguments, Layout::Short)
+}
+
+/// sched_rr_get_interval(2) with a 64-bit timespec.
+pub(super) fn sched_rr_get_interval_time64(
+    kernel: &mut Kernel,
+    task: TaskId,
+    arguments: Arguments,
+) -> Outcome {
+    interval(kernel, task, arguments, Layout::Long)
+}
+
+fn interval(kernel: &mut Kernel, task: TaskId, [target, address, ..]: Arguments, layout: Layout) -> Outcome {
+    check_task(kernel, target)?;
+    let record = match layout {
+        Layout::Short => Record::new().u32(0).u32(4_000_000),
+        Layout::Long => Record::new().u64(0).u64(4_000_000),
+    };
+    kernel.user(task).copy_out(address, record.as_bytes())?;
+    Ok(0)
+}
+
+/// sched_getaffinity(2): there is one processor. Returns the bytes of the mask.
+pub(super) fn sched_getaffinity(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, size, mask, ..]: Arguments,
+) -> Outcome {
+    check_task(kernel, target)?;
+    if size < 4 || !size.is_multiple_of(4) {
+        return Err(Errno::EINVAL.into());
+    }
+    kernel.user(task).write(mask, 1_u32)?;
+    Ok(4)
+}
+
+/// sched_setaffinity(2): the one processor has to be among those wanted.
+pub(super) fn sched_setaffinity(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, size, mask, ..]: Arguments,
+) -> Outcome {
+    check_task(kernel, target)?;
+    let first = if size == 0 { 0 } else { kernel.user(task).read::<u8>(mask)? };
+    if first & 1 != 0 { Ok(0) } else { Err(Errno::EINVAL.into()) }
+}
+
+/// getcpu(2).
+pub(super) fn getcpu(kernel: &mut Kernel, task: TaskId, [processor, node, ..]: Arguments) -> Outcome {
+    for address in [processor, node] {
+        if address != 0 {
+            kernel.user(task).write(address, 0_u32)?;
+        }
+    }
+    Ok(0)
+}
+
+/// getpriority(2): the raw call returns 20 minus the nice value.
+pub(super) fn getpriority(_: &mut Kernel, _: TaskId, [which, ..]: Arguments) -> Outcome {
+    if which > 2 { Err(Errno::EINVAL.into()) } else { Ok(20) }
+}
+
+/// setpriority(2) and nice(2): accepted.
+pub(super) fn setpriority(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+    Ok(0)
+}
+
+/// membarrier(2): one processor sees all memory in order.
+pub(super) fn membarrier(_: &mut Kernel, _: TaskId, [command, flags, ..]: Arguments) -> Outcome {
+    const QUERY: u32 = 0;
+    const SUPPORTED: u32 = 0x1f;
+    match (command, flags) {
+        (QUERY, 0) => Ok(SUPPORTED),
+        (command, 0) if command.is_power_of_two() && command & SUPPORTED != 0 => Ok(0),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}

@@ -1,0 +1,238 @@
+//! The system as a whole: names, limits, random numbers, and the odds and ends of prctl(2).
+
+use super::table::Arguments;
+use crate::Errno;
+use crate::kernel::Kernel;
+use crate::signal::Signal;
+use crate::task::{ProcessId, RESOURCES, TaskId};
+use crate::user_memory::Record;
+use crate::wait::Outcome;
+
+/// Bytes of a field of `struct utsname`.
+const NAME: usize = 65;
+
+/// uname(2).
+pub(super) fn uname(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+    let node = kernel.host_name.clone();
+    let fields: [&[u8]; 6] =
+        [b"Linux", &node, b"6.1.0-pentimento", b"#1 SMP PREEMPT_DYNAMIC 2000-01-01", b"i686", b"(none)"];
+    let record = fields
+        .iter()
+        .enumerate()
+        .fold(Record::new(), |record, (index, field)| record.bytes(field).pad_to(NAME * (index + 1)));
+    kernel.user(task).copy_out(address, record.as_bytes())?;
+    Ok(0)
+}
+
+/// sethostname(2).
+pub(super) fn sethostname(kernel: &mut Kernel, task: TaskId, [name, length, ..]: Arguments) -> Outcome {
+    if kernel.process(task).credentials.euid != 0 {
+        return Err(Errno::EPERM.into());
+    }
+    if length >= NAME as u32 {
+        return Err(Errno::EINVAL.into());
+    }
+    kernel.host_name = kernel.user(task).bytes(name, length)?;
+    Ok(0)
+}
+
+/// sysinfo(2).
+pub(super) fn sysinfo(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+    let uptime = (kernel.time.monotonic() / 1_000_000_000) as u32;
+    let used: u64 =
+        kernel.spaces.iter().map(|(_, space)| u64::from(space.memory.resident_pages()) * 4096).sum();
+    let total = kernel.limits.memory.min(u64::from(u32::MAX));
+    let free = total.saturating_sub(used) as u32;
+    let record = Record::new()
+        .u32(uptime)
+        .u32(0)
+        .u32(0)
+        .u32(0)
+        .u32(total as u32)
+        .u32(free)
+        .u32(0)
+        .u32(0)
+        .u32(0)
+        .u32(0)
+        .u16(kernel.processes.len().min(usize::from(u16::MAX)) as u16)
+        .u16(0)
+        .u32(0)
+        .u32(0)
+        .u32(1)
+        .pad_to(64);
+    kernel.user(task).copy_out(address, record.as_bytes())?;
+    Ok(0)
+}
+
+/// getrandom(2).
+pub(super) fn getrandom(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [address, length, flags, ..]: Arguments,
+) -> Outcome {
+    const CHUNK: u32 = 4096;
+    if flags & !7 != 0 || flags & 6 == 6 {
+        return Err(Errno::EINVAL.into());
+    }
+    let length = length.min(0x01ff_ffff);
+    let mut done = 0;
+    while done < length {
+        let mut chunk = vec![0; CHUNK.min(length - done) as usize];
+        kernel.fill_random(&mut chunk);
+        match kernel.user(task).copy_out(address.wrapping_add(done), &chunk) {
+            Ok(()) => done += chunk.len() as u32,
+            Err(errno) if done == 0 => return Err(errno.into()),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+/// The limit with `number`.
+fn resource(number: u32) -> Result<usize, Errno> {
+    if number < RESOURCES as u32 { Ok(number as usize) } else { Err(Errno::EINVAL) }
+}
+
+/// A limit as 32 bits, all ones for what is larger.
+fn short(limit: u64) -> u32 {
+    u32::try_from(limit).unwrap_or(u32::MAX)
+}
+
+/// A 32-bit limit, all ones for infinity.
+fn long(limit: u32) -> u64 {
+    if limit == u32::MAX { u64::MAX } else { u64::from(limit) }
+}
+
+/// getrlimit(2) as number 191.
+pub(super) fn getrlimit(kernel: &mut Kernel, task: TaskId, [number, address, ..]: Arguments) -> Outcome {
+    let (soft, hard) = kernel.process(task).limits[resource(number)?];
+    kernel.user(task).copy_out(address, Record::new().u32(short(soft)).u32(short(hard)).as_bytes())?;
+    Ok(0)
+}
+
+/// getrlimit(2) as number 76, whose infinity is the largest signed number.
+pub(super) fn old_getrlimit(kernel: &mut Kernel, task: TaskId, [number, address, ..]: Arguments) -> Outcome {
+    let (soft, hard) = kernel.process(task).limits[resource(number)?];
+    let clamp = |limit| short(limit).min(i32::MAX as u32);
+    kernel.user(task).copy_out(address, Record::new().u32(clamp(soft)).u32(clamp(hard)).as_bytes())?;
+    Ok(0)
+}
+
+/// Sets a limit of a process: raising the hard one takes the superuser, and the machine's own limits stay.
+fn set_limit(
+    kernel: &mut Kernel,
+    id: ProcessId,
+    number: usize,
+    (soft, hard): (u64, u64),
+) -> Result<(), Errno> {
+    const STACK: usize = 3;
+    const NOFILE: usize = 7;
+    const ADDRESS_SPACE: usize = 9;
+    let machine = &kernel.limits;
+    let highest = if number == NOFILE { u64::from(machine.descriptors).max(1 << 20) } else { u64::MAX };
+    let memory = machine.memory;
+    let process = kernel.processes.get_mut(&id).ok_or(Errno::ESRCH)?;
+    if soft > hard {
+        return Err(Errno::EINVAL);
+    }
+    let raises = hard > process.limits[number].1;
+    if raises && process.credentials.euid != 0 || hard > highest && number == NOFILE {
+        return Err(Errno::EPERM);
+    }
+    process.limits[number] = (soft, hard);
+    let Some(space) = process.space.and_then(|space| kernel.spaces.get_mut(space)) else { return Ok(()) };
+    match number {
+        STACK => space.stack_limit = short(soft),
+        ADDRESS_SPACE => space.limit = soft.min(memory),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// setrlimit(2).
+pub(super) fn setrlimit(kernel: &mut Kernel, task: TaskId, [number, address, ..]: Arguments) -> Outcome {
+    let [soft, hard] = kernel.user(task).words(address)?;
+    let own = kernel.task(task).process;
+    set_limit(kernel, own, resource(number)?, (long(soft), long(hard)))?;
+    Ok(0)
+}
+
+/// prlimit64(2).
+pub(super) fn prlimit64(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, number, new, old, ..]: Arguments,
+) -> Outcome {
+    let id = if target == 0 { kernel.task(task).process } else { ProcessId(target) };
+    let number = resource(number)?;
+    let before = kernel.processes.get(&id).ok_or(Errno::ESRCH)?.limits[number];
+    if new != 0 {
+        let [a, b, c, d] = kernel.user(task).words(new)?;
+        let limits = (u64::from(b) << 32 | u64::from(a), u64::from(d) << 32 | u64::from(c));
+        set_limit(kernel, id, number, limits)?;
+    }
+    if old != 0 {
+        kernel.user(task).copy_out(old, Record::new().u64(before.0).u64(before.1).as_bytes())?;
+    }
+    Ok(0)
+}
+
+/// personality(2): remembered, and honoured for ADDR_NO_RANDOMIZE and READ_IMPLIES_EXEC at the next execve.
+pub(super) fn personality(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Arguments) -> Outcome {
+    let process = kernel.process(task);
+    let before = process.personality;
+    if wanted != u32::MAX {
+        process.personality = wanted;
+    }
+    Ok(before)
+}
+
+/// prctl(2).
+pub(super) fn prctl(kernel: &mut Kernel, task: TaskId, [option, value, ..]: Arguments) -> Outcome {
+    match option {
+        1 if value == 0 || Signal::new(value).is_some() => {
+            kernel.process(task).attributes.death_signal = value
+        }
+        2 => {
+            let signal = kernel.process(task).attributes.death_signal;
+            kernel.user(task).write(value, signal)?;
+        }
+        3 => return Ok(kernel.process(task).attributes.dumpable),
+        4 if value <= 1 => kernel.process(task).attributes.dumpable = value,
+        7 => return Ok(kernel.process(task).attributes.keep_capabilities),
+        8 if value <= 1 => kernel.process(task).attributes.keep_capabilities = value,
+        15 => {
+            let name = kernel.user(task).bytes_until_zero(value, 15)?;
+            kernel.task(task).name = name;
+        }
+        16 => {
+            let name = Record::new().bytes(&kernel.task(task).name).pad_to(16);
+            kernel.user(task).copy_out(value, name.as_bytes())?;
+        }
+        // PR_GET_SECCOMP, PR_GET_TIMING
+        21 | 13 => {}
+        // PR_CAPBSET_READ
+        23 => return if value <= 40 { Ok(1) } else { Err(Errno::EINVAL.into()) },
+        29 => kernel.process(task).attributes.timer_slack = value,
+        30 => return Ok(kernel.process(task).attributes.timer_slack),
+        36 => kernel.process(task).attributes.subreaper = u32::from(value != 0),
+        37 => {
+            let subreaper = kernel.process(task).attributes.subreaper;
+            kernel.user(task).write(value, subreaper)?;
+        }
+        38 if value == 1 => kernel.process(task).attributes.no_new_privileges = 1,
+        39 => return Ok(kernel.process(task).attributes.no_new_privileges),
+        _ => return Err(Errno::EINVAL.into()),
+    }
+    Ok(0)
+}
+
+/// Calls that are known and do nothing here: vhangup(2), sync(2)'s kind without files, and so on.
+pub(super) fn accept(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+    Ok(0)
+}
+
+/// Calls that only the superuser of a real machine may make.
+pub(super) fn forbidden(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+    Err(Errno::EPERM.into())
+}

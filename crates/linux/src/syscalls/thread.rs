@@ -1,0 +1,518 @@
+//! Threads: futexes, thread-local storage, and what a thread leaves behind.
+
+use std::collections::BTreeMap;
+
+use pentimento_memory::Access;
+use pentimento_registers::Descriptor;
+
+use super::table::Arguments;
+use super::time::{Layout, read_timespec};
+use crate::Errno;
+use crate::futex::{Key, Waiter};
+use crate::kernel::{DescriptorTables, Kernel};
+use crate::task::{TLS_ENTRIES, TaskId};
+use crate::user_memory::Record;
+use crate::wait::{Failure, Outcome, Restart, Wait};
+
+const WAIT: u32 = 0;
+const WAKE: u32 = 1;
+const REQUEUE: u32 = 3;
+const CMP_REQUEUE: u32 = 4;
+const WAKE_OP: u32 = 5;
+const LOCK_PI: u32 = 6;
+const UNLOCK_PI: u32 = 7;
+const TRYLOCK_PI: u32 = 8;
+const WAIT_BITSET: u32 = 9;
+const WAKE_BITSET: u32 = 10;
+const LOCK_PI2: u32 = 13;
+const PRIVATE: u32 = 0x80;
+const CLOCK_REALTIME: u32 = 0x100;
+
+/// Bits of a futex word with an owner.
+const WAITERS: u32 = 0x8000_0000;
+const OWNER_DIED: u32 = 0x4000_0000;
+const OWNER: u32 = 0x3fff_ffff;
+
+/// futex(2).
+pub(super) fn futex(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    operate(kernel, task, arguments, Layout::Short)
+}
+
+/// futex(2) with a 64-bit timespec.
+pub(super) fn futex_time64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    operate(kernel, task, arguments, Layout::Long)
+}
+
+fn operate(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [word, operation, value, timeout, word2, value3]: Arguments,
+    layout: Layout,
+) -> Outcome {
+    let private = operation & PRIVATE != 0;
+    let command = operation & !(PRIVATE | CLOCK_REALTIME);
+    if !word.is_multiple_of(4) {
+        return Err(Errno::EINVAL.into());
+    }
+    if operation & CLOCK_REALTIME != 0 && !matches!(command, WAIT | WAIT_BITSET | LOCK_PI2) {
+        return Err(Errno::ENOSYS.into());
+    }
+    let key = Key::new(kernel.space(task), word, private);
+    match command {
+        WAIT | WAIT_BITSET => {
+            let bits = if command == WAIT { u32::MAX } else { value3 };
+            let absolute = command == WAIT_BITSET;
+            let deadline = wait_deadline(kernel, task, timeout, layout, absolute, operation)?;
+            wait(kernel, task, word, value, Waiter { key, task, bits }, deadline)
+        }
+        WAKE => Ok(kernel.futex_wake(key, at_least_one(value), u32::MAX)),
+        WAKE_BITSET if value3 == 0 => Err(Errno::EINVAL.into()),
+        WAKE_BITSET => Ok(kernel.futex_wake(key, at_least_one(value), value3)),
+        REQUEUE | CMP_REQUEUE => {
+            let expected = (command == CMP_REQUEUE).then_some(value3);
+            requeue(kernel, task, (word, key), word2, private, [value, timeout], expected)
+        }
+        WAKE_OP => wake_and_change(kernel, task, key, word2, private, [value, timeout], value3),
+        LOCK_PI | LOCK_PI2 => {
+            let operation = if command == LOCK_PI { CLOCK_REALTIME } else { operation };
+            let deadline = wait_deadline(kernel, task, timeout, layout, true, operation)?;
+            lock(kernel, task, word, key, deadline)
+        }
+        TRYLOCK_PI => {
+            if try_lock(kernel, task, word)? {
+                Ok(0)
+            } else {
+                Err(Errno::EAGAIN.into())
+            }
+        }
+        UNLOCK_PI => unlock(kernel, task, word, key),
+        _ => Err(Errno::ENOSYS.into()),
+    }
+}
+
+/// The kernel wakes one task even if asked for none.
+fn at_least_one(count: u32) -> u32 {
+    if (count as i32) < 1 { 1 } else { count }
+}
+
+/// The deadline of a wait: FUTEX_WAIT's timeout is relative, the others' absolute.
+fn wait_deadline(
+    kernel: &mut Kernel,
+    task: TaskId,
+    timeout: u32,
+    layout: Layout,
+    absolute: bool,
+    operation: u32,
+) -> Result<Option<u64>, Errno> {
+    if timeout == 0 {
+        return Ok(kernel.deadline(task, None));
+    }
+    let time = read_timespec(kernel, task, timeout, layout)?;
+    if !absolute {
+        return Ok(kernel.deadline(task, Some(time)));
+    }
+    let now = if operation & CLOCK_REALTIME != 0 { kernel.time.realtime() } else { kernel.time.monotonic() };
+    Ok(kernel.deadline(task, Some(time.saturating_sub(now))))
+}
+
+/// FUTEX_WAIT and FUTEX_WAIT_BITSET.
+fn wait(
+    kernel: &mut Kernel,
+    task: TaskId,
+    word: u32,
+    expected: u32,
+    waiter: Waiter,
+    deadline: Option<u64>,
+) -> Outcome {
+    if waiter.bits == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if was_granted(kernel, task) {
+        return Ok(0);
+    }
+    if !kernel.futexes.holds(task) {
+        let current: u32 = kernel.user(task).read(word)?;
+        if current != expected {
+            return Err(Errno::EAGAIN.into());
+        }
+        kernel.futexes.push(waiter);
+    }
+    wait_on(kernel, task, deadline)
+}
+
+/// Whether somebody woke the call on purpose.
+fn was_granted(kernel: &mut Kernel, task: TaskId) -> bool {
+    kernel.task(task).call.as_ref().is_some_and(|call| call.granted)
+}
+
+/// Waits in a futex queue, or leaves it because of a timeout or a signal.
+fn wait_on(kernel: &mut Kernel, task: TaskId, deadline: Option<u64>) -> Outcome {
+    if kernel.has_passed(deadline) {
+        kernel.futexes.remove(task);
+        return Err(Errno::ETIMEDOUT.into());
+    }
+    if kernel.is_interrupted(task) {
+        kernel.futexes.remove(task);
+    }
+    let restart = if deadline.is_some() { Restart::Never } else { Restart::IfFlagged };
+    Err(Failure::Block(Wait { restart, ..Wait::default().until(deadline) }))
+}
+
+/// FUTEX_REQUEUE and FUTEX_CMP_REQUEUE: wakes some and moves others to a second word's queue.
+fn requeue(
+    kernel: &mut Kernel,
+    task: TaskId,
+    (word, key): (u32, Key),
+    word2: u32,
+    private: bool,
+    [wakes, moves]: [u32; 2],
+    expected: Option<u32>,
+) -> Outcome {
+    if (wakes as i32) < 0 || (moves as i32) < 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let current: u32 = kernel.user(task).read(word)?;
+    kernel.user(task).check(word2, 4, Access::Read)?;
+    if expected.is_some_and(|expected| expected != current) {
+        return Err(Errno::EAGAIN.into());
+    }
+    let target = Key::new(kernel.space(task), word2, private);
+    let woken = kernel.futex_wake(key, wakes, u32::MAX);
+    let moved = kernel.futexes.requeue(key, target, moves);
+    Ok(if expected.is_some() { woken + moved } else { woken })
+}
+
+/// FUTEX_WAKE_OP: changes a second word, wakes on the first, and on the second if its old value compares.
+fn wake_and_change(
+    kernel: &mut Kernel,
+    task: TaskId,
+    key: Key,
+    word2: u32,
+    private: bool,
+    [wakes, wakes2]: [u32; 2],
+    encoded: u32,
+) -> Outcome {
+    let sign_extend = |value: u32| ((value << 20) as i32 >> 20) as u32;
+    let mut operand = sign_extend(encoded >> 12 & 0xfff);
+    let compared = sign_extend(encoded & 0xfff) as i32;
+    if encoded >> 31 != 0 {
+        operand = 1_u32.wrapping_shl(operand);
+    }
+    let old: u32 = kernel.user(task).read(word2)?;
+    let new = match encoded >> 28 & 7 {
+        0 => operand,
+        1 => old.wrapping_add(operand),
+        2 => old | operand,
+        3 => old & !operand,
+        4 => old ^ operand,
+        _ => return Err(Errno::ENOSYS.into()),
+    };
+    kernel.user(task).write(word2, new)?;
+    let old = old as i32;
+    let also = match encoded >> 24 & 15 {
+        0 => old == compared,
+        1 => old != compared,
+        2 => old < compared,
+        3 => old <= compared,
+        4 => old > compared,
+        5 => old >= compared,
+        _ => return Err(Errno::ENOSYS.into()),
+    };
+    let target = Key::new(kernel.space(task), word2, private);
+    let woken = kernel.futex_wake(key, at_least_one(wakes), u32::MAX);
+    let also = if also { kernel.futex_wake(target, at_least_one(wakes2), u32::MAX) } else { 0 };
+    Ok(woken + also)
+}
+
+/// Takes the lock at `word` if it is free.
+fn try_lock(kernel: &mut Kernel, task: TaskId, word: u32) -> Result<bool, Errno> {
+    let value: u32 = kernel.user(task).read(word)?;
+    if value & OWNER == task.number() {
+        return Err(Errno::EDEADLK);
+    }
+    if value & OWNER != 0 {
+        return Ok(false);
+    }
+    kernel.user(task).write(word, value & (WAITERS | OWNER_DIED) | task.number())?;
+    Ok(true)
+}
+
+/// FUTEX_LOCK_PI. All tasks have the same priority, so there is none to inherit.
+fn lock(kernel: &mut Kernel, task: TaskId, word: u32, key: Key, deadline: Option<u64>) -> Outcome {
+    if was_granted(kernel, task) {
+        return Ok(0);
+    }
+    if !kernel.futexes.holds(task) {
+        if try_lock(kernel, task, word)? {
+            return Ok(0);
+        }
+        let value: u32 = kernel.user(task).read(word)?;
+        if !kernel.tasks.contains_key(&TaskId(value & OWNER)) {
+            return Err(Errno::ESRCH.into());
+        }
+        kernel.user(task).write(word, value | WAITERS)?;
+        kernel.futexes.push(Waiter { key, task, bits: u32::MAX });
+    }
+    wait_on(kernel, task, deadline)
+}
+
+/// FUTEX_UNLOCK_PI: hands the lock to the oldest waiter.
+fn unlock(kernel: &mut Kernel, task: TaskId, word: u32, key: Key) -> Outcome {
+    let value: u32 = kernel.user(task).read(word)?;
+    if value & OWNER != task.number() {
+        return Err(Errno::EPERM.into());
+    }
+    let new = match kernel.futexes.first(key) {
+        Some(heir) => heir.number() | if kernel.futexes.count(key) > 1 { WAITERS } else { 0 },
+        None => 0,
+    };
+    kernel.user(task).write(word, new)?;
+    kernel.futex_wake(key, 1, u32::MAX);
+    Ok(0)
+}
+
+/// set_robust_list(2).
+pub(super) fn set_robust_list(kernel: &mut Kernel, task: TaskId, [head, size, ..]: Arguments) -> Outcome {
+    if size != 12 {
+        return Err(Errno::EINVAL.into());
+    }
+    kernel.task(task).robust_list = head;
+    Ok(0)
+}
+
+/// get_robust_list(2).
+pub(super) fn get_robust_list(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, head, size, ..]: Arguments,
+) -> Outcome {
+    let target = if target == 0 { task } else { TaskId(target) };
+    let list = kernel.tasks.get(&target).ok_or(Errno::ESRCH)?.robust_list;
+    kernel.user(task).write(size, 12_u32)?;
+    kernel.user(task).write(head, list)?;
+    Ok(0)
+}
+
+impl Kernel {
+    /// Marks the robust futexes that a dying task holds, and wakes one waiter of each (get_robust_list(2)).
+    pub(crate) fn release_robust_futexes(&mut self, id: TaskId) {
+        // The kernel's own limit against circular lists.
+        const LONGEST: usize = 2048;
+        let head = core::mem::take(&mut self.task(id).robust_list);
+        if head == 0 {
+            return;
+        }
+        let Ok([mut entry, offset, pending]) = self.user(id).words(head) else { return };
+        for _ in 0..LONGEST {
+            if entry & !1 == head {
+                break;
+            }
+            // Bit 0 of a pointer marks a lock with priority inheritance.
+            let Ok(next) = self.user(id).read(entry & !1) else { return };
+            if entry != pending {
+                self.release_robust_futex(id, (entry & !1).wrapping_add(offset));
+            }
+            entry = next;
+        }
+        if pending != 0 {
+            self.release_robust_futex(id, (pending & !1).wrapping_add(offset));
+        }
+    }
+
+    fn release_robust_futex(&mut self, id: TaskId, word: u32) {
+        let Ok(value) = self.user(id).read::<u32>(word) else { return };
+        if value & OWNER != id.number() || !word.is_multiple_of(4) {
+            return;
+        }
+        if self.user(id).write(word, value & WAITERS | OWNER_DIED).is_ok() && value & WAITERS != 0 {
+            for private in [true, false] {
+                let key = Key::new(self.space(id), word, private);
+                if self.futex_wake(key, 1, u32::MAX) > 0 {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// set_tid_address(2).
+pub(super) fn set_tid_address(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+    kernel.task(task).clear_child_tid = address;
+    Ok(task.number())
+}
+
+/// `struct user_desc` (set_thread_area(2)): entry number, base, limit, flags.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UserDescriptor(pub(super) [u32; 4]);
+
+impl UserDescriptor {
+    const SEG_32BIT: u32 = 1;
+    const CONTENTS: u32 = 6;
+    const READ_EXEC_ONLY: u32 = 8;
+    const LIMIT_IN_PAGES: u32 = 16;
+    const SEG_NOT_PRESENT: u32 = 32;
+    const USEABLE: u32 = 64;
+
+    /// Whether it stands for "no descriptor": all zero, or the classic empty pattern.
+    fn is_empty(self) -> bool {
+        let [_, base, limit, flags] = self.0;
+        let pattern = Self::READ_EXEC_ONLY | Self::SEG_NOT_PRESENT;
+        base == 0 && limit == 0 && (flags == 0 || flags & 0x7f == pattern)
+    }
+
+    fn descriptor(self) -> Descriptor {
+        let [_, base, limit, flags] = self.0;
+        let limit = limit & 0xf_ffff;
+        let contents = (flags & Self::CONTENTS) >> 1;
+        Descriptor {
+            base,
+            limit: if flags & Self::LIMIT_IN_PAGES != 0 { limit << 12 | 0xfff } else { limit },
+            code: contents & 2 != 0,
+            // For code this bit says whether it can be read, for data whether it can be written.
+            accessible: flags & Self::READ_EXEC_ONLY == 0,
+            expand_down: contents == 1,
+            big: flags & Self::SEG_32BIT != 0,
+            present: flags & Self::SEG_NOT_PRESENT == 0,
+        }
+    }
+
+    fn from_descriptor(entry: u32, descriptor: Option<Descriptor>) -> Self {
+        let Some(descriptor) = descriptor else {
+            return Self([entry, 0, 0, Self::READ_EXEC_ONLY | Self::SEG_NOT_PRESENT]);
+        };
+        let pages = descriptor.limit > 0xf_ffff;
+        let flag = |set, bit| if set { bit } else { 0 };
+        let contents = flag(descriptor.code, 2) | flag(descriptor.expand_down, 1);
+        let flags = flag(descriptor.big, Self::SEG_32BIT)
+            | contents << 1
+            | flag(!descriptor.accessible, Self::READ_EXEC_ONLY)
+            | flag(pages, Self::LIMIT_IN_PAGES)
+            | flag(!descriptor.present, Self::SEG_NOT_PRESENT)
+            | Self::USEABLE;
+        Self([entry, descriptor.base, if pages { descriptor.limit >> 12 } else { descriptor.limit }, flags])
+    }
+}
+
+/// First entry that set_thread_area(2) can set.
+const FIRST: u32 = DescriptorTables::TLS_FIRST as u32;
+
+/// Sets a TLS entry and gives its number; -1 takes the first free one if `allocate`.
+pub(super) fn set_descriptor(
+    tls: &mut [Option<Descriptor>; TLS_ENTRIES],
+    user: UserDescriptor,
+    allocate: bool,
+) -> Result<u32, Errno> {
+    let wanted = user.0[0];
+    let index = if wanted == u32::MAX && allocate {
+        tls.iter().position(Option::is_none).ok_or(Errno::ESRCH)?
+    } else {
+        wanted.checked_sub(FIRST).filter(|index| *index < TLS_ENTRIES as u32).ok_or(Errno::EINVAL)? as usize
+    };
+    // Only 32-bit data segments that are present, as the kernel has it (tls_desc_okay).
+    let flags = user.0[3];
+    let data = flags & UserDescriptor::CONTENTS <= 2;
+    let good = flags & UserDescriptor::SEG_32BIT != 0 && data && flags & UserDescriptor::SEG_NOT_PRESENT == 0;
+    if !user.is_empty() && !good {
+        return Err(Errno::EINVAL);
+    }
+    tls[index] = (!user.is_empty()).then(|| user.descriptor());
+    Ok(FIRST + index as u32)
+}
+
+/// set_thread_area(2).
+pub(super) fn set_thread_area(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+    let user = UserDescriptor(kernel.user(task).words(address)?);
+    let mut tls = kernel.task(task).tls;
+    let entry = set_descriptor(&mut tls, user, true)?;
+    if user.0[0] == u32::MAX {
+        kernel.user(task).write(address, entry)?;
+    }
+    kernel.task(task).tls = tls;
+    kernel.refresh_segments(task);
+    Ok(0)
+}
+
+/// get_thread_area(2).
+pub(super) fn get_thread_area(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+    let entry: u32 = kernel.user(task).read(address)?;
+    let index = entry.checked_sub(FIRST).filter(|index| *index < TLS_ENTRIES as u32).ok_or(Errno::EINVAL)?;
+    let user = UserDescriptor::from_descriptor(entry, kernel.task(task).tls[index as usize]);
+    let record = user.0.iter().fold(Record::new(), |record, word| record.u32(*word));
+    kernel.user(task).copy_out(address, record.as_bytes())?;
+    Ok(0)
+}
+
+/// Entries of a local descriptor table.
+const LOCAL_ENTRIES: u32 = 8192;
+
+/// modify_ldt(2).
+pub(super) fn modify_ldt(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [function, address, size, ..]: Arguments,
+) -> Outcome {
+    match function {
+        0 => read_local(kernel, task, address, size),
+        // The default table is empty.
+        2 => {
+            let length = size.min(5 * 8);
+            kernel.user(task).copy_out(address, &vec![0; length as usize])?;
+            Ok(length)
+        }
+        1 | 0x11 => write_local(kernel, task, address, size, function == 1),
+        _ => Err(Errno::ENOSYS.into()),
+    }
+}
+
+/// A descriptor in the processor's own format (SDM volume 3, figure 3-8).
+fn encode(descriptor: &Descriptor) -> u64 {
+    let pages = descriptor.limit > 0xf_ffff;
+    let limit = u64::from(if pages { descriptor.limit >> 12 } else { descriptor.limit });
+    let base = u64::from(descriptor.base);
+    let kind = u64::from(descriptor.code) << 3
+        | u64::from(descriptor.expand_down) << 2
+        | u64::from(descriptor.accessible) << 1
+        | 1;
+    limit & 0xffff
+        | (base & 0xff_ffff) << 16
+        | (kind | 1 << 4 | 3 << 5 | u64::from(descriptor.present) << 7) << 40
+        | (limit >> 16 & 0xf) << 48
+        | (u64::from(descriptor.big) << 2 | u64::from(pages) << 3) << 52
+        | (base >> 24) << 56
+}
+
+fn read_local(kernel: &mut Kernel, task: TaskId, address: u32, size: u32) -> Outcome {
+    let table = &kernel.space(task).local_descriptors;
+    let Some((last, _)) = table.last_key_value() else { return Ok(0) };
+    let length = ((u32::from(*last) + 1) * 8).min(size);
+    let bytes: Vec<u8> = (0..=*last)
+        .flat_map(|index| table.get(&index).map_or(0, encode).to_le_bytes())
+        .take(length as usize)
+        .collect();
+    kernel.user(task).copy_out(address, &bytes)?;
+    Ok(length)
+}
+
+fn write_local(kernel: &mut Kernel, task: TaskId, address: u32, size: u32, old_mode: bool) -> Outcome {
+    if size != 16 {
+        return Err(Errno::EINVAL.into());
+    }
+    let user = UserDescriptor(kernel.user(task).words(address)?);
+    let [entry, base, limit, flags] = user.0;
+    if entry >= LOCAL_ENTRIES {
+        return Err(Errno::EINVAL.into());
+    }
+    if flags & UserDescriptor::CONTENTS == UserDescriptor::CONTENTS
+        && (old_mode || flags & UserDescriptor::SEG_NOT_PRESENT == 0)
+    {
+        return Err(Errno::EINVAL.into());
+    }
+    let table: &mut BTreeMap<u16, Descriptor> = &mut kernel.space(task).local_descriptors;
+    if old_mode && base == 0 && limit == 0 || user.is_empty() {
+        table.remove(&(entry as u16));
+    } else {
+        table.insert(entry as u16, user.descriptor());
+    }
+    kernel.refresh_segments(task);
+    Ok(0)
+}
