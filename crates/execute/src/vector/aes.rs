@@ -88,7 +88,7 @@ fn mix_column(column: u32) -> u32 {
 /// Doubles four elements of GF(2^8).
 fn double(elements: u32) -> u32 {
     let carries = elements >> 7 & 0x0101_0101;
-    (elements & 0x7f7f_7f7f) << 1 ^ carries * 0x1b
+    ((elements & 0x7f7f_7f7f) << 1) ^ (carries * 0x1b)
 }
 
 /// Word `index` of what AESKEYGENASSIST computes: of words 1 and 3 of the source, the substituted

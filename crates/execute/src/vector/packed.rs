@@ -192,9 +192,9 @@ fn pack<From: Lane, To: Lane, V: Vector>(a: &mut V, b: &V, f: impl Fn(From) -> T
 
 /// Alternates lanes of `a` and `b`, beginning with lane `start` of each; a pair is a `Wide`.
 #[inline(always)]
-fn interleave<L: Lane, Wide: Lane, V: Vector>(a: &mut V, b: &V, start: usize)
+fn interleave<L: Lane, Wide, V: Vector>(a: &mut V, b: &V, start: usize)
 where
-    Wide: From<L> + Shl<u32, Output = Wide> + BitOr<Output = Wide>,
+    Wide: Lane + From<L> + Shl<u32, Output = Wide> + BitOr<Output = Wide>,
 {
     let wide = |vector: &V, i: usize| Wide::from(at::<L, V>(vector, start + i));
     rebuild(a, |a, i| wide(a, i) | wide(b, i) << L::BITS);
