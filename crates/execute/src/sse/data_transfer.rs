@@ -1,6 +1,6 @@
 //! Moves between vector registers, memory and general registers.
 
-use pentimento_decoder::{Instruction, Operand, Operation, Register};
+use pentimento_decoder::{AddressSize, Instruction, MemoryOperand, Operand, Operation, Register};
 use pentimento_memory::Access;
 
 use super::operand::{File, VectorRegister, vector_register, xmm_register};
@@ -89,37 +89,63 @@ pub(crate) fn movnti(context: &mut Context<'_>, instruction: &Instruction) -> Ou
     }
 }
 
-/// MASKMOVQ and MASKMOVDQU: stores the bytes whose mask byte has its sign set. Only those are
-/// looked at for page faults.
+/// MASKMOVQ and MASKMOVDQU: stores the bytes whose mask byte has its sign set.
+///
+/// As on silicon, each eight bytes are a store of their own. All of it must be writable whatever
+/// the mask says, and MASKMOVQ leaves the x87 in MMX state even if it is not.
 pub(crate) fn masked(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    let registers = (0..instruction.operand_count())
-        .filter(|&index| matches!(instruction.operand(index), Some(Operand::Register(_))));
-    let memory = (0..instruction.operand_count()).find_map(|index| match instruction.operand(index) {
-        Some(Operand::Memory(operand)) => Some(operand),
-        _ => None,
-    });
-    let mut registers = registers.map(|index| (index, context.vector::<u128>(instruction, index)));
-    let (Some((first, value)), Some((_, mask)), Some(operand)) = (registers.next(), registers.next(), memory)
-    else {
-        return Err(Trap::INVALID_OPCODE);
+    let Some(Operand::Memory(operand)) = instruction.operand(0) else { return Err(Trap::INVALID_OPCODE) };
+    let length = match vector_register(instruction, 1)? {
+        File::Xmm(_) => 16,
+        File::Mmx(_) => {
+            mmx::check_pending(context)?;
+            mmx::enter(context.state);
+            8
+        }
     };
-    let (value, mask) = (value?.to_le_bytes(), mask?.to_le_bytes());
-    let mmx = matches!(vector_register(instruction, first)?, File::Mmx(_));
-    drop(registers);
-    let length = if mmx { 8 } else { 16 };
-    if mmx {
-        mmx::check_pending(context)?;
+    let value = context.vector::<u128>(instruction, 1)?.to_le_bytes();
+    let mask = context.vector::<u128>(instruction, 2)?.to_le_bytes();
+    let mut addresses = [None; 16];
+    for start in (0..length).step_by(8) {
+        let selected = core::array::from_fn(|i| mask[start + i] & 0x80 != 0);
+        let found = masked_addresses(context, &operand, start as u32, selected)?;
+        addresses[start..start + 8].copy_from_slice(&found);
     }
-    let linear = context.locate(&operand, length, Access::Write)?;
-    let chosen = |&i: &u32| mask[i as usize] & 0x80 != 0;
-    for i in (0..length).filter(chosen) {
-        context.memory.check(linear.wrapping_add(i), 1, Access::Write)?;
-    }
-    for i in (0..length).filter(chosen) {
-        context.memory.write(linear.wrapping_add(i), value[i as usize])?;
-    }
-    if mmx {
-        mmx::enter(context.state);
+    for (address, byte) in addresses.into_iter().zip(value) {
+        if let Some(address) = address {
+            context.memory.write(address, byte)?;
+        }
     }
     Ok(())
+}
+
+/// Where the `selected` of the eight bytes at `start` in the operand go, all checked.
+fn masked_addresses(
+    context: &Context<'_>,
+    operand: &MemoryOperand,
+    start: u32,
+    selected: [bool; 8],
+) -> Outcome<[Option<u32>; 8]> {
+    let last = match operand.address_size {
+        AddressSize::Word => 0xffff,
+        AddressSize::Dword => u32::MAX,
+    };
+    let offset = context.effective_address(operand).wrapping_add(start) & last;
+    let mut addresses = [None; 8];
+    if last == 0xffff && offset > last - 7 {
+        // Those that wrap at 64 KiB go byte by byte, and only the selected ones.
+        for (i, address) in (0..8).zip(&mut addresses).filter(|&(i, _)| selected[i as usize]) {
+            let linear = context.linear_address(operand.segment, (offset + i) & last, 1, Access::Write)?;
+            context.memory.check(linear, 1, Access::Write)?;
+            *address = Some(linear);
+        }
+        return Ok(addresses);
+    }
+    let linear = context.linear_address(operand.segment, offset, 8, Access::Write)?;
+    context.check_alignment(linear, 8)?;
+    context.memory.check(linear, 8, Access::Write)?;
+    for (i, address) in (0..8).zip(&mut addresses).filter(|&(i, _)| selected[i as usize]) {
+        *address = Some(linear.wrapping_add(i));
+    }
+    Ok(addresses)
 }

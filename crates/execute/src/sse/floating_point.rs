@@ -72,6 +72,10 @@ pub(crate) fn convert(context: &mut Context<'_>, instruction: &Instruction) -> O
     };
     let source = context.vector::<u128>(instruction, 1)?.guest_order();
     let flags = function(&mut value, &source, context.state.mxcsr);
+    if mmx {
+        // Even where #XM follows.
+        mmx::enter(context.state);
+    }
     context.settle_sse(flags)?;
     let value = value.guest_order();
     match destination {
@@ -79,9 +83,6 @@ pub(crate) fn convert(context: &mut Context<'_>, instruction: &Instruction) -> O
         Register::Mmx(number) => u64::set_register(context.state, number, value as u64),
         Register::Gpr32(register) => context.state.set_gpr(register, value as u32),
         _ => return Err(Trap::INVALID_OPCODE),
-    }
-    if mmx {
-        mmx::enter(context.state);
     }
     Ok(())
 }

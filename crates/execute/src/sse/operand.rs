@@ -59,7 +59,8 @@ impl VectorRegister for u128 {
     fn touch(_: &mut CpuState) {}
 }
 
-/// Whether sixteen bytes must be aligned to be accessed. Shorter operands never need to be.
+/// Whether sixteen bytes must be aligned to be accessed. Shorter operands never need to be, and
+/// neither do those of the SHA extensions on silicon, whatever the manuals say.
 pub(crate) const fn requires_alignment(operation: Operation) -> bool {
     use Operation as O;
     !matches!(
@@ -68,11 +69,17 @@ pub(crate) const fn requires_alignment(operation: Operation) -> bool {
             | O::Movupd
             | O::Movdqu
             | O::Lddqu
-            | O::Maskmovdqu
             | O::Pcmpestri
             | O::Pcmpestrm
             | O::Pcmpistri
             | O::Pcmpistrm
+            | O::Sha1rnds4
+            | O::Sha1nexte
+            | O::Sha1msg1
+            | O::Sha1msg2
+            | O::Sha256rnds2
+            | O::Sha256msg1
+            | O::Sha256msg2
     )
 }
 
@@ -96,8 +103,8 @@ impl Context<'_> {
                 4 => self.load_operand::<u32>(&operand)?.into(),
                 8 => self.load_operand::<u64>(&operand)?.into(),
                 _ => {
-                    self.check_vector_alignment(instruction, &operand, Access::Read)?;
-                    self.load_operand::<u128>(&operand)?
+                    let linear = self.locate_vector(instruction, &operand, Access::Read)?;
+                    self.memory.read(linear)?
                 }
             })),
             _ => Err(Trap::INVALID_OPCODE),
@@ -120,23 +127,28 @@ impl Context<'_> {
             4 => self.store_operand(operand, value as u32),
             8 => self.store_operand(operand, value as u64),
             _ => {
-                self.check_vector_alignment(instruction, operand, Access::Write)?;
-                self.store_operand(operand, value)
+                let linear = self.locate_vector(instruction, operand, Access::Write)?;
+                Ok(self.memory.write(linear, value)?)
             }
         }
     }
 
-    /// #GP(0) for sixteen misaligned bytes, unless the operation takes them.
-    fn check_vector_alignment(
+    /// The address of sixteen bytes. If they are misaligned that is #GP(0), before anything else;
+    /// for operations that take them it is #AC where alignment is checked.
+    fn locate_vector(
         &self,
         instruction: &Instruction,
         operand: &MemoryOperand,
         access: Access,
-    ) -> Outcome {
-        if requires_alignment(instruction.operation()) && self.locate(operand, 16, access)? % 16 != 0 {
+    ) -> Outcome<u32> {
+        let base = self.state.segment(operand.segment).base();
+        let misaligned = !base.wrapping_add(self.effective_address(operand)).is_multiple_of(16);
+        if misaligned && requires_alignment(instruction.operation()) {
             return Err(Trap::GENERAL_PROTECTION);
         }
-        Ok(())
+        let linear = self.locate(operand, 16, access)?;
+        self.check_alignment(linear, 16)?;
+        Ok(linear)
     }
 }
 

@@ -46,7 +46,7 @@ fn relation<R: Real>(a: R, b: R, signalling: bool, environment: &Environment) ->
 #[inline(always)]
 fn extremum<R: Real, const N: usize>(a: &mut u128, b: &u128, mxcsr: Mxcsr, wanted: Relation) -> Flags {
     let environment = Environment::from_mxcsr(mxcsr);
-    lanewise::<R, N>(a, b, |_, a, b| {
+    lanewise::<R, N>(a, b, &environment, |_, a, b| {
         let (relation, flags) = relation(a, b, true, &environment);
         let chosen = if relation == wanted { a } else { b };
         (flushed(chosen, &environment), flags)
@@ -63,7 +63,7 @@ fn flushed<R: Real>(x: R, environment: &Environment) -> R {
 pub(super) fn select<R: Real, const N: usize>(a: &mut u128, b: &u128, immediate: u8, mxcsr: Mxcsr) -> Flags {
     let environment = Environment::from_mxcsr(mxcsr);
     let predicate = immediate & 3;
-    lanewise::<R, N>(a, b, |_, a, b| {
+    lanewise::<R, N>(a, b, &environment, |_, a, b| {
         let signalling = matches!(predicate, 1 | 2);
         let (relation, flags) = relation(a, b, signalling, &environment);
         let holds = match predicate {

@@ -5,10 +5,10 @@
 use pentimento_decoder::Operation;
 use pentimento_registers::Mxcsr;
 
-use super::floating_point::{FloatBinary, lanewise};
+use super::floating_point::{FloatBinary, counted, lanewise};
 use super::host::Real;
 use super::{Lane, build, lane};
-use crate::float::{self, Environment, Flags, Rounding};
+use crate::float::{self, Environment, Flags, Rounding, Unpacked};
 
 /// All conversions but those with an immediate.
 #[rustfmt::skip]
@@ -52,7 +52,15 @@ fn truncate<R: Real>(value: R, environment: &Environment) -> (i32, Flags) {
 }
 
 fn change_format<From: Real, To: Real>(value: From, environment: &Environment) -> (To, Flags) {
-    float::convert(value.unpack_in(environment), environment)
+    let unpacked = value.unpack_in(environment);
+    let (result, flags) = float::convert(unpacked, environment);
+    if !flags.intersects(environment.unmasked & (Flags::OVERFLOW | Flags::UNDERFLOW)) {
+        return (result, flags);
+    }
+    // The result is dropped. Whether it would have been inexact goes by its significand alone,
+    // however far its exponent is out of range.
+    let (_, rounding) = float::convert::<To>(Unpacked { exponent: 0, ..unpacked }, environment);
+    (result, flags.difference(Flags::INEXACT) | rounding & Flags::INEXACT)
 }
 
 /// The lowest `N` lanes of the destination become those of the source, converted; the rest stays.
@@ -70,7 +78,7 @@ fn merge<From: Lane, To: Lane, const N: usize>(
         super::set_lane(destination, i, value);
         raised |= flags;
     }
-    raised
+    counted(raised, &environment)
 }
 
 /// [`merge`] into zero.
@@ -94,7 +102,7 @@ pub(super) fn round<R: Real, const N: usize>(a: &mut u128, b: &u128, immediate: 
         environment.rounding = Rounding::from_bits(immediate);
     }
     let reported = if immediate & 8 == 0 { Flags::INVALID | Flags::INEXACT } else { Flags::INVALID };
-    lanewise::<R, N>(a, b, |_, _, b| {
+    lanewise::<R, N>(a, b, &environment, |_, _, b| {
         let (result, flags) = float::round_to_integral(b.unpack_in(&environment), &environment);
         (result, flags & reported)
     })

@@ -21,20 +21,23 @@ pub type FloatWithImmediate = fn(&mut u128, &u128, u8, Mxcsr) -> Flags;
 
 /// MXCSR after an instruction that raised `flags`, and whether one of them is unmasked, so that
 /// nothing else may be written and #XM follows.
-///
-/// An unmasked exception that is found before computing keeps the others from being found
-/// (SDM volume 1, section 11.5.3).
 #[inline]
 #[must_use]
 pub fn settle(mxcsr: Mxcsr, flags: Flags) -> (Mxcsr, bool) {
-    let unmasked = flags & Environment::from_mxcsr(mxcsr).unmasked;
-    let counted = if unmasked.intersects(Flags::BEFORE_COMPUTATION) {
-        Flags::BEFORE_COMPUTATION
+    let unmasked = flags.intersects(Environment::from_mxcsr(mxcsr).unmasked);
+    let sticky = Mxcsr::from_bits_truncate((flags & Flags::EXCEPTIONS).bits().into());
+    (mxcsr | sticky, unmasked)
+}
+
+/// What counts of the exceptions that all lanes raised: an unmasked one that is found before
+/// computing keeps those of computing from being found, in any lane (SDM volume 1, section 11.5.3).
+#[inline(always)]
+pub(super) fn counted(flags: Flags, environment: &Environment) -> Flags {
+    if (flags & environment.unmasked).intersects(Flags::BEFORE_COMPUTATION) {
+        flags & Flags::BEFORE_COMPUTATION
     } else {
-        Flags::EXCEPTIONS
-    };
-    let sticky = Mxcsr::from_bits_truncate((flags & counted).bits().into());
-    (mxcsr | sticky, !unmasked.is_empty())
+        flags
+    }
 }
 
 /// An arithmetic operation on lanes.
@@ -209,7 +212,8 @@ pub fn with_immediate(operation: Operation) -> Option<FloatWithImmediate> {
 pub(super) fn lanewise<R: Real, const N: usize>(
     destination: &mut u128,
     source: &u128,
-    mut f: impl FnMut(usize, R, R) -> (R, Flags),
+    environment: &Environment,
+    f: impl Fn(usize, R, R) -> (R, Flags),
 ) -> Flags {
     let mut raised = Flags::empty();
     let pairs = lanes_mut::<R, _>(destination).iter_mut().zip(lanes::<R, _>(source));
@@ -218,7 +222,7 @@ pub(super) fn lanewise<R: Real, const N: usize>(
         *a = result.guest_order();
         raised |= flags;
     }
-    raised
+    counted(raised, environment)
 }
 
 /// `A` on the lowest `N` lanes: by the host where that is exact about everything, else in software.
@@ -243,7 +247,7 @@ pub(super) fn soft_arithmetic<A: Arithmetic, R: Real, const N: usize>(
     mxcsr: Mxcsr,
 ) -> Flags {
     let environment = Environment::from_mxcsr(mxcsr);
-    lanewise::<R, N>(destination, source, |_, a, b| soft_lane::<A, R>(a, b, &environment))
+    lanewise::<R, N>(destination, source, &environment, |_, a, b| soft_lane::<A, R>(a, b, &environment))
 }
 
 #[inline(always)]
@@ -266,7 +270,7 @@ fn horizontal<A: Arithmetic, R: Real, const N: usize>(
 /// ADDSUBPS and ADDSUBPD: even lanes are subtracted, odd ones added.
 fn add_subtract<R: Real, const N: usize>(destination: &mut u128, source: &u128, mxcsr: Mxcsr) -> Flags {
     let environment = Environment::from_mxcsr(mxcsr);
-    lanewise::<R, N>(destination, source, |index, a, b| match index % 2 {
+    lanewise::<R, N>(destination, source, &environment, |index, a, b| match index % 2 {
         0 => soft_lane::<Sub, R>(a, b, &environment),
         _ => soft_lane::<Add, R>(a, b, &environment),
     })
@@ -274,27 +278,29 @@ fn add_subtract<R: Real, const N: usize>(destination: &mut u128, source: &u128, 
 
 /// DPPS and DPPD: the products that immediate bits 7:4 choose, added pairwise, go to the lanes
 /// that bits 3:0 choose; the others become zero. An exception that is unmasked stops it at the
-/// stage that raised it.
+/// stage that raised it; those of earlier stages are sticky by then.
 fn dot_product<R: Real>(destination: &mut u128, source: &u128, immediate: u8, mxcsr: Mxcsr) -> Flags {
     let environment = Environment::from_mxcsr(mxcsr);
-    let count = 16 / size_of::<R>();
-    let mut raised = Flags::empty();
+    let mut width = 16 / size_of::<R>();
     let mut terms = [R::zeroed(); 4];
-    for (i, term) in terms.iter_mut().enumerate().take(count) {
+    let mut raised = Flags::empty();
+    for (i, term) in terms.iter_mut().enumerate().take(width) {
         if immediate >> (4 + i) & 1 != 0 {
             let (product, flags) = soft_lane::<Mul, R>(lane(destination, i), lane(source, i), &environment);
             *term = product;
             raised |= flags;
         }
     }
-    let mut width = count;
+    raised = counted(raised, &environment);
     while width > 1 && !raised.intersects(environment.unmasked) {
         width /= 2;
+        let mut stage = Flags::empty();
         for i in 0..width {
             let (sum, flags) = soft_lane::<Add, R>(terms[2 * i], terms[2 * i + 1], &environment);
             terms[i] = sum;
-            raised |= flags;
+            stage |= flags;
         }
+        raised |= counted(stage, &environment);
     }
     build(destination, |i| if immediate >> i & 1 != 0 { terms[0] } else { R::zeroed() });
     raised
