@@ -6,8 +6,9 @@ use pentimento_registers::{CpuState, Descriptor};
 
 /// The GDT as a 32-bit process under a 64-bit Linux sees it, and its LDT.
 ///
-/// Only what code at privilege level 3 can load is kept: the flat user segments, the three TLS
-/// entries, and the LDT. Every descriptor here has DPL 3.
+/// Only what code at privilege level 3 can load is kept: the flat user segments, the segment whose
+/// limit is the CPU's number (always 0), the three TLS entries, and the LDT. Every descriptor here
+/// has DPL 3.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DescriptorTables {
     tls: [Option<Descriptor>; 3],
@@ -15,6 +16,11 @@ pub struct DescriptorTables {
 }
 
 impl DescriptorTables {
+    /// Linux's 64-bit user code selector, which a far transfer would change the mode with. It can
+    /// be looked at and read through; a transfer to it raises #GP.
+    pub const LONG_CODE: u16 = 0x33;
+    /// The selector of the segment that vDSOs read the CPU's number from, with LSL.
+    pub const CPU_NUMBER: u16 = 0x7b;
     /// The first GDT entry that set_thread_area(2) hands out.
     pub const TLS_FIRST: u16 = 12;
     /// How many there are.
@@ -35,6 +41,8 @@ impl DescriptorTables {
         const LOCAL: u16 = 4;
         const FLAT_CODE: u16 = CpuState::USER_CS >> 3;
         const FLAT_DATA: u16 = CpuState::USER_DS >> 3;
+        const LONG_CODE: u16 = DescriptorTables::LONG_CODE >> 3;
+        const CPU_NUMBER: u16 = DescriptorTables::CPU_NUMBER >> 3;
         let index = selector >> 3;
         if selector & LOCAL != 0 {
             return self.ldt.get(usize::from(index)).copied().flatten();
@@ -42,6 +50,10 @@ impl DescriptorTables {
         match index {
             FLAT_CODE => Some(Descriptor::FLAT_CODE),
             FLAT_DATA => Some(Descriptor::FLAT_DATA),
+            LONG_CODE => Some(Descriptor { big: false, ..Descriptor::FLAT_CODE }),
+            CPU_NUMBER => {
+                Some(Descriptor { limit: 0, accessible: false, expand_down: true, ..Descriptor::FLAT_DATA })
+            }
             _ => self.tls(index),
         }
     }

@@ -5,7 +5,7 @@ use pentimento_decoder::{Instruction, Operand};
 use pentimento_registers::{Descriptor, Segment, SegmentRegister};
 
 use crate::place::{at_width, operand_bytes};
-use crate::{Context, Exception, Outcome, Trap, Width};
+use crate::{Context, DescriptorTables, Exception, Outcome, Trap, Width};
 
 /// The privilege level of user code, as a selector's requested privilege level.
 const USER_LEVEL: u16 = 3;
@@ -76,7 +76,8 @@ pub(crate) fn code_segment(context: &Context<'_>, selector: u16) -> Outcome<Segm
     }
     let violation = selector_fault(Exception::GeneralProtection, selector);
     let descriptor = context.environment.descriptor(selector).ok_or(violation)?;
-    if !descriptor.code {
+    // Segments of 16- and 64-bit code would need another decoder.
+    if !descriptor.code || !descriptor.big {
         return Err(violation);
     }
     if !descriptor.present {
@@ -145,7 +146,8 @@ pub(crate) fn lss(context: &mut Context<'_>, instruction: &Instruction) -> Outco
 
 /// The access rights of a descriptor as LAR reports them: bits 23:8 of its second doubleword.
 /// AVL, which set_thread_area(2) calls `useable`, is not kept and reads as zero.
-pub(crate) fn access_rights(descriptor: &Descriptor) -> u32 {
+pub(crate) fn access_rights(selector: u16, descriptor: &Descriptor) -> u32 {
+    const LONG: u32 = 1 << 21;
     const ACCESSED: u32 = 1 << 8;
     const ACCESSIBLE: u32 = 1 << 9;
     const EXPAND_DOWN: u32 = 1 << 10;
@@ -163,6 +165,7 @@ pub(crate) fn access_rights(descriptor: &Descriptor) -> u32 {
         | NOT_SYSTEM
         | USER
         | limit & 0xf_0000
+        | bit(LONG, selector | USER_LEVEL == DescriptorTables::LONG_CODE)
         | bit(ACCESSIBLE, descriptor.accessible)
         | bit(EXPAND_DOWN, descriptor.expand_down)
         | bit(CODE, descriptor.code)

@@ -31,12 +31,12 @@ fn selected(context: &Context<'_>, instruction: &Instruction) -> Outcome<Option<
 fn report(
     context: &mut Context<'_>,
     instruction: &Instruction,
-    report: impl FnOnce(&Descriptor) -> u32,
+    report: impl FnOnce(u16, &Descriptor) -> u32,
 ) -> Outcome {
     let selector = context.read::<u16>(instruction, 1)?;
     let descriptor = context.environment.descriptor(selector);
     if let Some(descriptor) = &descriptor {
-        let value = report(descriptor);
+        let value = report(selector, descriptor);
         at_width!(operand_bytes(instruction, 0), W => context.write(instruction, 0, W::truncate(value)))?;
     }
     context.state.eflags.set(Eflags::ZF, descriptor.is_some());
@@ -48,7 +48,7 @@ pub(crate) fn lar(context: &mut Context<'_>, instruction: &Instruction) -> Outco
 }
 
 pub(crate) fn lsl(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    report(context, instruction, |descriptor| descriptor.limit)
+    report(context, instruction, |_, descriptor| descriptor.limit)
 }
 
 /// VERR: ZF says whether the segment can be read.
