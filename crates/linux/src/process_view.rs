@@ -74,6 +74,12 @@ impl ProcessView for Processes<'_> {
         Some(self.process(process)?.executable.clone())
     }
 
+    fn pending_signals(&self) -> u64 {
+        let Some(task) = self.tasks.get(&self.current) else { return 0 };
+        let shared = self.processes.get(&task.process).map_or(0, |process| process.pending.set().0);
+        task.pending.set().0 | shared
+    }
+
     fn text(&self, process: u32, thread: u32, file: ProcessFile) -> Option<Vec<u8>> {
         process_text(self, process, thread, file)
     }
@@ -219,7 +225,7 @@ impl Kernel {
         let ids = &process.credentials;
         let (uid, gid) = if real { (ids.uid, ids.gid) } else { (ids.fsuid, ids.fsgid) };
         let caller = Caller {
-            view: View { now, processes: &processes },
+            view: View { now, monotonic: uptime, processes: &processes },
             location: &self.locations[state.location],
             credentials: FileCredentials { uid, gid, groups: &ids.groups },
         };
@@ -283,7 +289,7 @@ impl Kernel {
             return self.with_files(task, |files, caller| files.read_program(caller, start, path));
         }
         let location = Location::default();
-        let view = View { now: self.file_time(), processes: &NoProcesses };
+        let view = View { now: self.file_time(), monotonic: 0, processes: &NoProcesses };
         let caller = Caller { view, location: &location, credentials: FileCredentials::default() };
         self.fs.read_program(&caller, location.root, path)
     }
@@ -349,7 +355,9 @@ impl Kernel {
     /// One more than the highest descriptor that the process may have (RLIMIT_NOFILE).
     pub(crate) fn descriptor_limit(&self, task: TaskId) -> u32 {
         const NOFILE: usize = 7;
+        /// `/proc/sys/fs/nr_open`: no limit may be higher.
+        const NR_OPEN: u64 = 1 << 20;
         let process = self.tasks.get(&task).and_then(|task| self.processes.get(&task.process));
-        process.map_or(0, |process| u32::try_from(process.limits[NOFILE].0).unwrap_or(u32::MAX))
+        process.map_or(0, |process| process.limits[NOFILE].0.min(NR_OPEN) as u32)
     }
 }

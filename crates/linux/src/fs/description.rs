@@ -6,6 +6,8 @@ use std::sync::Arc;
 use bitflags::bitflags;
 
 use super::attributes::DeviceNumber;
+use super::epoll::Epoll;
+use super::event::{Counter, Timer};
 use super::pipe::Pipe;
 use super::stream::Standard;
 use super::volume::{Entry, Vnode};
@@ -84,6 +86,14 @@ pub(crate) enum Object {
     Pipe(Id<Pipe>),
     /// A standard stream of the machine.
     Stream(Standard),
+    /// An eventfd.
+    Counter(Id<Counter>),
+    /// A timerfd.
+    Timer(Id<Timer>),
+    /// A signalfd, with the set of signals that it takes.
+    Signals(u64),
+    /// An epoll set.
+    Epoll(Id<Epoll>),
 }
 
 /// An open file.

@@ -15,10 +15,13 @@ mod content;
 mod description;
 mod descriptor;
 mod device;
+mod epoll;
+mod event;
 mod host;
 #[cfg(unix)]
 mod host_unix;
 mod layout;
+mod lock;
 mod mount;
 mod names;
 mod open;
@@ -26,6 +29,7 @@ mod passthrough;
 mod path;
 mod pipe;
 mod process;
+mod readiness;
 mod setup;
 mod stream;
 mod system;
@@ -42,15 +46,19 @@ pub(crate) use attributes::{Attributes, Change, FileCredentials, Owner};
 pub use attributes::{DeviceNumber, FileType, Timestamp};
 pub(crate) use description::{Description, Object, OpenFlags};
 pub(crate) use descriptor::{Descriptor, Descriptors};
+pub(crate) use epoll::{Control, Epoll};
+pub(crate) use event::{Counter, Timer};
 pub use host::{HostAccess, HostChange, HostEntry, HostFile, HostFolder, HostMetadata};
 #[cfg(unix)]
 pub use host_unix::LocalFolder;
 pub(crate) use layout::{encode_entries, old_stat, stat, stat64, statfs, statfs64, statx};
+pub(crate) use lock::{Lock, LockFamily, LockOwner, Locks};
 pub use mount::Mount;
 pub(crate) use open::Opened;
 pub(crate) use path::{Caller, Last};
 pub(crate) use pipe::Pipe;
 pub(crate) use process::{ProcessFile, ProcessView, SystemFile};
+pub(crate) use readiness::{Events, Readiness};
 pub(crate) use setup::NoProcesses;
 pub(crate) use stream::{Standard, Streams};
 pub(crate) use transfer::Whence;
@@ -60,7 +68,7 @@ pub(crate) use volume::{Allocation, RenameMode, View, Vnode};
 use crate::arena::{Arena, Id};
 use crate::errno::Errno;
 use crate::random::Random;
-use crate::wait::Channel;
+use crate::wait::{Channel, Failure, Wait};
 use mount::Mounts;
 use volume::{NodeId, VolumeId};
 
@@ -106,6 +114,12 @@ pub(crate) struct FileSystem {
     nameless: VolumeId,
     descriptions: Arena<Description>,
     pipes: Arena<Pipe>,
+    counters: Arena<Counter>,
+    timers: Arena<Timer>,
+    epolls: Arena<Epoll>,
+    locks: Locks,
+    /// How often each channel has been woken while there are epoll sets, which report edges by it.
+    activity: BTreeMap<Channel, u64>,
     /// The pipe behind each fifo that is open.
     fifos: BTreeMap<Vnode, Id<Pipe>>,
     anonymous: BTreeMap<NodeId, Anonymous>,
@@ -128,6 +142,10 @@ impl FileSystem {
     fn wake(&mut self, channel: Channel) {
         if self.woken.last() != Some(&channel) {
             self.woken.push(channel);
+        }
+        if self.epolls.iter().next().is_some() {
+            let count = self.activity.entry(channel).or_default();
+            *count = count.wrapping_add(1);
         }
     }
 
@@ -157,10 +175,14 @@ impl FileSystem {
 
     /// Takes a holder from a description, which the last one closes.
     pub(crate) fn close(&mut self, id: Id<Description>) {
-        if let Some(description) = self.descriptions.release(id) {
-            self.close_object(&description);
-            self.release_vnode(description.vnode);
+        let Some(description) = self.descriptions.release(id) else { return };
+        let sets: Vec<Id<Epoll>> = self.epolls.iter().map(|(set, _)| set).collect();
+        for set in sets {
+            self.epolls[set].forget(id);
         }
+        self.unlock_all(LockOwner::Description(id.number()), Some(description.vnode));
+        self.close_object(&description);
+        self.release_vnode(description.vnode);
     }
 
     /// A copy of the table whose entries hold the same open files (fork).
@@ -250,34 +272,121 @@ impl FileSystem {
 
     /// Accounts for one more description of an object.
     fn open_object(&mut self, object: Object, flags: OpenFlags) {
-        if let Object::Pipe(id) = object {
-            self.pipes.hold(id);
-            let pipe = &mut self.pipes[id];
-            if flags.reads() {
-                pipe.readers += 1;
-                pipe.reader_openings += 1;
+        match object {
+            Object::Pipe(id) => {
+                self.pipes.hold(id);
+                let pipe = &mut self.pipes[id];
+                if flags.reads() {
+                    pipe.readers += 1;
+                    pipe.reader_openings += 1;
+                }
+                if flags.writes() {
+                    pipe.writers += 1;
+                    pipe.writer_openings += 1;
+                }
+                let channel = pipe.channel;
+                self.wake(channel);
             }
-            if flags.writes() {
-                pipe.writers += 1;
-                pipe.writer_openings += 1;
-            }
-            let channel = pipe.channel;
-            self.wake(channel);
+            Object::Counter(id) => drop(self.counters.hold(id)),
+            Object::Timer(id) => drop(self.timers.hold(id)),
+            Object::Epoll(id) => drop(self.epolls.hold(id)),
+            _ => {}
         }
     }
 
     /// Accounts for a description that is no more.
     fn close_object(&mut self, description: &Description) {
-        if let Object::Pipe(id) = description.object {
-            let pipe = &mut self.pipes[id];
-            pipe.readers -= u32::from(description.flags.reads());
-            pipe.writers -= u32::from(description.flags.writes());
-            let channel = pipe.channel;
-            self.wake(channel);
-            if self.pipes.release(id).is_some() {
-                self.fifos.retain(|_, fifo| *fifo != id);
+        let gone = match description.object {
+            Object::Pipe(id) => {
+                let pipe = &mut self.pipes[id];
+                pipe.readers -= u32::from(description.flags.reads());
+                pipe.writers -= u32::from(description.flags.writes());
+                let channel = pipe.channel;
+                self.wake(channel);
+                let gone = self.pipes.release(id).is_some();
+                if gone {
+                    self.fifos.retain(|_, fifo| *fifo != id);
+                }
+                gone.then_some(channel)
             }
+            Object::Counter(id) => self.counters.release(id).map(|counter| counter.channel),
+            Object::Timer(id) => self.timers.release(id).map(|timer| timer.channel),
+            Object::Epoll(id) => self.epolls.release(id).map(|epoll| epoll.channel),
+            _ => None,
+        };
+        if let Some(channel) = gone {
+            self.activity.remove(&channel);
         }
+    }
+
+    /// A new anonymous file for an object that its creator holds once, which passes to the
+    /// description.
+    fn add_anonymous(
+        &mut self,
+        caller: &Caller<'_>,
+        object: Object,
+        label: &'static str,
+        flags: OpenFlags,
+    ) -> Id<Description> {
+        let owner = caller.credentials.owner();
+        let attributes = Attributes::new(FileType::Regular, 0o600, owner, caller.view.now);
+        let vnode = self.new_anonymous(attributes, object, label);
+        self.add_description(object, vnode, flags)
+    }
+
+    /// Makes an event counter (eventfd(2)).
+    pub(crate) fn event_counter(
+        &mut self,
+        caller: &Caller<'_>,
+        value: u64,
+        semaphore: bool,
+        flags: OpenFlags,
+    ) -> Id<Description> {
+        let channel = self.new_channel();
+        let id = self.counters.insert(Counter::new(value, semaphore, channel));
+        let flags = flags | OpenFlags::O_RDWR;
+        let description = self.add_anonymous(caller, Object::Counter(id), "anon_inode:[eventfd]", flags);
+        self.counters.release(id);
+        description
+    }
+
+    /// Makes a timer (timerfd_create(2)).
+    pub(crate) fn timer(&mut self, caller: &Caller<'_>, realtime: bool, flags: OpenFlags) -> Id<Description> {
+        let channel = self.new_channel();
+        let id = self.timers.insert(Timer::new(realtime, channel));
+        let flags = flags | OpenFlags::O_RDWR;
+        let description = self.add_anonymous(caller, Object::Timer(id), "anon_inode:[timerfd]", flags);
+        self.timers.release(id);
+        description
+    }
+
+    /// The timer behind a description; its waiters look again.
+    pub(crate) fn timer_mut(&mut self, id: Id<Description>) -> Result<&mut Timer, Errno> {
+        let Object::Timer(timer) = self.descriptions[id].object else { return Err(Errno::EINVAL) };
+        let channel = self.timers[timer].channel;
+        self.wake(channel);
+        Ok(&mut self.timers[timer])
+    }
+
+    /// Makes a descriptor for signals (signalfd(2)).
+    pub(crate) fn signal_file(
+        &mut self,
+        caller: &Caller<'_>,
+        mask: u64,
+        flags: OpenFlags,
+    ) -> Id<Description> {
+        let flags = flags | OpenFlags::O_RDWR;
+        self.add_anonymous(caller, Object::Signals(mask), "anon_inode:[signalfd]", flags)
+    }
+
+    /// Makes an epoll set (epoll_create(2)).
+    pub(crate) fn epoll(&mut self, caller: &Caller<'_>) -> Id<Description> {
+        let channel = self.new_channel();
+        let id = self.epolls.insert(Epoll::new(channel));
+        let flags = OpenFlags::O_RDWR;
+        let description = self.add_anonymous(caller, Object::Epoll(id), "anon_inode:[eventpoll]", flags);
+        self.epolls.release(id);
+        description
     }
 
     /// Makes a pipe; its reading and its writing end.
@@ -360,5 +469,25 @@ impl FileSystem {
     pub(crate) fn is_outside(&self, root: Vnode, file: Vnode) -> bool {
         let top = Location::default().root;
         self.path_of(root, file).is_none() && self.path_of(top, file).is_some()
+    }
+
+    /// Copies what a pipe holds without taking it; 0 once it is empty and has no writer.
+    pub(crate) fn peek_pipe(&self, id: Id<Description>, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let description = &self.descriptions[id];
+        let Object::Pipe(pipe) = description.object else { return Err(Errno::EINVAL.into()) };
+        if !description.flags.reads() {
+            return Err(Errno::EBADF.into());
+        }
+        let pipe = &self.pipes[pipe];
+        let bytes = pipe.peek(buffer.len());
+        if bytes.is_empty() && pipe.writers > 0 && !buffer.is_empty() {
+            return Err(if description.flags.contains(OpenFlags::O_NONBLOCK) {
+                Errno::EAGAIN.into()
+            } else {
+                Failure::Block(Wait::on(pipe.channel))
+            });
+        }
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
     }
 }

@@ -82,6 +82,11 @@ pub(crate) trait ProcessView {
     /// The absolute path of the program that a process runs.
     fn executable(&self, process: u32) -> Option<Vec<u8>>;
 
+    /// The signals that wait for the calling thread, as a signal set.
+    fn pending_signals(&self) -> u64 {
+        0
+    }
+
     /// The content of a file of a process; `None` where there is no such process.
     fn text(&self, process: u32, thread: u32, file: ProcessFile) -> Option<Vec<u8>>;
 

@@ -4,6 +4,7 @@ use super::attributes::{FileCredentials, FileType, MAY_EXECUTE};
 use super::description::{Object, OpenFlags};
 use super::descriptor::{Descriptor, Descriptors};
 use super::device::DEVICES;
+use super::lock::Locks;
 use super::mount::{Mount, Mounted, Mounts};
 use super::path::{Caller, Last};
 use super::process::{ProcessFile, ProcessView, SystemFile};
@@ -16,6 +17,7 @@ use crate::arena::Arena;
 use crate::config::Limits;
 use crate::errno::Errno;
 use crate::random::Random;
+use crate::wait::Channel;
 
 /// Bytes of a program that may be loaded into the host's memory at once.
 const PROGRAM_MAX: u64 = 1 << 31;
@@ -112,6 +114,11 @@ impl FileSystem {
             nameless,
             descriptions: Arena::default(),
             pipes: Arena::default(),
+            counters: Arena::default(),
+            timers: Arena::default(),
+            epolls: Arena::default(),
+            locks: Locks::new(Channel::File(0)),
+            activity: Default::default(),
             fifos: Default::default(),
             anonymous: Default::default(),
             next_number: 0,
@@ -131,7 +138,7 @@ impl FileSystem {
     ) -> R {
         let location = Location { umask: 0, ..Location::default() };
         let credentials = FileCredentials::default();
-        let view = View { now, processes: &NoProcesses };
+        let view = View { now, monotonic: 0, processes: &NoProcesses };
         let caller = Caller { view, location: &location, credentials };
         action(self, &caller, location.root)
     }

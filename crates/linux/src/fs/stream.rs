@@ -54,6 +54,11 @@ impl Streams {
         self.input.wait(timeout)
     }
 
+    /// Whether a read would give something without waiting.
+    pub(crate) fn input_is_ready(&mut self) -> bool {
+        self.input.wait(Some(std::time::Duration::ZERO)).unwrap_or(true)
+    }
+
     /// Reads what is there, or waits for the host.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         match self.input.read(buffer) {

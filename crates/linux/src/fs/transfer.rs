@@ -75,6 +75,39 @@ impl FileSystem {
                 other => other,
             },
             Object::Stream(_) => Err(Errno::EBADF.into()),
+            Object::Counter(_) | Object::Timer(_) => {
+                let target = buffer.first_chunk_mut().ok_or(Errno::EINVAL)?;
+                let count = self.read_count(caller, object, waits)?;
+                *target = count.to_le_bytes();
+                Ok(target.len())
+            }
+            Object::Signals(_) | Object::Epoll(_) => Err(Errno::EINVAL.into()),
+        }
+    }
+
+    /// Takes the count of an event counter or timer.
+    fn read_count(&mut self, caller: &Caller<'_>, object: Object, waits: bool) -> Result<u64, Failure> {
+        let (count, wait) = match object {
+            Object::Counter(counter) => {
+                let counter = &mut self.counters[counter];
+                (counter.read(), Wait::on(counter.channel))
+            }
+            Object::Timer(timer) => {
+                let timer = &mut self.timers[timer];
+                let count = timer.read(caller.view.monotonic);
+                (count, Wait::on(timer.channel).until(timer.deadline()))
+            }
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        match count {
+            Some(count) => {
+                for channel in wait.channels {
+                    self.wake(channel);
+                }
+                Ok(count)
+            }
+            None if waits => Err(Failure::Block(wait)),
+            None => Err(Errno::EAGAIN.into()),
         }
     }
 
@@ -164,6 +197,20 @@ impl FileSystem {
             }
             Object::Stream(Standard::Input) => Err(Errno::EBADF.into()),
             Object::Stream(which) => Ok(self.streams.write(which, bytes)?),
+            Object::Counter(counter) => {
+                let more = u64::from_le_bytes(*bytes.first_chunk().ok_or(Errno::EINVAL)?);
+                let counter = &mut self.counters[counter];
+                let channel = counter.channel;
+                match counter.write(more)? {
+                    Some(()) => {
+                        self.wake(channel);
+                        Ok(8)
+                    }
+                    None if waits => Err(Failure::Block(Wait::on(channel))),
+                    None => Err(Errno::EAGAIN.into()),
+                }
+            }
+            Object::Timer(_) | Object::Signals(_) | Object::Epoll(_) => Err(Errno::EINVAL.into()),
         }
     }
 

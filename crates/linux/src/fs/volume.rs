@@ -36,6 +36,8 @@ pub(crate) const NAME_MAX: usize = 255;
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) now: Timestamp,
+    /// CLOCK_MONOTONIC in nanoseconds.
+    pub(crate) monotonic: u64,
     pub(crate) processes: &'a dyn ProcessView,
 }
 

@@ -2,7 +2,7 @@
 
 use super::table::Arguments;
 use crate::Errno;
-use crate::fs::{Descriptor, Object, OpenFlags, Standard};
+use crate::fs::{Descriptor, LockOwner, Object, OpenFlags, Standard};
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::user_memory::Record;
@@ -10,7 +10,12 @@ use crate::wait::Outcome;
 
 impl Kernel {
     /// Gives up an entry that has been taken from the task's table.
-    pub(super) fn close_descriptor(&mut self, _: TaskId, descriptor: Descriptor) {
+    pub(super) fn close_descriptor(&mut self, task: TaskId, descriptor: Descriptor) {
+        // Closing any descriptor of a file gives up the process's locks on it (fcntl(2)).
+        if let Some(process) = self.tasks.get(&task).map(|task| task.process.number()) {
+            let file = self.fs.description(descriptor.description).vnode;
+            self.fs.unlock_all(LockOwner::Process(process), Some(file));
+        }
         self.fs.close(descriptor.description);
     }
 }
@@ -150,6 +155,8 @@ pub(super) fn fcntl(kernel: &mut Kernel, task: TaskId, [fd, command, argument, .
             description.flags = description.flags & !OpenFlags::SETTABLE | wanted;
             Ok(0)
         }
+        // F_GETLK, F_SETLK, F_SETLKW; with 64 bits; of open files
+        5..=7 | 12..=14 | 36..=38 => super::lock::fcntl_lock(kernel, task, [fd, command, argument, 0, 0, 0]),
         // F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG
         8 => {
             kernel.fs.description_mut(id).owner = argument;

@@ -240,6 +240,12 @@ fn read_segments(
     let object = kernel.fs.description(id).object;
     let segments = accessible(kernel, task, wanted, Access::Write)?;
     let total = total(&segments);
+    if let Object::Signals(mask) = object {
+        let waits = !kernel.fs.description(id).flags.contains(OpenFlags::O_NONBLOCK);
+        let bytes = super::event::read_signals(kernel, task, mask, total.min(CHUNK), waits)?;
+        scatter(kernel, task, &segments, 0, &bytes)?;
+        return Ok(bytes.len() as u32);
+    }
     let mut done = 0;
     loop {
         let mut buffer = vec![0; (total - done).min(CHUNK) as usize];

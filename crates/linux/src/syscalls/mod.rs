@@ -1,12 +1,16 @@
 //! System calls: the table, and how one is run.
 
 mod attributes;
+mod copy;
 mod descriptor;
 mod directory;
+mod event;
 mod file;
 mod flags;
 mod identity;
+mod lock;
 mod memory;
+mod poll;
 mod process;
 mod schedule;
 mod signal;

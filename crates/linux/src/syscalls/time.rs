@@ -22,7 +22,8 @@ pub(super) enum Layout {
 }
 
 impl Layout {
-    const fn size(self) -> u32 {
+    /// Bytes.
+    pub(super) const fn size(self) -> u32 {
         match self {
             Self::Short => 8,
             Self::Long => 16,
@@ -75,7 +76,8 @@ fn write_timespec(
     kernel.user(task).copy_out(address, timespec(time, layout).as_bytes())
 }
 
-fn timespec(time: u64, layout: Layout) -> Record {
+/// Nanoseconds as seconds and nanoseconds.
+pub(super) fn timespec(time: u64, layout: Layout) -> Record {
     let (seconds, nanoseconds) = (time / SECOND, time % SECOND);
     match layout {
         Layout::Short => Record::new().u32(seconds as u32).u32(nanoseconds as u32),

@@ -1,0 +1,184 @@
+//! Moving bytes between descriptors without passing through the program: sendfile, splice, tee,
+//! copy_file_range.
+
+use super::table::Arguments;
+use crate::Errno;
+use crate::arena::Id;
+use crate::fs::{Description, Object, OpenFlags};
+use crate::kernel::Kernel;
+use crate::task::TaskId;
+use crate::wait::{Failure, Outcome};
+
+/// Bytes that one call moves at most: a program that wants more calls again.
+const MOVE_MAX: u32 = 1 << 20;
+
+/// `SPLICE_F_NONBLOCK`.
+const SPLICE_NONBLOCK: u32 = 2;
+
+/// One end of a transfer: an open file, and an offset where its own does not count.
+#[derive(Clone, Copy)]
+struct End {
+    id: Id<Description>,
+    position: Option<u64>,
+}
+
+/// Moves up to `length` bytes. What cannot be written must not have been read, so from files and
+/// pipes only as much is taken as has gone.
+fn move_bytes(kernel: &mut Kernel, task: TaskId, from: End, to: End, length: u32) -> Outcome {
+    let source = kernel.fs.description(from.id).object;
+    let mut buffer = vec![0; length.min(MOVE_MAX) as usize];
+    let from_pipe = matches!(source, Object::Pipe(_));
+    let read = if from_pipe {
+        kernel.fs.peek_pipe(from.id, &mut buffer)?
+    } else {
+        let start = from.position.unwrap_or(kernel.fs.description(from.id).offset);
+        let position = matches!(source, Object::File).then_some(start);
+        kernel.with_files(task, |files, caller| files.read(caller, from.id, position, &mut buffer))?
+    };
+    if read == 0 {
+        return Ok(0);
+    }
+    let written =
+        kernel.with_files(task, |files, caller| files.write(caller, to.id, to.position, &buffer[..read]));
+    if written == Err(Failure::Errno(Errno::EPIPE)) {
+        kernel.broken_pipe(task);
+    }
+    let written = written?;
+    if from_pipe {
+        let taken = &mut buffer[..written];
+        kernel.with_files(task, |files, caller| files.read(caller, from.id, None, taken))?;
+    } else if from.position.is_none() && source == Object::File {
+        let offset = kernel.fs.description(from.id).offset + written as u64;
+        kernel.fs.set_offset(from.id, offset);
+    }
+    Ok(written as u32)
+}
+
+/// An offset in guest memory, if there is one.
+fn position(kernel: &mut Kernel, task: TaskId, address: u32) -> Result<Option<u64>, Errno> {
+    if address == 0 {
+        return Ok(None);
+    }
+    let offset = kernel.user(task).read::<u64>(address)?;
+    if offset > i64::MAX as u64 { Err(Errno::EINVAL) } else { Ok(Some(offset)) }
+}
+
+/// Stores an offset after a transfer.
+fn advance(
+    kernel: &mut Kernel,
+    task: TaskId,
+    address: u32,
+    position: Option<u64>,
+    moved: u32,
+) -> Result<(), Errno> {
+    match position {
+        Some(position) => kernel.user(task).write(address, position + u64::from(moved)),
+        None => Ok(()),
+    }
+}
+
+fn send(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [to, from, _, length, ..]: Arguments,
+    position: Option<u64>,
+) -> Outcome {
+    let (to, from) = (kernel.open_file(task, to)?, kernel.open_file(task, from)?);
+    if !matches!(kernel.fs.description(from).object, Object::File | Object::Device(_)) {
+        return Err(Errno::EINVAL.into());
+    }
+    if kernel.fs.description(to).flags.contains(OpenFlags::O_APPEND) {
+        return Err(Errno::EINVAL.into());
+    }
+    move_bytes(kernel, task, End { id: from, position }, End { id: to, position: None }, length)
+}
+
+/// sendfile(2) with a 32-bit offset.
+pub(super) fn sendfile(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    let address = arguments[2];
+    if address == 0 {
+        return send(kernel, task, arguments, None);
+    }
+    let offset = kernel.user(task).read::<u32>(address)?;
+    let moved = send(kernel, task, arguments, Some(offset.into()))?;
+    kernel.user(task).write(address, offset.wrapping_add(moved))?;
+    Ok(moved)
+}
+
+/// sendfile64(2).
+pub(super) fn sendfile64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    let from = position(kernel, task, arguments[2])?;
+    let moved = send(kernel, task, arguments, from)?;
+    advance(kernel, task, arguments[2], from, moved)?;
+    Ok(moved)
+}
+
+/// Both ends of splice(2) and copy_file_range(2), with their offsets from memory.
+fn ends(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Result<(End, End), Errno> {
+    let [from, from_at, to, to_at, ..] = arguments;
+    let from = End { id: kernel.open_file(task, from)?, position: position(kernel, task, from_at)? };
+    let to = End { id: kernel.open_file(task, to)?, position: position(kernel, task, to_at)? };
+    if !kernel.fs.description(from.id).flags.reads() || !kernel.fs.description(to.id).flags.writes() {
+        return Err(Errno::EBADF);
+    }
+    Ok((from, to))
+}
+
+/// splice(2).
+pub(super) fn splice(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    let [_, from_at, _, to_at, length, flags] = arguments;
+    let (from, to) = ends(kernel, task, arguments)?;
+    let is_pipe = |end: &End| matches!(kernel.fs.description(end.id).object, Object::Pipe(_));
+    match (is_pipe(&from), is_pipe(&to)) {
+        (false, false) => return Err(Errno::EINVAL.into()),
+        (true, _) if from.position.is_some() => return Err(Errno::ESPIPE.into()),
+        (_, true) if to.position.is_some() => return Err(Errno::ESPIPE.into()),
+        _ => {}
+    }
+    let moved = match move_bytes(kernel, task, from, to, length) {
+        Err(Failure::Block(_)) if flags & SPLICE_NONBLOCK != 0 => return Err(Errno::EAGAIN.into()),
+        other => other?,
+    };
+    advance(kernel, task, from_at, from.position, moved)?;
+    advance(kernel, task, to_at, to.position, moved)?;
+    Ok(moved)
+}
+
+/// tee(2): copies from pipe to pipe and leaves the bytes in the first.
+pub(super) fn tee(kernel: &mut Kernel, task: TaskId, [from, to, length, flags, ..]: Arguments) -> Outcome {
+    let (from, to) = (kernel.open_file(task, from)?, kernel.open_file(task, to)?);
+    let mut buffer = vec![0; length.min(MOVE_MAX) as usize];
+    let result = kernel.fs.peek_pipe(from, &mut buffer).and_then(|read| {
+        if read == 0 || !matches!(kernel.fs.description(to).object, Object::Pipe(_)) {
+            return if read == 0 { Ok(0) } else { Err(Errno::EINVAL.into()) };
+        }
+        kernel.with_files(task, |files, caller| files.write(caller, to, None, &buffer[..read]))
+    });
+    match result {
+        Err(Failure::Block(_)) if flags & SPLICE_NONBLOCK != 0 => Err(Errno::EAGAIN.into()),
+        other => Ok(other? as u32),
+    }
+}
+
+/// copy_file_range(2).
+pub(super) fn copy_file_range(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    let [_, from_at, _, to_at, length, flags] = arguments;
+    if flags != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let (from, to) = ends(kernel, task, arguments)?;
+    for end in [from, to] {
+        match kernel.fs.description(end.id).object {
+            Object::File => {}
+            Object::Directory => return Err(Errno::EISDIR.into()),
+            _ => return Err(Errno::EINVAL.into()),
+        }
+    }
+    if kernel.fs.description(to.id).flags.contains(OpenFlags::O_APPEND) {
+        return Err(Errno::EBADF.into());
+    }
+    let moved = move_bytes(kernel, task, from, to, length)?;
+    advance(kernel, task, from_at, from.position, moved)?;
+    advance(kernel, task, to_at, to.position, moved)?;
+    Ok(moved)
+}

@@ -1,0 +1,164 @@
+//! Descriptors for counters, timers and signals: eventfd, timerfd, signalfd.
+
+use super::signal::read_set;
+use super::table::Arguments;
+use super::time::{Layout, read_timespec, timespec};
+use crate::Errno;
+use crate::fs::{Object, OpenFlags};
+use crate::kernel::Kernel;
+use crate::signal::SignalSet;
+use crate::task::TaskId;
+use crate::user_memory::Record;
+use crate::wait::{Channel, Failure, Outcome, Wait};
+
+/// The flags that the three share; EINVAL for others.
+fn common_flags(flags: u32, extra: u32) -> Result<OpenFlags, Errno> {
+    let known = OpenFlags::O_CLOEXEC | OpenFlags::O_NONBLOCK;
+    let flags = OpenFlags::from_bits_retain(flags & !extra);
+    if flags & !known == OpenFlags::empty() { Ok(flags) } else { Err(Errno::EINVAL) }
+}
+
+/// eventfd(2) of old, without flags.
+pub(super) fn eventfd(kernel: &mut Kernel, task: TaskId, [value, ..]: Arguments) -> Outcome {
+    eventfd2(kernel, task, [value, 0, 0, 0, 0, 0])
+}
+
+/// eventfd(2).
+pub(super) fn eventfd2(kernel: &mut Kernel, task: TaskId, [value, bits, ..]: Arguments) -> Outcome {
+    const EFD_SEMAPHORE: u32 = 1;
+    let flags = common_flags(bits, EFD_SEMAPHORE)?;
+    let semaphore = bits & EFD_SEMAPHORE != 0;
+    let counter = kernel.with_files(task, |files, caller| {
+        Ok::<_, Errno>(files.event_counter(caller, value.into(), semaphore, flags))
+    })?;
+    Ok(kernel.add_descriptor(task, counter, 0, flags.contains(OpenFlags::O_CLOEXEC))?)
+}
+
+/// timerfd_create(2).
+pub(super) fn timerfd_create(kernel: &mut Kernel, task: TaskId, [clock, bits, ..]: Arguments) -> Outcome {
+    let flags = common_flags(bits, 0)?;
+    let realtime = match clock {
+        // CLOCK_REALTIME and its alarm; CLOCK_MONOTONIC, CLOCK_BOOTTIME and its alarm.
+        0 | 8 => true,
+        1 | 7 | 9 => false,
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let timer =
+        kernel.with_files(task, |files, caller| Ok::<_, Errno>(files.timer(caller, realtime, flags)))?;
+    Ok(kernel.add_descriptor(task, timer, 0, flags.contains(OpenFlags::O_CLOEXEC))?)
+}
+
+/// `struct itimerspec` of what a timer has left.
+fn left(kernel: &mut Kernel, task: TaskId, fd: u32, layout: Layout) -> Result<Record, Errno> {
+    let id = kernel.open_file(task, fd)?;
+    let now = kernel.time.monotonic();
+    let (left, interval) = kernel.fs.timer_mut(id)?.remaining(now);
+    Ok(timespec(interval, layout).bytes(timespec(left, layout).as_bytes()))
+}
+
+fn set_timer(kernel: &mut Kernel, task: TaskId, arguments: Arguments, layout: Layout) -> Outcome {
+    const TFD_TIMER_ABSTIME: u32 = 1;
+    const TFD_TIMER_CANCEL_ON_SET: u32 = 2;
+    let [fd, flags, new, old, ..] = arguments;
+    if flags & !(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let interval = read_timespec(kernel, task, new, layout)?;
+    let value = read_timespec(kernel, task, new.wrapping_add(layout.size()), layout)?;
+    if old != 0 {
+        let record = left(kernel, task, fd, layout)?;
+        kernel.user(task).copy_out(old, record.as_bytes())?;
+    }
+    let id = kernel.open_file(task, fd)?;
+    let (now, wall) = (kernel.time.monotonic(), kernel.time.realtime());
+    let timer = kernel.fs.timer_mut(id)?;
+    let next = match (value, flags & TFD_TIMER_ABSTIME != 0, timer.realtime) {
+        (0, ..) => None,
+        (value, false, _) => Some(now.saturating_add(value)),
+        (value, true, false) => Some(value),
+        (value, true, true) => Some(now.saturating_add(value.saturating_sub(wall))),
+    };
+    timer.set(next, interval);
+    Ok(0)
+}
+
+/// timerfd_settime(2).
+pub(super) fn timerfd_settime(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    set_timer(kernel, task, arguments, Layout::Short)
+}
+
+/// timerfd_settime(2) with 64-bit times.
+pub(super) fn timerfd_settime64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    set_timer(kernel, task, arguments, Layout::Long)
+}
+
+/// timerfd_gettime(2).
+pub(super) fn timerfd_gettime(kernel: &mut Kernel, task: TaskId, [fd, out, ..]: Arguments) -> Outcome {
+    let record = left(kernel, task, fd, Layout::Short)?;
+    kernel.user(task).copy_out(out, record.as_bytes())?;
+    Ok(0)
+}
+
+/// timerfd_gettime(2) with 64-bit times.
+pub(super) fn timerfd_gettime64(kernel: &mut Kernel, task: TaskId, [fd, out, ..]: Arguments) -> Outcome {
+    let record = left(kernel, task, fd, Layout::Long)?;
+    kernel.user(task).copy_out(out, record.as_bytes())?;
+    Ok(0)
+}
+
+/// signalfd(2) of old, without flags.
+pub(super) fn signalfd(kernel: &mut Kernel, task: TaskId, [fd, set, size, ..]: Arguments) -> Outcome {
+    signalfd4(kernel, task, [fd, set, size, 0, 0, 0])
+}
+
+/// signalfd(2).
+pub(super) fn signalfd4(kernel: &mut Kernel, task: TaskId, [fd, set, size, bits, ..]: Arguments) -> Outcome {
+    let flags = common_flags(bits, 0)?;
+    let mask = read_set(kernel, task, set, size)?.as_mask().0;
+    if fd != u32::MAX {
+        let id = kernel.open_file(task, fd)?;
+        let description = kernel.fs.description_mut(id);
+        let Object::Signals(held) = &mut description.object else { return Err(Errno::EINVAL.into()) };
+        *held = mask;
+        return Ok(fd);
+    }
+    let file =
+        kernel.with_files(task, |files, caller| Ok::<_, Errno>(files.signal_file(caller, mask, flags)))?;
+    Ok(kernel.add_descriptor(task, file, 0, flags.contains(OpenFlags::O_CLOEXEC))?)
+}
+
+/// Reads signals from a signalfd, as `struct signalfd_siginfo`.
+pub(super) fn read_signals(
+    kernel: &mut Kernel,
+    task: TaskId,
+    mask: u64,
+    room: u32,
+    waits: bool,
+) -> Result<Vec<u8>, Failure> {
+    const SIZE: usize = 128;
+    if (room as usize) < SIZE {
+        return Err(Errno::EINVAL.into());
+    }
+    let mut bytes = Vec::new();
+    while bytes.len() + SIZE <= room as usize {
+        let Some(info) = kernel.take_signal(task, SignalSet(mask)) else { break };
+        // ssi_signo, ssi_errno, ssi_code, then pid and uid, or for others what fits best.
+        let [pid, uid, value, ..] = info.fields;
+        let record = Record::new()
+            .u32(info.signal.number().into())
+            .u32(0)
+            .u32(info.code as u32)
+            .u32(pid)
+            .u32(uid)
+            .pad_to(40)
+            .u32(value)
+            .u32(value)
+            .pad_to(SIZE);
+        bytes.extend_from_slice(record.as_bytes());
+    }
+    match (bytes.is_empty(), waits) {
+        (false, _) => Ok(bytes),
+        (true, true) => Err(Failure::Block(Wait::on(Channel::Signal))),
+        (true, false) => Err(Errno::EAGAIN.into()),
+    }
+}

@@ -1,0 +1,144 @@
+//! Advisory locks: flock, and the lock commands of fcntl.
+
+use super::table::Arguments;
+use crate::Errno;
+use crate::fs::{Lock, LockFamily, LockOwner, Object};
+use crate::kernel::Kernel;
+use crate::task::TaskId;
+use crate::user_memory::Record;
+use crate::wait::Outcome;
+
+/// flock(2).
+pub(super) fn flock(kernel: &mut Kernel, task: TaskId, [fd, operation, ..]: Arguments) -> Outcome {
+    const LOCK_SH: u32 = 1;
+    const LOCK_EX: u32 = 2;
+    const LOCK_NB: u32 = 4;
+    const LOCK_UN: u32 = 8;
+    let id = kernel.open_file(task, fd)?;
+    let description = kernel.fs.description(id);
+    let file = description.vnode;
+    if description.object == Object::Path {
+        return Err(Errno::EBADF.into());
+    }
+    let owner = LockOwner::Description(id.number());
+    let lock = Lock { family: LockFamily::Whole, owner, exclusive: false, start: 0, end: u64::MAX };
+    match operation & !LOCK_NB {
+        LOCK_UN => kernel.fs.unlock(file, &lock),
+        kind @ (LOCK_SH | LOCK_EX) => {
+            let lock = Lock { exclusive: kind == LOCK_EX, ..lock };
+            kernel.fs.lock(file, lock, operation & LOCK_NB == 0)?;
+        }
+        _ => return Err(Errno::EINVAL.into()),
+    }
+    Ok(0)
+}
+
+/// `struct flock` or `struct flock64`: type, whence, start, length, process.
+struct Request {
+    kind: u16,
+    start: u64,
+    end: u64,
+}
+
+const F_RDLCK: u16 = 0;
+const F_WRLCK: u16 = 1;
+const F_UNLCK: u16 = 2;
+
+fn read_request(
+    kernel: &mut Kernel,
+    task: TaskId,
+    fd: u32,
+    address: u32,
+    wide: bool,
+) -> Result<Request, Errno> {
+    let (head, start, length) = if wide {
+        let [head, low, high, length_low, length_high] = kernel.user(task).words(address)?;
+        (head, super::file::wide(low, high) as i64, super::file::wide(length_low, length_high) as i64)
+    } else {
+        let [head, start, length] = kernel.user(task).words(address)?;
+        (head, i64::from(start as i32), i64::from(length as i32))
+    };
+    let id = kernel.open_file(task, fd)?;
+    let base = match head >> 16 {
+        0 => 0,
+        1 => kernel.fs.description(id).offset,
+        2 => {
+            let file = kernel.fs.description(id).vnode;
+            kernel.with_files(task, |files, caller| files.attributes(caller, file))?.size
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    let base = i64::try_from(base).map_err(|_| Errno::EOVERFLOW)?;
+    let first = base.checked_add(start).ok_or(Errno::EOVERFLOW)?;
+    let (first, end) = match length {
+        0 => (first, i64::MAX),
+        length if length > 0 => (first, first.checked_add(length).ok_or(Errno::EOVERFLOW)?),
+        length => (first.checked_add(length).ok_or(Errno::EINVAL)?, first),
+    };
+    let start = u64::try_from(first).map_err(|_| Errno::EINVAL)?;
+    let end = if end == i64::MAX { u64::MAX } else { end as u64 };
+    Ok(Request { kind: head as u16, start, end })
+}
+
+/// F_GETLK, F_SETLK, F_SETLKW and their 64-bit and open-file-description kin.
+pub(super) fn fcntl_lock(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [fd, command, address, ..]: Arguments,
+) -> Outcome {
+    let wide = command >= 12;
+    let by_description = command >= 36;
+    let request = read_request(kernel, task, fd, address, wide)?;
+    let id = kernel.open_file(task, fd)?;
+    let process = kernel.tasks.get(&task).ok_or(Errno::ESRCH)?.process.number();
+    let owner =
+        if by_description { LockOwner::Description(id.number()) } else { LockOwner::Process(process) };
+    let description = kernel.fs.description(id);
+    let (file, flags) = (description.vnode, description.flags);
+    let lock = Lock {
+        family: LockFamily::Range,
+        owner,
+        exclusive: request.kind == F_WRLCK,
+        start: request.start,
+        end: request.end,
+    };
+    if matches!(command, 5 | 12 | 36) {
+        return tell_conflict(kernel, task, file, &lock, address, wide);
+    }
+    match request.kind {
+        F_UNLCK => kernel.fs.unlock(file, &lock),
+        F_RDLCK if !flags.reads() => return Err(Errno::EBADF.into()),
+        F_WRLCK if !flags.writes() => return Err(Errno::EBADF.into()),
+        F_RDLCK | F_WRLCK => kernel.fs.lock(file, lock, matches!(command, 7 | 14 | 38))?,
+        _ => return Err(Errno::EINVAL.into()),
+    }
+    Ok(0)
+}
+
+fn tell_conflict(
+    kernel: &mut Kernel,
+    task: TaskId,
+    file: crate::fs::Vnode,
+    lock: &Lock,
+    address: u32,
+    wide: bool,
+) -> Outcome {
+    let Some(held) = kernel.fs.lock_conflict(file, lock) else {
+        kernel.user(task).write(address, F_UNLCK)?;
+        return Ok(0);
+    };
+    let kind = if held.exclusive { F_WRLCK } else { F_RDLCK };
+    let length = if held.end == u64::MAX { 0 } else { held.end - held.start };
+    let process = match held.owner {
+        LockOwner::Process(process) => process,
+        LockOwner::Description(_) => u32::MAX,
+    };
+    let record = Record::new().u16(kind).u16(0);
+    let record = if wide {
+        record.u64(held.start).u64(length).u32(process)
+    } else {
+        record.u32(held.start as u32).u32(length as u32).u32(process)
+    };
+    kernel.user(task).copy_out(address, record.as_bytes())?;
+    Ok(0)
+}
