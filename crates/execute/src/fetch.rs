@@ -62,6 +62,7 @@ enum Verdict {
 /// - UD0 and UD1 have no ModRM byte that could be missing;
 /// - LOCK MOV CR0 names CR8, which is privileged (AMD's manual, volume 3, MOV CRn);
 /// - VERW of memory ignores LOCK;
+/// - an extended prefix is not looked into before its opcode is there;
 /// - an undefined `/digit` of C6h and C7h is found out only once its immediate has been fetched.
 #[cold]
 fn silicon(bytes: &mut [u8], error: DecodeError) -> Verdict {
@@ -85,9 +86,21 @@ fn silicon(bytes: &mut [u8], error: DecodeError) -> Verdict {
                 _ => Verdict::Undefined,
             }
         }
+        (code, kind) if code.len() < shortest(kind) => Verdict::Truncated,
         (_, DecodeErrorKind::TooLong) => Verdict::Faults,
         (_, DecodeErrorKind::Truncated) => Verdict::Truncated,
         _ => Verdict::Undefined,
+    }
+}
+
+/// The bytes without prefixes that an encoding takes at least before silicon looks into it.
+const fn shortest(kind: DecodeErrorKind) -> usize {
+    match kind {
+        // Their prefix, an opcode, and ModRM but for VZEROUPPER.
+        DecodeErrorKind::Vex => 3,
+        DecodeErrorKind::Xop => 5,
+        DecodeErrorKind::Evex => 6,
+        _ => 0,
     }
 }
 

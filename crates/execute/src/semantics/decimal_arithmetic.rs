@@ -8,32 +8,29 @@ use super::{flag, result_flags};
 
 /// DAA and DAS share their conditions and differ in the direction of the adjustment.
 #[inline]
-fn packed(al: u8, before: Eflags, adjust: fn(u8, u8) -> u8, borrows: bool) -> (u8, Eflags) {
+fn packed(al: u8, before: Eflags, adjust: fn(u8, u8) -> (u8, Eflags), borrows: bool) -> (u8, Eflags) {
     let low = al & 15 > 9 || before.contains(Eflags::AF);
     let high = al > 0x99 || before.contains(Eflags::CF);
     let amount = if low { 6 } else { 0 } | if high { 0x60 } else { 0 };
-    let result = adjust(al, amount);
+    let (result, flags) = adjust(al, amount);
     // DAS's low adjustment can borrow out of AL by itself.
     let carry = high || borrows && al < amount;
-    let flags = result_flags(result)
-        .union(flag(Eflags::CF, carry))
-        .union(flag(Eflags::AF, low))
-        .union(before.intersection(Eflags::OF));
-    (result, flags)
+    let carries = flag(Eflags::CF, carry).union(flag(Eflags::AF, low));
+    (result, flags.difference(Eflags::CF.union(Eflags::AF)).union(carries))
 }
 
 /// DAA: AL adjusted after adding packed BCD, and all six status flags.
 #[inline]
 #[must_use]
 pub fn daa(al: u8, before: Eflags) -> (u8, Eflags) {
-    packed(al, before, u8::wrapping_add, false)
+    packed(al, before, add::<u8>, false)
 }
 
 /// DAS: AL adjusted after subtracting packed BCD, and all six status flags.
 #[inline]
 #[must_use]
 pub fn das(al: u8, before: Eflags) -> (u8, Eflags) {
-    packed(al, before, u8::wrapping_sub, true)
+    packed(al, before, sub::<u8>, true)
 }
 
 /// AAA and AAS adjust AX as one number by 106h, then keep the low four bits of AL.
