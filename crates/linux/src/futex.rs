@@ -1,5 +1,6 @@
 //! Futexes (futex(2)): queues of tasks by word.
 
+use crate::fs::Vnode;
 use crate::kernel::Kernel;
 use crate::space::{Backing, Space};
 use crate::task::TaskId;
@@ -12,7 +13,7 @@ pub(crate) enum Key {
     /// A shared object's number and the offset in it.
     Shared(u64, u64),
     /// A file's number and the offset in it.
-    File(u64, u64),
+    File(Vnode, u64),
 }
 
 impl Key {

@@ -209,11 +209,29 @@ impl Kernel {
         UserMemory::new(self.space(task))
     }
 
-    /// The address space of `task`.
+    /// The address space of `task`, which becomes the one in use.
     pub(crate) fn space(&mut self, task: TaskId) -> &mut Space {
         match self.processes[&self.tasks[&task].process].space {
-            Some(space) => &mut self.spaces[space],
+            Some(space) => {
+                self.use_space(space);
+                &mut self.spaces[space]
+            }
             None => unreachable!("a task outlived its process's memory"),
+        }
+    }
+
+    /// Makes a space the one in use: the shared objects that another one has accessed are given back.
+    fn use_space(&mut self, space: Id<Space>) {
+        if self.active_space != Some(space) {
+            self.release_shared();
+            self.active_space = Some(space);
+        }
+    }
+
+    /// Gives back the shared objects that the space in use has accessed, so that files can use them.
+    pub(crate) fn release_shared(&mut self) {
+        if let Some(active) = self.active_space.and_then(|active| self.spaces.get_mut(active)) {
+            active.memory.release_shared();
         }
     }
 
@@ -266,17 +284,11 @@ impl Kernel {
         Err(Errno::EAGAIN)
     }
 
-    /// Makes the memory of `task` the one in use, and names it: the shared objects that another one
-    /// has accessed are given back first.
+    /// Makes the memory of `task` the one in use, and names it.
     pub(crate) fn switch_to(&mut self, task: TaskId) -> Option<SpaceId> {
         let process = self.processes.get(&self.tasks.get(&task)?.process)?;
         let space = process.space?;
-        if self.active_space != Some(space) {
-            if let Some(active) = self.active_space.and_then(|active| self.spaces.get_mut(active)) {
-                active.memory.release_shared();
-            }
-            self.active_space = Some(space);
-        }
+        self.use_space(space);
         self.spaces.get(space).map(|space| space.id)
     }
 

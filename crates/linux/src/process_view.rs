@@ -209,6 +209,7 @@ impl Kernel {
         real: bool,
         action: impl FnOnce(&mut FileSystem, &Caller<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
+        self.release_shared();
         let now = self.file_time();
         let uptime = self.time.monotonic();
         let state = self.tasks.get(&task).ok_or(Errno::ESRCH)?;

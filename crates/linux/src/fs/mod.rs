@@ -22,6 +22,7 @@ mod host;
 mod host_unix;
 mod layout;
 mod lock;
+mod mapping;
 mod mount;
 mod names;
 mod open;
@@ -128,6 +129,8 @@ pub(crate) struct FileSystem {
     streams: Streams,
     random: Random,
     woken: Vec<Channel>,
+    /// The files that are mapped shared.
+    mapped: BTreeMap<Vnode, mapping::MappedFile>,
     capacity: Capacity,
     /// Whom files of host folders belong to.
     owner: Owner,
@@ -211,7 +214,8 @@ impl FileSystem {
         }
     }
 
-    fn retain_vnode(&mut self, vnode: Vnode) {
+    /// Keeps a file while somebody uses it without a descriptor: a mapping.
+    pub(crate) fn retain_vnode(&mut self, vnode: Vnode) {
         if let Ok(mounted) = self.mounts.get_mut(vnode.volume) {
             mounted.volume.retain(vnode.node);
         } else if let Some(anonymous) = self.anonymous.get_mut(&vnode.node) {
@@ -219,7 +223,8 @@ impl FileSystem {
         }
     }
 
-    fn release_vnode(&mut self, vnode: Vnode) {
+    /// Lets a file go that was retained.
+    pub(crate) fn release_vnode(&mut self, vnode: Vnode) {
         if let Ok(mounted) = self.mounts.get_mut(vnode.volume) {
             mounted.volume.release(vnode.node);
         } else if let Some(anonymous) = self.anonymous.get_mut(&vnode.node) {

@@ -175,7 +175,10 @@ impl FileSystem {
     pub(crate) fn change(&mut self, caller: &Caller<'_>, file: Vnode, change: &Change) -> Result<(), Errno> {
         self.check_writable(file)?;
         match self.mounts.get_mut(file.volume) {
-            Ok(mounted) => mounted.volume.change(&caller.view, file.node, change),
+            Ok(mounted) => {
+                mounted.volume.change(&caller.view, file.node, change)?;
+                change.size.map_or(Ok(()), |size| self.resize_mapping(file, size))
+            }
             Err(_) => {
                 let anonymous = self.anonymous.get_mut(&file.node).ok_or(Errno::ENOENT)?;
                 change.apply(&mut anonymous.attributes, caller.view.now);
@@ -276,7 +279,9 @@ impl FileSystem {
     ) -> Result<(), Errno> {
         self.check_writable(file)?;
         let volume = &mut self.mounts.get_mut(file.volume)?.volume;
-        volume.allocate(&caller.view, file.node, offset, length, how)
+        volume.allocate(&caller.view, file.node, offset, length, how)?;
+        let size = self.attributes(caller, file)?.size;
+        self.resize_mapping(file, size)
     }
 
     /// statfs(2).

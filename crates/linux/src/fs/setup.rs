@@ -125,6 +125,7 @@ impl FileSystem {
             streams: setup.streams,
             random: setup.random,
             woken: Vec::new(),
+            mapped: Default::default(),
             capacity: setup.capacity,
             owner: setup.owner,
         }

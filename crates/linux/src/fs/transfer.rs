@@ -120,8 +120,7 @@ impl FileSystem {
         buffer: &mut [u8],
     ) -> Result<usize, Errno> {
         if vnode.volume != self.system {
-            let volume = &mut self.mounts.get_mut(vnode.volume)?.volume;
-            return volume.read(&caller.view, vnode.node, offset, buffer);
+            return self.read_content(&caller.view, vnode, offset, buffer);
         }
         // A file of /proc keeps what it said until it is read from its start again.
         let text = match &self.descriptions[id].text {
@@ -146,8 +145,7 @@ impl FileSystem {
         offset: u64,
         buffer: &mut [u8],
     ) -> Result<usize, Errno> {
-        let volume = &mut self.mounts.get_mut(vnode.volume).map_err(|_| Errno::ENODEV)?.volume;
-        volume.read(&caller.view, vnode.node, offset, buffer)
+        self.read_content(&caller.view, vnode, offset, buffer)
     }
 
     /// Writes to an open file, at `position` or where it stands. EPIPE goes with SIGPIPE.
@@ -174,8 +172,7 @@ impl FileSystem {
                 } else {
                     position.unwrap_or(description.offset)
                 };
-                let volume = &mut self.mounts.get_mut(vnode.volume)?.volume;
-                let written = volume.write(&caller.view, vnode.node, offset, bytes)?;
+                let written = self.write_content(&caller.view, vnode, offset, bytes)?;
                 if position.is_none() {
                     self.descriptions[id].offset = offset + written as u64;
                 }

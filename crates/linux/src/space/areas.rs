@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use pentimento_memory::Permissions;
 
+use crate::fs::Vnode;
+
 /// What stands behind an area.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Backing {
@@ -24,8 +26,8 @@ pub(crate) enum Backing {
     },
     /// A file.
     File {
-        /// The file system's number for it, held while the area lives.
-        node: u64,
+        /// Which, held while the space lives.
+        node: Vnode,
         /// Offset in the file of the area's first byte.
         offset: u64,
     },

@@ -9,6 +9,7 @@ use pentimento_memory::{AddressSpace, Fault, FaultKind, PAGE_SIZE, Permissions, 
 use pentimento_registers::Descriptor;
 
 use crate::Errno;
+use crate::fs::Vnode;
 
 /// One past the highest user address of an i386 process under a 64-bit kernel.
 pub(crate) const TASK_SIZE: u32 = 0xffff_e000;
@@ -67,8 +68,10 @@ pub(crate) struct Space {
     pub(crate) read_implies_exec: bool,
     /// Address of the vDSO's image; 0 without one.
     pub(crate) vdso: u32,
-    /// The objects behind shared areas, by number.
+    /// The objects behind anonymous shared areas, by number.
     objects: BTreeMap<u64, SharedMemory>,
+    /// The files that areas map, each held once, with the object behind shared mappings of it.
+    pub(crate) files: BTreeMap<Vnode, Option<SharedMemory>>,
     /// The local descriptor table (modify_ldt(2)).
     pub(crate) local_descriptors: BTreeMap<u16, Descriptor>,
 }
@@ -93,6 +96,7 @@ impl Space {
             read_implies_exec: false,
             vdso: 0,
             objects: BTreeMap::new(),
+            files: BTreeMap::new(),
             local_descriptors: BTreeMap::new(),
         }
     }
@@ -129,6 +133,31 @@ impl Space {
         self.map(start, length, Area { backing: Backing::Shared { object, offset: 0 }, ..area })
     }
 
+    /// Maps a private copy of a file: `content` is what the file has there, and the pages beyond
+    /// its end, from `end` (a multiple of a page) on, raise SIGBUS.
+    ///
+    /// # Errors
+    /// As for [`map`](Self::map).
+    pub(crate) fn map_private_file(
+        &mut self,
+        start: u32,
+        length: u32,
+        area: Area,
+        content: &[u8],
+    ) -> Result<(), Errno> {
+        self.map(start, length, area.clone())?;
+        self.memory.poke_bytes(start, content).map_err(|_| Errno::ENOMEM)?;
+        let end = page_align(content.len() as u32).unwrap_or(length);
+        if end < length {
+            let nothing = SharedMemory::new(0).map_err(|_| Errno::ENOMEM)?;
+            let permissions = self.page_permissions(area.protection);
+            self.memory
+                .map_shared(start + end, length - end, permissions, &nothing, 0)
+                .map_err(|_| Errno::ENOMEM)?;
+        }
+        Ok(())
+    }
+
     /// Makes pages for `[start, start + length)` of `area`.
     fn map_pages(&mut self, start: u32, length: u32, area: &Area) -> Result<(), Errno> {
         let permissions = self.page_permissions(area.protection);
@@ -136,6 +165,10 @@ impl Space {
             Backing::Shared { object, offset } if let Some(memory) = self.objects.get(&object) => {
                 self.memory.map_shared(start, length, permissions, memory, offset)
             }
+            Backing::File { node, offset } if area.shared => match self.files.get(&node) {
+                Some(Some(memory)) => self.memory.map_shared(start, length, permissions, memory, offset),
+                _ => return Err(Errno::ENODEV),
+            },
             _ => self.memory.map(start, length, permissions),
         };
         mapped.map_err(|_| Errno::ENOMEM)
@@ -151,6 +184,7 @@ impl Space {
             memory: self.memory.fork().map_err(|_| Errno::ENOMEM)?,
             areas: self.areas.clone(),
             objects: self.objects.clone(),
+            files: self.files.clone(),
             local_descriptors: self.local_descriptors.clone(),
             ..*self
         })

@@ -4,6 +4,7 @@ use pentimento_memory::{PAGE_SIZE, Permissions};
 
 use super::table::Arguments;
 use crate::Errno;
+use crate::fs::{DeviceNumber, NoProcesses, Object, View, Vnode};
 use crate::kernel::Kernel;
 use crate::space::{Area, Backing, MMAP_MIN, Space, TASK_SIZE, page_align};
 use crate::task::TaskId;
@@ -129,12 +130,44 @@ fn map_file(
     task: TaskId,
     start: u32,
     length: u32,
-    area: Area,
+    mut area: Area,
     fd: u32,
     offset: u64,
 ) -> Outcome {
-    let _ = (kernel, task, start, length, area, fd, offset);
-    Err(Errno::EBADF.into())
+    const ZERO_DEVICE: DeviceNumber = DeviceNumber { major: 1, minor: 5 };
+    let description = kernel.open_file(task, fd)?;
+    let description = kernel.fs.description(description);
+    let (object, node, flags) = (description.object, description.vnode, description.flags);
+    if !flags.reads() || area.shared && area.protection.contains(Permissions::WRITE) && !flags.writes() {
+        return Err(Errno::EACCES.into());
+    }
+    match object {
+        Object::File => {}
+        Object::Device(ZERO_DEVICE) => {
+            kernel.space(task).map(start, length, area)?;
+            return Ok(start);
+        }
+        _ => return Err(Errno::ENODEV.into()),
+    }
+    area.backing = Backing::File { node, offset };
+    if area.shared {
+        kernel.map_file_shared(task, node)?;
+        kernel.space(task).map(start, length, area)?;
+        return Ok(start);
+    }
+    let content = kernel.with_files(task, |files, caller| {
+        let size = files.attributes(caller, node)?.size;
+        let mut content = vec![0; size.saturating_sub(offset).min(u64::from(length)) as usize];
+        let read = files.read_vnode(caller, node, offset, &mut content)?;
+        content.truncate(read);
+        Ok::<_, Errno>(content)
+    })?;
+    if !kernel.space(task).files.contains_key(&node) {
+        kernel.fs.retain_vnode(node);
+        kernel.space(task).files.insert(node, None);
+    }
+    kernel.space(task).map_private_file(start, length, area, &content)?;
+    Ok(start)
 }
 
 /// munmap(2).
@@ -258,14 +291,41 @@ impl Kernel {
         self.space(task).map(start, end - start, area.clone())
     }
 
+    /// Has the memory of `task` hold the content of a file that it maps shared.
+    fn map_file_shared(&mut self, task: TaskId, node: Vnode) -> Result<(), Errno> {
+        if matches!(self.space(task).files.get(&node), Some(Some(_))) {
+            return Ok(());
+        }
+        let memory = self.with_files(task, |files, caller| files.map_shared(caller, node))?;
+        if self.space(task).files.insert(node, Some(memory)).is_none() {
+            self.fs.retain_vnode(node);
+        }
+        Ok(())
+    }
+
     /// Adds holders to the files that a copied space maps.
     pub(crate) fn hold_mappings(&mut self, space: &Space) {
-        let _ = space;
+        for (node, memory) in &space.files {
+            self.fs.retain_vnode(*node);
+            if memory.is_some() {
+                self.fs.hold_shared(*node);
+            }
+        }
     }
 
     /// Drops a hold on a space; with the last one goes what it maps.
     pub(crate) fn drop_space(&mut self, id: crate::arena::Id<Space>) {
-        drop(self.spaces.release(id));
+        if self.spaces.holders(id) == 1 {
+            self.release_shared();
+        }
+        let Some(space) = self.spaces.release(id) else { return };
+        let view = View { now: self.file_time(), processes: &NoProcesses };
+        for (node, memory) in &space.files {
+            if memory.is_some() {
+                self.fs.unmap_shared(&view, *node);
+            }
+            self.fs.release_vnode(*node);
+        }
     }
 }
 
@@ -325,8 +385,19 @@ pub(super) fn msync(kernel: &mut Kernel, task: TaskId, [address, length, flags, 
     }
     let length = page_align(length).ok_or(Errno::ENOMEM)?;
     let end = address.checked_add(length).ok_or(Errno::ENOMEM)?;
-    if kernel.space(task).areas.mapped_within(address, end) < u64::from(length) {
+    let areas = &kernel.space(task).areas;
+    if areas.mapped_within(address, end) < u64::from(length) {
         return Err(Errno::ENOMEM.into());
+    }
+    let shared: Vec<Vnode> = areas
+        .overlapping(address, end)
+        .filter_map(|(_, area)| match area.backing {
+            Backing::File { node, .. } if area.shared => Some(node),
+            _ => None,
+        })
+        .collect();
+    for node in shared {
+        kernel.with_files(task, |files, caller| files.write_back(&caller.view, node))?;
     }
     Ok(0)
 }

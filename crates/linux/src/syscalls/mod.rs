@@ -48,6 +48,8 @@ impl Kernel {
     pub(crate) fn run_call(&mut self, id: TaskId) -> Option<Restart> {
         let call = self.tasks.get(&id)?.call.as_ref()?;
         let (number, arguments) = (call.number, call.arguments);
+        // A call that ends its task takes the printed arguments with it.
+        let call = self.host.trace.is_some().then(|| call.clone());
         let outcome = match table::find(number).and_then(|row| row.handler) {
             Some(handler) => handler(self, id, arguments),
             None => self.report_unimplemented(number),
@@ -57,8 +59,11 @@ impl Kernel {
             Ok(value) => value,
             Err(Failure::Errno(errno)) => errno.to_register(),
             Err(Failure::NoReturn) => {
-                if let Some(call) = self.tasks.get_mut(&id).and_then(|task| task.call.take()) {
+                if let Some(call) = call {
                     self.trace_result(id, &call, None);
+                }
+                if let Some(task) = self.tasks.get_mut(&id) {
+                    task.call = None;
                 }
                 return None;
             }
