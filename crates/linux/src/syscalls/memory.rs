@@ -319,7 +319,7 @@ impl Kernel {
             self.release_shared();
         }
         let Some(space) = self.spaces.release(id) else { return };
-        let view = View { now: self.file_time(), processes: &NoProcesses };
+        let view = View { now: self.file_time(), monotonic: self.time.monotonic(), processes: &NoProcesses };
         for (node, memory) in &space.files {
             if memory.is_some() {
                 self.fs.unmap_shared(&view, *node);
