@@ -1,6 +1,6 @@
 //! Moves between vector registers, memory and general registers.
 
-use pentimento_decoder::{AddressSize, Instruction, MemoryOperand, Operand, Operation, Register};
+use pentimento_decoder::{AddressSize, Instruction, Operand, Operation, Register};
 use pentimento_memory::Access;
 
 use super::operand::{File, VectorRegister, vector_register, xmm_register};
@@ -92,60 +92,41 @@ pub(crate) fn movnti(context: &mut Context<'_>, instruction: &Instruction) -> Ou
 /// MASKMOVQ and MASKMOVDQU: stores the bytes whose mask byte has its sign set.
 ///
 /// As on silicon, each eight bytes are a store of their own. All of it must be writable whatever
-/// the mask says, and MASKMOVQ leaves the x87 in MMX state even if it is not.
+/// the mask says, and MASKMOVQ leaves the x87 in MMX state even if it is not. Only eight bytes that
+/// wrap at 64 KiB go byte by byte, the selected ones, after all others and up to the first fault.
 pub(crate) fn masked(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     let Some(Operand::Memory(operand)) = instruction.operand(0) else { return Err(Trap::INVALID_OPCODE) };
-    let length = match vector_register(instruction, 1)? {
-        File::Xmm(_) => 16,
+    let halves: &[u32] = match vector_register(instruction, 1)? {
+        File::Xmm(_) => &[0, 8],
         File::Mmx(_) => {
             mmx::check_pending(context)?;
             mmx::enter(context.state);
-            8
+            &[0]
         }
     };
     let value = context.vector::<u128>(instruction, 1)?.to_le_bytes();
     let mask = context.vector::<u128>(instruction, 2)?.to_le_bytes();
-    let mut addresses = [None; 16];
-    for start in (0..length).step_by(8) {
-        let selected = core::array::from_fn(|i| mask[start + i] & 0x80 != 0);
-        let found = masked_addresses(context, &operand, start as u32, selected)?;
-        addresses[start..start + 8].copy_from_slice(&found);
-    }
-    for (address, byte) in addresses.into_iter().zip(value) {
-        if let Some(address) = address {
-            context.memory.write(address, byte)?;
-        }
-    }
-    Ok(())
-}
-
-/// Where the `selected` of the eight bytes at `start` in the operand go, all checked.
-fn masked_addresses(
-    context: &Context<'_>,
-    operand: &MemoryOperand,
-    start: u32,
-    selected: [bool; 8],
-) -> Outcome<[Option<u32>; 8]> {
     let last = match operand.address_size {
         AddressSize::Word => 0xffff,
         AddressSize::Dword => u32::MAX,
     };
-    let offset = context.effective_address(operand).wrapping_add(start) & last;
-    let mut addresses = [None; 8];
-    if last == 0xffff && offset > last - 7 {
-        // Those that wrap at 64 KiB go byte by byte, and only the selected ones.
-        for (i, address) in (0..8).zip(&mut addresses).filter(|&(i, _)| selected[i as usize]) {
-            let linear = context.linear_address(operand.segment, (offset + i) & last, 1, Access::Write)?;
-            context.memory.check(linear, 1, Access::Write)?;
-            *address = Some(linear);
+    let base = context.effective_address(&operand);
+    let offset = |index: u32| base.wrapping_add(index) & last;
+    let wraps = |half: u32| last == 0xffff && offset(half) > last - 7;
+    for &half in halves {
+        let length = if wraps(half) { 1 } else { 8 };
+        let linear = context.linear_address(operand.segment, offset(half), length, Access::Write)?;
+        context.check_alignment(linear, 8)?;
+        if !wraps(half) {
+            context.memory.check(linear, 8, Access::Write)?;
         }
-        return Ok(addresses);
     }
-    let linear = context.linear_address(operand.segment, offset, 8, Access::Write)?;
-    context.check_alignment(linear, 8)?;
-    context.memory.check(linear, 8, Access::Write)?;
-    for (i, address) in (0..8).zip(&mut addresses).filter(|&(i, _)| selected[i as usize]) {
-        *address = Some(linear.wrapping_add(i));
+    for wrapping in [false, true] {
+        for &half in halves.iter().filter(|&&half| wraps(half) == wrapping) {
+            for index in (half..half + 8).filter(|&index| mask[index as usize] & 0x80 != 0) {
+                context.store(operand.segment, offset(index), value[index as usize])?;
+            }
+        }
     }
-    Ok(addresses)
+    Ok(())
 }
