@@ -185,3 +185,83 @@ pub(super) fn arithmetic<A: Arithmetic, R: Real, const N: usize>(
     }
     Some(if exact { Flags::empty() } else { Flags::INEXACT })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+
+    use proptest::prelude::*;
+
+    use super::super::floating_point::{Add, Div, Mul, Sqrt, Sub, settle, soft_arithmetic};
+    use super::*;
+
+    /// Numbers of which many are exact sums, products and quotients, and some are no numbers.
+    fn double() -> impl Strategy<Value = u64> {
+        let small = (-1000i32..1000).prop_map(|x| (f64::from(x) / 8.0).to_bits());
+        let edge =
+            (prop::sample::select(vec![0u64, 1, 2, 0x3fe, 0x3ff, 0x5ff, 0x7fd, 0x7fe, 0x7ff]), any::<u64>())
+                .prop_map(|(exponent, bits)| bits & !(0x7ff << 52) | exponent << 52);
+        let sparse = (any::<u64>(), 0..52u32).prop_map(|(bits, zeros)| bits >> zeros << zeros);
+        prop_oneof![small, edge, sparse, any::<u64>()]
+    }
+
+    fn single() -> impl Strategy<Value = u32> {
+        let narrowed = double().prop_map(|x| (f64::from_bits(x) as f32).to_bits());
+        prop_oneof![narrowed, any::<u32>()]
+    }
+
+    /// Where the host answers, MXCSR and result are those of the soft path.
+    fn check<A: Arithmetic, R: Real, const N: usize>(a: u128, b: u128) {
+        for sticky in [Mxcsr::empty(), Mxcsr::PE, Mxcsr::EXCEPTIONS] {
+            let mxcsr = Mxcsr::INITIAL | sticky;
+            let (mut ours, mut soft) = (a, a);
+            if let Some(flags) = arithmetic::<A, R, N>(&mut ours, &b, mxcsr) {
+                let expected = soft_arithmetic::<A, R, N>(&mut soft, &b, mxcsr);
+                assert_eq!((ours, settle(mxcsr, flags)), (soft, settle(mxcsr, expected)), "{a:#x}, {b:#x}");
+            } else {
+                assert_eq!(ours, a);
+            }
+        }
+    }
+
+    fn check_all<R: Real, const N: usize>(a: u128, b: u128) {
+        check::<Add, R, N>(a, b);
+        check::<Sub, R, N>(a, b);
+        check::<Mul, R, N>(a, b);
+        check::<Div, R, N>(a, b);
+        check::<Sqrt, R, N>(a, b);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_host_agrees_with_the_soft_path_on_doubles(a in double(), b in double(), c in double()) {
+            check_all::<u64, 1>(a.into(), b.into());
+            check_all::<u64, 2>(u128::from(a) << 64 | u128::from(b), u128::from(b) << 64 | u128::from(c));
+            // A quotient and a root that are exact.
+            let product = (f64::from_bits(a) * f64::from_bits(b)).to_bits();
+            check::<Div, u64, 1>(product.into(), b.into());
+            let square = (f64::from_bits(a) * f64::from_bits(a)).to_bits();
+            check::<Sqrt, u64, 1>(0, square.into());
+        }
+
+        #[test]
+        fn the_host_agrees_with_the_soft_path_on_singles(x in prop::array::uniform4(single()), y in prop::array::uniform4(single())) {
+            let vector = |lanes: [u32; 4]| lanes.iter().fold(0, |vector, &lane| vector << 32 | u128::from(lane));
+            check_all::<u32, 1>(x[0].into(), y[0].into());
+            check_all::<u32, 4>(vector(x), vector(y));
+        }
+    }
+
+    /// The fast path would be no path at all if ordinary numbers did not take it.
+    #[test]
+    fn ordinary_numbers_take_the_host_s_path() {
+        let [a, b] = [1.5f64, -0.1].map(|x| u128::from(x.to_bits()));
+        let mut result = a;
+        assert_eq!(arithmetic::<Add, u64, 1>(&mut result, &b, Mxcsr::INITIAL), Some(Flags::INEXACT));
+        assert_eq!(arithmetic::<Add, u64, 1>(&mut result, &b, Mxcsr::INITIAL | Mxcsr::FZ), None);
+        assert_eq!(arithmetic::<Sub, u64, 1>(&mut { a }, &a, Mxcsr::INITIAL), Some(Flags::empty()));
+        assert_eq!(arithmetic::<Div, u64, 1>(&mut { a }, &0, Mxcsr::INITIAL), None);
+    }
+}
