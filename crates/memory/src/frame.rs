@@ -136,8 +136,11 @@ impl Drop for FramePool {
             // SAFETY: the frame belongs to nobody else, and it leaves the list for good.
             unsafe { retire(chunk_of(frame), 1) };
         }
-        if let Some(Newest { chunk, pages, used }) = self.newest {
-            // SAFETY: the frames that were never handed out are only this pool's to give back.
+        if let Some(Newest { chunk, pages, used }) = self.newest
+            && used < pages
+        {
+            // SAFETY: the frames that were never handed out are only this pool's to give back, and
+            // while there are some the chunk is alive. (A chunk without may be gone already.)
             unsafe { retire(chunk, (pages - used) as u32) };
         }
     }
@@ -196,17 +199,48 @@ unsafe fn counter<'a>(frame: NonNull<u8>) -> &'a AtomicU32 {
 /// Gives back `count` frames of `chunk` for good; the last ones take the chunk with them.
 ///
 /// # Safety
-/// The frames are the caller's, nobody references them, and it forgets them.
+/// `count` is not zero. The frames are the caller's, nobody references them, and it forgets them.
 unsafe fn retire(chunk: NonNull<Header>, count: u32) {
     // SAFETY: the caller's frames keep the chunk alive until they are subtracted here.
     let header = unsafe { chunk.as_ref() };
     let layout = layout(header.pages);
-    if count > 0 && header.live.fetch_sub(count, Ordering::Release) == count {
+    if header.live.fetch_sub(count, Ordering::Release) == count {
         fence(Ordering::Acquire);
         if let Some(layout) = layout {
             // SAFETY: no frame of the chunk is live, so nothing refers to it any more; the layout
             // is the one that it was allocated with.
             unsafe { dealloc(chunk.as_ptr().cast(), layout) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A chunk whose frames were all handed out goes with the last of them, not after it: run under
+    /// a checking allocator, or with chunks that the host unmaps, a second look at it would show.
+    #[test]
+    fn pools_end_with_every_number_of_frames() {
+        for count in 0..3 * FRAMES {
+            for kept in [0, 1, count / 2, count] {
+                let (mut pool, mut other) = (FramePool::new(), FramePool::new());
+                let frames: Vec<_> = (0..count).map_while(|_| pool.allocate()).collect();
+                assert_eq!(frames.len(), count);
+                for (index, frame) in frames.iter().enumerate() {
+                    if index < kept {
+                        // SAFETY: the frame has one reference, which this test holds.
+                        unsafe { retain(*frame) };
+                    }
+                    // SAFETY: the reference that `allocate` gave is given up.
+                    unsafe { pool.release(*frame) };
+                }
+                drop(pool);
+                for frame in frames.into_iter().take(kept) {
+                    // SAFETY: the reference that was added above is given up.
+                    unsafe { other.release(frame) };
+                }
+            }
         }
     }
 }
