@@ -14,6 +14,14 @@ pub struct Case {
     pub patches: Vec<Patch>,
 }
 
+impl Case {
+    /// The bytes that the case sets, in the order in which they are written: the code comes last.
+    pub fn memory(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let patches = self.patches.iter().map(|patch| (patch.address, &patch.bytes[..]));
+        patches.chain([(self.state.eip, &self.code[..])])
+    }
+}
+
 /// Bytes at an address.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Patch {

@@ -4,7 +4,7 @@ use pentimento_execute::{Environment, Exception, Exit, Reference};
 use pentimento_memory::{AddressSpace, MapError, PAGE_SIZE, Permissions};
 use pentimento_registers::CpuState;
 
-use crate::case::{Case, Chunk, Outcome, Patch};
+use crate::case::{Case, Chunk, Outcome};
 use crate::layout::{self, PAGE, PAGES};
 
 /// Something that executes IA-32 instructions.
@@ -99,9 +99,8 @@ impl Bench {
 
     /// Writes the case's code and patches, or puts the background back over them.
     fn write(&mut self, case: &Case, undo: bool) {
-        self.write_patch(case.state.eip, &case.code, undo);
-        for Patch { address, bytes } in &case.patches {
-            self.write_patch(*address, bytes, undo);
+        for (address, bytes) in case.memory() {
+            self.write_patch(address, bytes, undo);
         }
     }
 

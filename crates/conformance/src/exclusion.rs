@@ -1,11 +1,23 @@
 //! Rows that the silicon oracle leaves out, with the reason.
 
-use pentimento_decoder::{Feature, Operation, Row};
+use pentimento_decoder::{Feature, Instruction, Operation, Prefixes, Row};
 
 /// Why `row` cannot be compared with the host's CPU, if it cannot.
 #[must_use]
 pub fn exclusion(row: &Row) -> Option<&'static str> {
     by_operation(row.operation()).or_else(|| by_feature(row.feature()))
+}
+
+/// Why this encoding cannot be compared although its row can.
+#[must_use]
+pub(crate) fn of_encoding(instruction: &Instruction) -> Option<&'static str> {
+    use Operation as O;
+    let repeated = instruction.prefixes().intersects(Prefixes::REP.union(Prefixes::REPNE));
+    match instruction.operation() {
+        O::Loope | O::Loopne if repeated => Some("AMD's CPUs let F2h and F3h decide which ZF ends the loop"),
+        O::Int if instruction.immediate() & 0xff == 0x80 => Some("enters the host's kernel"),
+        _ => None,
+    }
 }
 
 fn by_operation(operation: Operation) -> Option<&'static str> {

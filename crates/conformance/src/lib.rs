@@ -14,9 +14,12 @@ mod engine;
 mod exclusion;
 pub mod generate;
 pub mod layout;
+mod machine;
 #[cfg(target_os = "linux")]
 pub mod oracle;
+pub mod recording;
 pub mod text;
+pub mod vectors;
 
 pub use case::{Case, Chunk, Outcome, Patch};
 pub use compare::{Difference, Mask, compare};

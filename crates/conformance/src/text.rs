@@ -10,7 +10,7 @@ use crate::layout;
 #[must_use]
 pub fn describe(case: &Case) -> String {
     let bytes: Vec<String> = case.code.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut lines = vec![format!("   {}  {}", bytes.join(" "), instruction(&case.code))];
+    let mut lines = vec![format!("   {}  {}", bytes.join(" "), instruction(&case.code, case.state.eip))];
     let state = &case.state;
     let registers: Vec<String> =
         Gpr::ALL.iter().map(|&register| format!("{register}={:08x}", state.gpr(register))).collect();
@@ -34,9 +34,9 @@ pub fn describe(case: &Case) -> String {
 }
 
 /// The instruction that `code` holds.
-fn instruction(code: &[u8]) -> String {
+fn instruction(code: &[u8], eip: u32) -> String {
     match decode(code) {
-        Ok(instruction) => format!("{instruction:?}"),
+        Ok(instruction) => instruction.display(eip).to_string(),
         Err(error) => format!("({error})"),
     }
 }

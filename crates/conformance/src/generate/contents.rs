@@ -58,7 +58,7 @@ pub(super) fn memory(
         _ if takes_selector(operation) => bytes.extend(selector(random).to_le_bytes()),
         O::Fldcw => bytes.extend(control_word(random).bits().to_le_bytes()),
         O::Ldmxcsr => {
-            let reserved = if random.percent(5) { 1 << random.below(32) } else { 0 };
+            let reserved = reserved_mxcsr(random);
             bytes.extend((mxcsr(random).bits() | reserved).to_le_bytes());
         }
         O::Fldenv | O::Frstor => environment(instruction, random, &mut bytes),
@@ -97,6 +97,12 @@ fn environment(instruction: &Instruction, random: &mut Random, bytes: &mut Vec<u
     }
 }
 
+/// Now and then one bit of MXCSR that the manual reserves; AMD's CPUs know bit 17.
+fn reserved_mxcsr(random: &mut Random) -> u32 {
+    let bit = random.pick(&[16, 18, 19, 24, 31]);
+    if random.percent(5) { 1 << bit } else { 0 }
+}
+
 /// An FXSAVE image (SDM volume 1, table 10-2), now and then with reserved MXCSR bits.
 fn fxsave_image(random: &mut Random, bytes: &mut Vec<u8>) {
     let control = control_word(random);
@@ -109,7 +115,7 @@ fn fxsave_image(random: &mut Random, bytes: &mut Vec<u8>) {
         bytes.extend(random.next_u32().to_le_bytes());
         bytes.extend((random.next_u32() & 0xffff).to_le_bytes());
     }
-    let reserved = if random.percent(5) { 1 << random.below(32) } else { 0 };
+    let reserved = reserved_mxcsr(random);
     bytes.extend((mxcsr(random).bits() | reserved).to_le_bytes());
     bytes.extend(0xffffu32.to_le_bytes());
     for _ in 0..8 {

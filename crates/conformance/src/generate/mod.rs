@@ -11,16 +11,17 @@ mod state;
 mod values;
 
 use pentimento_decoder::{
-    DecodeErrorKind, Instruction, Operand, OperandCode, OperandSize, Operation, Row, decode, rows,
+    AddressSize, DecodeErrorKind, Instruction, MemoryOperand, Operand, OperandCode, OperandSize, Operation,
+    Row, decode, rows,
 };
 use pentimento_execute::DescriptorTables;
-use pentimento_registers::{Gpr, SegmentRegister};
+use pentimento_registers::{CpuState, Eflags, Gpr, SegmentRegister};
 
 pub use random::Random;
 pub use state::Group;
 
 use crate::case::{Case, Patch};
-use crate::exclusion::exclusion;
+use crate::exclusion::{self, exclusion};
 use crate::layout;
 
 /// A source of cases.
@@ -75,7 +76,7 @@ impl Generator {
             Ok(instruction) if exclusion(instruction.row()).is_some() => None,
             Ok(instruction) => self.complete(&mut encoding, &instruction, &mut random),
             // That LOCK is undefined here, the CPU must confirm.
-            Err(error) if error.kind == DecodeErrorKind::LockNotAllowed => {
+            Err(error) if error.kind == DecodeErrorKind::LockNotAllowed && lock_is_undefined(row) => {
                 Some(self.undefined(encoding.bytes, &mut random))
             }
             Err(_) => None,
@@ -98,15 +99,27 @@ impl Generator {
         let length = usize::from(instruction.length());
         let operation = instruction.operation();
         let group = Group::of(instruction.row());
+        if exclusion::of_encoding(instruction).is_some() {
+            return None;
+        }
         encoding.bytes.truncate(length);
         let mut state = state::state(&self.tables, operation, group, random);
         state.eip = placement::code_address(random, length as u32);
+        if matches!(operation, Operation::Ud0 | Operation::Ud1) {
+            // Whether their ModRM byte is fetched before #UD differs between CPUs.
+            state.eip = state.eip.min(layout::CODE.end - length as u32);
+        }
         let top = placement::target(random, 32, &layout::DATA) & if random.percent(80) { !3 } else { !0 };
         state.set_gpr(Gpr::Esp, top.wrapping_sub(state.segment(SegmentRegister::Ss).base()));
         contents::adjust_registers(instruction, &mut state, random);
         aim_branch(encoding, instruction, state.eip, random);
 
         let mut patches = Vec::new();
+        let suffix = if group == Group::X87 && operation != Operation::Fxsave {
+            self::suffix(&state, random)
+        } else {
+            Vec::new()
+        };
         if let Some(bytes) = contents::stack(instruction, random) {
             patches.push(Patch { address: top, bytes });
         }
@@ -118,14 +131,48 @@ impl Generator {
             };
             let size = if contents::is_string(operation) { size * 16 } else { size };
             let (address, displacement) = placement::place(&mut state, &operand, size, random);
+            let in_parts = group == Group::X87 && size > 8
+                || matches!(operation, Operation::Maskmovq | Operation::Maskmovdqu);
+            if in_parts && wraps(&state, &operand, address, size) {
+                return None;
+            }
             if let Some(displacement) = displacement {
                 set_displacement(encoding, displacement, length);
             }
             let bytes = contents::memory(instruction, group, size, &state, random);
             patches.push(Patch { address, bytes });
         }
-        Some(Case { code: encoding.bytes.clone(), state, patches })
+        let mut code = encoding.bytes.clone();
+        code.extend(suffix);
+        Some(Case { code, state, patches })
     }
+}
+
+/// A second instruction behind some x87 ones: FNSTENV shows the pointers and the full tag word, which
+/// a signal frame does not.
+fn suffix(state: &CpuState, random: &mut Random) -> Vec<u8> {
+    const FNSTENV: [u8; 2] = [0xd9, 0x35];
+    if state.eflags.contains(Eflags::TF) || !random.percent(40) {
+        return Vec::new();
+    }
+    let address = (layout::DATA.start + 0x40).to_le_bytes();
+    FNSTENV.into_iter().chain(address).collect()
+}
+
+/// Whether AMD's CPUs raise #UD for LOCK here as Intel's do: they use it to reach CR8, and let VERW have it.
+fn lock_is_undefined(row: &Row) -> bool {
+    row.operation() != Operation::Verw && !row.operands().contains(&OperandCode::Cr)
+}
+
+/// Whether an operand runs past the last offset that its address size allows: silicon wraps and
+/// checks long x87 operands and masked stores in parts, whose boundaries the architecture does not tell.
+fn wraps(state: &CpuState, operand: &MemoryOperand, address: u32, size: u32) -> bool {
+    let offset = address.wrapping_sub(state.segment(operand.segment).base());
+    let last = match operand.address_size {
+        AddressSize::Word => 0xffff,
+        AddressSize::Dword => u32::MAX,
+    };
+    offset.checked_add(size - 1).is_none_or(|end| end > last)
 }
 
 /// Overwrites the displacement, or the address of a MOV with `moffs`, which ends the instruction.

@@ -80,6 +80,11 @@ pub(super) fn place(
         }
         (None, _) => displacement = Some(wanted.wrapping_sub(index)),
     }
+    if operand.base.is_some() && operand.base == operand.index {
+        let sum = state.segment(operand.segment).base().wrapping_add(operand.displacement);
+        let register = operand.base.map_or(0, |base| state.gpr(base));
+        return (sum.wrapping_add(register.wrapping_mul(scale + 1)), None);
+    }
     (linear, displacement)
 }
 

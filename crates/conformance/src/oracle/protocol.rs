@@ -2,11 +2,12 @@
 //! throughout. Whoever changes one changes the other.
 
 use pentimento_memory::{PAGE_SIZE, Permissions};
-use pentimento_registers::{CpuState, Descriptor, Eflags, F80, Mxcsr};
+use pentimento_registers::Descriptor;
 
 use crate::case::{Case, Chunk, Outcome};
 use crate::engine::in_pages;
 use crate::layout::{self, DESCRIPTORS, PAGES, UserDescriptor};
+use crate::machine;
 
 pub(super) const MAGIC: u32 = u32::from_le_bytes(*b"PORA");
 pub(super) const BACKGROUND_OFFSET: u64 = 0x1000;
@@ -30,10 +31,9 @@ pub(super) const CONTROL_SIZE: usize = DESCRIPTOR_TABLE + MAX_DESCRIPTORS * DESC
 
 const _: () = assert!(PAGES.len() <= MAX_PAGES && DESCRIPTORS.len() <= MAX_DESCRIPTORS);
 
-/// Sizes of `struct machine`, `struct case_header` and `struct result`.
-const MACHINE_SIZE: usize = 280;
-const CASE_HEADER_SIZE: usize = 8 + MACHINE_SIZE;
-const RESULT_HEADER_SIZE: usize = 24 + MACHINE_SIZE;
+/// Sizes of `struct case_header` and `struct result`.
+const CASE_HEADER_SIZE: usize = 8 + machine::SIZE;
+const RESULT_HEADER_SIZE: usize = 24 + machine::SIZE;
 const CHUNK_SIZE: usize = 20;
 
 fn put(bytes: &mut Vec<u8>, word: u32) {
@@ -96,11 +96,9 @@ pub(super) fn encode(case: &Case, bytes: &mut Vec<u8>) {
     let start = bytes.len();
     put(bytes, 0);
     put(bytes, 0);
-    encode_machine(&case.state, bytes);
+    machine::encode(&case.state, bytes);
     let mut count = 0u32;
-    let code = core::iter::once((case.state.eip, &case.code[..]));
-    let patches = case.patches.iter().map(|patch| (patch.address, &patch.bytes[..]));
-    for (address, piece) in code.chain(patches).flat_map(|(address, bytes)| in_pages(address, bytes)) {
+    for (address, piece) in case.memory().flat_map(|(address, bytes)| in_pages(address, bytes)) {
         let Some(offset) = layout::arena_offset(address) else { continue };
         put(bytes, offset);
         put(bytes, piece.len() as u32);
@@ -114,38 +112,10 @@ pub(super) fn encode(case: &Case, bytes: &mut Vec<u8>) {
     debug_assert!(size as usize >= CASE_HEADER_SIZE);
 }
 
-fn encode_machine(state: &CpuState, bytes: &mut Vec<u8>) {
-    for value in state.gprs() {
-        put(bytes, *value);
-    }
-    put(bytes, state.eip);
-    put(bytes, state.eflags.bits());
-    for segment in &state.segments {
-        bytes.extend(segment.selector.to_le_bytes());
-    }
-    let x87 = &state.x87;
-    for value in [x87.control.bits(), x87.status_word(), x87.in_use.into(), x87.last_opcode] {
-        bytes.extend(value.to_le_bytes());
-    }
-    put(bytes, x87.last_instruction);
-    put(bytes, x87.last_data);
-    for index in 0..8 {
-        bytes.extend(x87.registers[x87.physical(index)].to_le_bytes());
-    }
-    put(bytes, state.mxcsr.bits());
-    for value in state.xmm {
-        bytes.extend(value.to_le_bytes());
-    }
-}
-
 fn word(bytes: &[u8], offset: usize) -> u32 {
     let mut word = [0; 4];
     word.copy_from_slice(&bytes[offset..offset + 4]);
     u32::from_le_bytes(word)
-}
-
-fn half(bytes: &[u8], offset: usize) -> u16 {
-    u16::from_le_bytes([bytes[offset], bytes[offset + 1]])
 }
 
 /// Takes the first result off `bytes`; `None` where they are no result.
@@ -172,38 +142,7 @@ pub(super) fn decode(bytes: &mut &[u8]) -> Option<Outcome> {
         error_code: word(result, 12),
         // The kernel reports the last CR2 with every other exception too.
         address: if vector == PAGE_FAULT { word(result, 16) } else { 0 },
-        state: decode_machine(&result[24..RESULT_HEADER_SIZE]),
+        state: machine::decode(&result[24..RESULT_HEADER_SIZE]),
         chunks: chunks.collect(),
     })
-}
-
-fn decode_machine(bytes: &[u8]) -> CpuState {
-    let mut state = CpuState::new();
-    for (index, value) in state.gprs_mut().iter_mut().enumerate() {
-        *value = word(bytes, index * 4);
-    }
-    state.eip = word(bytes, 32);
-    state.eflags = Eflags::from_bits_retain(word(bytes, 36));
-    for (index, segment) in state.segments.iter_mut().enumerate() {
-        segment.selector = half(bytes, 40 + index * 2);
-    }
-    state.x87.control = pentimento_registers::ControlWord::from_bits_retain(half(bytes, 52));
-    state.x87.set_status_word(half(bytes, 54));
-    state.x87.in_use = bytes[56];
-    state.x87.last_opcode = half(bytes, 58);
-    state.x87.last_instruction = word(bytes, 60);
-    state.x87.last_data = word(bytes, 64);
-    for index in 0..8u8 {
-        let mut value = [0; 10];
-        value.copy_from_slice(&bytes[68 + usize::from(index) * 10..][..10]);
-        let physical = state.x87.physical(index);
-        state.x87.registers[physical] = F80::from_le_bytes(value);
-    }
-    state.mxcsr = Mxcsr::from_bits_retain(word(bytes, 148));
-    for (index, value) in state.xmm.iter_mut().enumerate() {
-        let mut lanes = [0; 16];
-        lanes.copy_from_slice(&bytes[152 + index * 16..][..16]);
-        *value = u128::from_le_bytes(lanes);
-    }
-    state
 }

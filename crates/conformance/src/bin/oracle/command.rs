@@ -11,6 +11,9 @@ use pentimento_conformance::oracle::{Campaign, CampaignError, Failure, OracleErr
 use pentimento_conformance::text;
 use pentimento_decoder::Operation;
 
+#[path = "record.rs"]
+mod record;
+
 /// Compare the engines with this host's CPU.
 #[derive(Parser)]
 struct Options {
@@ -32,6 +35,9 @@ struct Options {
     /// Failures of each operation to show in full.
     #[arg(long, default_value_t = 2)]
     show: u64,
+    /// Write samples of a few cases a row to fixtures/vectors instead, for hosts without this CPU.
+    #[arg(long)]
+    record: bool,
 }
 
 fn scope(text: &str) -> Result<Scope, String> {
@@ -49,6 +55,9 @@ fn scope(text: &str) -> Result<Scope, String> {
 
 pub(crate) fn main() -> ExitCode {
     let options = Options::parse();
+    if options.record {
+        return record::main(options.seed);
+    }
     let generator = Generator::new(options.only.unwrap_or(Scope::All), options.seed);
     println!("oracle: {} rows, seed {}, {} cases", generator.row_count(), options.seed, options.cases);
     let start = Instant::now();
