@@ -254,6 +254,7 @@ impl Kernel {
         let Some(task) = self.tasks.remove(&id) else { return };
         if let Some(files) = self.files.release(task.files) {
             self.fs.release(files);
+            self.wake_files();
         }
         self.locations.release(task.location);
         if let Some(process) = self.processes.get_mut(&task.process) {
@@ -299,6 +300,8 @@ impl Kernel {
             self.release_task(thread);
         }
         self.release_memory(id);
+        self.fs.unlock_all(fs::LockOwner::Process(id.number()), None);
+        self.wake_files();
         let Some(process) = self.processes.get_mut(&id) else { return };
         let actions = process.actions;
         let children = core::mem::take(&mut process.children);

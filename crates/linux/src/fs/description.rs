@@ -9,6 +9,7 @@ use super::attributes::DeviceNumber;
 use super::epoll::Epoll;
 use super::event::{Counter, Timer};
 use super::pipe::Pipe;
+use super::socket::Socket;
 use super::stream::Standard;
 use super::volume::{Entry, Vnode};
 use crate::arena::Id;
@@ -92,6 +93,8 @@ pub(crate) enum Object {
     Timer(Id<Timer>),
     /// A signalfd, with the set of signals that it takes.
     Signals(u64),
+    /// A socket.
+    Socket(Id<Socket>),
     /// An epoll set.
     Epoll(Id<Epoll>),
 }

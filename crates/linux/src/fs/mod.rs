@@ -10,6 +10,7 @@
 //! they have changed nothing, and are called again when one of the channels in
 //! [`FileSystem::take_woken`] is named.
 
+mod address;
 mod attributes;
 mod content;
 mod description;
@@ -32,6 +33,7 @@ mod pipe;
 mod process;
 mod readiness;
 mod setup;
+mod socket;
 mod stream;
 mod system;
 mod transfer;
@@ -43,6 +45,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub(crate) use address::{AF_INET, AF_INET6, AF_UNIX, Address};
 pub(crate) use attributes::{Attributes, Change, FileCredentials, Owner};
 pub use attributes::{DeviceNumber, FileType, Timestamp};
 pub(crate) use description::{Description, Object, OpenFlags};
@@ -61,6 +64,7 @@ pub(crate) use pipe::Pipe;
 pub(crate) use process::{ProcessFile, ProcessView, SystemFile};
 pub(crate) use readiness::{Events, Readiness};
 pub(crate) use setup::NoProcesses;
+pub(crate) use socket::{Kind, Peer, Received, Sending, Socket};
 pub(crate) use stream::{Standard, Streams};
 pub(crate) use transfer::Whence;
 pub(crate) use tree::Capacity;
@@ -71,6 +75,7 @@ use crate::errno::Errno;
 use crate::random::Random;
 use crate::wait::{Channel, Failure, Wait};
 use mount::Mounts;
+use socket::SocketName;
 use volume::{NodeId, VolumeId};
 
 /// What a file system says to a change that it does not know at all.
@@ -118,6 +123,11 @@ pub(crate) struct FileSystem {
     counters: Arena<Counter>,
     timers: Arena<Timer>,
     epolls: Arena<Epoll>,
+    sockets: Arena<Socket>,
+    /// Bound sockets.
+    names: BTreeMap<SocketName, Id<Socket>>,
+    /// Descriptions that are to be closed: one that closes may hold others, which may hold others.
+    doomed: Vec<Id<Description>>,
     locks: Locks,
     /// How often each channel has been woken while there are epoll sets, which report edges by it.
     activity: BTreeMap<Channel, u64>,
@@ -178,6 +188,18 @@ impl FileSystem {
 
     /// Takes a holder from a description, which the last one closes.
     pub(crate) fn close(&mut self, id: Id<Description>) {
+        self.doomed.push(id);
+        self.close_doomed();
+    }
+
+    /// Closes what has lost its last reason to stay open.
+    fn close_doomed(&mut self) {
+        while let Some(id) = self.doomed.pop() {
+            self.close_one(id);
+        }
+    }
+
+    fn close_one(&mut self, id: Id<Description>) {
         let Some(description) = self.descriptions.release(id) else { return };
         let sets: Vec<Id<Epoll>> = self.epolls.iter().map(|(set, _)| set).collect();
         for set in sets {
@@ -295,6 +317,7 @@ impl FileSystem {
             Object::Counter(id) => drop(self.counters.hold(id)),
             Object::Timer(id) => drop(self.timers.hold(id)),
             Object::Epoll(id) => drop(self.epolls.hold(id)),
+            Object::Socket(id) => drop(self.sockets.hold(id)),
             _ => {}
         }
     }
@@ -317,6 +340,7 @@ impl FileSystem {
             Object::Counter(id) => self.counters.release(id).map(|counter| counter.channel),
             Object::Timer(id) => self.timers.release(id).map(|timer| timer.channel),
             Object::Epoll(id) => self.epolls.release(id).map(|epoll| epoll.channel),
+            Object::Socket(id) => self.close_socket(id),
             _ => None,
         };
         if let Some(channel) = gone {
@@ -435,6 +459,7 @@ impl FileSystem {
                 Ok(u32::try_from(left).unwrap_or(i32::MAX as u32))
             }
             Object::Stream(_) => Ok(0),
+            Object::Socket(socket) => Ok(self.sockets[socket].readable() as u32),
             _ => Err(Errno::ENOTTY),
         }
     }

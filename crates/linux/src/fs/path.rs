@@ -2,6 +2,7 @@
 //! symbolic links resolved against the caller's own root, which `..` never leaves.
 
 use super::attributes::{Attributes, FileCredentials, FileType, MAY_EXECUTE};
+use super::socket::Peer;
 use super::volume::{LinkTarget, NAME_MAX, Name, View, Vnode};
 use super::{FileSystem, Location};
 use crate::errno::Errno;
@@ -15,6 +16,14 @@ pub(crate) struct Caller<'a> {
     pub(crate) view: View<'a>,
     pub(crate) location: &'a Location,
     pub(crate) credentials: FileCredentials<'a>,
+}
+
+impl Caller<'_> {
+    /// The caller as the other end of a socket sees it.
+    pub(crate) fn own_peer(&self) -> Peer {
+        let (uid, gid) = (self.credentials.uid, self.credentials.gid);
+        Peer { process: self.view.processes.current(), uid, gid }
+    }
 }
 
 /// What to do with a symbolic link in the last place.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::FileSystem;
 use super::description::{Description, Object, OpenFlags};
 use super::path::Caller;
+use super::socket::Sending;
 use super::stream::Standard;
 use super::volume::{Entry, Vnode};
 use crate::arena::Id;
@@ -80,6 +81,12 @@ impl FileSystem {
                 let count = self.read_count(caller, object, waits)?;
                 *target = count.to_le_bytes();
                 Ok(target.len())
+            }
+            Object::Socket(socket) => {
+                let received = self.receive(socket, buffer, false, !waits)?;
+                self.doomed.extend(received.rights);
+                self.close_doomed();
+                Ok(received.length)
             }
             Object::Signals(_) | Object::Epoll(_) => Err(Errno::EINVAL.into()),
         }
@@ -206,6 +213,11 @@ impl FileSystem {
                     None if waits => Err(Failure::Block(Wait::on(channel))),
                     None => Err(Errno::EAGAIN.into()),
                 }
+            }
+            Object::Socket(socket) => {
+                let sender = caller.own_peer();
+                let sending = Sending { immediate: !waits, sender, ..Sending::default() };
+                self.send(caller, socket, bytes, &sending)
             }
             Object::Timer(_) | Object::Signals(_) | Object::Epoll(_) => Err(Errno::EINVAL.into()),
         }

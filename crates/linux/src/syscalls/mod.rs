@@ -14,6 +14,7 @@ mod poll;
 mod process;
 mod schedule;
 mod signal;
+mod socket;
 mod system;
 pub(crate) mod table;
 mod thread;
@@ -93,7 +94,7 @@ impl Kernel {
     }
 
     /// Wakes those who wait for what the call did to files.
-    fn wake_files(&mut self) {
+    pub(crate) fn wake_files(&mut self) {
         for channel in self.fs.take_woken() {
             self.wake(channel);
         }

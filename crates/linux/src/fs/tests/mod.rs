@@ -2,6 +2,7 @@
 
 mod confinement;
 mod names;
+mod sockets;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

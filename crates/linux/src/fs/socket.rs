@@ -1,0 +1,726 @@
+//! Sockets between the processes of one machine: unix(7), and the Internet protocols over the
+//! loopback. Nothing leaves the machine: other networks are ENETUNREACH.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::FileSystem;
+use super::address::{AF_INET6, AF_UNIX, Address, is_local};
+use super::attributes::FileType;
+use super::description::{Description, Object, OpenFlags};
+use super::path::{Caller, Last};
+use super::readiness::{Events, Readiness};
+use super::volume::Vnode;
+use crate::arena::Id;
+use crate::errno::Errno;
+use crate::wait::{Channel, Failure, Wait};
+
+/// Bytes that wait for one reader at most (`net.core.rmem_default`).
+const BUFFER_MAX: usize = 212_992;
+
+/// Largest payload of a UDP datagram.
+const UDP_MAX: usize = 65_507;
+
+/// First port that is given to a socket that wants none in particular.
+const FIRST_EPHEMERAL: u16 = 32_768;
+
+/// Connections that wait to be accepted at most (`net.core.somaxconn`).
+const BACKLOG_MAX: u32 = 4096;
+
+/// `SOCK_*`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Kind {
+    /// A stream of bytes.
+    Stream,
+    /// Messages, each for itself.
+    Datagram,
+    /// Messages over a connection.
+    Packets,
+}
+
+/// Process, user and group of whoever made or sent something (SO_PEERCRED, SCM_CREDENTIALS).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Peer {
+    pub(crate) process: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// Bytes on their way, with what goes along.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    bytes: VecDeque<u8>,
+    from: Address,
+    rights: Vec<Id<Description>>,
+    sender: Peer,
+}
+
+#[derive(Clone, Debug)]
+enum Role {
+    Idle,
+    Listening {
+        backlog: u32,
+        queue: VecDeque<Id<Socket>>,
+    },
+    /// Connected; `None` once the other side has gone.
+    Connected(Option<Id<Socket>>),
+}
+
+/// A socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Socket {
+    pub(crate) family: u16,
+    pub(crate) kind: Kind,
+    role: Role,
+    pub(crate) local: Address,
+    pub(crate) remote: Address,
+    incoming: VecDeque<Message>,
+    held: usize,
+    receive_closed: bool,
+    send_closed: bool,
+    error: Option<Errno>,
+    pub(crate) channel: Channel,
+    /// Options that are kept and given back, by level and name.
+    pub(crate) options: BTreeMap<(u32, u32), Vec<u8>>,
+    pub(crate) creator: Peer,
+    /// Who is at the other end, as of the connection.
+    pub(crate) peer: Peer,
+}
+
+impl Socket {
+    fn new(family: u16, kind: Kind, creator: Peer, channel: Channel) -> Self {
+        Self {
+            family,
+            kind,
+            role: Role::Idle,
+            local: Address::Unnamed,
+            remote: Address::Unnamed,
+            incoming: VecDeque::new(),
+            held: 0,
+            receive_closed: false,
+            send_closed: false,
+            error: None,
+            channel,
+            options: BTreeMap::new(),
+            creator,
+            peer: Peer::default(),
+        }
+    }
+
+    fn is_internet(&self) -> bool {
+        self.family != AF_UNIX
+    }
+
+    /// Whether it waits for connections (SO_ACCEPTCONN).
+    pub(crate) fn is_listening(&self) -> bool {
+        matches!(self.role, Role::Listening { .. })
+    }
+
+    /// Whether it has a connection, or had one.
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(self.role, Role::Connected(_))
+    }
+
+    /// Takes the error that waits to be told (SO_ERROR).
+    pub(crate) fn take_error(&mut self) -> Option<Errno> {
+        self.error.take()
+    }
+
+    /// Bytes that the next read would give at most.
+    pub(crate) fn readable(&self) -> usize {
+        match (self.kind, self.incoming.front()) {
+            (Kind::Stream, _) => self.held,
+            (_, Some(message)) => message.bytes.len(),
+            (_, None) => 0,
+        }
+    }
+}
+
+/// What a name leads to a socket by.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum SocketName {
+    File(Vnode),
+    Abstract(Vec<u8>),
+    Port(Kind, IpAddr, u16),
+}
+
+/// What sendmsg(2) is given besides bytes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sending {
+    /// Where to, unless connected.
+    pub(crate) to: Option<Address>,
+    /// Open files to hand over; each is held for the message.
+    pub(crate) rights: Vec<Id<Description>>,
+    /// Do not wait.
+    pub(crate) immediate: bool,
+    pub(crate) sender: Peer,
+}
+
+/// What recvmsg(2) gives.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) length: usize,
+    /// Bytes of the message before it was cut to the buffer.
+    pub(crate) full_length: usize,
+    pub(crate) from: Address,
+    /// Open files that came along; the receiver holds them now.
+    pub(crate) rights: Vec<Id<Description>>,
+    pub(crate) sender: Peer,
+}
+
+impl FileSystem {
+    /// The socket behind a description.
+    pub(crate) fn socket_of(&self, id: Id<Description>) -> Result<Id<Socket>, Errno> {
+        match self.descriptions[id].object {
+            Object::Socket(socket) => Ok(socket),
+            Object::Path => Err(Errno::EBADF),
+            _ => Err(Errno::ENOTSOCK),
+        }
+    }
+
+    /// A socket by number.
+    pub(crate) fn socket(&self, id: Id<Socket>) -> &Socket {
+        &self.sockets[id]
+    }
+
+    /// A socket by number, to set its options.
+    pub(crate) fn socket_mut(&mut self, id: Id<Socket>) -> &mut Socket {
+        &mut self.sockets[id]
+    }
+
+    fn new_socket(&mut self, family: u16, kind: Kind, creator: Peer) -> Id<Socket> {
+        let channel = self.new_channel();
+        self.sockets.insert(Socket::new(family, kind, creator, channel))
+    }
+
+    /// A description of a socket that its creator holds once, which passes to the description.
+    fn describe_socket(
+        &mut self,
+        caller: &Caller<'_>,
+        socket: Id<Socket>,
+        flags: OpenFlags,
+    ) -> Id<Description> {
+        let object = Object::Socket(socket);
+        let description = self.add_anonymous(caller, object, "socket", flags | OpenFlags::O_RDWR);
+        let vnode = self.descriptions[description].vnode;
+        if let Some(anonymous) = self.anonymous.get_mut(&vnode.node) {
+            anonymous.attributes.file_type = FileType::Socket;
+            anonymous.attributes.mode = 0o777;
+        }
+        self.sockets.release(socket);
+        description
+    }
+
+    /// socket(2).
+    pub(crate) fn make_socket(
+        &mut self,
+        caller: &Caller<'_>,
+        family: u16,
+        kind: Kind,
+        creator: Peer,
+        flags: OpenFlags,
+    ) -> Id<Description> {
+        let socket = self.new_socket(family, kind, creator);
+        self.describe_socket(caller, socket, flags)
+    }
+
+    /// socketpair(2).
+    pub(crate) fn socket_pair(
+        &mut self,
+        caller: &Caller<'_>,
+        kind: Kind,
+        creator: Peer,
+        flags: OpenFlags,
+    ) -> [Id<Description>; 2] {
+        let pair = [(); 2].map(|()| self.new_socket(AF_UNIX, kind, creator));
+        for (own, other) in [(pair[0], pair[1]), (pair[1], pair[0])] {
+            let socket = &mut self.sockets[own];
+            socket.role = Role::Connected(Some(other));
+            socket.peer = creator;
+        }
+        pair.map(|socket| self.describe_socket(caller, socket, flags))
+    }
+
+    /// bind(2).
+    pub(crate) fn bind(
+        &mut self,
+        caller: &Caller<'_>,
+        id: Id<Socket>,
+        address: Option<Address>,
+    ) -> Result<(), Errno> {
+        if self.sockets[id].local != Address::Unnamed {
+            return Err(Errno::EINVAL);
+        }
+        let (address, name) = match address.ok_or(Errno::EAFNOSUPPORT)?.canonical() {
+            Address::Unnamed => {
+                // Autobind: five hexadecimal digits in the abstract name space.
+                let name = format!("{:05x}", self.new_number() & 0xf_ffff).into_bytes();
+                (Address::Abstract(name.clone()), SocketName::Abstract(name))
+            }
+            Address::Abstract(name) => (Address::Abstract(name.clone()), SocketName::Abstract(name)),
+            Address::Path(path) => {
+                let start = caller.location.working_directory;
+                let made = self.make(caller, start, &path, FileType::Socket, 0o777, Default::default());
+                let file =
+                    made.map_err(|errno| if errno == Errno::EEXIST { Errno::EADDRINUSE } else { errno })?;
+                (Address::Path(path), SocketName::File(file))
+            }
+            Address::Internet(address) => self.choose_port(id, address)?,
+        };
+        if self.names.contains_key(&name) {
+            return Err(Errno::EADDRINUSE);
+        }
+        self.names.insert(name, id);
+        self.sockets[id].local = address;
+        Ok(())
+    }
+
+    fn port_is_taken(&self, kind: Kind, ip: IpAddr, port: u16) -> bool {
+        let first = SocketName::Port(kind, IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        self.names.range(first..).any(|(name, _)| match name {
+            SocketName::Port(other, bound, number) => {
+                *other == kind
+                    && *number == port
+                    && (*bound == ip || bound.is_unspecified() || ip.is_unspecified())
+            }
+            _ => false,
+        })
+    }
+
+    fn choose_port(&self, id: Id<Socket>, address: SocketAddr) -> Result<(Address, SocketName), Errno> {
+        let (ip, kind) = (address.ip(), self.sockets[id].kind);
+        if !is_local(ip) {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        let port = match address.port() {
+            0 => (FIRST_EPHEMERAL..=u16::MAX)
+                .find(|port| !self.port_is_taken(kind, ip, *port))
+                .ok_or(Errno::EADDRINUSE)?,
+            port if self.port_is_taken(kind, ip, port) => return Err(Errno::EADDRINUSE),
+            port => port,
+        };
+        Ok((Address::Internet(SocketAddr::new(ip, port)), SocketName::Port(kind, ip, port)))
+    }
+
+    /// Gives an Internet socket a local address before it sends.
+    fn bind_for_sending(&mut self, caller: &Caller<'_>, id: Id<Socket>, to: IpAddr) -> Result<(), Errno> {
+        if self.sockets[id].local != Address::Unnamed || !self.sockets[id].is_internet() {
+            return Ok(());
+        }
+        let own =
+            if to.is_ipv6() { IpAddr::V6(Ipv6Addr::LOCALHOST) } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
+        self.bind(caller, id, Some(Address::Internet(SocketAddr::new(own, 0))))
+    }
+
+    /// The socket that an address leads to.
+    fn socket_at(&mut self, caller: &Caller<'_>, kind: Kind, address: &Address) -> Result<Id<Socket>, Errno> {
+        let found = match address {
+            Address::Unnamed => return Err(Errno::EINVAL),
+            Address::Path(path) => {
+                let start = caller.location.working_directory;
+                let file = self.find(caller, start, path, Last::Follow)?;
+                self.check_access(caller, file, 2)?;
+                self.names.get(&SocketName::File(file))
+            }
+            Address::Abstract(name) => self.names.get(&SocketName::Abstract(name.clone())),
+            Address::Internet(address) => {
+                let ip = match address.ip() {
+                    IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                    IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+                    ip => ip,
+                };
+                if !is_local(ip) {
+                    return Err(Errno::ENETUNREACH);
+                }
+                let any4 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+                let any6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+                // A socket on :: takes IPv4 too, unless it said otherwise.
+                let bound = if ip.is_ipv4() { [ip, any4, any6] } else { [ip, any6, any6] };
+                bound.iter().find_map(|ip| self.names.get(&SocketName::Port(kind, *ip, address.port())))
+            }
+        };
+        let id = *found.ok_or(Errno::ECONNREFUSED)?;
+        let right_kind = self.sockets[id].kind == kind;
+        if right_kind { Ok(id) } else { Err(Errno::EPROTOTYPE) }
+    }
+
+    /// listen(2).
+    pub(crate) fn listen(&mut self, caller: &Caller<'_>, id: Id<Socket>, backlog: u32) -> Result<(), Errno> {
+        let socket = &self.sockets[id];
+        if socket.kind == Kind::Datagram {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if socket.local == Address::Unnamed {
+            if !socket.is_internet() {
+                return Err(Errno::EINVAL);
+            }
+            let any = if socket.family == AF_INET6 {
+                IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+            } else {
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+            };
+            self.bind(caller, id, Some(Address::Internet(SocketAddr::new(any, 0))))?;
+        }
+        let wanted = backlog.min(BACKLOG_MAX);
+        match &mut self.sockets[id].role {
+            Role::Connected(_) => Err(Errno::EINVAL),
+            Role::Listening { backlog, .. } => {
+                *backlog = wanted;
+                Ok(())
+            }
+            role @ Role::Idle => {
+                *role = Role::Listening { backlog: wanted, queue: VecDeque::new() };
+                Ok(())
+            }
+        }
+    }
+
+    /// connect(2).
+    pub(crate) fn connect(
+        &mut self,
+        caller: &Caller<'_>,
+        id: Id<Socket>,
+        address: Option<Address>,
+        immediate: bool,
+    ) -> Result<(), Failure> {
+        let kind = self.sockets[id].kind;
+        let Some(address) = address.map(Address::canonical) else {
+            self.sockets[id].remote = Address::Unnamed;
+            return Ok(());
+        };
+        if kind == Kind::Datagram {
+            if let Address::Internet(to) = &address {
+                if !is_local(to.ip()) {
+                    return Err(Errno::ENETUNREACH.into());
+                }
+                self.bind_for_sending(caller, id, to.ip())?;
+            } else {
+                self.socket_at(caller, kind, &address)?;
+            }
+            self.sockets[id].remote = address;
+            return Ok(());
+        }
+        match self.sockets[id].role {
+            Role::Idle => {}
+            Role::Listening { .. } => return Err(Errno::EINVAL.into()),
+            Role::Connected(_) => return Err(Errno::EISCONN.into()),
+        }
+        let listener = self.socket_at(caller, kind, &address)?;
+        let Role::Listening { backlog, queue } = &self.sockets[listener].role else {
+            return Err(Errno::ECONNREFUSED.into());
+        };
+        if queue.len() > *backlog as usize {
+            let channel = self.sockets[listener].channel;
+            let wait = Wait::on(channel);
+            return Err(if immediate { Errno::EAGAIN.into() } else { Failure::Block(wait) });
+        }
+        if let Address::Internet(to) = &address {
+            self.bind_for_sending(caller, id, to.ip())?;
+        }
+        self.join(id, listener, address);
+        Ok(())
+    }
+
+    /// Makes the other end of a connection, and leaves it with the listener.
+    fn join(&mut self, client: Id<Socket>, listener: Id<Socket>, address: Address) {
+        let (family, kind, creator) = {
+            let listening = &self.sockets[listener];
+            (listening.family, listening.kind, listening.creator)
+        };
+        let local = match &address {
+            Address::Internet(_) => address.clone(),
+            _ => self.sockets[listener].local.clone(),
+        };
+        let server = self.new_socket(family, kind, creator);
+        let (client_name, client_maker) = (self.sockets[client].local.clone(), self.sockets[client].creator);
+        let socket = &mut self.sockets[server];
+        socket.role = Role::Connected(Some(client));
+        socket.local = local;
+        socket.remote = client_name;
+        socket.peer = client_maker;
+        let socket = &mut self.sockets[client];
+        socket.role = Role::Connected(Some(server));
+        socket.remote = address;
+        socket.peer = creator;
+        let channels = [socket.channel, self.sockets[listener].channel];
+        if let Role::Listening { queue, .. } = &mut self.sockets[listener].role {
+            queue.push_back(server);
+        }
+        channels.map(|channel| self.wake(channel));
+    }
+
+    /// accept(2): the open file, and who connected.
+    pub(crate) fn accept(
+        &mut self,
+        caller: &Caller<'_>,
+        id: Id<Socket>,
+        immediate: bool,
+        flags: OpenFlags,
+    ) -> Result<(Id<Description>, Address), Failure> {
+        let channel = self.sockets[id].channel;
+        if self.sockets[id].kind == Kind::Datagram {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        let Role::Listening { queue, .. } = &mut self.sockets[id].role else {
+            return Err(Errno::EINVAL.into());
+        };
+        let Some(socket) = queue.pop_front() else {
+            return Err(if immediate { Errno::EAGAIN.into() } else { Failure::Block(Wait::on(channel)) });
+        };
+        self.wake(channel);
+        let from = self.sockets[socket].remote.clone();
+        Ok((self.describe_socket(caller, socket, flags), from))
+    }
+
+    /// Who gets what `id` sends.
+    fn receiver(
+        &mut self,
+        caller: &Caller<'_>,
+        id: Id<Socket>,
+        to: Option<&Address>,
+    ) -> Result<Id<Socket>, Errno> {
+        let socket = &mut self.sockets[id];
+        if let Some(error) = socket.error.take() {
+            return Err(error);
+        }
+        if socket.send_closed {
+            return Err(Errno::EPIPE);
+        }
+        if let Role::Connected(peer) = socket.role {
+            let gone = if socket.kind == Kind::Datagram { Errno::ECONNREFUSED } else { Errno::EPIPE };
+            return peer.ok_or(gone);
+        }
+        if socket.kind != Kind::Datagram {
+            return Err(Errno::ENOTCONN);
+        }
+        let to = match to {
+            Some(to) => to.clone(),
+            None if socket.remote == Address::Unnamed => {
+                return Err(if socket.is_internet() { Errno::EDESTADDRREQ } else { Errno::ENOTCONN });
+            }
+            None => socket.remote.clone(),
+        };
+        if let Address::Internet(address) = &to {
+            self.bind_for_sending(caller, id, address.ip())?;
+        }
+        self.socket_at(caller, Kind::Datagram, &to)
+    }
+
+    /// sendmsg(2): bytes sent. The message's rights are held by it, or still by the caller where
+    /// this fails.
+    pub(crate) fn send(
+        &mut self,
+        caller: &Caller<'_>,
+        id: Id<Socket>,
+        bytes: &[u8],
+        sending: &Sending,
+    ) -> Result<usize, Failure> {
+        let (kind, internet) = (self.sockets[id].kind, self.sockets[id].is_internet());
+        if kind != Kind::Stream && bytes.len() > if internet { UDP_MAX } else { BUFFER_MAX } {
+            return Err(Errno::EMSGSIZE.into());
+        }
+        let to = match self.receiver(caller, id, sending.to.as_ref()) {
+            Ok(to) => to,
+            // Nobody at a UDP port: the datagram is lost, as on a network.
+            Err(Errno::ECONNREFUSED) if internet && kind == Kind::Datagram => return Ok(bytes.len()),
+            Err(errno) => return Err(errno.into()),
+        };
+        let from = self.sockets[id].local.clone();
+        let receiver = &mut self.sockets[to];
+        let room = BUFFER_MAX.saturating_sub(receiver.held);
+        let channel = receiver.channel;
+        let length = if kind == Kind::Stream { bytes.len().min(room) } else { bytes.len() };
+        let full = if kind == Kind::Stream { length == 0 && !bytes.is_empty() } else { length > room };
+        if receiver.receive_closed && kind != Kind::Stream && !internet {
+            return Err(Errno::EPIPE.into());
+        }
+        if full {
+            if internet && kind == Kind::Datagram {
+                return Ok(bytes.len());
+            }
+            let wait = Wait::on(channel);
+            return Err(if sending.immediate { Errno::EAGAIN.into() } else { Failure::Block(wait) });
+        }
+        receiver.held += length;
+        let joins = kind == Kind::Stream
+            && sending.rights.is_empty()
+            && receiver.incoming.back().is_some_and(|last| last.sender == sending.sender);
+        match receiver.incoming.back_mut().filter(|_| joins) {
+            Some(last) => last.bytes.extend(&bytes[..length]),
+            None if kind == Kind::Stream && length == 0 => {}
+            None => receiver.incoming.push_back(Message {
+                bytes: bytes[..length].iter().copied().collect(),
+                from,
+                rights: sending.rights.clone(),
+                sender: sending.sender,
+            }),
+        }
+        self.wake(channel);
+        Ok(length)
+    }
+
+    /// recvmsg(2).
+    pub(crate) fn receive(
+        &mut self,
+        id: Id<Socket>,
+        buffer: &mut [u8],
+        peek: bool,
+        immediate: bool,
+    ) -> Result<Received, Failure> {
+        let socket = &mut self.sockets[id];
+        if socket.incoming.is_empty() {
+            if let Some(error) = socket.error.take() {
+                return Err(error.into());
+            }
+            let connected = socket.is_connected();
+            if socket.kind != Kind::Datagram && !connected {
+                return Err(Errno::ENOTCONN.into());
+            }
+            if socket.receive_closed {
+                return Ok(Received::default());
+            }
+            let wait = Wait::on(socket.channel);
+            return Err(if immediate { Errno::EAGAIN.into() } else { Failure::Block(wait) });
+        }
+        let received = if socket.kind == Kind::Stream {
+            take_stream(socket, buffer, peek)
+        } else {
+            take_message(socket, buffer, peek)
+        };
+        let channel = socket.channel;
+        if peek {
+            for right in &received.rights {
+                self.descriptions.hold(*right);
+            }
+        } else {
+            self.wake(channel);
+        }
+        Ok(received)
+    }
+
+    /// shutdown(2).
+    pub(crate) fn shut_down(&mut self, id: Id<Socket>, receive: bool, send: bool) -> Result<(), Errno> {
+        let socket = &mut self.sockets[id];
+        let Role::Connected(peer) = socket.role else { return Err(Errno::ENOTCONN) };
+        socket.receive_closed |= receive;
+        socket.send_closed |= send;
+        let channel = socket.channel;
+        self.wake(channel);
+        if let Some(peer) = peer {
+            let other = &mut self.sockets[peer];
+            other.receive_closed |= send;
+            other.send_closed |= receive && other.kind != Kind::Datagram && !other.is_internet();
+            let channel = other.channel;
+            self.wake(channel);
+        }
+        Ok(())
+    }
+
+    /// What is left to do when the last holder of a socket has gone.
+    pub(super) fn close_socket(&mut self, id: Id<Socket>) -> Option<Channel> {
+        let socket = self.sockets.release(id)?;
+        self.names.retain(|_, named| *named != id);
+        if let Role::Connected(Some(peer)) = socket.role {
+            let other = &mut self.sockets[peer];
+            other.role = Role::Connected(None);
+            other.receive_closed = true;
+            if !socket.incoming.is_empty() && socket.kind != Kind::Datagram {
+                other.error = Some(Errno::ECONNRESET);
+            }
+            let channel = other.channel;
+            self.wake(channel);
+        }
+        for message in socket.incoming {
+            self.doomed.extend(message.rights);
+        }
+        if let Role::Listening { queue, .. } = socket.role {
+            for waiting in queue {
+                self.close_socket(waiting);
+            }
+        }
+        self.wake(socket.channel);
+        Some(socket.channel)
+    }
+
+    pub(super) fn socket_readiness(&self, id: Id<Socket>) -> Readiness {
+        let socket = &self.sockets[id];
+        let readiness = Readiness::on(socket.channel).with(Events::ERR, socket.error.is_some());
+        match &socket.role {
+            Role::Listening { queue, .. } => readiness.with(Events::READABLE, !queue.is_empty()),
+            Role::Idle if socket.kind == Kind::Datagram => {
+                readiness.with(Events::READABLE, !socket.incoming.is_empty()).with(Events::WRITABLE, true)
+            }
+            Role::Idle => readiness.with(Events::WRITABLE, true).with(Events::HUP, true),
+            Role::Connected(peer) => {
+                let room = peer.is_none_or(|peer| self.sockets[peer].held < BUFFER_MAX);
+                let mut readiness = readiness
+                    .with(Events::READABLE, !socket.incoming.is_empty() || socket.receive_closed)
+                    .with(Events::WRITABLE, room)
+                    .with(Events::RDHUP, socket.receive_closed)
+                    .with(Events::HUP, peer.is_none() || socket.receive_closed && socket.send_closed);
+                if let Some(peer) = peer {
+                    readiness.channels.push(self.sockets[*peer].channel);
+                }
+                readiness
+            }
+        }
+    }
+}
+
+/// Takes bytes of a stream, up to the next message with rights of its own.
+fn take_stream(socket: &mut Socket, buffer: &mut [u8], peek: bool) -> Received {
+    let mut received = Received::default();
+    let mut taken = 0;
+    for message in &mut socket.incoming {
+        if taken > 0 && (!message.rights.is_empty() || message.sender != received.sender) {
+            break;
+        }
+        received.sender = message.sender;
+        received.from = message.from.clone();
+        let length = message.bytes.len().min(buffer.len() - taken);
+        let bytes = message.bytes.iter().copied();
+        for (target, byte) in buffer[taken..taken + length].iter_mut().zip(bytes) {
+            *target = byte;
+        }
+        if peek {
+            received.rights.extend(&message.rights);
+        } else {
+            message.bytes.drain(..length);
+            received.rights.append(&mut message.rights);
+        }
+        taken += length;
+        if taken == buffer.len() || !received.rights.is_empty() {
+            break;
+        }
+    }
+    if !peek {
+        while socket.incoming.front().is_some_and(|message| message.bytes.is_empty()) {
+            socket.incoming.pop_front();
+        }
+        socket.held -= taken;
+    }
+    received.length = taken;
+    received.full_length = taken;
+    received
+}
+
+/// Takes one message; what does not fit is lost.
+fn take_message(socket: &mut Socket, buffer: &mut [u8], peek: bool) -> Received {
+    let Some(message) = socket.incoming.front() else { return Received::default() };
+    let length = message.bytes.len().min(buffer.len());
+    for (target, byte) in buffer.iter_mut().zip(&message.bytes) {
+        *target = *byte;
+    }
+    let received = Received {
+        length,
+        full_length: message.bytes.len(),
+        from: message.from.clone(),
+        rights: message.rights.clone(),
+        sender: message.sender,
+    };
+    if !peek {
+        socket.held -= received.full_length;
+        socket.incoming.pop_front();
+    }
+    received
+}

@@ -1,0 +1,140 @@
+//! Sockets inside one machine: unix(7), tcp(7), udp(7) as far as a loopback has them.
+
+use super::*;
+use crate::fs::address::{AF_INET, AF_UNIX, Address};
+use crate::wait::Failure;
+
+impl Fixture {
+    fn socket(&mut self, family: u16, kind: Kind) -> (Id<Description>, Id<Socket>) {
+        let open = self.run(|files, caller| {
+            files.make_socket(caller, family, kind, Peer::default(), OpenFlags::empty())
+        });
+        (open, self.files.socket_of(open).unwrap())
+    }
+
+    fn bind_and_listen(&mut self, socket: Id<Socket>, address: Address) {
+        self.run(|files, caller| {
+            files.bind(caller, socket, Some(address)).unwrap();
+            files.listen(caller, socket, 5).unwrap();
+        });
+    }
+
+    fn connect(&mut self, socket: Id<Socket>, address: Address) -> Result<(), Failure> {
+        self.run(|files, caller| files.connect(caller, socket, Some(address), true))
+    }
+
+    fn accept(&mut self, socket: Id<Socket>) -> Result<Id<Socket>, Failure> {
+        let (open, _) = self.run(|files, caller| files.accept(caller, socket, true, OpenFlags::empty()))?;
+        Ok(self.files.socket_of(open).unwrap())
+    }
+
+    fn send(&mut self, socket: Id<Socket>, bytes: &[u8]) -> Result<usize, Failure> {
+        let sending = Sending { immediate: true, ..Sending::default() };
+        self.run(|files, caller| files.send(caller, socket, bytes, &sending))
+    }
+
+    fn receive(&mut self, socket: Id<Socket>) -> Result<Vec<u8>, Failure> {
+        let mut buffer = [0; 256];
+        let received = self.files.receive(socket, &mut buffer, false, true)?;
+        Ok(buffer[..received.length].to_vec())
+    }
+}
+
+fn local(port: u16) -> Address {
+    Address::Internet(([127, 0, 0, 1], port).into())
+}
+
+#[test]
+fn streams_connect_by_every_kind_of_name() {
+    let names = [
+        (AF_UNIX, Address::Path(b"/tmp/s".to_vec())),
+        (AF_UNIX, Address::Abstract(b"s".to_vec())),
+        (AF_INET, local(80)),
+    ];
+    for (family, name) in names {
+        let mut fixture = Fixture::new();
+        let (_, server) = fixture.socket(family, Kind::Stream);
+        let (open, client) = fixture.socket(family, Kind::Stream);
+        assert!(fixture.connect(client, name.clone()).is_err(), "nobody is there");
+        fixture.bind_and_listen(server, name.clone());
+        assert_eq!(fixture.accept(server), Err(Errno::EAGAIN.into()));
+        fixture.connect(client, name.clone()).unwrap();
+        assert_eq!(fixture.connect(client, name), Err(Errno::EISCONN.into()));
+        let accepted = fixture.accept(server).unwrap();
+        fixture.send(client, b"to the ").unwrap();
+        fixture.send(client, b"server").unwrap();
+        assert_eq!(fixture.receive(accepted).unwrap(), b"to the server");
+        fixture.send(accepted, b"back").unwrap();
+        assert_eq!(fixture.receive(client).unwrap(), b"back");
+        fixture.files.close(open);
+        assert_eq!(fixture.receive(accepted).unwrap(), b"", "the end");
+        assert_eq!(fixture.send(accepted, b"x"), Err(Errno::EPIPE.into()));
+    }
+}
+
+#[test]
+fn other_networks_are_out_of_reach() {
+    let mut fixture = Fixture::new();
+    for kind in [Kind::Stream, Kind::Datagram] {
+        let (_, socket) = fixture.socket(AF_INET, kind);
+        let outside = Address::Internet(([93, 184, 216, 34], 80).into());
+        assert_eq!(fixture.connect(socket, outside.clone()), Err(Errno::ENETUNREACH.into()));
+        let bound = fixture.run(|files, caller| files.bind(caller, socket, Some(outside)));
+        assert_eq!(bound, Err(Errno::EADDRNOTAVAIL));
+    }
+}
+
+#[test]
+fn datagrams_stay_whole_and_tell_where_they_are_from() {
+    let mut fixture = Fixture::new();
+    let (_, server) = fixture.socket(AF_INET, Kind::Datagram);
+    let (_, client) = fixture.socket(AF_INET, Kind::Datagram);
+    fixture.run(|files, caller| files.bind(caller, server, Some(local(53)))).unwrap();
+    fixture.connect(client, local(53)).unwrap();
+    fixture.send(client, b"one").unwrap();
+    fixture.send(client, b"two").unwrap();
+    let mut small = [0; 2];
+    let received = fixture.files.receive(server, &mut small, false, true).unwrap();
+    assert_eq!((received.length, received.full_length), (2, 3), "what does not fit is lost");
+    assert_eq!(received.from, fixture.files.socket(client).local);
+    assert_eq!(fixture.receive(server).unwrap(), b"two");
+}
+
+#[test]
+fn a_full_stream_makes_the_sender_wait() {
+    let mut fixture = Fixture::new();
+    let pair = fixture
+        .run(|files, caller| files.socket_pair(caller, Kind::Stream, Peer::default(), OpenFlags::empty()));
+    let [one, other] = pair.map(|open| fixture.files.socket_of(open).unwrap());
+    let sent = fixture.send(one, &[7; 1 << 20]).unwrap();
+    assert!(sent < 1 << 20);
+    assert_eq!(fixture.send(one, b"x"), Err(Errno::EAGAIN.into()));
+    assert_eq!(fixture.receive(other).unwrap().len(), 256);
+    assert_eq!(fixture.send(one, &[7; 512]), Ok(256));
+}
+
+#[test]
+fn rights_travel_and_unread_ones_are_closed() {
+    let mut fixture = Fixture::new();
+    let pair = fixture
+        .run(|files, caller| files.socket_pair(caller, Kind::Stream, Peer::default(), OpenFlags::empty()));
+    let [one, other] = pair.map(|open| fixture.files.socket_of(open).unwrap());
+    let [reader, writer] = fixture.run(|files, caller| files.pipe(caller, OpenFlags::O_NONBLOCK));
+    let rights = |files: &mut FileSystem| Sending { rights: vec![files.hold(writer)], ..Sending::default() };
+    let sending = rights(&mut fixture.files);
+    fixture.run(|files, caller| files.send(caller, one, b"x", &sending)).unwrap();
+    let mut buffer = [0; 8];
+    let received = fixture.files.receive(other, &mut buffer, false, true).unwrap();
+    assert_eq!(received.rights, [writer]);
+    fixture.files.close(writer);
+    let sending = rights(&mut fixture.files);
+    fixture.run(|files, caller| files.send(caller, one, b"y", &sending)).unwrap();
+    fixture.files.close(writer);
+    // The message is now the pipe's only writer; it goes with the socket that holds it.
+    let mut byte = [0];
+    let mut read =
+        |fixture: &mut Fixture| fixture.run(|files, caller| files.read(caller, reader, None, &mut byte));
+    assert_eq!(read(&mut fixture), Err(Errno::EAGAIN.into()));
+    fixture.files.close(pair[1]);
+    assert_eq!(read(&mut fixture), Ok(0));
+}
