@@ -94,6 +94,17 @@ impl Instruction {
         })
     }
 
+    /// What ModRM and SIB address, for handlers that know the width themselves: `size` is 0.
+    /// `None` where ModRM names a register; meaningless where there is no ModRM byte.
+    #[inline(always)]
+    #[must_use]
+    pub fn modrm_address(&self) -> Option<MemoryOperand> {
+        match self.modrm_memory(0) {
+            Operand::Memory(memory) if self.modrm < 0xc0 => Some(memory),
+            _ => None,
+        }
+    }
+
     /// Where a branch by `displacement` goes from an instruction that lies at `eip`: a 16-bit operand size cuts it to 16 bits.
     #[inline(always)]
     #[must_use]

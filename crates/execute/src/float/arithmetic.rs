@@ -53,27 +53,22 @@ impl Window for u128 {
 }
 
 /// `a + b`. Operands may come from `F` itself or from a narrower format.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn add<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
-    if let Some(stop) = denormal_stop(a, b, environment) {
-        return stop;
+    if a.is_normal() && b.is_normal() {
+        return add_finite(a, b, environment);
     }
-    if a.class != Class::Finite || b.class != Class::Finite {
-        return add_special(a, b, environment);
-    }
-    let denormal = denormal_flag(a, b);
-    let (value, flags) = add_finite(a, b, environment);
-    (value, flags | denormal)
+    add_special(a, b, environment)
 }
 
 /// `a - b`. Operands may come from `F` itself or from a narrower format.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn sub<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
     // A NaN keeps its sign.
-    let b = if b.is_nan() { b } else { b.negated() };
-    add(a, b, environment)
+    let negative = b.negative != (b.class <= Class::Infinity);
+    add(a, Unpacked { negative, ..b }, environment)
 }
 
 #[inline(always)]
@@ -91,10 +86,17 @@ fn add_finite<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) ->
 }
 
 #[cold]
+#[inline(never)]
 fn add_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
+    if let Some(stop) = denormal_stop(a, b, environment) {
+        return stop;
+    }
     let flags = denormal_flag(a, b);
-    match (a.class, b.class) {
-        (Class::Infinity, Class::Infinity) if a.negative != b.negative => (F::INDEFINITE, Flags::INVALID),
+    let (value, more) = match (a.class, b.class) {
+        (Class::Finite, Class::Finite) => add_finite(a, b, environment),
+        (Class::Infinity, Class::Infinity) if a.negative != b.negative => {
+            return (F::INDEFINITE, Flags::INVALID);
+        }
         (Class::Infinity, Class::Infinity | Class::Zero | Class::Finite) => (F::infinity(a.negative), flags),
         (Class::Zero | Class::Finite, Class::Infinity) => (F::infinity(b.negative), flags),
         (Class::Zero, Class::Zero) => {
@@ -102,74 +104,71 @@ fn add_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -
             let negative = if a.negative == b.negative { a.negative } else { down };
             (F::zero(negative), flags)
         }
-        (Class::Finite, Class::Zero) => repack(a, flags, environment),
-        (Class::Zero, Class::Finite) => repack(b, flags, environment),
-        _ => propagate(a, b, environment),
-    }
-}
-
-/// A finite operand as the result: it may still be rounded, or be tiny.
-fn repack<F: Format>(value: Unpacked, flags: Flags, environment: &Environment) -> (F, Flags) {
-    let (value, more) = round_pack(value.negative, value.exponent, value.significand, 0, environment);
+        // A finite operand as the result may still have to be rounded, or be tiny.
+        (Class::Finite, Class::Zero) => round_pack(a.negative, a.exponent, a.significand, 0, environment),
+        (Class::Zero, Class::Finite) => round_pack(b.negative, b.exponent, b.significand, 0, environment),
+        _ => return propagate(a, b, environment),
+    };
     (value, flags | more)
 }
 
 /// `a * b`.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn mul<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
+    if a.is_normal() && b.is_normal() {
+        return mul_finite(a, b, environment);
+    }
+    mul_special(a, b, environment)
+}
+
+#[inline(always)]
+fn mul_finite<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
+    let product = u128::from(a.significand) * u128::from(b.significand);
+    // The product of two numbers in [1, 2) lies in [1, 4).
+    let carry = (product >> 127) as u32;
+    let product = product << (1 - carry);
+    let exponent = a.exponent + b.exponent + carry as i32;
+    let negative = a.negative != b.negative;
+    round_pack(negative, exponent, (product >> 64) as u64, product as u64, environment)
+}
+
+#[cold]
+#[inline(never)]
+fn mul_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
     if let Some(stop) = denormal_stop(a, b, environment) {
         return stop;
     }
     let negative = a.negative != b.negative;
-    let denormal = denormal_flag(a, b);
-    if a.class != Class::Finite || b.class != Class::Finite {
-        return match (a.class, b.class) {
-            (Class::Zero, Class::Infinity) | (Class::Infinity, Class::Zero) => {
-                (F::INDEFINITE, Flags::INVALID)
-            }
-            (Class::Infinity, Class::Infinity | Class::Finite) | (Class::Finite, Class::Infinity) => {
-                (F::infinity(negative), denormal)
-            }
-            (Class::Zero, Class::Zero | Class::Finite) | (Class::Finite, Class::Zero) => {
-                (F::zero(negative), denormal)
-            }
-            _ => propagate(a, b, environment),
-        };
-    }
-    let product = u128::from(a.significand) * u128::from(b.significand);
-    // The product of two numbers in [1, 2) lies in [1, 4).
-    let shift = product.leading_zeros();
-    let product = product << shift;
-    let exponent = a.exponent + b.exponent + 1 - shift as i32;
-    let (value, flags) = round_pack(negative, exponent, (product >> 64) as u64, product as u64, environment);
-    (value, flags | denormal)
+    let flags = denormal_flag(a, b);
+    let (value, more) = match (a.class, b.class) {
+        (Class::Finite, Class::Finite) => mul_finite(a, b, environment),
+        (Class::Zero, Class::Infinity) | (Class::Infinity, Class::Zero) => {
+            return (F::INDEFINITE, Flags::INVALID);
+        }
+        (Class::Infinity, Class::Infinity | Class::Finite) | (Class::Finite, Class::Infinity) => {
+            (F::infinity(negative), flags)
+        }
+        (Class::Zero, Class::Zero | Class::Finite) | (Class::Finite, Class::Zero) => {
+            (F::zero(negative), flags)
+        }
+        _ => return propagate(a, b, environment),
+    };
+    (value, flags | more)
 }
 
 /// `a / b`.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn div<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
-    let negative = a.negative != b.negative;
-    if b.class == Class::Zero && a.class == Class::Finite {
-        return (F::infinity(negative), Flags::ZERO_DIVIDE);
+    if a.is_normal() && b.is_normal() {
+        return div_finite(a, b, environment);
     }
-    if let Some(stop) = denormal_stop(a, b, environment) {
-        return stop;
-    }
-    let denormal = denormal_flag(a, b);
-    if a.class != Class::Finite || b.class != Class::Finite {
-        return match (a.class, b.class) {
-            (Class::Zero, Class::Zero) | (Class::Infinity, Class::Infinity) => {
-                (F::INDEFINITE, Flags::INVALID)
-            }
-            (Class::Infinity, Class::Zero | Class::Finite) => (F::infinity(negative), denormal),
-            (Class::Zero | Class::Finite, Class::Infinity) | (Class::Zero, Class::Finite) => {
-                (F::zero(negative), denormal)
-            }
-            _ => propagate(a, b, environment),
-        };
-    }
+    div_special(a, b, environment)
+}
+
+#[inline(always)]
+fn div_finite<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
     // Halving a dividend that is not the smaller one keeps the quotient below 2^64.
     let borrow = a.significand < b.significand;
     let dividend = u128::from(a.significand) << (63 + u32::from(borrow));
@@ -178,8 +177,32 @@ pub fn div<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F
     let rest = (dividend as u64).wrapping_sub(quotient.wrapping_mul(b.significand));
     let exponent = a.exponent - b.exponent - i32::from(borrow);
     let extra = fraction_bits(rest, b.significand);
-    let (value, flags) = round_pack(negative, exponent, quotient, extra, environment);
-    (value, flags | denormal)
+    round_pack(a.negative != b.negative, exponent, quotient, extra, environment)
+}
+
+#[cold]
+#[inline(never)]
+fn div_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
+    let negative = a.negative != b.negative;
+    if b.class == Class::Zero && a.class == Class::Finite {
+        return (F::infinity(negative), Flags::ZERO_DIVIDE);
+    }
+    if let Some(stop) = denormal_stop(a, b, environment) {
+        return stop;
+    }
+    let flags = denormal_flag(a, b);
+    let (value, more) = match (a.class, b.class) {
+        (Class::Finite, Class::Finite) => div_finite(a, b, environment),
+        (Class::Zero, Class::Zero) | (Class::Infinity, Class::Infinity) => {
+            return (F::INDEFINITE, Flags::INVALID);
+        }
+        (Class::Infinity, Class::Zero | Class::Finite) => (F::infinity(negative), flags),
+        (Class::Zero | Class::Finite, Class::Infinity) | (Class::Zero, Class::Finite) => {
+            (F::zero(negative), flags)
+        }
+        _ => return propagate(a, b, environment),
+    };
+    (value, flags | more)
 }
 
 /// The square root of `a`.

@@ -71,6 +71,13 @@ impl Unpacked {
         }
     }
 
+    /// Whether it is a normal number: neither special nor denormal.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_normal(&self) -> bool {
+        matches!(self.class, Class::Finite) && !self.denormal
+    }
+
     /// Whether it is a NaN of either kind.
     #[inline(always)]
     #[must_use]

@@ -34,7 +34,7 @@ fn round(significand: u64, extra: u64, precision: u32, rounding: Rounding, negat
 
 /// Rounds and packs the number `significand:extra * 2^(exponent - 127)`, `significand:extra` being
 /// 128 bits with the top one set, of which the lowest may stand for all those that follow it.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn round_pack<F: Format>(
     negative: bool,
@@ -57,6 +57,7 @@ pub fn round_pack<F: Format>(
 
 /// A result too large for its format (SDM volume 1, sections 4.9.1.4 and 8.5.4).
 #[cold]
+#[inline(never)]
 fn overflow<F: Format>(
     negative: bool,
     exponent: i32,
@@ -85,6 +86,7 @@ fn overflow<F: Format>(
 /// A result below the normal range. It is tiny unless rounding, with the exponent unbounded,
 /// brings it back into that range (SDM volume 1, section 4.9.1.5: x86 detects tininess after rounding).
 #[cold]
+#[inline(never)]
 fn underflow<F: Format>(
     negative: bool,
     exponent: i32,

@@ -114,13 +114,14 @@ fn check_pairs(
         }
     };
     let values: Vec<F80> = interesting().collect();
-    for &a in &values {
-        for &b in &values {
+    for (index, &a) in values.iter().enumerate() {
+        // Every fifth of the others, each time another fifth.
+        for &b in values.iter().skip(index % 5).step_by(5) {
             check(a, b, 0x37f);
             check(a, b, controls[random.next() as usize % controls.len()]);
         }
     }
-    for _ in 0..200_000 {
+    for _ in 0..100_000 {
         let (a, b) = random_pair(&mut random);
         check(a, b, controls[random.next() as usize % controls.len()]);
     }

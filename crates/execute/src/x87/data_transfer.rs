@@ -1,11 +1,14 @@
 //! Data transfer (SDM volume 1, section 8.3.2): loads, stores, exchange and conditional moves.
 
+use core::marker::PhantomData;
+
 use pentimento_decoder::Instruction;
+use pentimento_memory::Value;
 use pentimento_registers::{Condition, F80};
 
 use super::decimal;
-use super::unit::{Data, Unit, check_pending, data, is_memory, load_ten, st_number, store_ten};
-use crate::float::{self, Environment, Flags, Format, Integer, Rounding, Unpacked};
+use super::unit::{self, Data, Unit, check_pending, data, is_memory, load, load_ten, st_number, store_ten};
+use crate::float::{self, Environment, Flags, Format, Rounding, Unpacked};
 use crate::{Context, Outcome};
 
 /// FLD: m32fp (D9h), m64fp (DDh), m80fp (DBh) or ST(i).
@@ -15,19 +18,21 @@ pub(crate) fn fld(context: &mut Context<'_>, instruction: &Instruction) -> Outco
         return fld_register(context, instruction);
     }
     let data = data(context, instruction)?;
-    match instruction.opcode() {
-        0xd9 => {
-            let source = context.load::<u32>(data.segment, data.offset)?.unpack();
-            push_converted(context, instruction, data, source);
-        }
-        0xdd => {
-            let source = context.load::<u64>(data.segment, data.offset)?.unpack();
-            push_converted(context, instruction, data, source);
-        }
+    let source = match instruction.opcode() {
+        0xd9 => load::<u32>(context, data)?.unpack(),
+        0xdd => load::<u64>(context, data)?.unpack(),
         _ => {
             let value = F80::from_le_bytes(load_ten(context, data)?);
             Unit::enter(context, instruction, Some(data)).push_checked(value);
+            return Ok(());
         }
+    };
+    let mut unit = Unit::enter(context, instruction, Some(data));
+    if source.is_normal() && unit.is_empty(7) {
+        unit.clear_c1();
+        unit.push(F80::pack(source.negative, source.exponent, source.significand));
+    } else {
+        push_converted(&mut unit, source);
     }
     Ok(())
 }
@@ -48,9 +53,8 @@ fn fld_register(context: &mut Context<'_>, instruction: &Instruction) -> Outcome
 
 /// Pushes a single or double, which is exact. An unmasked denormal exception does not keep silicon
 /// from pushing, unlike an unmasked invalid-operation exception.
-#[inline]
-fn push_converted(context: &mut Context<'_>, instruction: &Instruction, data: Data, source: Unpacked) {
-    let mut unit = Unit::enter(context, instruction, Some(data));
+#[cold]
+fn push_converted(unit: &mut Unit<'_>, source: Unpacked) {
     if !unit.is_empty(7) {
         unit.push_checked(F80::ZERO);
         return;
@@ -66,11 +70,10 @@ fn push_converted(context: &mut Context<'_>, instruction: &Instruction, data: Da
 pub(crate) fn fild(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     check_pending(context)?;
     let data = data(context, instruction)?;
-    let Data { segment, offset } = data;
     let value = match (instruction.opcode(), instruction.modrm() >> 3 & 7) {
-        (0xdb, _) => i64::from(context.load::<u32>(segment, offset)? as i32),
-        (_, 0) => i64::from(context.load::<u16>(segment, offset)? as i16),
-        _ => context.load::<u64>(segment, offset)? as i64,
+        (0xdb, _) => i64::from(load::<u32>(context, data)? as i32),
+        (_, 0) => i64::from(load::<u16>(context, data)? as i16),
+        _ => load::<u64>(context, data)? as i64,
     };
     let (value, _) = float::from_integer::<F80>(value, &Environment::default());
     Unit::enter(context, instruction, Some(data)).push_checked(value);
@@ -86,18 +89,111 @@ pub(crate) fn fbld(context: &mut Context<'_>, instruction: &Instruction) -> Outc
     Ok(())
 }
 
-/// Stores ST(0), converted, and pops it if `pops`. An empty ST(0) stores `indefinite`. Unmasked
-/// invalid, overflow and underflow exceptions leave memory and stack alone.
+/// A kind of memory operand that ST(0) is stored to. A trait rather than closures, so that it is
+/// inlined.
+trait Destination {
+    /// What is stored.
+    type Value: Copy;
+    /// Bytes in memory.
+    const LENGTH: u32;
+    /// What an empty ST(0) stores.
+    const INDEFINITE: Self::Value;
+    /// Converts ST(0).
+    fn convert(value: F80, environment: &Environment) -> (Self::Value, Flags);
+    /// Stores.
+    fn write(context: &mut Context<'_>, data: Data, value: Self::Value) -> Outcome;
+}
+
+/// m32fp or m64fp, by its bits.
+struct Float<F>(PhantomData<F>);
+
+impl<F: Format + Value> Destination for Float<F> {
+    type Value = F;
+    const LENGTH: u32 = size_of::<F>() as u32;
+    const INDEFINITE: F = F::INDEFINITE;
+
+    #[inline(always)]
+    fn convert(value: F80, environment: &Environment) -> (F, Flags) {
+        let value = value.unpack();
+        if value.is_normal() {
+            return float::round_pack(value.negative, value.exponent, value.significand, 0, environment);
+        }
+        // A denormal source is not reported: it underflows.
+        float::convert(Unpacked { denormal: false, ..value }, environment)
+    }
+
+    #[inline(always)]
+    fn write(context: &mut Context<'_>, data: Data, value: F) -> Outcome {
+        unit::store(context, data, value)
+    }
+}
+
+/// m80fp.
+struct Extended;
+
+impl Destination for Extended {
+    type Value = F80;
+    const LENGTH: u32 = 10;
+    const INDEFINITE: F80 = F80::INDEFINITE;
+
+    #[inline(always)]
+    fn convert(value: F80, _: &Environment) -> (F80, Flags) {
+        (value, Flags::empty())
+    }
+
+    #[inline(always)]
+    fn write(context: &mut Context<'_>, data: Data, value: F80) -> Outcome {
+        store_ten(context, data, value.to_le_bytes())
+    }
+}
+
+/// m16int, m32int or m64int, rounded as rounding control says or, with `TRUNCATE`, toward zero.
+struct Int<I, const TRUNCATE: bool>(PhantomData<I>);
+
+macro_rules! integers {
+    ($($signed:ty = $bits:ty),*) => {$(
+        impl<const TRUNCATE: bool> Destination for Int<$signed, TRUNCATE> {
+            type Value = $signed;
+            const LENGTH: u32 = size_of::<$signed>() as u32;
+            const INDEFINITE: $signed = <$signed>::MIN;
+
+            #[inline(always)]
+            fn convert(value: F80, environment: &Environment) -> ($signed, Flags) {
+                let rounding = if TRUNCATE { Rounding::Zero } else { environment.rounding };
+                float::to_integer(value.unpack(), rounding)
+            }
+
+            #[inline(always)]
+            fn write(context: &mut Context<'_>, data: Data, value: $signed) -> Outcome {
+                unit::store(context, data, value as $bits)
+            }
+        }
+    )*};
+}
+
+integers!(i16 = u16, i32 = u32, i64 = u64);
+
+/// m80bcd.
+struct Decimal;
+
+impl Destination for Decimal {
+    type Value = [u8; 10];
+    const LENGTH: u32 = 10;
+    const INDEFINITE: [u8; 10] = decimal::INDEFINITE;
+
+    fn convert(value: F80, environment: &Environment) -> ([u8; 10], Flags) {
+        decimal::pack(value, environment)
+    }
+
+    fn write(context: &mut Context<'_>, data: Data, value: [u8; 10]) -> Outcome {
+        store_ten(context, data, value)
+    }
+}
+
+/// Stores ST(0), converted, and pops it if `pops`. Unmasked invalid, overflow and underflow
+/// exceptions leave memory and stack alone.
 #[inline(always)]
-fn store<T: Copy>(
-    context: &mut Context<'_>,
-    instruction: &Instruction,
-    pops: bool,
-    indefinite: T,
-    length: u32,
-    convert: impl Fn(F80, &Environment) -> (T, Flags),
-    write: impl Fn(&mut Context<'_>, Data, T) -> Outcome,
-) -> Outcome {
+fn store<D: Destination>(context: &mut Context<'_>, instruction: &Instruction, pops: bool) -> Outcome {
     const PREVENTING: Flags = Flags::INVALID.union(Flags::OVERFLOW).union(Flags::UNDERFLOW);
     check_pending(context)?;
     let data = data(context, instruction)?;
@@ -106,12 +202,13 @@ fn store<T: Copy>(
     let number = x87.physical(0);
     let empty = x87.in_use & (1 << number) == 0;
     let (value, mut flags) =
-        if empty { (indefinite, Flags::INVALID) } else { convert(x87.registers[number], &environment) };
+        if empty { (D::INDEFINITE, Flags::INVALID) } else { D::convert(x87.registers[number], &environment) };
     let completes = !flags.intersects(environment.unmasked & PREVENTING);
     if completes {
-        write(context, data, value)?;
+        D::write(context, data, value)?;
     } else {
-        context.probe_write(data.segment, data.offset, length)?;
+        // A store that does not happen still has to be possible.
+        unit::probe(context, data, D::LENGTH)?;
         flags &= PREVENTING;
     }
     let mut unit = Unit::enter(context, instruction, Some(data));
@@ -137,32 +234,13 @@ pub(crate) fn fstp(context: &mut Context<'_>, instruction: &Instruction) -> Outc
 }
 
 /// FST and FSTP: m32fp (D9h), m64fp (DDh), m80fp (DBh) or ST(i).
-#[inline(always)]
 fn store_float(context: &mut Context<'_>, instruction: &Instruction, pops: bool) -> Outcome {
-    if !is_memory(instruction) {
-        return store_register(context, instruction, pops);
-    }
     match instruction.opcode() {
-        0xd9 => store(context, instruction, pops, u32::INDEFINITE, 4, narrow, |context, data, value| {
-            context.store(data.segment, data.offset, value)
-        }),
-        0xdd => store(context, instruction, pops, u64::INDEFINITE, 8, narrow, |context, data, value| {
-            context.store(data.segment, data.offset, value)
-        }),
-        _ => {
-            let bits = |value, _: &Environment| (value, Flags::empty());
-            store(context, instruction, pops, F80::INDEFINITE, 10, bits, |context, data, value| {
-                store_ten(context, data, value.to_le_bytes())
-            })
-        }
+        _ if !is_memory(instruction) => store_register(context, instruction, pops),
+        0xd9 => store::<Float<u32>>(context, instruction, pops),
+        0xdd => store::<Float<u64>>(context, instruction, pops),
+        _ => store::<Extended>(context, instruction, pops),
     }
-}
-
-/// Converts to single or double. A denormal source is not reported: it underflows.
-#[inline(always)]
-fn narrow<F: Format>(value: F80, environment: &Environment) -> (F, Flags) {
-    let value = Unpacked { denormal: false, ..value.unpack() };
-    float::convert(value, environment)
 }
 
 fn store_register(context: &mut Context<'_>, instruction: &Instruction, pops: bool) -> Outcome {
@@ -192,53 +270,35 @@ fn store_register(context: &mut Context<'_>, instruction: &Instruction, pops: bo
 
 /// FIST.
 pub(crate) fn fist(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    store_integer(context, instruction, false, None)
+    store_integer::<false>(context, instruction, false)
 }
 
 /// FISTP.
 pub(crate) fn fistp(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    store_integer(context, instruction, true, None)
+    store_integer::<false>(context, instruction, true)
 }
 
 /// FISTTP.
 pub(crate) fn fisttp(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    store_integer(context, instruction, true, Some(Rounding::Zero))
-}
-
-/// The conversion to an integer, rounded as `rounding` or else rounding control says.
-#[inline(always)]
-fn integer<I: Integer>(rounding: Option<Rounding>) -> impl Fn(F80, &Environment) -> (I, Flags) {
-    move |value, environment| float::to_integer(value.unpack(), rounding.unwrap_or(environment.rounding))
+    store_integer::<true>(context, instruction, true)
 }
 
 /// FIST, FISTP and FISTTP: m16int (DFh /1 to /3), m32int (DBh) or m64int (DFh /7, DDh /1).
-#[inline(always)]
-fn store_integer(
+fn store_integer<const TRUNCATE: bool>(
     context: &mut Context<'_>,
     instruction: &Instruction,
     pops: bool,
-    rounding: Option<Rounding>,
 ) -> Outcome {
     match (instruction.opcode(), instruction.modrm() >> 3 & 7) {
-        (0xdb, _) => {
-            store(context, instruction, pops, i32::MIN, 4, integer(rounding), |context, data, value| {
-                context.store(data.segment, data.offset, value as u32)
-            })
-        }
-        (0xdd, _) | (_, 7) => {
-            store(context, instruction, pops, i64::MIN, 8, integer(rounding), |context, data, value| {
-                context.store(data.segment, data.offset, value as u64)
-            })
-        }
-        _ => store(context, instruction, pops, i16::MIN, 2, integer(rounding), |context, data, value| {
-            context.store(data.segment, data.offset, value as u16)
-        }),
+        (0xdb, _) => store::<Int<i32, TRUNCATE>>(context, instruction, pops),
+        (0xdd, _) | (_, 7) => store::<Int<i64, TRUNCATE>>(context, instruction, pops),
+        _ => store::<Int<i16, TRUNCATE>>(context, instruction, pops),
     }
 }
 
 /// FBSTP.
 pub(crate) fn fbstp(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    store(context, instruction, true, decimal::INDEFINITE, 10, decimal::pack, store_ten)
+    store::<Decimal>(context, instruction, true)
 }
 
 /// FXCH.

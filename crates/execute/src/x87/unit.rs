@@ -1,8 +1,8 @@
 //! The x87 unit while an instruction executes: pending exceptions, pointers, register stack and
 //! exception response (SDM volume 1, sections 8.1.2, 8.1.8 and 8.4 to 8.6).
 
-use pentimento_decoder::{Instruction, Operand};
-use pentimento_memory::Access;
+use pentimento_decoder::Instruction;
+use pentimento_memory::{Access, Value};
 use pentimento_registers::{ControlWord, F80, SegmentRegister, StatusWord, X87State};
 
 use crate::float::{Environment, Flags, Format, Unpacked};
@@ -28,14 +28,10 @@ pub(super) const fn st_number(instruction: &Instruction) -> u8 {
 }
 
 /// The memory operand, which is the only explicit operand of x87 instructions that have one.
-#[inline]
+#[inline(always)]
 pub(super) fn data(context: &Context<'_>, instruction: &Instruction) -> Outcome<Data> {
-    match instruction.operand(0) {
-        Some(Operand::Memory(operand)) => {
-            Ok(Data { segment: operand.segment, offset: context.effective_address(&operand) })
-        }
-        _ => Err(Trap::INVALID_OPCODE),
-    }
+    let Some(operand) = instruction.modrm_address() else { return Err(Trap::INVALID_OPCODE) };
+    Ok(Data { segment: operand.segment, offset: context.effective_address(&operand) })
 }
 
 /// Raises the exception that an earlier instruction left pending: what every instruction does
@@ -49,6 +45,32 @@ pub(crate) fn check_pending(context: &Context<'_>) -> Outcome {
         return Err(Trap::fault(Exception::FloatingPoint, 0));
     }
     Ok(())
+}
+
+/// [`Context::load`], inlined: a result that comes back through memory costs more than the load.
+#[inline(always)]
+pub(super) fn load<T: Value>(context: &Context<'_>, data: Data) -> Outcome<T> {
+    let length = size_of::<T>() as u32;
+    let linear = context.linear_address(data.segment, data.offset, length, Access::Read)?;
+    context.check_alignment(linear, length)?;
+    Ok(context.memory.read(linear)?)
+}
+
+/// [`Context::store`], inlined.
+#[inline(always)]
+pub(super) fn store<T: Value>(context: &mut Context<'_>, data: Data, value: T) -> Outcome {
+    let length = size_of::<T>() as u32;
+    let linear = context.linear_address(data.segment, data.offset, length, Access::Write)?;
+    context.check_alignment(linear, length)?;
+    Ok(context.memory.write(linear, value)?)
+}
+
+/// Raises what a store of `length` bytes would raise.
+#[cold]
+pub(super) fn probe(context: &Context<'_>, data: Data, length: u32) -> Outcome {
+    let linear = context.linear_address(data.segment, data.offset, length, Access::Write)?;
+    context.check_alignment(linear, length.next_power_of_two().min(8))?;
+    Ok(context.memory.check(linear, length, Access::Write)?)
 }
 
 /// Reads the ten bytes of an m80 operand.
