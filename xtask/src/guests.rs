@@ -42,6 +42,9 @@ const DEBIAN: &[&str] = &[
     "openssl", "make", "gcc", "g++", "git", "redis-server", "busybox", "stress-ng", "vim-tiny",
 ];
 
+/// How long one of our runs may take before it counts as hanging.
+const TIMEOUT: &str = "300s";
+
 /// What a run is judged by.
 #[derive(Clone, PartialEq, Eq)]
 struct Outcome {
@@ -148,7 +151,7 @@ impl Runners {
         match suite.subject {
             Subject::Program(program) => {
                 let program = root.join(program).display().to_string();
-                let ours = vec![machine, "run".into(), program.clone()];
+                let ours = vec![machine, "run".into(), "--timeout".into(), TIMEOUT.into(), program.clone()];
                 Self { native: vec![program], ours, work: top().join("guests/work") }
             }
             Subject::Shell => {
@@ -166,7 +169,8 @@ impl Runners {
                     enter,
                     &root_text,
                 ]);
-                let ours = words(&[&machine, "run", "--root", &root_text, "/bin/bash", "-c"]);
+                let ours =
+                    words(&[&machine, "run", "--timeout", TIMEOUT, "--root", &root_text, "/bin/bash", "-c"]);
                 Self { native, ours, work: root.join("work") }
             }
         }
