@@ -23,7 +23,7 @@ impl Model {
         flags.set(Eflags::AF, self.adjust);
         flags.set(Eflags::ZF, bits == 0);
         flags.set(Eflags::SF, bits >> (W::BITS - 1) == 1);
-        flags.set(Eflags::PF, (bits as u8).count_ones() % 2 == 0);
+        flags.set(Eflags::PF, (bits as u8).count_ones().is_multiple_of(2));
         flags
     }
 }
