@@ -40,8 +40,8 @@ const fn lacking(feature: Feature) -> Handler {
     }
 }
 
-/// The handler of `operation`, whatever the CPU model. There is no catch-all arm: an operation that the decoder knows and
-/// nobody executes does not compile.
+/// The handler of `operation`, whatever the CPU model. There is no catch-all arm: an operation that
+/// the decoder knows and nobody executes does not compile.
 #[rustfmt::skip]
 #[must_use]
 pub const fn handler(operation: Operation) -> Handler {

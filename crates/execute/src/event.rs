@@ -40,6 +40,12 @@ impl Exception {
     pub const fn vector(self) -> u8 {
         self as u8
     }
+
+    /// Whether it is a trap, raised behind an instruction that has completed, rather than a fault.
+    #[must_use]
+    pub const fn is_trap(self) -> bool {
+        matches!(self, Self::Debug | Self::Breakpoint | Self::Overflow)
+    }
 }
 
 /// An exception that was raised. For a fault nothing of the instruction has happened (for a
@@ -70,4 +76,16 @@ pub enum Exit {
     Syscall,
     /// The guest raised an exception.
     Exception(Event),
+}
+
+impl Exit {
+    /// Whether the instruction that led here has completed, and so counts as executed.
+    #[must_use]
+    pub const fn completes_instruction(&self) -> bool {
+        match self {
+            Self::Budget => false,
+            Self::Interrupt(_) | Self::Sysenter | Self::Syscall => true,
+            Self::Exception(event) => event.exception.is_trap(),
+        }
+    }
 }

@@ -24,16 +24,12 @@ impl Reference {
         environment: &mut Environment,
         budget: u64,
     ) -> (u64, Exit) {
-        let mut executed = 0;
-        while executed < budget {
-            let before = environment.time_stamp;
-            let result = self.step(state, memory, environment);
-            executed += environment.time_stamp.wrapping_sub(before) & 1;
-            if let Err(exit) = result {
-                return (executed, exit);
+        for executed in 0..budget {
+            if let Err(exit) = self.step(state, memory, environment) {
+                return (executed + u64::from(exit.completes_instruction()), exit);
             }
         }
-        (executed, Exit::Budget)
+        (budget, Exit::Budget)
     }
 
     /// Executes one instruction.
@@ -63,21 +59,16 @@ impl Reference {
 pub fn execute(context: &mut Context<'_>, instruction: &Instruction) -> Result<(), Exit> {
     let single_step = context.state.eflags.contains(Eflags::TF);
     context.state.eip = context.start.wrapping_add(instruction.length().into());
-    match handler_on(context.environment.model, instruction)(context, instruction) {
-        Ok(()) => {
-            context.environment.time_stamp = context.environment.time_stamp.wrapping_add(1);
-            if single_step && !inhibits_single_step(instruction) {
-                return Err(exit(context, Trap::After(Exception::Debug)));
-            }
-            Ok(())
-        }
-        Err(trap) => {
-            if !matches!(trap, Trap::Fault { .. }) {
-                context.environment.time_stamp = context.environment.time_stamp.wrapping_add(1);
-            }
-            Err(exit(context, trap))
-        }
+    let outcome = handler_on(context.environment.model, instruction)(context, instruction);
+    let trap = match outcome {
+        Ok(()) if single_step && !inhibits_single_step(instruction) => Some(Trap::After(Exception::Debug)),
+        Ok(()) => None,
+        Err(trap) => Some(trap),
+    };
+    if !matches!(trap, Some(Trap::Fault { .. })) {
+        context.environment.time_stamp = context.environment.time_stamp.wrapping_add(1);
     }
+    trap.map_or(Ok(()), |trap| Err(exit(context, trap)))
 }
 
 /// Turns what a handler returned into an exit, with EIP where the exception frame would have it.

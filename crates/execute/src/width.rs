@@ -2,7 +2,6 @@
 
 use core::fmt::Debug;
 
-use pentimento_decoder::Register;
 use pentimento_memory::Value;
 use pentimento_registers::{CpuState, Gpr, Gpr8};
 
@@ -31,8 +30,6 @@ pub trait Width: Value + Copy + Eq + Debug {
     fn register(state: &CpuState, number: u8) -> Self;
     /// Writes the general register of this width with encoding `number`; the rest of its 32-bit parent stays.
     fn set_register(state: &mut CpuState, number: u8, value: Self);
-    /// The operand that names the general register of this width with encoding `number`.
-    fn operand(number: u8) -> Register;
 }
 
 impl Width for u8 {
@@ -57,10 +54,6 @@ impl Width for u8 {
     #[inline(always)]
     fn set_register(state: &mut CpuState, number: u8, value: Self) {
         state.set_gpr8(Gpr8::from_number(number), value);
-    }
-    #[inline(always)]
-    fn operand(number: u8) -> Register {
-        Register::Gpr8(Gpr8::from_number(number))
     }
 }
 
@@ -87,10 +80,6 @@ impl Width for u16 {
     fn set_register(state: &mut CpuState, number: u8, value: Self) {
         state.set_gpr16(Gpr::from_number(number), value);
     }
-    #[inline(always)]
-    fn operand(number: u8) -> Register {
-        Register::Gpr16(Gpr::from_number(number))
-    }
 }
 
 impl Width for u32 {
@@ -115,9 +104,5 @@ impl Width for u32 {
     #[inline(always)]
     fn set_register(state: &mut CpuState, number: u8, value: Self) {
         state.set_gpr(Gpr::from_number(number), value);
-    }
-    #[inline(always)]
-    fn operand(number: u8) -> Register {
-        Register::Gpr32(Gpr::from_number(number))
     }
 }
