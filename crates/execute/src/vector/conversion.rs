@@ -7,7 +7,7 @@ use pentimento_registers::Mxcsr;
 
 use super::floating_point::{FloatBinary, counted, lanewise};
 use super::host::Real;
-use super::{Lane, build, lane};
+use super::{Lane, build, host, lane};
 use crate::float::{self, Environment, Flags, Rounding, Unpacked};
 
 /// All conversions but those with an immediate.
@@ -20,10 +20,10 @@ pub(super) fn binary(operation: Operation) -> Option<FloatBinary> {
         O::Cvtpi2ps => |a, b, mxcsr| merge::<i32, u32, 2>(a, b, mxcsr, from_integer),
         O::Cvtdq2ps => |a, b, mxcsr| merge::<i32, u32, 4>(a, b, mxcsr, from_integer),
         O::Cvtdq2pd | O::Cvtpi2pd => |a, b, mxcsr| merge::<i32, u64, 2>(a, b, mxcsr, from_integer),
-        O::Cvtss2sd => |a, b, mxcsr| merge::<u32, u64, 1>(a, b, mxcsr, change_format),
-        O::Cvtsd2ss => |a, b, mxcsr| merge::<u64, u32, 1>(a, b, mxcsr, change_format),
-        O::Cvtps2pd => |a, b, mxcsr| merge::<u32, u64, 2>(a, b, mxcsr, change_format),
-        O::Cvtpd2ps => |a, b, mxcsr| replace::<u64, u32, 2>(a, b, mxcsr, change_format),
+        O::Cvtss2sd => |a, b, mxcsr| merge::<u32, u64, 1>(a, b, mxcsr, widen),
+        O::Cvtsd2ss => |a, b, mxcsr| merge::<u64, u32, 1>(a, b, mxcsr, narrow),
+        O::Cvtps2pd => |a, b, mxcsr| merge::<u32, u64, 2>(a, b, mxcsr, widen),
+        O::Cvtpd2ps => |a, b, mxcsr| replace::<u64, u32, 2>(a, b, mxcsr, narrow),
         O::Cvtss2si => |a, b, mxcsr| replace::<u32, i32, 1>(a, b, mxcsr, to_integer),
         O::Cvtsd2si => |a, b, mxcsr| replace::<u64, i32, 1>(a, b, mxcsr, to_integer),
         O::Cvtps2pi => |a, b, mxcsr| replace::<u32, i32, 2>(a, b, mxcsr, to_integer),
@@ -39,19 +39,75 @@ pub(super) fn binary(operation: Operation) -> Option<FloatBinary> {
     Some(function)
 }
 
-fn from_integer<R: Real>(value: i32, environment: &Environment) -> (R, Flags) {
-    float::from_integer(value.into(), environment)
+/// Under what a lane is converted.
+struct Mode {
+    environment: Environment,
+    /// Whether the host rounds as the guest does; see [`host`].
+    host_rounds: bool,
 }
 
-fn to_integer<R: Real>(value: R, environment: &Environment) -> (i32, Flags) {
-    float::to_integer(value.unpack_in(environment), environment.rounding)
+impl Mode {
+    #[inline(always)]
+    fn new(mxcsr: Mxcsr) -> Self {
+        Self { environment: Environment::from_mxcsr(mxcsr), host_rounds: host::applies(mxcsr) }
+    }
 }
 
-fn truncate<R: Real>(value: R, environment: &Environment) -> (i32, Flags) {
-    float::to_integer(value.unpack_in(environment), Rounding::Zero)
+/// [`Flags::INEXACT`] or nothing.
+#[inline(always)]
+fn inexact(exact: bool) -> Flags {
+    if exact { Flags::empty() } else { Flags::INEXACT }
 }
 
-fn change_format<From: Real, To: Real>(value: From, environment: &Environment) -> (To, Flags) {
+#[inline(always)]
+fn from_integer<R: Real>(value: i32, mode: &Mode) -> (R, Flags) {
+    let result = R::host_from_integer(value);
+    // The way back is exact, and 64 bits do not saturate.
+    let exact = result.host_truncate() == i64::from(value);
+    if exact || mode.host_rounds {
+        return (result, inexact(exact));
+    }
+    float::from_integer(value.into(), &mode.environment)
+}
+
+fn to_integer<R: Real>(value: R, mode: &Mode) -> (i32, Flags) {
+    float::to_integer(value.unpack_in(&mode.environment), mode.environment.rounding)
+}
+
+/// Toward zero, whatever MXCSR says. The host knows all about numbers of 1 and more, and about zero.
+#[inline(always)]
+fn truncate<R: Real>(value: R, mode: &Mode) -> (i32, Flags) {
+    let integer = value.host_truncate();
+    match i32::try_from(integer) {
+        Ok(result) if result != 0 => (result, inexact(R::host_from_integer(result) == value)),
+        Ok(result) if value & !R::SIGN == R::zeroed() => (result, Flags::empty()),
+        _ => float::to_integer(value.unpack_in(&mode.environment), Rounding::Zero),
+    }
+}
+
+/// To double: exact, unless it is a denormal or no number.
+#[inline(always)]
+fn widen(value: u32, mode: &Mode) -> (u64, Flags) {
+    if host::unusual_operand(value) == 0 {
+        return (f64::from(f32::from_bits(value)).to_bits(), Flags::empty());
+    }
+    change_format(value, mode)
+}
+
+/// To single.
+#[inline(always)]
+fn narrow(value: u64, mode: &Mode) -> (u32, Flags) {
+    let result = f64::from_bits(value) as f32;
+    let unusual = host::unusual_operand(value) != 0
+        || (host::extreme(result.to_bits()) & !host::is_zero(value) as u32) != 0;
+    if mode.host_rounds && !unusual {
+        return (result.to_bits(), inexact(f64::from(result).to_bits() == value));
+    }
+    change_format(value, mode)
+}
+
+fn change_format<From: Real, To: Real>(value: From, mode: &Mode) -> (To, Flags) {
+    let environment = &mode.environment;
     let unpacked = value.unpack_in(environment);
     let (result, flags) = float::convert(unpacked, environment);
     if !flags.intersects(environment.unmasked & (Flags::OVERFLOW | Flags::UNDERFLOW)) {
@@ -69,16 +125,16 @@ fn merge<From: Lane, To: Lane, const N: usize>(
     destination: &mut u128,
     source: &u128,
     mxcsr: Mxcsr,
-    f: impl Fn(From, &Environment) -> (To, Flags),
+    f: impl Fn(From, &Mode) -> (To, Flags),
 ) -> Flags {
-    let environment = Environment::from_mxcsr(mxcsr);
+    let mode = Mode::new(mxcsr);
     let mut raised = Flags::empty();
     for i in 0..N {
-        let (value, flags) = f(lane(source, i), &environment);
+        let (value, flags) = f(lane(source, i), &mode);
         super::set_lane(destination, i, value);
         raised |= flags;
     }
-    counted(raised, &environment)
+    counted(raised, &mode.environment)
 }
 
 /// [`merge`] into zero.
@@ -87,7 +143,7 @@ fn replace<From: Lane, To: Lane, const N: usize>(
     destination: &mut u128,
     source: &u128,
     mxcsr: Mxcsr,
-    f: impl Fn(From, &Environment) -> (To, Flags),
+    f: impl Fn(From, &Mode) -> (To, Flags),
 ) -> Flags {
     build(destination, |_| 0u64);
     merge::<From, To, N>(destination, source, mxcsr, f)

@@ -47,6 +47,12 @@ pub trait Real:
     /// The square root as the host rounds it.
     #[must_use]
     fn host_sqrt(self) -> Self;
+    /// An integer as the host rounds it.
+    #[must_use]
+    fn host_from_integer(value: i32) -> Self;
+    /// Toward zero, saturating; zero for a NaN.
+    #[must_use]
+    fn host_truncate(self) -> i64;
     /// Whether `a < b`, neither being a NaN.
     #[must_use]
     fn host_less(self, other: Self) -> bool;
@@ -95,6 +101,14 @@ macro_rules! reals {
             #[inline(always)]
             fn host_sqrt(self) -> Self {
                 self
+            }
+            #[inline(always)]
+            fn host_from_integer(value: i32) -> Self {
+                (value as $float).to_bits()
+            }
+            #[inline(always)]
+            fn host_truncate(self) -> i64 {
+                $float::from_bits(self) as i64
             }
             #[inline(always)]
             fn host_less(self, other: Self) -> bool {
