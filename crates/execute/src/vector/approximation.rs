@@ -14,7 +14,7 @@ use crate::float::Format;
 
 /// The function of an approximation. The scalar ones leave the upper lanes of the destination alone.
 #[must_use]
-pub fn unary(operation: Operation) -> Option<Unary<u128>> {
+pub const fn unary(operation: Operation) -> Option<Unary<u128>> {
     use Operation as O;
     let function: Unary<u128> = match operation {
         O::Rcpps => |a, b| map(a, b, reciprocal),

@@ -10,7 +10,7 @@ use crate::float::{Environment, Flags, Relation, compare};
 
 /// MIN and MAX.
 #[rustfmt::skip]
-pub(super) fn binary(operation: Operation) -> Option<FloatBinary> {
+pub(super) const fn binary(operation: Operation) -> Option<FloatBinary> {
     use Operation as O;
     use Relation::{Greater, Less};
     let function: FloatBinary = match operation {

@@ -12,7 +12,7 @@ use crate::float::{self, Environment, Flags, Rounding, Unpacked};
 
 /// All conversions but those with an immediate.
 #[rustfmt::skip]
-pub(super) fn binary(operation: Operation) -> Option<FloatBinary> {
+pub(super) const fn binary(operation: Operation) -> Option<FloatBinary> {
     use Operation as O;
     let function: FloatBinary = match operation {
         O::Cvtsi2ss => |a, b, mxcsr| merge::<i32, u32, 1>(a, b, mxcsr, from_integer),

@@ -152,7 +152,7 @@ impl Arithmetic for Sqrt {
 /// The function of an operation whose destination is also its first operand, or that ignores it.
 #[rustfmt::skip]
 #[must_use]
-pub fn binary(operation: Operation) -> Option<FloatBinary> {
+pub const fn binary(operation: Operation) -> Option<FloatBinary> {
     use Operation as O;
     let function: FloatBinary = match operation {
         O::Addps => arithmetic::<Add, u32, 4>,
@@ -181,7 +181,12 @@ pub fn binary(operation: Operation) -> Option<FloatBinary> {
         O::Hsubpd => horizontal::<Sub, u64, 2>,
         O::Addsubps => add_subtract::<u32, 4>,
         O::Addsubpd => add_subtract::<u64, 2>,
-        _ => return super::comparison::binary(operation).or_else(|| super::conversion::binary(operation)),
+        _ => {
+            return match super::comparison::binary(operation) {
+                None => super::conversion::binary(operation),
+                found => found,
+            };
+        }
     };
     Some(function)
 }
@@ -189,7 +194,7 @@ pub fn binary(operation: Operation) -> Option<FloatBinary> {
 /// The function of an operation with an immediate.
 #[rustfmt::skip]
 #[must_use]
-pub fn with_immediate(operation: Operation) -> Option<FloatWithImmediate> {
+pub const fn with_immediate(operation: Operation) -> Option<FloatWithImmediate> {
     use Operation as O;
     let function: FloatWithImmediate = match operation {
         O::Cmpps => super::comparison::select::<u32, 4>,

@@ -12,7 +12,7 @@ use super::{
 /// The function of an operation whose destination is also its first operand.
 #[rustfmt::skip]
 #[must_use]
-pub fn binary<V: Vector>(operation: Operation) -> Option<Binary<V>> {
+pub const fn binary<V: Vector>(operation: Operation) -> Option<Binary<V>> {
     use Operation as O;
     let function: Binary<V> = match operation {
         O::Paddb => |a, b| map2(a, b, u8::wrapping_add),
@@ -106,7 +106,7 @@ pub fn binary<V: Vector>(operation: Operation) -> Option<Binary<V>> {
 /// The function of an operation that replaces its destination.
 #[rustfmt::skip]
 #[must_use]
-pub fn unary<V: Vector>(operation: Operation) -> Option<Unary<V>> {
+pub const fn unary<V: Vector>(operation: Operation) -> Option<Unary<V>> {
     use Operation as O;
     let function: Unary<V> = match operation {
         O::Pabsb => |a, b| map(a, b, i8::wrapping_abs),
@@ -137,7 +137,7 @@ pub fn unary<V: Vector>(operation: Operation) -> Option<Unary<V>> {
 /// the lane's width or more clears the lane, or fills it with its sign.
 #[rustfmt::skip]
 #[must_use]
-pub fn shift<V: Vector>(operation: Operation) -> Option<Shift<V>> {
+pub const fn shift<V: Vector>(operation: Operation) -> Option<Shift<V>> {
     use Operation as O;
     let function: Shift<V> = match operation {
         O::Psllw => |a, count| shift_lanes(a, count, |x: u16, count| x << count),

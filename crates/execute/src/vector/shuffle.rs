@@ -10,7 +10,7 @@ use super::{
 /// ignore what the destination held.
 #[rustfmt::skip]
 #[must_use]
-pub fn with_immediate<V: Vector>(operation: Operation) -> Option<WithImmediate<V>> {
+pub const fn with_immediate<V: Vector>(operation: Operation) -> Option<WithImmediate<V>> {
     use Operation as O;
     let function: WithImmediate<V> = match operation {
         O::Pshufw => |a, b, imm| build(a, |i| lane::<u16, V>(b, quarter(imm, i))),
@@ -61,7 +61,7 @@ pub fn with_immediate<V: Vector>(operation: Operation) -> Option<WithImmediate<V
 /// The function of an operation whose third operand is XMM0.
 #[rustfmt::skip]
 #[must_use]
-pub fn with_mask<V: Vector>(operation: Operation) -> Option<WithMask<V>> {
+pub const fn with_mask<V: Vector>(operation: Operation) -> Option<WithMask<V>> {
     use Operation as O;
     let function: WithMask<V> = match operation {
         O::Pblendvb => |a, b, mask| blend::<u8, V>(a, b, |i| lane::<i8, V>(mask, i) < 0),
@@ -113,7 +113,7 @@ fn sums_of_differences<V: Vector>(a: &mut V, b: &V, immediate: u8) {
 /// The function of a two-operand cryptographic operation.
 #[rustfmt::skip]
 #[must_use]
-pub fn cryptographic<V: Vector>(operation: Operation) -> Option<super::Binary<V>> {
+pub const fn cryptographic<V: Vector>(operation: Operation) -> Option<super::Binary<V>> {
     use Operation as O;
     let function: super::Binary<V> = match operation {
         O::Aesenc => |a, b| { rounds(a, |s| aes::mix_columns(aes::substitute(aes::shift_rows(s)))); map2(a, b, xor) },
