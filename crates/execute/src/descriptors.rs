@@ -7,7 +7,7 @@ use pentimento_registers::{CpuState, Descriptor};
 /// The GDT as a 32-bit process under a 64-bit Linux sees it, and its LDT.
 ///
 /// Only what code at privilege level 3 can load is kept: the flat user segments, the segment whose
-/// limit is the CPU's number (always 0), the three TLS entries, and the LDT. Every descriptor here
+/// limit is the CPU's number, the three TLS entries, and the LDT. Every descriptor here
 /// has DPL 3.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DescriptorTables {

@@ -43,9 +43,15 @@ impl Environment {
         ((value ^ (value >> 31)) >> 32) as u32
     }
 
-    /// The user-visible descriptor that `selector` names; see [`DescriptorTables::get`].
+    /// The user-visible descriptor that `selector` names: as [`DescriptorTables::get`] has it, but
+    /// the limit of [`DescriptorTables::CPU_NUMBER`] is [`Environment::processor`].
     #[must_use]
     pub fn descriptor(&self, selector: u16) -> Option<Descriptor> {
-        self.descriptors.get(selector)
+        const RPL: u16 = 3;
+        let descriptor = self.descriptors.get(selector)?;
+        if selector | RPL == DescriptorTables::CPU_NUMBER {
+            return Some(Descriptor { limit: self.processor, ..descriptor });
+        }
+        Some(descriptor)
     }
 }

@@ -283,6 +283,38 @@ fn segments_add_their_base_and_check_their_limit() {
     assert_eq!(machine.state.segment(SegmentRegister::Gs).base(), DATA);
 }
 
+/// Measured on Linux 6.18: what a program sees of system registers and of Linux's descriptors.
+#[test]
+fn system_registers_are_as_linux_shows_them() {
+    #[rustfmt::skip]
+    let cases: &[(&[u8], u32, u32)] = &[
+        // smsw eax; smsw ax; sldt eax; str eax; str ax
+        (&[0x0f, 0x01, 0xe0],       0x1111_2222, 0x8005_0033),
+        (&[0x66, 0x0f, 0x01, 0xe0], 0x1111_2222, 0x1111_0033),
+        (&[0x0f, 0x00, 0xc0],       0x1111_2222, 0),
+        (&[0x0f, 0x00, 0xc8],       0x1111_2222, 0x40),
+        (&[0x66, 0x0f, 0x00, 0xc8], 0x1111_2222, 0x1111_0040),
+        // lar eax, eax; lsl eax, eax
+        (&[0x0f, 0x02, 0xc0],       0x23,        0x00cf_fb00),
+        (&[0x0f, 0x02, 0xc0],       0x2b,        0x00cf_f300),
+        (&[0x0f, 0x02, 0xc0],       0x33,        0x00af_fb00),
+        (&[0x0f, 0x02, 0xc0],       0x7b,        0x0040_f500),
+        (&[0x0f, 0x02, 0xc0],       0x13,        0x13),
+        (&[0x0f, 0x03, 0xc0],       0x2b,        u32::MAX),
+        (&[0x0f, 0x03, 0xc0],       0x7b,        7),
+    ];
+    for &(code, eax, expected) in cases {
+        let mut machine = Machine::new(code).with(Gpr::Eax, eax);
+        machine.environment.processor = 7;
+        assert_eq!(machine.step(), Ok(()), "{code:x?}");
+        assert_eq!(machine.state.gpr(Gpr::Eax), expected, "{code:x?} of {eax:#x}");
+    }
+    // sgdt [ecx]
+    let mut machine = Machine::new(&[0x0f, 0x01, 0x01]).with(Gpr::Ecx, DATA);
+    assert_eq!(machine.step(), Ok(()));
+    assert_eq!((machine.dword(DATA), machine.dword(DATA + 4)), (0, 0xfffe));
+}
+
 #[test]
 fn cpu_models_execute_what_they_report() {
     use CpuModel as M;
