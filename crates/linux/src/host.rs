@@ -25,6 +25,14 @@ pub trait Input: Send {
     fn terminal_size(&self) -> Option<TerminalSize> {
         None
     }
+
+    /// Hands a terminal over to the machine: from now on [`read`](Self::read) gives what is typed
+    /// byte by byte, and the host neither echoes nor edits nor makes signals of it, because the
+    /// machine's own terminal does. `false` where the host keeps these to itself; then the guest
+    /// has a terminal whose modes it cannot change.
+    fn take_control(&mut self) -> bool {
+        false
+    }
 }
 
 /// Where the guest's standard output and error go.

@@ -11,7 +11,7 @@ use crate::fs::{
     NoProcesses, Owner, ProcessFile, ProcessView, SystemFile, Timestamp, View,
 };
 use crate::kernel::Kernel;
-use crate::signal::{Info, Signal, code};
+use crate::signal::{Actions, Info, Signal, code};
 use crate::space::{Backing, Space};
 use crate::task::{Process, ProcessId, Task, TaskId};
 use crate::wait::PendingCall;
@@ -25,6 +25,7 @@ pub(crate) struct Processes<'a> {
     spaces: &'a Arena<Space>,
     files: &'a Arena<Descriptors>,
     locations: &'a Arena<Location>,
+    actions: &'a Arena<Actions>,
     uptime: u64,
 }
 
@@ -72,6 +73,21 @@ impl ProcessView for Processes<'_> {
 
     fn executable(&self, process: u32) -> Option<Vec<u8>> {
         Some(self.process(process)?.executable.clone())
+    }
+
+    fn job(&self) -> (u32, u32) {
+        let process = self.tasks.get(&self.current).and_then(|task| self.processes.get(&task.process));
+        process.map_or((0, 0), |process| (process.group.number(), process.session.number()))
+    }
+
+    fn ignores(&self, signal: Signal) -> bool {
+        let Some(task) = self.tasks.get(&self.current) else { return false };
+        let ignored = self
+            .processes
+            .get(&task.process)
+            .and_then(|process| self.actions.get(process.actions))
+            .is_some_and(|actions| actions.ignores(signal));
+        ignored || task.mask.contains(signal)
     }
 
     fn pending_signals(&self) -> u64 {
@@ -221,6 +237,7 @@ impl Kernel {
             spaces: &self.spaces,
             files: &self.files,
             locations: &self.locations,
+            actions: &self.actions,
             uptime,
         };
         let ids = &process.credentials;

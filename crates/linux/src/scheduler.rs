@@ -88,6 +88,10 @@ impl Kernel {
                 return Next::Finished(ended);
             }
             self.fire_events();
+            if self.fs.has_console() {
+                self.fs.pump_console();
+                self.wake_files();
+            }
             let Some((task, left)) = self.pick() else {
                 if self.idle() {
                     continue;
@@ -234,7 +238,7 @@ impl Kernel {
             self.scheduler.events.pop_first();
         }
         let next = self.scheduler.events.first().map(|(time, _)| *time);
-        if self.scheduler.waiting.contains_key(&Channel::Console) {
+        if self.scheduler.waiting.contains_key(&Channel::Console) || self.fs.has_console() {
             return self.idle_for_console(next);
         }
         let Some(next) = next else { return false };

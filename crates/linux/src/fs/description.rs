@@ -11,6 +11,7 @@ use super::event::{Counter, Timer};
 use super::pipe::Pipe;
 use super::socket::Socket;
 use super::stream::Standard;
+use super::terminal::Terminal;
 use super::volume::{Entry, Vnode};
 use crate::arena::Id;
 
@@ -95,6 +96,10 @@ pub(crate) enum Object {
     Signals(u64),
     /// A socket.
     Socket(Id<Socket>),
+    /// The side of programs of a terminal.
+    Terminal(Id<Terminal>),
+    /// The other side of a pseudo-terminal.
+    Master(Id<Terminal>),
     /// An epoll set.
     Epoll(Id<Epoll>),
 }

@@ -31,11 +31,13 @@ mod passthrough;
 mod path;
 mod pipe;
 mod process;
+mod pty;
 mod readiness;
 mod setup;
 mod socket;
 mod stream;
 mod system;
+mod terminal;
 mod transfer;
 mod tree;
 mod volume;
@@ -66,6 +68,7 @@ pub(crate) use readiness::{Events, Readiness};
 pub(crate) use setup::NoProcesses;
 pub(crate) use socket::{Kind, Peer, Received, Sending, Socket};
 pub(crate) use stream::{Standard, Streams};
+pub(crate) use terminal::{Modes, Terminal};
 pub(crate) use transfer::Whence;
 pub(crate) use tree::Capacity;
 pub(crate) use volume::{Allocation, RenameMode, View, Vnode};
@@ -73,6 +76,7 @@ pub(crate) use volume::{Allocation, RenameMode, View, Vnode};
 use crate::arena::{Arena, Id};
 use crate::errno::Errno;
 use crate::random::Random;
+use crate::signal::Signal;
 use crate::wait::{Channel, Failure, Wait};
 use mount::Mounts;
 use socket::SocketName;
@@ -123,6 +127,15 @@ pub(crate) struct FileSystem {
     counters: Arena<Counter>,
     timers: Arena<Timer>,
     epolls: Arena<Epoll>,
+    terminals: Arena<Terminal>,
+    /// The terminal that the standard streams are.
+    console: Option<Id<Terminal>>,
+    /// The host's user has ended the console's input.
+    console_ended: bool,
+    /// Signals for process groups.
+    signals: Vec<(u32, Signal)>,
+    /// `/dev/pts`.
+    pseudo_terminals: VolumeId,
     sockets: Arena<Socket>,
     /// Bound sockets.
     names: BTreeMap<SocketName, Id<Socket>>,
@@ -318,6 +331,8 @@ impl FileSystem {
             Object::Timer(id) => drop(self.timers.hold(id)),
             Object::Epoll(id) => drop(self.epolls.hold(id)),
             Object::Socket(id) => drop(self.sockets.hold(id)),
+            Object::Terminal(id) => self.open_side(id, true),
+            Object::Master(id) => self.open_side(id, false),
             _ => {}
         }
     }
@@ -341,6 +356,8 @@ impl FileSystem {
             Object::Timer(id) => self.timers.release(id).map(|timer| timer.channel),
             Object::Epoll(id) => self.epolls.release(id).map(|epoll| epoll.channel),
             Object::Socket(id) => self.close_socket(id),
+            Object::Terminal(id) => self.close_side(id, true),
+            Object::Master(id) => self.close_side(id, false),
             _ => None,
         };
         if let Some(channel) = gone {
@@ -460,6 +477,8 @@ impl FileSystem {
             }
             Object::Stream(_) => Ok(0),
             Object::Socket(socket) => Ok(self.sockets[socket].readable() as u32),
+            Object::Terminal(terminal) => Ok(self.terminals[terminal].readable() as u32),
+            Object::Master(terminal) => Ok(self.terminals[terminal].printed() as u32),
             _ => Err(Errno::ENOTTY),
         }
     }

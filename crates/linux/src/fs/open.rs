@@ -94,7 +94,9 @@ impl FileSystem {
                 Object::File
             }
             FileType::Directory => Object::Directory,
-            FileType::CharacterDevice => return self.open_device(file, attributes.device, flags),
+            FileType::CharacterDevice => {
+                return self.open_device(caller, file, attributes.device, flags);
+            }
             FileType::Fifo => return self.open_fifo(file, flags),
             _ => return Err(Errno::ENXIO),
         };
@@ -117,16 +119,25 @@ impl FileSystem {
     fn open_anonymous(&mut self, file: Vnode, flags: OpenFlags) -> Result<Opened, Errno> {
         let object = self.anonymous.get(&file.node).ok_or(Errno::ENOENT)?.object;
         match object {
-            Object::Pipe(_) | Object::Stream(_) => {
+            Object::Pipe(_) | Object::Stream(_) | Object::Terminal(_) => {
                 Ok(Opened::Ready(self.add_description(object, file, flags)))
             }
             _ => Err(Errno::ENXIO),
         }
     }
 
-    fn open_device(&mut self, file: Vnode, device: DeviceNumber, flags: OpenFlags) -> Result<Opened, Errno> {
+    fn open_device(
+        &mut self,
+        caller: &Caller<'_>,
+        file: Vnode,
+        device: DeviceNumber,
+        flags: OpenFlags,
+    ) -> Result<Opened, Errno> {
         if !self.mounts.get(file.volume)?.devices {
             return Err(Errno::EACCES);
+        }
+        if device.major != 1 {
+            return self.open_terminal(caller, file, device, flags).map(Opened::Ready);
         }
         let object = self.device_object(device)?;
         Ok(Opened::Ready(self.add_description(object, file, flags)))

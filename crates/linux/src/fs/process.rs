@@ -3,6 +3,7 @@
 use super::Location;
 use super::attributes::Owner;
 use super::descriptor::Descriptors;
+use crate::signal::Signal;
 
 /// A text file of `/proc/PID`, whose content the kernel writes (proc(5)).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -81,6 +82,17 @@ pub(crate) trait ProcessView {
 
     /// The absolute path of the program that a process runs.
     fn executable(&self, process: u32) -> Option<Vec<u8>>;
+
+    /// Process group and session of the caller.
+    fn job(&self) -> (u32, u32) {
+        (0, 0)
+    }
+
+    /// Whether the calling thread blocks or ignores a signal.
+    fn ignores(&self, signal: Signal) -> bool {
+        let _ = signal;
+        false
+    }
 
     /// The signals that wait for the calling thread, as a signal set.
     fn pending_signals(&self) -> u64 {

@@ -110,6 +110,8 @@ impl FileSystem {
             }
             Object::Signals(mask) => Readiness::on(Channel::Signal)
                 .with(Events::READABLE, caller.view.processes.pending_signals() & mask != 0),
+            Object::Terminal(terminal) => self.terminal_readiness(terminal, true),
+            Object::Master(terminal) => self.terminal_readiness(terminal, false),
             Object::Socket(socket) => self.socket_readiness(socket),
             Object::Epoll(epoll) => self.epoll_readiness(caller, epoll),
         }

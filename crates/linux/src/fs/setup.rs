@@ -117,6 +117,11 @@ impl FileSystem {
             counters: Arena::default(),
             timers: Arena::default(),
             epolls: Arena::default(),
+            terminals: Arena::default(),
+            console: None,
+            console_ended: false,
+            signals: Vec::new(),
+            pseudo_terminals: VolumeId(u32::MAX - 1),
             sockets: Arena::default(),
             names: Default::default(),
             doomed: Vec::new(),
@@ -237,6 +242,8 @@ impl FileSystem {
             Ok::<(), Errno>(())
         })?;
         self.mount(b"/dev/shm", Mount::Memory, 0o1777, now)?;
+        let terminals = Box::new(Tree::new(Owner::default(), 0o755, now, self.capacity));
+        self.pseudo_terminals = self.mount_volume(b"/dev/pts", terminals, false, true, now)?;
         self.system = self.mount_volume(b"/proc", Box::new(System), false, false, now)?;
         Ok(())
     }
@@ -281,6 +288,7 @@ impl FileSystem {
             (Standard::Output, OpenFlags::O_WRONLY),
             (Standard::Error, OpenFlags::O_WRONLY),
         ];
+        let console = self.make_console();
         for (fd, (which, flags)) in streams.into_iter().enumerate() {
             let terminal = self.streams.terminal_size(which).is_some();
             let file_type = if terminal { FileType::CharacterDevice } else { FileType::Fifo };
@@ -291,7 +299,10 @@ impl FileSystem {
             } else {
                 "pipe"
             };
-            let object = Object::Stream(which);
+            let (object, flags) = match console.filter(|_| terminal) {
+                Some(console) => (Object::Terminal(console), OpenFlags::O_RDWR),
+                None => (Object::Stream(which), flags),
+            };
             let vnode = self.new_anonymous(attributes, object, label);
             let description = self.add_description(object, vnode, flags);
             descriptors.set(fd as u32, Descriptor { description, close_on_exec: false });

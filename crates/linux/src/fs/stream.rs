@@ -54,6 +54,11 @@ impl Streams {
         self.input.wait(timeout)
     }
 
+    /// Asks the host to hand typed bytes over as they come, without echo and line editing.
+    pub(crate) fn take_control(&mut self) -> bool {
+        self.input.take_control()
+    }
+
     /// Whether a read would give something without waiting.
     pub(crate) fn input_is_ready(&mut self) -> bool {
         self.input.wait(Some(std::time::Duration::ZERO)).unwrap_or(true)

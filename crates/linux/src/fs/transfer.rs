@@ -82,6 +82,11 @@ impl FileSystem {
                 *target = count.to_le_bytes();
                 Ok(target.len())
             }
+            Object::Terminal(terminal) => {
+                self.adopt_console(caller, terminal);
+                self.read_terminal(caller, terminal, buffer, waits)
+            }
+            Object::Master(terminal) => self.read_master(terminal, buffer, waits),
             Object::Socket(socket) => {
                 let received = self.receive(socket, buffer, false, !waits)?;
                 self.doomed.extend(received.rights);
@@ -213,6 +218,14 @@ impl FileSystem {
                     None if waits => Err(Failure::Block(Wait::on(channel))),
                     None => Err(Errno::EAGAIN.into()),
                 }
+            }
+            Object::Terminal(terminal) => {
+                self.adopt_console(caller, terminal);
+                self.write_terminal(caller, terminal, bytes, waits)
+            }
+            Object::Master(terminal) => {
+                self.type_bytes(terminal, bytes);
+                Ok(bytes.len())
             }
             Object::Socket(socket) => {
                 let sender = caller.own_peer();

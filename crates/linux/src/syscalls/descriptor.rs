@@ -2,7 +2,7 @@
 
 use super::table::Arguments;
 use crate::Errno;
-use crate::fs::{Descriptor, LockOwner, Object, OpenFlags, Standard};
+use crate::fs::{Descriptor, LockOwner, Object, OpenFlags};
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::user_memory::Record;
@@ -201,49 +201,6 @@ pub(super) fn ioctl(kernel: &mut Kernel, task: TaskId, [fd, request, argument, .
             kernel.user(task).write(argument, held)?;
             Ok(0)
         }
-        _ => terminal_request(kernel, task, id, request, argument),
+        _ => super::terminal::request(kernel, task, id, request, argument),
     }
-}
-
-/// Requests of terminals (tty_ioctl(4)) on the standard streams.
-fn terminal_request(
-    kernel: &mut Kernel,
-    task: TaskId,
-    id: crate::arena::Id<crate::fs::Description>,
-    request: u32,
-    argument: u32,
-) -> Outcome {
-    const TCGETS: u32 = 0x5401;
-    const TCSETS: u32 = 0x5402;
-    const TCSETSF: u32 = 0x5404;
-    const TIOCGPGRP: u32 = 0x540f;
-    const TIOCSPGRP: u32 = 0x5410;
-    const TIOCGWINSZ: u32 = 0x5413;
-    let Object::Stream(which) = kernel.fs.description(id).object else { return Err(Errno::ENOTTY.into()) };
-    let which: Standard = which;
-    let size = kernel.fs.terminal_size(which).ok_or(Errno::ENOTTY)?;
-    match request {
-        TCGETS => {
-            // Input, output, control and local modes of a terminal after login, then c_cc.
-            let modes = Record::new()
-                .u32(0x4500)
-                .u32(0x5)
-                .u32(0xbf)
-                .u32(0x8a3b)
-                .u8(0)
-                .bytes(&[3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0]);
-            kernel.user(task).copy_out(argument, modes.as_bytes())?;
-        }
-        TCSETS..=TCSETSF | TIOCSPGRP => {}
-        TIOCGPGRP => {
-            let group = kernel.tasks.get(&task).map_or(0, |task| task.process.number());
-            kernel.user(task).write(argument, group)?;
-        }
-        TIOCGWINSZ => {
-            let record = Record::new().u16(size.rows).u16(size.columns).u32(0);
-            kernel.user(task).copy_out(argument, record.as_bytes())?;
-        }
-        _ => return Err(Errno::ENOTTY.into()),
-    }
-    Ok(0)
 }

@@ -17,6 +17,7 @@ mod signal;
 mod socket;
 mod system;
 pub(crate) mod table;
+mod terminal;
 mod thread;
 mod time;
 mod trace;
@@ -26,7 +27,8 @@ pub use trace::Invocation;
 
 use crate::Errno;
 use crate::kernel::Kernel;
-use crate::task::TaskId;
+use crate::signal::Info;
+use crate::task::{ProcessId, TaskId};
 use crate::wait::{Failure, Outcome, PendingCall, Restart};
 
 impl Kernel {
@@ -93,8 +95,15 @@ impl Kernel {
         None
     }
 
-    /// Wakes those who wait for what the call did to files.
+    /// Wakes those who wait for what has happened to files, and sends what terminals have signalled.
     pub(crate) fn wake_files(&mut self) {
+        for (group, signal) in self.fs.take_signals() {
+            let members = self.processes.iter().filter(|(_, process)| process.group.number() == group);
+            let members: Vec<ProcessId> = members.map(|(id, _)| *id).collect();
+            for member in members {
+                self.signal_process(member, Info::kernel(signal));
+            }
+        }
         for channel in self.fs.take_woken() {
             self.wake(channel);
         }
