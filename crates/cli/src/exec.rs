@@ -13,7 +13,7 @@ pub(crate) fn exec(options: &ExecOptions) -> Result<u8, Failure> {
     let length = options.memory.max(code.len() as u64);
     let length = u32::try_from(length).map_err(|_| Failure::new("--memory: at most 4G minus a page"))?;
     let mut machine = Machine::builder()
-        .stdin(HostInput)
+        .stdin(HostInput::default())
         .stdout(HostOutput::Standard)
         .stderr(HostOutput::Error)
         .build()

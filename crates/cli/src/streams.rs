@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use pentimento::linux::host::{Input, Output, TerminalSize};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
-/// Standard input.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HostInput;
+/// Standard input. A terminal that the machine has taken over is put back when this goes.
+#[derive(Default)]
+pub(crate) struct HostInput {
+    /// The terminal's modes before the machine took it over.
+    before: Option<Termios>,
+}
 
 impl Input for HostInput {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -36,6 +40,25 @@ impl Input for HostInput {
 
     fn terminal_size(&self) -> Option<TerminalSize> {
         terminal_size(io::stdin())
+    }
+
+    fn take_control(&mut self) -> bool {
+        let stdin = io::stdin();
+        let Ok(before) = tcgetattr(&stdin) else { return false };
+        let mut raw = before.clone();
+        raw.make_raw();
+        let taken = tcsetattr(&stdin, OptionalActions::Now, &raw).is_ok();
+        self.before = taken.then_some(before);
+        taken
+    }
+}
+
+impl Drop for HostInput {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            // The command is about to end: there is nobody left to tell.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Drain, before);
+        }
     }
 }
 
