@@ -1,14 +1,18 @@
 //! Bytes to instructions: prefixes, opcode, ModRM, SIB, displacement, immediates (SDM volume 2, chapter 2).
 
-use pentimento_registers::SegmentRegister;
+use core::hint::select_unpredictable;
 
-use crate::instruction::{DecodeError, DecodeErrorKind, Instruction, NO_REGISTER, Prefixes};
-use crate::lookup::{self, SHAPES, Shape, UNDEFINED};
-use crate::operand_code::Immediate;
+use crate::address::{AddressForm, FORMS_SIB, FORMS16, FORMS32};
+use crate::instruction::{DecodeError, DecodeErrorKind, Instruction, Prefixes};
+use crate::lookup::{self, Entry};
+use crate::operand_code::{Immediate, Width};
 use crate::row::Map;
 
 /// The longest instruction, in bytes (SDM volume 2, section 2.3.11).
 const LONGEST: usize = 15;
+
+/// Bytes that decoding may look at: an instruction and a displacement or immediate that would make it too long.
+const WINDOW: usize = 20;
 
 /// Decodes the instruction at the start of `bytes` as 32-bit code.
 ///
@@ -26,268 +30,223 @@ const LONGEST: usize = 15;
 /// # Ok::<(), pentimento_decoder::DecodeError>(())
 /// ```
 pub fn decode(bytes: &[u8]) -> Result<Instruction, DecodeError> {
-    let mut cursor = Cursor { bytes, position: 0 };
-    let mut prefixes = PrefixState { prefixes: Prefixes::empty(), segment: SegmentRegister::Ds };
-    let opcode = loop {
-        let byte = cursor.byte()?;
-        if !prefixes.take(byte) {
-            break byte;
-        }
-    };
-    let class = prefixes.class();
-    let (map, opcode) = match opcode {
-        0x0f => match cursor.byte()? {
-            0x38 => (Map::ThreeByte38, cursor.byte()?),
-            0x3a => (Map::ThreeByte3a, cursor.byte()?),
-            second => (Map::TwoByte, second),
-        },
-        first => (Map::OneByte, first),
-    };
-    let opcode_offset = cursor.position - 1;
-    let slot = lookup::slot(map, class, opcode);
-    let mut index = slot;
-    let mut modrm = 0;
-    if slot & lookup::GROUP != 0 {
-        modrm = cursor.peek()?;
-        index = lookup::resolve(slot, modrm);
-    }
-    if index == UNDEFINED {
-        return Err(undefined(map, opcode, modrm, opcode_offset));
-    }
-    let shape = SHAPES[index as usize];
-    let mut instruction = Instruction::new(index, lookup::row(index).operation, opcode);
-    instruction.prefixes = Prefixes::from_bits_retain(prefixes.prefixes.bits() & !shape.consumed);
-    instruction.segment = SegmentRegister::Ds;
-    if shape.modrm {
-        instruction.modrm = cursor.byte()?;
-        if instruction.modrm < 0xc0 && !shape.mod_ignored {
-            address(&mut cursor, &mut instruction)?;
-        }
-    }
-    immediate(&mut cursor, &mut instruction, shape)?;
-    if instruction.prefixes.contains(Prefixes::SEGMENT) {
-        instruction.segment = prefixes.segment;
-    }
-    if instruction.prefixes.contains(Prefixes::LOCK) && !(shape.lock && instruction.modrm < 0xc0) {
-        return Err(DecodeError { offset: opcode_offset as u8, kind: DecodeErrorKind::LockNotAllowed });
-    }
-    instruction.length = cursor.position as u8;
-    Ok(instruction)
-}
-
-/// The error for an opcode that no row claims: VEX, EVEX and XOP escapes apart from the rest.
-fn undefined(map: Map, opcode: u8, modrm: u8, offset: usize) -> DecodeError {
-    let kind = match (map, opcode) {
-        (Map::OneByte, 0xc4 | 0xc5) => DecodeErrorKind::Vex,
-        (Map::OneByte, 0x62) => DecodeErrorKind::Evex,
-        // XOP escapes are told from POP by a map number of 8 or more.
-        (Map::OneByte, 0x8f) if modrm & 0x1f >= 8 => DecodeErrorKind::Xop,
-        _ => DecodeErrorKind::Undefined,
-    };
-    DecodeError { offset: offset as u8, kind }
-}
-
-/// The prefixes seen so far.
-struct PrefixState {
-    prefixes: Prefixes,
-    segment: SegmentRegister,
-}
-
-impl PrefixState {
-    /// Takes `byte` if it is a prefix. The last segment override and the last of F2h and F3h win.
-    #[inline(always)]
-    fn take(&mut self, byte: u8) -> bool {
-        let segment = match byte {
-            0x26 => SegmentRegister::Es,
-            0x2e => SegmentRegister::Cs,
-            0x36 => SegmentRegister::Ss,
-            0x3e => SegmentRegister::Ds,
-            0x64 => SegmentRegister::Fs,
-            0x65 => SegmentRegister::Gs,
-            0x66 => return self.set(Prefixes::OPERAND_SIZE),
-            0x67 => return self.set(Prefixes::ADDRESS_SIZE),
-            0xf0 => return self.set(Prefixes::LOCK),
-            0xf2 => {
-                self.prefixes.remove(Prefixes::REP);
-                return self.set(Prefixes::REPNE);
-            }
-            0xf3 => {
-                self.prefixes.remove(Prefixes::REPNE);
-                return self.set(Prefixes::REP);
-            }
-            _ => return false,
-        };
-        self.segment = segment;
-        self.set(Prefixes::SEGMENT)
-    }
-
-    #[inline(always)]
-    fn set(&mut self, prefix: Prefixes) -> bool {
-        self.prefixes = self.prefixes.union(prefix);
-        true
-    }
-
-    /// The combination of 66h, F3h and F2h that selects rows.
-    #[inline(always)]
-    fn class(&self) -> usize {
-        let bits = self.prefixes.bits() as usize;
-        (bits & (Prefixes::REP.bits() | Prefixes::REPNE.bits()) as usize) | (bits >> 3 & 1)
+    match bytes.first_chunk().and_then(decode_plain) {
+        Some(instruction) => Ok(instruction),
+        None => decode_any(bytes),
     }
 }
 
-/// The bytes, and how many of them are used up.
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    position: usize,
-}
-
-impl Cursor<'_> {
-    /// The next `N` bytes.
-    #[inline(always)]
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let end = self.position + N;
-        match self.bytes.get(self.position..end).and_then(|bytes| <[u8; N]>::try_from(bytes).ok()) {
-            Some(bytes) if end <= LONGEST => {
-                self.position = end;
-                Ok(bytes)
-            }
-            _ => Err(self.overrun(end)),
-        }
-    }
-
-    #[inline(always)]
-    fn byte(&mut self) -> Result<u8, DecodeError> {
-        self.take::<1>().map(|[byte]| byte)
-    }
-
-    /// The next byte, to be taken later.
-    #[inline(always)]
-    fn peek(&mut self) -> Result<u8, DecodeError> {
-        let byte = self.byte()?;
-        self.position -= 1;
-        Ok(byte)
-    }
-
-    /// Why the bytes up to `end` cannot be had.
-    #[cold]
-    fn overrun(&self, end: usize) -> DecodeError {
-        if end > LONGEST && self.bytes.len() >= LONGEST {
-            DecodeError { offset: LONGEST as u8, kind: DecodeErrorKind::TooLong }
-        } else {
-            DecodeError { offset: self.bytes.len() as u8, kind: DecodeErrorKind::Truncated }
-        }
-    }
-
-    #[inline(always)]
-    fn word(&mut self) -> Result<u16, DecodeError> {
-        self.take().map(u16::from_le_bytes)
-    }
-
-    #[inline(always)]
-    fn dword(&mut self) -> Result<u32, DecodeError> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    #[inline(always)]
-    fn signed_byte(&mut self) -> Result<u32, DecodeError> {
-        self.byte().map(|byte| byte as i8 as u32)
-    }
-}
-
-/// Reads SIB and displacement (SDM volume 2, tables 2-1 to 2-3).
+/// Decodes what most instructions are: no prefixes, one- or two-byte opcode, at most one
+/// immediate, and valid. Leaves the rest to [`decode_any`].
 #[inline(always)]
-fn address(cursor: &mut Cursor<'_>, instruction: &mut Instruction) -> Result<(), DecodeError> {
-    if instruction.prefixes.contains(Prefixes::ADDRESS_SIZE) {
-        return address16(cursor, instruction);
-    }
-    let (mode, mut base) = (instruction.modrm >> 6, instruction.modrm & 7);
-    if base == 4 {
-        let sib = cursor.byte()?;
-        base = sib & 7;
-        let index = sib >> 3 & 7;
-        if index != 4 {
-            instruction.index = index;
-            instruction.scale = sib >> 6;
+fn decode_plain(window: &[u8; WINDOW]) -> Option<Instruction> {
+    let mut opcode = window[0];
+    let mut slot = lookup::entry(Map::OneByte, 0, opcode);
+    let mut at = 1;
+    if slot.is_special() {
+        if opcode != 0x0f {
+            return None;
         }
+        opcode = window[1];
+        slot = lookup::entry(Map::TwoByte, 0, opcode);
+        at = 2;
     }
-    if mode == 0 && base == 5 {
-        instruction.displacement = cursor.dword()?;
-        return Ok(());
+    let entry = lookup::select(slot, window[at]);
+    if !entry.is_plain() {
+        return None;
     }
-    instruction.base = base;
-    if base == 4 || base == 5 {
-        instruction.segment = SegmentRegister::Ss;
-    }
-    match mode {
-        1 => instruction.displacement = cursor.signed_byte()?,
-        2 => instruction.displacement = cursor.dword()?,
-        _ => {}
-    }
-    Ok(())
+    let body = Body::read(window, at, slot, entry, Prefixes::empty());
+    Some(body.instruction(entry, opcode, Prefixes::empty()))
 }
 
-/// Base and index of the 16-bit addressing forms by rm.
-const FORMS16: [(u8, u8); 8] = {
-    const NO: u8 = NO_REGISTER;
-    const BX: u8 = 3;
-    const BP: u8 = 5;
-    const SI: u8 = 6;
-    const DI: u8 = 7;
-    [(BX, SI), (BX, DI), (BP, SI), (BP, DI), (SI, NO), (DI, NO), (BP, NO), (BX, NO)]
-};
-
-/// Reads the displacement of a 16-bit addressing form.
+/// Decodes anything.
 #[inline(never)]
-fn address16(cursor: &mut Cursor<'_>, instruction: &mut Instruction) -> Result<(), DecodeError> {
-    let (mode, rm) = (instruction.modrm >> 6, instruction.modrm & 7);
-    if mode == 0 && rm == 6 {
-        instruction.displacement = cursor.word()? as i16 as u32;
-        return Ok(());
+fn decode_any(bytes: &[u8]) -> Result<Instruction, DecodeError> {
+    // Zeros stand in for bytes that are missing, and whoever uses one of them finds the
+    // instruction truncated.
+    let mut window = [0; WINDOW];
+    let present = bytes.len().min(WINDOW);
+    window[..present].copy_from_slice(&bytes[..present]);
+    let available = bytes.len().min(LONGEST);
+    let opcode = Opcode::read(&window, available)?;
+    let (entry, prefixes) = (opcode.entry, opcode.prefixes.difference(opcode.entry.consumed()));
+    let mut body = Body::read(&window, opcode.end, entry, entry, prefixes);
+    if entry.is_unusual() {
+        body.read_unusual(&window, lookup::shape(entry.row()).immediate, prefixes);
     }
-    (instruction.base, instruction.index) = FORMS16[rm as usize];
-    if instruction.base == 5 {
-        instruction.segment = SegmentRegister::Ss;
+    if body.end > available {
+        return Err(overrun(body.end, bytes.len()));
     }
-    match mode {
-        1 => instruction.displacement = cursor.signed_byte()?,
-        2 => instruction.displacement = cursor.word()? as i16 as u32,
-        _ => {}
+    if prefixes.contains(Prefixes::LOCK) && !(entry.allows_lock() && body.modrm < 0xc0) {
+        let offset = window.iter().position(|byte| *byte == 0xf0).unwrap_or_default();
+        return Err(DecodeError { offset: offset as u8, kind: DecodeErrorKind::LockNotAllowed });
     }
-    Ok(())
+    if prefixes.contains(Prefixes::SEGMENT) {
+        body.address = body.address.with_segment(opcode.segment);
+    }
+    Ok(body.instruction(entry, opcode.byte, prefixes))
 }
 
-/// Reads what follows ModRM and displacement.
-#[inline(always)]
-fn immediate(
-    cursor: &mut Cursor<'_>,
-    instruction: &mut Instruction,
-    shape: Shape,
-) -> Result<(), DecodeError> {
-    let word = instruction.prefixes.contains(Prefixes::OPERAND_SIZE);
-    match shape.immediate {
-        Immediate::None => {}
-        Immediate::Byte => instruction.immediate = cursor.byte()? as u32,
-        Immediate::SignedByte => instruction.immediate = cursor.signed_byte()?,
-        Immediate::Word => instruction.immediate = cursor.word()? as u32,
-        Immediate::Sized if word => instruction.immediate = cursor.word()? as u32,
-        Immediate::SignedSized if word => instruction.immediate = cursor.word()? as i16 as u32,
-        Immediate::Sized | Immediate::SignedSized => instruction.immediate = cursor.dword()?,
-        Immediate::WordByte => {
-            instruction.immediate = cursor.word()? as u32;
-            instruction.second_immediate = cursor.byte()? as u16;
+/// Prefixes and opcode.
+struct Opcode {
+    prefixes: Prefixes,
+    /// The number of the segment that an override names.
+    segment: u8,
+    map: Map,
+    /// The last opcode byte.
+    byte: u8,
+    /// The offset of what follows it.
+    end: usize,
+    /// What it leads to.
+    entry: Entry,
+}
+
+impl Opcode {
+    /// Reads up to the opcode from `window`, of which `available` bytes are there, and finds its row.
+    #[inline(always)]
+    fn read(window: &[u8; WINDOW], available: usize) -> Result<Self, DecodeError> {
+        let (mut prefixes, mut segment, mut map) = (Prefixes::empty(), 0, Map::OneByte);
+        for end in 1..=LONGEST {
+            let byte = window[end - 1];
+            let entry = lookup::entry(map, class(prefixes), byte);
+            if entry.is_prefix() {
+                prefixes = entry.prefixed(prefixes);
+                segment = entry.overriding().unwrap_or(segment);
+            } else if let Some(next) = entry.escape() {
+                map = next;
+            } else {
+                let entry = lookup::select(entry, window[end]);
+                let opcode = Self { prefixes, segment, map, byte, end, entry };
+                return if entry.is_special() {
+                    Err(opcode.undefined(window[end], available))
+                } else {
+                    Ok(opcode)
+                };
+            }
         }
-        Immediate::ByteByte => {
-            instruction.immediate = cursor.byte()? as u32;
-            instruction.second_immediate = cursor.byte()? as u16;
-        }
-        Immediate::Far => {
-            instruction.immediate = if word { cursor.word()? as u32 } else { cursor.dword()? };
-            instruction.second_immediate = cursor.word()?;
-        }
-        Immediate::Moffs if instruction.prefixes.contains(Prefixes::ADDRESS_SIZE) => {
-            instruction.displacement = cursor.word()? as i16 as u32;
-        }
-        Immediate::Moffs => instruction.displacement = cursor.dword()?,
+        Err(overrun(LONGEST + 1, available))
     }
-    Ok(())
+
+    /// The error for an opcode that no row claims: VEX, EVEX and XOP escapes apart from the rest.
+    #[cold]
+    fn undefined(&self, modrm: u8, available: usize) -> DecodeError {
+        let slot = lookup::entry(self.map, class(self.prefixes), self.byte);
+        let decisive = if slot.is_group() { self.end + 1 } else { self.end };
+        if decisive > available.min(LONGEST) {
+            return overrun(decisive, available);
+        }
+        let kind = match (self.map, self.byte) {
+            (Map::OneByte, 0xc4 | 0xc5) => DecodeErrorKind::Vex,
+            (Map::OneByte, 0x62) => DecodeErrorKind::Evex,
+            // XOP escapes are told from POP by a map number of 8 or more.
+            (Map::OneByte, 0x8f) if modrm & 0x1f >= 8 => DecodeErrorKind::Xop,
+            _ => DecodeErrorKind::Undefined,
+        };
+        DecodeError { offset: self.end as u8 - 1, kind }
+    }
+}
+
+/// What follows the opcode.
+struct Body {
+    modrm: u8,
+    address: AddressForm,
+    displacement: u32,
+    immediate: u32,
+    second_immediate: u16,
+    /// The offset of what follows the instruction.
+    end: usize,
+}
+
+impl Body {
+    /// Reads ModRM, SIB, displacement and one immediate at offset `at`, as far as `entry` has them.
+    ///
+    /// There are no branches where what they would depend on is hard to predict, and `slot`, which
+    /// is `entry` or its group, tells early whether there is a ModRM byte.
+    #[inline(always)]
+    fn read(window: &[u8; WINDOW], mut at: usize, slot: Entry, entry: Entry, prefixes: Prefixes) -> Self {
+        let modrm = byte(window, at) & slot.modrm_mask();
+        at += slot.modrm_length();
+        let forms = if prefixes.contains(Prefixes::ADDRESS_SIZE) { &FORMS16 } else { &FORMS32 };
+        let form = forms[(modrm | slot.no_memory()) as usize];
+        let with_sib = FORMS_SIB[(modrm >> 6) as usize][byte(window, at) as usize];
+        at += usize::from(form.has_sib());
+        let address = select_unpredictable(form.has_sib(), with_sib, form);
+        let displacement = address.displacement().extract(dword(window, at));
+        at += address.displacement_length();
+        let word = prefixes.bits() & Prefixes::OPERAND_SIZE.bits();
+        let width = Width::ALL[entry.immediate() | word as usize];
+        let immediate = width.extract(dword(window, at));
+        let end = at + width.length as usize;
+        Self { modrm, address, displacement, immediate, second_immediate: 0, end }
+    }
+
+    /// Reads pairs of immediates, far pointers and the offsets of MOV.
+    fn read_unusual(&mut self, window: &[u8; WINDOW], kind: Immediate, prefixes: Prefixes) {
+        let word = prefixes.contains(Prefixes::OPERAND_SIZE);
+        let (first, second) = match kind {
+            Immediate::WordByte => (2, 1),
+            Immediate::ByteByte => (1, 1),
+            Immediate::Far => (if word { 2 } else { 4 }, 2),
+            _ => {
+                let word = prefixes.contains(Prefixes::ADDRESS_SIZE);
+                let raw = dword(window, self.end);
+                self.displacement = if word { raw as i16 as u32 } else { raw };
+                self.end += if word { 2 } else { 4 };
+                return;
+            }
+        };
+        self.immediate = dword(window, self.end) & u32::MAX >> (32 - 8 * first);
+        self.second_immediate = (dword(window, self.end + first) & 0xffff >> (16 - 8 * second)) as u16;
+        self.end += first + second;
+    }
+
+    /// All put together.
+    #[inline(always)]
+    fn instruction(self, entry: Entry, opcode: u8, prefixes: Prefixes) -> Instruction {
+        Instruction {
+            displacement: self.displacement,
+            immediate: self.immediate,
+            address: self.address.finished(),
+            row: entry.row(),
+            operation: lookup::shape(entry.row()).operation,
+            second_immediate: self.second_immediate,
+            length: self.end as u8,
+            prefixes,
+            opcode,
+            modrm: self.modrm,
+        }
+    }
+}
+
+/// Why bytes up to `end` cannot be had.
+#[cold]
+fn overrun(end: usize, available: usize) -> DecodeError {
+    if end > LONGEST && available >= LONGEST {
+        DecodeError { offset: LONGEST as u8, kind: DecodeErrorKind::TooLong }
+    } else {
+        DecodeError { offset: available as u8, kind: DecodeErrorKind::Truncated }
+    }
+}
+
+/// The combination of 66h, F3h and F2h that selects rows.
+#[inline(always)]
+const fn class(prefixes: Prefixes) -> usize {
+    let bits = prefixes.bits();
+    ((bits & (Prefixes::REP.bits() | Prefixes::REPNE.bits())) | (bits >> 3 & 1)) as usize
+}
+
+/// The byte at offset `at`.
+///
+/// Beyond offset 15 this and [`dword`] read something else, but then the instruction is too long
+/// and what was read is thrown away; the masks keep every access inside the window.
+#[inline(always)]
+const fn byte(window: &[u8; WINDOW], at: usize) -> u8 {
+    window[at & 15]
+}
+
+/// The four bytes at offset `at`.
+#[inline(always)]
+const fn dword(window: &[u8; WINDOW], at: usize) -> u32 {
+    let at = at & 15;
+    u32::from_le_bytes([window[at], window[at + 1], window[at + 2], window[at + 3]])
 }

@@ -5,6 +5,7 @@ use core::fmt;
 use bitflags::bitflags;
 use pentimento_registers::{Condition, Eflags, SegmentRegister};
 
+use crate::address::AddressForm;
 use crate::row::{Feature, Row};
 use crate::{OperandCode, Operation, lookup};
 
@@ -82,14 +83,12 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// Stands for no base or no index.
-pub(crate) const NO_REGISTER: u8 = 8;
-
 /// A decoded instruction: small, `Copy`, and self-contained.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Instruction {
     pub(crate) displacement: u32,
     pub(crate) immediate: u32,
+    pub(crate) address: AddressForm,
     pub(crate) row: u16,
     pub(crate) operation: Operation,
     /// The selector of a far pointer, or the second immediate.
@@ -98,34 +97,9 @@ pub struct Instruction {
     pub(crate) prefixes: Prefixes,
     pub(crate) opcode: u8,
     pub(crate) modrm: u8,
-    pub(crate) segment: SegmentRegister,
-    pub(crate) base: u8,
-    pub(crate) index: u8,
-    /// Binary logarithm of the scale.
-    pub(crate) scale: u8,
 }
 
 impl Instruction {
-    /// An instruction of row number `row` with nothing after its opcode yet.
-    #[inline(always)]
-    pub(crate) const fn new(row: u16, operation: Operation, opcode: u8) -> Self {
-        Self {
-            displacement: 0,
-            immediate: 0,
-            row,
-            operation,
-            second_immediate: 0,
-            length: 0,
-            prefixes: Prefixes::empty(),
-            opcode,
-            modrm: 0,
-            segment: SegmentRegister::Ds,
-            base: NO_REGISTER,
-            index: NO_REGISTER,
-            scale: 0,
-        }
-    }
-
     /// What it does.
     #[inline(always)]
     #[must_use]
@@ -165,21 +139,21 @@ impl Instruction {
     #[inline(always)]
     #[must_use]
     pub const fn condition(&self) -> Condition {
-        Condition::from_number(self.opcode)
+        Condition::from_number(self.opcode())
     }
 
     /// 16 or 32 bits, as 66h says; string, stack, shift and conversion operations go by it.
     #[inline(always)]
     #[must_use]
     pub fn operand_size(&self) -> OperandSize {
-        if self.prefixes.contains(Prefixes::OPERAND_SIZE) { OperandSize::Word } else { OperandSize::Dword }
+        if self.prefixes().contains(Prefixes::OPERAND_SIZE) { OperandSize::Word } else { OperandSize::Dword }
     }
 
     /// 16 or 32 bits, as 67h says.
     #[inline(always)]
     #[must_use]
     pub fn address_size(&self) -> AddressSize {
-        if self.prefixes.contains(Prefixes::ADDRESS_SIZE) { AddressSize::Word } else { AddressSize::Dword }
+        if self.prefixes().contains(Prefixes::ADDRESS_SIZE) { AddressSize::Word } else { AddressSize::Dword }
     }
 
     /// The segment that memory operands go through: the override, or the default that the addressing form implies.
@@ -188,7 +162,7 @@ impl Instruction {
     #[inline(always)]
     #[must_use]
     pub const fn segment(&self) -> SegmentRegister {
-        self.segment
+        self.address.segment()
     }
 
     /// The table row that the instruction is encoded by.
@@ -207,8 +181,9 @@ impl Instruction {
 
     /// Explicit operands in Intel order, 0 to 4.
     #[must_use]
+    #[inline(always)]
     pub fn operand_count(&self) -> usize {
-        self.row().operands().len()
+        lookup::shape(self.row).count as usize
     }
 
     /// The CPUID feature that it needs.
@@ -221,7 +196,7 @@ impl Instruction {
     #[inline(always)]
     #[must_use]
     pub const fn is_lock(&self) -> bool {
-        self.prefixes.contains(Prefixes::LOCK)
+        self.prefixes().contains(Prefixes::LOCK)
     }
 
     /// The immediate or branch displacement, sign-extended where the row says so; 0 if there is none.

@@ -14,6 +14,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod address;
 mod decode;
 mod format;
 mod instruction;

@@ -1,48 +1,185 @@
 //! From opcode bytes to rows: tables computed from the rows at compile time.
 
+use core::hint::select_unpredictable;
+
+use pentimento_registers::SegmentRegister;
+
+use crate::Operation;
+use crate::instruction::Prefixes;
 use crate::operand_code::{Immediate, OperandCode};
 use crate::row::{Form, MandatoryPrefix, Map, Row};
 use crate::rows::{COUNT, ROWS, joined};
 
-/// A slot that no row claims.
-pub(crate) const UNDEFINED: u16 = 0x7fff;
-/// Set in slots where ModRM decides: the other bits number a group.
-pub(crate) const GROUP: u16 = 0x8000;
-/// Combinations of 66h (bit 0) with none (0), F3h (2) or F2h (4).
-pub(crate) const CLASSES: usize = 6;
+/// Combinations of 66h (bit 0) with none (0), F3h (2) or F2h (4); the last two stay unused.
+const CLASSES: usize = 8;
 /// The eight reg fields of memory forms, then the 64 register forms.
 const GROUP_CELLS: usize = 72;
+/// Rows that an [`Entry`] can number.
+const ROW_LIMIT: usize = 1 << 11;
 
-/// What decoding needs of a row, packed.
-#[derive(Clone, Copy)]
-pub(crate) struct Shape {
-    /// There is a ModRM byte.
-    pub(crate) modrm: bool,
-    /// ModRM names a register whatever mod says.
-    pub(crate) mod_ignored: bool,
-    /// LOCK is allowed on a memory destination.
-    pub(crate) lock: bool,
-    /// 66h, F2h and F3h that the row consumes: the bits of `Prefixes` to clear.
-    pub(crate) consumed: u8,
-    /// What follows.
-    pub(crate) immediate: Immediate,
-}
+/// What an opcode leads to, packed so that decoding loads it once.
+///
+/// Bits 10:0 are a row or a group. For a row: bit 11 says that something more unusual than one
+/// immediate follows; bits 14:12 are the 66h, F2h and F3h that it consumes, in their places of
+/// [`Prefixes`] times 2048; bit 15 is set if there is a ModRM byte, 17 if LOCK is
+/// allowed, 18 and 19 if ModRM cannot name memory; bits 22:20 say which immediate follows (a
+/// [`Width`](crate::operand_code::Width)). Bits 31:24 are zero for a row and a bit each for what
+/// is not: [`Self::UNDEFINED`], [`Self::GROUP`], [`Self::PREFIX`], [`Self::ESCAPE`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry(u32);
 
-/// The shapes of [`ROWS`].
-pub(crate) static SHAPES: [Shape; COUNT] = shapes();
+impl Entry {
+    /// A slot that no row claims.
+    const UNDEFINED: Self = Self(1 << 24);
+    /// ModRM decides; bits 10:0 number the group, and bits 15, 18 and 19 are as for a row.
+    const GROUP: u32 = 1 << 25;
+    /// A prefix: bits 5:0 are set in [`Prefixes`], bits 13:8 cleared, bits 18:16 are the segment.
+    const PREFIX: u32 = 1 << 26;
+    /// Bits 1:0 are the map.
+    const ESCAPE: u32 = 1 << 27;
 
-const fn shapes() -> [Shape; COUNT] {
-    const ROWS: &[Row] = &joined();
-    let mut shapes = [shape(&ROWS[0]); COUNT];
-    let mut i = 0;
-    while i < COUNT {
-        shapes[i] = shape(&ROWS[i]);
-        i += 1;
+    /// The entry for row number `index`.
+    const fn of_row(row: &Row, index: usize) -> Self {
+        let consumed = match row.prefix {
+            MandatoryPrefix::P66 => Prefixes::OPERAND_SIZE,
+            MandatoryPrefix::F3 | MandatoryPrefix::F2 => Prefixes::REP.union(Prefixes::REPNE),
+            _ => Prefixes::empty(),
+        };
+        let memory = row.has_modrm() && !matches!(row.form, Form::ModIgnored(_));
+        let (width, unusual) = following(row).width();
+        Self(
+            index as u32
+                | (unusual as u32) << 11
+                | (consumed.bits() as u32) << 11
+                | (row.has_modrm() as u32) << 15
+                | if memory { 0 } else { 3 << 18 }
+                | (row.lock as u32) << 17
+                | (width as u32) << 20,
+        )
     }
-    shapes
+
+    /// The entry for prefix `byte`.
+    const fn of_prefix(byte: u8) -> Self {
+        let (set, clear) = match byte {
+            0x66 => (Prefixes::OPERAND_SIZE, Prefixes::empty()),
+            0x67 => (Prefixes::ADDRESS_SIZE, Prefixes::empty()),
+            0xf0 => (Prefixes::LOCK, Prefixes::empty()),
+            // The last of F2h and F3h wins.
+            0xf2 => (Prefixes::REPNE, Prefixes::REP),
+            0xf3 => (Prefixes::REP, Prefixes::REPNE),
+            _ => (Prefixes::SEGMENT, Prefixes::empty()),
+        };
+        let segment = match byte {
+            0x26 => SegmentRegister::Es,
+            0x2e => SegmentRegister::Cs,
+            0x36 => SegmentRegister::Ss,
+            0x64 => SegmentRegister::Fs,
+            0x65 => SegmentRegister::Gs,
+            _ => SegmentRegister::Ds,
+        };
+        Self(Self::PREFIX | (segment as u32) << 16 | (clear.bits() as u32) << 8 | set.bits() as u32)
+    }
+
+    /// Whether it is neither a row nor a group.
+    #[inline(always)]
+    pub(crate) const fn is_special(self) -> bool {
+        self.0 & (Self::UNDEFINED.0 | Self::PREFIX | Self::ESCAPE) != 0
+    }
+
+    /// Whether it is a row whose instruction ends with at most one immediate.
+    #[inline(always)]
+    pub(crate) const fn is_plain(self) -> bool {
+        self.0 & (Self::UNDEFINED.0 | 1 << 11) == 0
+    }
+
+    /// Whether the byte is a prefix.
+    #[inline(always)]
+    pub(crate) const fn is_prefix(self) -> bool {
+        self.0 & Self::PREFIX != 0
+    }
+
+    /// What `before` becomes by this prefix.
+    #[inline(always)]
+    pub(crate) const fn prefixed(self, before: Prefixes) -> Prefixes {
+        let (set, clear) = (self.0 as u8, (self.0 >> 8) as u8);
+        Prefixes::from_bits_retain(before.bits() & !clear | set)
+    }
+
+    /// The segment that this prefix names, if it is a segment override.
+    #[inline(always)]
+    pub(crate) const fn overriding(self) -> Option<u8> {
+        if self.0 & Prefixes::SEGMENT.bits() as u32 == 0 { None } else { Some((self.0 >> 16) as u8 & 7) }
+    }
+
+    /// The opcode map that the byte leads to.
+    #[inline(always)]
+    pub(crate) const fn escape(self) -> Option<Map> {
+        if self.0 & Self::ESCAPE == 0 { None } else { Some(Map::ALL[(self.0 & 3) as usize]) }
+    }
+
+    /// Whether ModRM decides.
+    #[inline(always)]
+    pub(crate) const fn is_group(self) -> bool {
+        self.0 & Self::GROUP != 0
+    }
+
+    /// The number of the group in which ModRM decides, or 0 for what is no group.
+    #[inline(always)]
+    const fn group(self) -> usize {
+        // GROUPS is a power of two.
+        if self.is_group() { self.0 as usize & (GROUPS - 1) } else { 0 }
+    }
+
+    /// The number of the row, below [`ROW_LIMIT`].
+    #[inline(always)]
+    pub(crate) const fn row(self) -> u16 {
+        (self.0 & (ROW_LIMIT as u32 - 1)) as u16
+    }
+
+    /// Whether more or something else than one immediate follows.
+    #[inline(always)]
+    pub(crate) const fn is_unusual(self) -> bool {
+        self.0 >> 11 & 1 != 0
+    }
+
+    /// The prefixes that the row consumes.
+    #[inline(always)]
+    pub(crate) const fn consumed(self) -> Prefixes {
+        Prefixes::from_bits_retain((self.0 >> 11) as u8 & 14)
+    }
+
+    /// 1 if there is a ModRM byte, else 0.
+    #[inline(always)]
+    pub(crate) const fn modrm_length(self) -> usize {
+        (self.0 >> 15 & 1) as usize
+    }
+
+    /// All ones if there is a ModRM byte, else 0.
+    #[inline(always)]
+    pub(crate) const fn modrm_mask(self) -> u8 {
+        0_u8.wrapping_sub(self.modrm_length() as u8)
+    }
+
+    /// C0h, a mod of 3, if ModRM cannot name memory; else 0.
+    #[inline(always)]
+    pub(crate) const fn no_memory(self) -> u8 {
+        (self.0 >> 12) as u8 & 0xc0
+    }
+
+    #[inline(always)]
+    pub(crate) const fn allows_lock(self) -> bool {
+        self.0 >> 17 & 1 != 0
+    }
+
+    /// The number of the [`Width`](crate::operand_code::Width) of the immediate.
+    #[inline(always)]
+    pub(crate) const fn immediate(self) -> usize {
+        (self.0 >> 20 & 7) as usize
+    }
 }
 
-const fn shape(row: &Row) -> Shape {
+/// What follows the ModRM byte and displacement of `row`.
+const fn following(row: &Row) -> Immediate {
     let mut immediate = Immediate::None;
     let mut i = 0;
     while i < row.operands.len() {
@@ -54,26 +191,62 @@ const fn shape(row: &Row) -> Shape {
         };
         i += 1;
     }
-    Shape {
-        modrm: row.has_modrm(),
-        mod_ignored: matches!(row.form, Form::ModIgnored(_)),
-        lock: row.lock,
-        consumed: match row.prefix {
-            MandatoryPrefix::P66 => 8,
-            MandatoryPrefix::F3 => 2 | 4,
-            MandatoryPrefix::F2 => 2 | 4,
-            _ => 0,
-        },
-        immediate,
+    immediate
+}
+
+/// What instructions look up of their row, packed.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    /// The operation.
+    pub(crate) operation: Operation,
+    /// What follows ModRM and displacement.
+    pub(crate) immediate: Immediate,
+    /// How many operands there are.
+    pub(crate) count: u8,
+    /// Their codes; beyond the last, anything.
+    pub(crate) operands: [OperandCode; 4],
+}
+
+/// The shape of row number `index`.
+#[inline(always)]
+pub(crate) fn shape(index: u16) -> Shape {
+    SHAPES[index as usize & (ROW_LIMIT - 1)]
+}
+
+/// The shapes of [`ROWS`], as many as [`Entry::row`] can number.
+static SHAPES: [Shape; ROW_LIMIT] = shapes();
+
+const fn shapes() -> [Shape; ROW_LIMIT] {
+    const ROWS: &[Row] = &joined();
+    let none = Shape {
+        operation: Operation::Nop,
+        immediate: Immediate::None,
+        count: 0,
+        operands: [OperandCode::Al; 4],
+    };
+    let mut shapes = [none; ROW_LIMIT];
+    let mut i = 0;
+    while i < COUNT {
+        let operands = ROWS[i].operands;
+        shapes[i].operation = ROWS[i].operation;
+        shapes[i].immediate = following(&ROWS[i]);
+        shapes[i].count = operands.len() as u8;
+        let mut operand = 0;
+        while operand < operands.len() {
+            shapes[i].operands[operand] = operands[operand];
+            operand += 1;
+        }
+        i += 1;
     }
+    shapes
 }
 
 /// The tables.
-pub(crate) struct Lookup<const GROUPS: usize> {
-    /// By map, prefix class and opcode: a row, [`UNDEFINED`], or a group.
-    pub(crate) slots: [[[u16; 256]; CLASSES]; 4],
-    /// By group and ModRM: a row or [`UNDEFINED`].
-    pub(crate) groups: [[u16; GROUP_CELLS]; GROUPS],
+pub(crate) struct Lookup {
+    /// By map, prefix class and opcode.
+    pub(crate) slots: [[[Entry; 256]; CLASSES]; 4],
+    /// By group and ModRM.
+    pub(crate) groups: [[Entry; GROUP_CELLS]; GROUPS],
 }
 
 /// The position of `modrm` in a group.
@@ -107,8 +280,8 @@ const fn rank(row: &Row) -> usize {
 }
 
 /// Whether the opcode alone does not decide the row.
-const fn grouped(form: Form) -> bool {
-    !matches!(form, Form::NoModRm | Form::Any(0xff) | Form::ModIgnored(0xff))
+const fn grouped(row: &Row) -> bool {
+    !matches!(row.form, Form::NoModRm | Form::Any(0xff) | Form::ModIgnored(0xff))
 }
 
 /// Whether ModRM cell `cell` belongs to `form`.
@@ -124,48 +297,73 @@ const fn claims(form: Form, cell: usize) -> bool {
     }
 }
 
-/// The slots that need a group, numbered; and how many there are.
-const fn number_groups(rows: &[Row]) -> ([[[u16; 256]; CLASSES]; 4], usize) {
-    let mut slots = [[[UNDEFINED; 256]; CLASSES]; 4];
+/// Bytes of the one-byte map that are prefixes.
+const PREFIX_BYTES: [u8; 11] = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3];
+
+/// Slots of the one- and two-byte maps that lead to other maps.
+const ESCAPES: [(Map, u8, Map); 3] = [
+    (Map::OneByte, 0x0f, Map::TwoByte),
+    (Map::TwoByte, 0x38, Map::ThreeByte38),
+    (Map::TwoByte, 0x3a, Map::ThreeByte3a),
+];
+
+type Slots = [[[Entry; 256]; CLASSES]; 4];
+
+/// The slots with prefixes, escapes and groups in place, and how many groups there are.
+const fn number_groups(rows: &[Row]) -> (Slots, usize) {
+    let mut slots = [[[Entry::UNDEFINED; 256]; CLASSES]; 4];
     let mut groups = 0;
     let mut i = 0;
     while i < rows.len() {
         let row = &rows[i];
         i += 1;
-        if !grouped(row.form) {
+        if !grouped(row) {
             continue;
         }
         let mut class = 0;
         while class < CLASSES {
-            let mut opcode = row.opcode as usize;
-            while opcode < row.opcode as usize + row.span as usize {
-                let slot = &mut slots[row.map as usize][class][opcode];
-                if admits(row.prefix, class) && *slot == UNDEFINED {
-                    *slot = GROUP | groups as u16;
-                    groups += 1;
-                }
-                opcode += 1;
+            let slot = &mut slots[row.map as usize][class][row.opcode as usize];
+            let ignored = if matches!(row.form, Form::ModIgnored(_)) { 3 } else { 0 };
+            if admits(row.prefix, class) && !slot.is_group() {
+                *slot = Entry(Entry::GROUP | ignored << 18 | 1 << 15 | groups as u32);
+                groups += 1;
             }
             class += 1;
         }
     }
+    let mut class = 0;
+    while class < CLASSES {
+        let mut i = 0;
+        while i < PREFIX_BYTES.len() {
+            slots[0][class][PREFIX_BYTES[i] as usize] = Entry::of_prefix(PREFIX_BYTES[i]);
+            i += 1;
+        }
+        i = 0;
+        while i < ESCAPES.len() {
+            let (from, byte, to) = ESCAPES[i];
+            slots[from as usize][class][byte as usize] = Entry(Entry::ESCAPE | to as u32);
+            i += 1;
+        }
+        class += 1;
+    }
     (slots, groups)
 }
 
-const GROUPS: usize = number_groups(&joined()).1;
+const GROUPS: usize = number_groups(&joined()).1.next_power_of_two();
 
 /// The tables for [`ROWS`].
-pub(crate) static LOOKUP: Lookup<GROUPS> = build();
+pub(crate) static LOOKUP: Lookup = build();
 
-const fn build() -> Lookup<GROUPS> {
+const fn build() -> Lookup {
     const ROWS: &[Row] = &joined();
-    let mut lookup = Lookup { slots: number_groups(ROWS).0, groups: [[UNDEFINED; GROUP_CELLS]; GROUPS] };
+    let mut lookup =
+        Lookup { slots: number_groups(ROWS).0, groups: [[Entry::UNDEFINED; GROUP_CELLS]; GROUPS] };
     let mut current = 0;
     while current < 6 {
         let mut i = 0;
         while i < ROWS.len() {
             if rank(&ROWS[i]) == current {
-                place(&mut lookup, &ROWS[i], i as u16);
+                place(&mut lookup, &ROWS[i], Entry::of_row(&ROWS[i], i));
             }
             i += 1;
         }
@@ -174,24 +372,23 @@ const fn build() -> Lookup<GROUPS> {
     lookup
 }
 
-/// Enters row number `index` wherever it belongs.
-const fn place(lookup: &mut Lookup<GROUPS>, row: &Row, index: u16) {
+/// Enters `entry` wherever `row` belongs.
+const fn place(lookup: &mut Lookup, row: &Row, entry: Entry) {
     let mut class = 0;
     while class < CLASSES {
         let mut opcode = row.opcode as usize;
         while admits(row.prefix, class) && opcode < row.opcode as usize + row.span as usize {
             let slot = &mut lookup.slots[row.map as usize][class][opcode];
-            if *slot & GROUP == 0 {
-                *slot = index;
-            } else {
-                let group = &mut lookup.groups[(*slot & !GROUP) as usize];
+            if slot.is_group() {
                 let mut cell = 0;
                 while cell < GROUP_CELLS {
                     if claims(row.form, cell) {
-                        group[cell] = index;
+                        lookup.groups[slot.group()][cell] = entry;
                     }
                     cell += 1;
                 }
+            } else {
+                *slot = entry;
             }
             opcode += 1;
         }
@@ -199,22 +396,18 @@ const fn place(lookup: &mut Lookup<GROUPS>, row: &Row, index: u16) {
     }
 }
 
-/// The row for an opcode whose slot is `slot`; `modrm` counts only in groups.
+/// The entry of `opcode` in `map`, under the 66h, F3h and F2h that were seen.
 #[inline(always)]
-pub(crate) fn resolve(slot: u16, modrm: u8) -> u16 {
-    if slot & GROUP == 0 {
-        return slot;
-    }
-    match LOOKUP.groups.get((slot & !GROUP) as usize) {
-        Some(group) => group[cell(modrm)],
-        None => UNDEFINED,
-    }
+pub(crate) fn entry(map: Map, class: usize, opcode: u8) -> Entry {
+    LOOKUP.slots[map as usize][class & (CLASSES - 1)][opcode as usize]
 }
 
-/// The slot of `opcode` in `map`, under the 66h, F3h and F2h that were seen.
+/// What `slot` leads to with `modrm`, looked up whether it is a group or not: a branch would be
+/// hard to predict.
 #[inline(always)]
-pub(crate) fn slot(map: Map, class: usize, opcode: u8) -> u16 {
-    LOOKUP.slots[map as usize][class][opcode as usize]
+pub(crate) fn select(slot: Entry, modrm: u8) -> Entry {
+    let member = LOOKUP.groups[slot.group()][cell(modrm)];
+    select_unpredictable(slot.is_group(), member, slot)
 }
 
 /// Row number `index`.

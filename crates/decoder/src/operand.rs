@@ -2,8 +2,7 @@
 
 use pentimento_registers::{Gpr, Gpr8, SegmentRegister};
 
-use crate::instruction::NO_REGISTER;
-use crate::{Instruction, OperandCode, Prefixes};
+use crate::{Instruction, OperandCode, Prefixes, lookup};
 
 /// A register operand.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -76,13 +75,14 @@ impl Instruction {
     /// Operand `index` in Intel order, or `None` past the last.
     #[must_use]
     pub fn operand(&self, index: usize) -> Option<Operand> {
-        self.row().operands().get(index).map(|code| self.extract(*code))
+        let shape = lookup::shape(self.row);
+        if index < shape.count as usize { Some(self.extract(shape.operands[index & 3])) } else { None }
     }
 
     /// The explicit operands in Intel order.
     pub fn operands(&self) -> impl Iterator<Item = Operand> + use<> {
-        let instruction = *self;
-        self.row().operands().iter().map(move |code| instruction.extract(*code))
+        let (instruction, shape) = (*self, lookup::shape(self.row));
+        (0..shape.count as usize).map(move |index| instruction.extract(shape.operands[index & 3]))
     }
 
     /// The memory operand, or the first of the two that MOVS and CMPS have.
@@ -109,24 +109,24 @@ impl Instruction {
     #[inline(always)]
     #[must_use]
     pub const fn branch_target(&self, eip: u32, displacement: i32) -> u32 {
-        let target = eip.wrapping_add(self.length as u32).wrapping_add_signed(displacement);
-        if self.prefixes.contains(Prefixes::OPERAND_SIZE) { target & 0xffff } else { target }
+        let target = eip.wrapping_add(self.length() as u32).wrapping_add_signed(displacement);
+        if self.prefixes().contains(Prefixes::OPERAND_SIZE) { target & 0xffff } else { target }
     }
 
     /// 2 or 4, by the operand size.
     #[inline(always)]
     const fn width(&self) -> u8 {
-        if self.prefixes.contains(Prefixes::OPERAND_SIZE) { 2 } else { 4 }
+        if self.prefixes().contains(Prefixes::OPERAND_SIZE) { 2 } else { 4 }
     }
 
     #[inline(always)]
     const fn reg(&self) -> u8 {
-        self.modrm >> 3 & 7
+        self.modrm() >> 3 & 7
     }
 
     #[inline(always)]
     const fn rm(&self) -> u8 {
-        self.modrm & 7
+        self.modrm() & 7
     }
 
     /// The general register `number` of `size` bytes.
@@ -142,12 +142,11 @@ impl Instruction {
     /// What ModRM and SIB address, `size` bytes wide.
     #[inline(always)]
     fn modrm_memory(&self, size: u16) -> Operand {
-        let register = |number| if number == NO_REGISTER { None } else { Some(Gpr::from_number(number)) };
         Operand::Memory(MemoryOperand {
-            segment: self.segment,
-            base: register(self.base),
-            index: register(self.index),
-            scale: 1 << (self.scale & 3),
+            segment: self.segment(),
+            base: self.address.base(),
+            index: self.address.index(),
+            scale: self.address.scale(),
             displacement: self.displacement,
             address_size: self.address_size(),
             size,
@@ -157,7 +156,7 @@ impl Instruction {
     /// The register form of a ModRM operand, or its memory form of `size` bytes.
     #[inline(always)]
     fn either(&self, register: Operand, size: u16) -> Operand {
-        if self.modrm >= 0xc0 { register } else { self.modrm_memory(size) }
+        if self.modrm() >= 0xc0 { register } else { self.modrm_memory(size) }
     }
 
     /// `segment:[base]`, `size` bytes wide.
@@ -193,10 +192,10 @@ impl Instruction {
             C::Rv => Self::general(reg, width),
             C::R16 => Self::general(reg, 2),
             C::R32 => Self::general(reg, 4),
-            C::Ra if self.prefixes.contains(Prefixes::ADDRESS_SIZE) => Self::general(reg, 2),
+            C::Ra if self.prefixes().contains(Prefixes::ADDRESS_SIZE) => Self::general(reg, 2),
             C::Ra => Self::general(reg, 4),
-            C::Op8 => Self::general(self.opcode & 7, 1),
-            C::Opv => Self::general(self.opcode & 7, width),
+            C::Op8 => Self::general(self.opcode() & 7, 1),
+            C::Opv => Self::general(self.opcode() & 7, width),
             C::Al => Self::general(0, 1),
             C::Ax => Self::general(0, 2),
             C::Eaxv => Self::general(0, width),
@@ -258,11 +257,11 @@ impl Instruction {
             C::M94or108 => self.modrm_memory(80 + 7 * wide),
             C::EsDi8 => self.based(SegmentRegister::Es, Gpr::Edi, 1),
             C::EsDiv => self.based(SegmentRegister::Es, Gpr::Edi, wide),
-            C::SegSi8 => self.based(self.segment, Gpr::Esi, 1),
-            C::SegSiv => self.based(self.segment, Gpr::Esi, wide),
-            C::XlatM8 => self.based(self.segment, Gpr::Ebx, 1),
-            C::SegDi64 => self.based(self.segment, Gpr::Edi, 8),
-            C::SegDi128 => self.based(self.segment, Gpr::Edi, 16),
+            C::SegSi8 => self.based(self.segment(), Gpr::Esi, 1),
+            C::SegSiv => self.based(self.segment(), Gpr::Esi, wide),
+            C::XlatM8 => self.based(self.segment(), Gpr::Ebx, 1),
+            C::SegDi64 => self.based(self.segment(), Gpr::Edi, 8),
+            C::SegDi128 => self.based(self.segment(), Gpr::Edi, 16),
             C::St0 => Operand::Register(Register::St(0)),
             C::StRm => Operand::Register(Register::St(rm)),
             C::Mm => mmx(reg),

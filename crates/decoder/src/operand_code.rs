@@ -181,6 +181,72 @@ pub(crate) enum Immediate {
     Moffs,
 }
 
+/// How to read one immediate, without branches.
+#[derive(Clone, Copy)]
+pub(crate) struct Width {
+    /// Bytes.
+    pub(crate) length: u32,
+    /// The bits that count.
+    pub(crate) mask: u32,
+    /// The bit that is the sign, or 0.
+    pub(crate) sign: u32,
+}
+
+impl Width {
+    const NONE: Self = Self { length: 0, mask: 0, sign: 0 };
+    const WORD: Self = Self { length: 2, mask: 0xffff, sign: 0 };
+    const SIGNED_WORD: Self = Self { length: 2, mask: 0xffff, sign: 0x8000 };
+    const DWORD: Self = Self { length: 4, mask: u32::MAX, sign: 0 };
+
+    /// No bytes.
+    pub(crate) const ABSENT: u32 = 0;
+    /// One byte, sign-extended.
+    pub(crate) const SIGNED_BYTE: u32 = 2;
+    /// Two or four bytes by the operand size, sign-extended.
+    pub(crate) const SIGNED_SIZED: u32 = 5;
+
+    /// By number; with 16-bit operands add 8.
+    pub(crate) const ALL: [Self; 16] = [
+        Self::NONE,
+        Self { length: 1, mask: 0xff, sign: 0 },
+        Self { length: 1, mask: 0xff, sign: 0x80 },
+        Self::WORD,
+        Self::DWORD,
+        Self::DWORD,
+        Self::NONE,
+        Self::NONE,
+        Self::NONE,
+        Self { length: 1, mask: 0xff, sign: 0 },
+        Self { length: 1, mask: 0xff, sign: 0x80 },
+        Self::WORD,
+        Self::WORD,
+        Self::SIGNED_WORD,
+        Self::NONE,
+        Self::NONE,
+    ];
+
+    /// The value of which `raw` holds the bytes and those after them.
+    #[inline(always)]
+    pub(crate) const fn extract(self, raw: u32) -> u32 {
+        ((raw & self.mask) ^ self.sign).wrapping_sub(self.sign)
+    }
+}
+
+impl Immediate {
+    /// The number of its [`Width`], and whether that is not all.
+    pub(crate) const fn width(self) -> (u8, bool) {
+        match self {
+            Self::None => (0, false),
+            Self::Byte => (1, false),
+            Self::SignedByte => (2, false),
+            Self::Word => (3, false),
+            Self::Sized => (4, false),
+            Self::SignedSized => (5, false),
+            Self::WordByte | Self::ByteByte | Self::Far | Self::Moffs => (0, true),
+        }
+    }
+}
+
 impl OperandCode {
     /// The bytes that the operand takes after ModRM and displacement; of [`Self::Imm8b`] those
     /// that it adds are told by its predecessor.
