@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pentimento::CpuModel;
 
 /// Run 32-bit x86 (IA-32) Linux programs and code, sandboxed and deterministic.
 #[derive(Parser, Debug)]
@@ -61,6 +62,9 @@ pub(crate) struct RunOptions {
     /// The engine.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) engine: EngineOption,
+    /// The CPU that the guest sees: pentium, pentium3, pentium4, x86-64-v2 or max.
+    #[arg(long, value_name = "MODEL", default_value = "max", value_parser = cpu_model)]
+    pub(crate) cpu: CpuModel,
     /// The program: a host path, or with --root a path in that folder.
     #[arg(value_name = "PROGRAM")]
     pub(crate) program: String,
@@ -202,6 +206,13 @@ fn mount(text: &str) -> Result<MountOption, String> {
         return Err("the guest's path must be absolute".into());
     }
     Ok(MountOption { host: host.into(), guest: guest.to_owned(), access })
+}
+
+fn cpu_model(text: &str) -> Result<CpuModel, String> {
+    CpuModel::from_name(text).ok_or_else(|| {
+        let names: Vec<&str> = CpuModel::ALL.iter().map(|model| model.name()).collect();
+        format!("no CPU model '{text}'; the models are {}", names.join(", "))
+    })
 }
 
 fn environment_variable(text: &str) -> Result<(String, String), String> {

@@ -58,6 +58,7 @@ fn machine(options: &RunOptions) -> Result<Machine, Failure> {
     Machine::builder()
         .config(config)
         .engine(options.engine.into())
+        .model(options.cpu)
         .stdin(HostInput::default())
         .stdout(HostOutput::Standard)
         .stderr(HostOutput::Error)

@@ -6,7 +6,7 @@ use pentimento_registers::{Eflags, Gpr, Segment, SegmentRegister};
 
 use crate::place::{at_width, operand_bytes, operand_size_bytes};
 use crate::segment::{code_segment, load_far_pointer, return_segment};
-use crate::{Context, Exception, Outcome, Trap, Width};
+use crate::{Context, Exception, Gates, Outcome, Trap, Width};
 
 /// Checks that `target` lies within `segment`, as every transfer does before it takes effect.
 fn check_target(segment: &Segment, target: u32) -> Outcome {
@@ -262,6 +262,11 @@ pub(crate) fn bound(context: &mut Context<'_>, instruction: &Instruction) -> Out
     })
 }
 
+/// Linux's gate for system calls, on i386.
+const SYSTEM_CALL: u8 = 0x80;
+/// The bit of an error code that says that its selector is an interrupt vector (SDM volume 3, section 6.13).
+const IDT: u32 = 2;
+
 pub(crate) fn into(context: &mut Context<'_>, _: &Instruction) -> Outcome {
     if context.state.eflags.contains(Eflags::OF) {
         return Err(Trap::After(Exception::Overflow));
@@ -270,12 +275,16 @@ pub(crate) fn into(context: &mut Context<'_>, _: &Instruction) -> Outcome {
 }
 
 /// INT 3 and INT 4 in two bytes raise what INT3 and INTO raise; what the other vectors mean is for
-/// the kernel to say.
+/// the kernel to say, as far as its gates are open.
 pub(crate) fn int(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     match context.read::<u8>(instruction, 0)? {
         3 => Err(Trap::After(Exception::Breakpoint)),
         4 => Err(Trap::After(Exception::Overflow)),
-        vector => Err(Trap::Interrupt(vector)),
+        SYSTEM_CALL => Err(Trap::Interrupt(SYSTEM_CALL)),
+        vector => match context.environment.gates {
+            Gates::All => Err(Trap::Interrupt(vector)),
+            Gates::Linux => Err(Trap::fault(Exception::GeneralProtection, u32::from(vector) << 3 | IDT)),
+        },
     }
 }
 
@@ -287,12 +296,19 @@ pub(crate) fn int1(_: &mut Context<'_>, _: &Instruction) -> Outcome {
     Err(Trap::After(Exception::Debug))
 }
 
-pub(crate) fn sysenter(_: &mut Context<'_>, _: &Instruction) -> Outcome {
-    Err(Trap::Sysenter)
+pub(crate) fn sysenter(context: &mut Context<'_>, _: &Instruction) -> Outcome {
+    fast_system_call(context, Trap::Sysenter)
 }
 
-pub(crate) fn syscall(_: &mut Context<'_>, _: &Instruction) -> Outcome {
-    Err(Trap::Syscall)
+pub(crate) fn syscall(context: &mut Context<'_>, _: &Instruction) -> Outcome {
+    fast_system_call(context, Trap::Syscall)
+}
+
+fn fast_system_call(context: &Context<'_>, leave: Trap) -> Outcome {
+    match context.environment.gates {
+        Gates::All => Err(leave),
+        Gates::Linux => Err(Trap::INVALID_OPCODE),
+    }
 }
 
 /// #GP(0) outside privilege level 0.

@@ -4,6 +4,17 @@ use pentimento_registers::Descriptor;
 
 use crate::{CpuModel, DescriptorTables};
 
+/// Which ways out of its own code the guest has: the privilege levels of the interrupt gates.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Gates {
+    /// Every INT n, SYSENTER and SYSCALL leaves as an [`Exit`](crate::Exit).
+    #[default]
+    All,
+    /// As under a 64-bit Linux kernel: INT 80h leaves; other vectors are #GP, SYSENTER and SYSCALL
+    /// #UD, for there the vDSO does not offer them and INT 80h is the one that always works.
+    Linux,
+}
+
 /// CPU model, time-stamp counter, random numbers and descriptor tables.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -16,6 +27,8 @@ pub struct Environment {
     pub time_stamp: u64,
     /// IA32_TSC_AUX: what RDTSCP and RDPID report. Linux keeps the CPU number here.
     pub processor: u32,
+    /// Which interrupts the guest may call.
+    pub gates: Gates,
     /// State of the generator behind RDRAND and RDSEED; a host that wants other numbers seeds it.
     pub random: u64,
 }
@@ -30,7 +43,14 @@ impl Environment {
     /// A machine with this CPU, its counter at zero and no descriptors but Linux's flat ones.
     #[must_use]
     pub fn new(model: CpuModel) -> Self {
-        Self { model, descriptors: DescriptorTables::default(), time_stamp: 0, processor: 0, random: 0 }
+        Self {
+            model,
+            descriptors: DescriptorTables::default(),
+            time_stamp: 0,
+            processor: 0,
+            gates: Gates::All,
+            random: 0,
+        }
     }
 
     /// The next 32 random bits (splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom

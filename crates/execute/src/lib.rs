@@ -46,7 +46,7 @@ mod x87;
 pub use context::Context;
 pub use descriptors::DescriptorTables;
 pub use dispatch::{Handler, handler, handler_on};
-pub use environment::Environment;
+pub use environment::{Environment, Gates};
 pub use event::{Event, Exception, Exit};
 pub use fetch::fetch;
 pub use model::{CpuModel, FeatureSet};

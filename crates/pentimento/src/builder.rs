@@ -1,6 +1,6 @@
 //! Describing a machine before it starts.
 
-use pentimento_execute::{CpuModel, Environment};
+use pentimento_execute::{CpuModel, Environment, Gates};
 use pentimento_linux::host::{Input, Output};
 use pentimento_linux::{Config, Kernel};
 
@@ -71,8 +71,11 @@ impl MachineBuilder {
     ///
     /// # Errors
     /// What was described cannot be had from this host.
-    pub fn build(self) -> Result<Machine, Error> {
+    pub fn build(mut self) -> Result<Machine, Error> {
+        const EDX: usize = 3;
+        self.config.hardware_capabilities = self.model.cpuid(1, 0)[EDX];
         let mut environment = Environment::new(self.model);
+        environment.gates = Gates::Linux;
         environment.random = self.config.seed;
         Ok(Machine::new(Kernel::new(self.config), environment, self.engine))
     }

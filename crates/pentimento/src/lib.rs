@@ -44,7 +44,7 @@ pub use error::Error;
 #[cfg(feature = "linux")]
 pub use machine::{Halt, Machine, Statistics};
 pub use pentimento_decoder as decoder;
-pub use pentimento_execute::{CpuModel, Environment, Event, Exception, Exit};
+pub use pentimento_execute::{CpuModel, Environment, Event, Exception, Exit, Gates};
 #[cfg(feature = "linux")]
 pub use pentimento_linux as linux;
 pub use pentimento_memory::{AddressSpace, Permissions};

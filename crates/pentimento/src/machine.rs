@@ -130,39 +130,19 @@ impl Machine {
 
     /// Brings the kernel what a task's code came to.
     fn handle(&mut self, task: TaskId, exit: Exit) {
-        const SYSTEM_CALL: u8 = 0x80;
         match exit {
             Exit::Budget => {}
-            Exit::Interrupt(SYSTEM_CALL) => {
+            // The only gate that is open: `Gates::Linux`.
+            Exit::Interrupt(_) | Exit::Sysenter | Exit::Syscall => {
                 self.statistics.system_calls += 1;
                 self.kernel.system_call(task);
             }
-            Exit::Interrupt(vector) => {
-                // A gate that user code may not use: #GP with the vector as its error code, on the instruction.
-                let eip = self.kernel.parts(task).map_or(0, |parts| {
-                    parts.cpu.eip = parts.cpu.eip.wrapping_sub(2);
-                    parts.cpu.eip
-                });
-                let error_code = u32::from(vector) << 3 | 2;
-                self.raise(task, CpuException { vector: 13, error_code, address: 0, eip });
-            }
-            Exit::Sysenter | Exit::Syscall => {
-                // No entry is set up for them: the vDSO uses int 0x80.
-                let eip = self.kernel.parts(task).map_or(0, |parts| {
-                    parts.cpu.eip = parts.cpu.eip.wrapping_sub(2);
-                    parts.cpu.eip
-                });
-                self.raise(task, CpuException { vector: 6, error_code: 0, address: 0, eip });
-            }
             Exit::Exception(Event { exception, error_code, address, eip }) => {
-                self.raise(task, CpuException { vector: exception.vector(), error_code, address, eip });
+                self.statistics.exceptions += 1;
+                let vector = exception.vector();
+                self.kernel.fault(task, CpuException { vector, error_code, address, eip });
             }
         }
-    }
-
-    fn raise(&mut self, task: TaskId, exception: CpuException) {
-        self.statistics.exceptions += 1;
-        self.kernel.fault(task, exception);
     }
 
     /// The registers of the task that ran last, or `None` before the first and after the last.
