@@ -81,35 +81,40 @@ const fn environment_length(size: OperandSize) -> usize {
     }
 }
 
-/// Checks the first and the last byte of an image, in silicon's order: where the image lies in two
-/// pages and the second faults, the page fault reports the last byte.
-fn check_ends(context: &Context<'_>, linear: u32, length: u32, access: Access) -> Outcome {
-    context.memory.check(linear, 1, access)?;
-    Ok(context.memory.check(linear.wrapping_add(length - 1), 1, access)?)
+/// Where an image of `length` bytes lies, checked in silicon's order: alignment to the words that
+/// it is made of, the first of these, then the last byte, which a page fault reports if the image
+/// lies in two pages and the second faults.
+fn locate(context: &Context<'_>, instruction: &Instruction, length: usize, access: Access) -> Outcome<u32> {
+    let data = data(context, instruction)?;
+    let length = length as u32;
+    let word = match instruction.operand_size() {
+        OperandSize::Word => 2,
+        OperandSize::Dword => 4,
+    };
+    let linear = context.linear_address(data.segment, data.offset, length, access)?;
+    context.check_alignment(linear, word)?;
+    context.memory.check(linear, word, access)?;
+    context.memory.check(linear.wrapping_add(length - 1), 1, access)?;
+    Ok(linear)
 }
 
 /// Writes an image.
-fn write_image(context: &mut Context<'_>, data: Data, image: &[u8]) -> Outcome {
-    let linear = context.linear_address(data.segment, data.offset, image.len() as u32, Access::Write)?;
-    context.check_alignment(linear, 4)?;
-    check_ends(context, linear, image.len() as u32, Access::Write)?;
+fn write_image(context: &mut Context<'_>, instruction: &Instruction, image: &[u8]) -> Outcome {
+    let linear = locate(context, instruction, image.len(), Access::Write)?;
     Ok(context.memory.write_bytes(linear, image)?)
 }
 
 /// Reads an image, as many bytes as it has.
-fn read_image(context: &Context<'_>, data: Data, image: &mut [u8]) -> Outcome {
-    let linear = context.linear_address(data.segment, data.offset, image.len() as u32, Access::Read)?;
-    context.check_alignment(linear, 4)?;
-    check_ends(context, linear, image.len() as u32, Access::Read)?;
+fn read_image(context: &Context<'_>, instruction: &Instruction, image: &mut [u8]) -> Outcome {
+    let linear = locate(context, instruction, image.len(), Access::Read)?;
     Ok(context.memory.read_bytes(linear, image)?)
 }
 
 /// FNSTENV: afterwards all exceptions are masked.
 pub(crate) fn fnstenv(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    let data = data(context, instruction)?;
     let size = instruction.operand_size();
     let image = environment::image(&context.state.x87, size);
-    write_image(context, data, &image[..environment_length(size)])?;
+    write_image(context, instruction, &image[..environment_length(size)])?;
     let x87 = &mut context.state.x87;
     x87.control.insert(ControlWord::MASKS);
     update_summary(x87);
@@ -119,17 +124,15 @@ pub(crate) fn fnstenv(context: &mut Context<'_>, instruction: &Instruction) -> O
 /// FLDENV.
 pub(crate) fn fldenv(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     check_pending(context)?;
-    let data = data(context, instruction)?;
     let size = instruction.operand_size();
     let mut image = [0; LENGTH_32];
-    read_image(context, data, &mut image[..environment_length(size)])?;
+    read_image(context, instruction, &mut image[..environment_length(size)])?;
     environment::load(&mut context.state.x87, &image, size);
     Ok(())
 }
 
 /// FNSAVE: environment and registers from ST(0) on; afterwards the unit is initialised.
 pub(crate) fn fnsave(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    let data = data(context, instruction)?;
     let size = instruction.operand_size();
     let start = environment_length(size);
     let x87 = &context.state.x87;
@@ -138,7 +141,7 @@ pub(crate) fn fnsave(context: &mut Context<'_>, instruction: &Instruction) -> Ou
     for (index, bytes) in (0..).zip(image[start..start + REGISTERS].chunks_exact_mut(10)) {
         bytes.copy_from_slice(&x87.registers[x87.physical(index)].to_le_bytes());
     }
-    write_image(context, data, &image[..start + REGISTERS])?;
+    write_image(context, instruction, &image[..start + REGISTERS])?;
     initialise(&mut context.state.x87);
     Ok(())
 }
@@ -146,11 +149,10 @@ pub(crate) fn fnsave(context: &mut Context<'_>, instruction: &Instruction) -> Ou
 /// FRSTOR.
 pub(crate) fn frstor(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     check_pending(context)?;
-    let data = data(context, instruction)?;
     let size = instruction.operand_size();
     let start = environment_length(size);
     let mut image = [0; LENGTH_32 + REGISTERS];
-    read_image(context, data, &mut image[..start + REGISTERS])?;
+    read_image(context, instruction, &mut image[..start + REGISTERS])?;
     let x87 = &mut context.state.x87;
     let mut head = [0; LENGTH_32];
     head.copy_from_slice(&image[..LENGTH_32]);
