@@ -19,17 +19,17 @@ const XMM: usize = 160;
 /// MXCSR_MASK: the bits of MXCSR that can be set.
 const MXCSR_MASK: u32 = Mxcsr::all().bits();
 
-/// Resolves the operand, which must be aligned to 16 bytes. Silicon checks that before limits, and
-/// where alignment checking is on, misalignment to 4 bytes comes first of all.
+/// Resolves the operand, which must be aligned to 16 bytes. Silicon checks that before it sees
+/// whether all of it is within the segment's limit; where alignment checking is on, misalignment
+/// to 4 bytes is #AC.
 fn area(context: &Context<'_>, instruction: &Instruction, access: Access) -> Outcome<u32> {
     let data = data(context, instruction)?;
-    let base = context.state.segment(data.segment).descriptor.map_or(0, |descriptor| descriptor.base);
-    let linear = base.wrapping_add(data.offset);
+    let linear = context.linear_address(data.segment, data.offset, 1, access)?;
     if linear & 15 != 0 {
         context.check_alignment(linear, 4)?;
         return Err(Trap::GENERAL_PROTECTION);
     }
-    let linear = context.linear_address(data.segment, data.offset, LENGTH, access)?;
+    context.linear_address(data.segment, data.offset, LENGTH, access)?;
     // Silicon touches the end first: a page fault reports the last byte.
     context.memory.check(linear.wrapping_add(LENGTH - 1), 1, access)?;
     Ok(linear)
