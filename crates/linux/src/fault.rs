@@ -1,7 +1,7 @@
 //! Processor exceptions, and what Linux makes of them.
 
-use pentimento_memory::{Access, Fault, FaultKind};
-use pentimento_registers::{ControlWord, CpuState, StatusWord};
+use pentimento_memory::{Access, AddressSpace, Fault, FaultKind};
+use pentimento_registers::{ControlWord, CpuState, Eflags, StatusWord};
 
 use crate::kernel::{CpuException, Kernel};
 use crate::signal::{Info, Signal, code};
@@ -27,7 +27,8 @@ impl Kernel {
         let cpu = &self.task(task).cpu;
         Some(match vector {
             0 => Info::fault(Signal::FPE, code::FPE_INTDIV, eip),
-            1 => Info::fault(Signal::TRAP, code::TRAP_TRACE, eip),
+            1 if cpu.eflags.contains(Eflags::TF) => Info::fault(Signal::TRAP, code::TRAP_TRACE, eip),
+            1 => Info::fault(Signal::TRAP, code::TRAP_BRKPT, eip),
             3 => Info::kernel(Signal::TRAP),
             6 => Info::fault(Signal::ILL, code::ILL_ILLOPN, eip),
             11 | 12 => Info::kernel(Signal::BUS),
@@ -47,7 +48,7 @@ impl Kernel {
             _ => Access::Read,
         };
         // What the memory itself says is more precise than the error code.
-        let kind = match self.space(task).memory.check(address, 1, access) {
+        let kind = match probe(&mut self.space(task).memory, address, access) {
             Ok(()) => return None,
             Err(fault) => fault.kind,
         };
@@ -61,6 +62,13 @@ impl Kernel {
         debug_assert!(kind != FaultKind::Device, "programs have no device memory");
         Some(Info::fault(signal, code, address))
     }
+}
+
+/// Tries the access that failed; a write leaves what is there.
+fn probe(memory: &mut AddressSpace, address: u32, access: Access) -> Result<(), Fault> {
+    memory.check(address, 1, access)?;
+    let byte: u8 = memory.read(address)?;
+    if access == Access::Write { memory.write(address, byte) } else { Ok(()) }
 }
 
 /// si_code of the highest-ranking exception flag that is set and not masked: invalid, zero divide,

@@ -83,7 +83,7 @@ pub(crate) struct Task {
     pub(crate) pending: Pending,
     /// Its alternate signal stack.
     pub(crate) alternate_stack: AlternateStack,
-    /// The exception behind the signal that is delivered next.
+    /// The last exception, which every signal frame shows.
     pub(crate) cause: Cause,
 }
 

@@ -182,8 +182,8 @@ impl Kernel {
             info,
             action: &action,
             mask: task.saved_mask.take().unwrap_or(task.mask),
-            cause: core::mem::take(&mut task.cause),
-            stack: [alternate.start, alternate.flags(pointer), alternate.size],
+            cause: task.cause,
+            stack: [alternate.start, if alternate.disarm { SS_AUTODISARM } else { 0 }, alternate.size],
             top,
             trampolines: [space.vdso + vdso::SIGRETURN, space.vdso + vdso::RT_SIGRETURN],
         };

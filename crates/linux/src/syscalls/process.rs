@@ -221,6 +221,8 @@ fn create(kernel: &mut Kernel, caller: TaskId, request: Request) -> Result<u32, 
     if is_thread {
         kernel.process(id).threads.push(id);
     }
+    // The selectors are the caller's, but they name the new task's own descriptors now.
+    kernel.refresh_segments(id);
     if flags.contains(CloneFlags::CHILD_CLEARTID) {
         kernel.task(id).clear_child_tid = request.child_number;
     }
@@ -276,7 +278,7 @@ fn copy_task(
         awaited: SignalSet::default(),
         pending: Pending::default(),
         alternate_stack: if keeps_stack { parent.alternate_stack } else { AlternateStack::default() },
-        cause: crate::signal::frame::Cause::default(),
+        cause: parent.cause,
     }
 }
 
