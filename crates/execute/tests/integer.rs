@@ -1,66 +1,12 @@
 //! Integer instructions through the decoder and the reference engine: what faults, what a fault
 //! leaves behind, and the corners that one instruction on silicon at a time does not show.
 
-use pentimento_execute::{CpuModel, Environment, Event, Exception, Exit, REPEAT_CHUNK, Reference};
-use pentimento_memory::{AddressSpace, Permissions};
+mod machine;
+
+use machine::{CODE, DATA, Machine, READ_ONLY, STACK, UNMAPPED, event};
+use pentimento_execute::{CpuModel, Event, Exception, Exit, REPEAT_CHUNK};
+use pentimento_memory::Permissions;
 use pentimento_registers::{CpuState, Descriptor, Eflags, Gpr, SegmentRegister};
-
-/// Two pages of code, the second followed by nothing.
-const CODE: u32 = 0x1000;
-/// Two writable pages, a read-only one, then nothing.
-const DATA: u32 = 0x1_0000;
-const READ_ONLY: u32 = DATA + 0x2000;
-const UNMAPPED: u32 = DATA + 0x3000;
-const STACK: u32 = DATA + 0x1800;
-
-/// A machine with `code` at [`CODE`].
-struct Machine {
-    state: CpuState,
-    memory: AddressSpace,
-    environment: Environment,
-}
-
-impl Machine {
-    fn new(code: &[u8]) -> Self {
-        let mut memory = AddressSpace::new();
-        let map = |memory: &mut AddressSpace, start, length, permissions| {
-            memory.map(start, length, permissions).expect("a few pages");
-        };
-        map(&mut memory, CODE, 0x2000, Permissions::READ | Permissions::EXECUTE);
-        map(&mut memory, DATA, 0x2000, Permissions::READ | Permissions::WRITE);
-        map(&mut memory, READ_ONLY, 0x1000, Permissions::READ);
-        let mut machine = Self { state: CpuState::new(), memory, environment: Environment::default() };
-        machine.code_at(CODE, code);
-        machine.state.set_gpr(Gpr::Esp, STACK);
-        machine
-    }
-
-    fn code_at(&mut self, address: u32, code: &[u8]) {
-        self.memory.poke_bytes(address, code).expect("code lies in mapped pages");
-        self.state.eip = address;
-    }
-
-    fn with(mut self, register: Gpr, value: u32) -> Self {
-        self.state.set_gpr(register, value);
-        self
-    }
-
-    fn step(&mut self) -> Result<(), Exit> {
-        Reference.step(&mut self.state, &mut self.memory, &mut self.environment)
-    }
-
-    fn run(&mut self, budget: u64) -> (u64, Exit) {
-        Reference.run(&mut self.state, &mut self.memory, &mut self.environment, budget)
-    }
-
-    fn dword(&self, address: u32) -> u32 {
-        self.memory.read(address).expect("a mapped dword")
-    }
-}
-
-fn event(exception: Exception, error_code: u32, address: u32, eip: u32) -> Result<(), Exit> {
-    Err(Exit::Exception(Event { exception, error_code, address, eip }))
-}
 
 fn page_fault(error_code: u32, address: u32) -> Result<(), Exit> {
     event(Exception::PageFault, error_code, address, CODE)
