@@ -24,7 +24,7 @@ const MXCSR_MASK: u32 = Mxcsr::all().bits();
 /// to 4 bytes is #AC.
 fn area(context: &Context<'_>, instruction: &Instruction, access: Access) -> Outcome<u32> {
     let data = data(context, instruction)?;
-    let linear = context.linear_address(data.segment, data.offset, 1, access)?;
+    let linear = context.linear_address(data.segment, data.offset, 1, Access::Read)?;
     if linear & 15 != 0 {
         context.check_alignment(linear, 4)?;
         return Err(Trap::GENERAL_PROTECTION);
