@@ -42,6 +42,13 @@ pub struct Mask {
 }
 
 impl Mask {
+    /// Only what no engine can know: everything else follows the CPU that the engines imitate.
+    #[must_use]
+    pub fn strict(case: &Case) -> Self {
+        let Self { mxcsr_mask, .. } = Self::of(case);
+        Self { flags: Eflags::RF, registers_at_fault: false, memory_at_fault: false, mxcsr_mask }
+    }
+
     /// What the architecture leaves open after `case`, as the decoder's row says.
     #[must_use]
     pub fn of(case: &Case) -> Self {

@@ -1,6 +1,8 @@
 //! Rows that the silicon oracle leaves out, with the reason.
 
-use pentimento_decoder::{Feature, Instruction, Operation, Prefixes, Row};
+use pentimento_decoder::{
+    DecodeError, DecodeErrorKind, Feature, Instruction, Operation, Row, decode,
+};
 
 /// Why `row` cannot be compared with the host's CPU, if it cannot.
 #[must_use]
@@ -12,11 +14,26 @@ pub fn exclusion(row: &Row) -> Option<&'static str> {
 #[must_use]
 pub(crate) fn of_encoding(instruction: &Instruction) -> Option<&'static str> {
     use Operation as O;
-    let repeated = instruction.prefixes().intersects(Prefixes::REP.union(Prefixes::REPNE));
     match instruction.operation() {
-        O::Loope | O::Loopne if repeated => Some("AMD's CPUs let F2h and F3h decide which ZF ends the loop"),
         O::Int if instruction.immediate() & 0xff == 0x80 => Some("enters the host's kernel"),
         _ => None,
+    }
+}
+
+/// Whether `code` is undefined on every CPU, extensions that no model here has left aside.
+pub(crate) fn is_undefined(code: &[u8]) -> bool {
+    let opcode = code.iter().position(|byte| !matches!(byte, 0x66 | 0x67 | 0xf2 | 0xf3)).unwrap_or(0);
+    match decode(code) {
+        Err(DecodeError { kind: DecodeErrorKind::Undefined, .. }) => {
+            match code.get(opcode..opcode + 3) {
+                // 3DNow!, which the host's CPU had to give up but may still decode.
+                Some([0x0f, 0x0f, _]) => false,
+                // The host's hypervisor answers VMCALL and its like, whatever the prefix.
+                Some([0x0f, 0x01, 0xc0..]) => false,
+                _ => true,
+            }
+        }
+        _ => false,
     }
 }
 

@@ -38,7 +38,7 @@ fn replay(name: &str) {
                 continue;
             }
             let actual = bench.run(engine.as_mut(), case);
-            let differences = compare(expected, &actual, Mask::of(case));
+            let differences = compare(expected, &actual, Mask::strict(case));
             if !differences.is_empty() {
                 failures.push(format!("{}\n{}\n{differences:#?}", engine.name(), text::describe(case)));
             }

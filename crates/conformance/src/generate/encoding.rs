@@ -1,6 +1,6 @@
 //! Bytes for a row: prefixes, opcode, ModRM, SIB, displacement, and immediates that may be anything.
 
-use pentimento_decoder::{Form, MandatoryPrefix, Row};
+use pentimento_decoder::{Form, MandatoryPrefix, Map, Row};
 
 use super::random::Random;
 use super::values::integer;
@@ -44,6 +44,19 @@ pub(super) fn encode(row: &Row, random: &mut Random, is_string: bool) -> Encodin
     immediates(random, &mut bytes);
     bytes.truncate(LONGEST);
     Encoding { bytes, displacement }
+}
+
+/// Fifteen bytes with any opcode of any map.
+pub(super) fn unknown(random: &mut Random) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for prefix in [OPERAND_SIZE, REP, REPNE, ADDRESS_SIZE] {
+        if random.percent(20) {
+            bytes.push(prefix);
+        }
+    }
+    bytes.extend(random.pick(&Map::ALL).escape());
+    bytes.resize_with(LONGEST, || random.next_u32() as u8);
+    bytes
 }
 
 fn prefixes(row: &Row, random: &mut Random, is_string: bool) -> Vec<u8> {

@@ -29,6 +29,7 @@ pub struct Generator {
     rows: Vec<&'static Row>,
     tables: DescriptorTables,
     seed: u64,
+    scope: Scope,
 }
 
 /// What a generator covers.
@@ -40,6 +41,8 @@ pub enum Scope {
     Group(Group),
     /// The rows of one operation.
     Operation(Operation),
+    /// No row: bytes that the decoder calls undefined, on which the CPU must raise #UD.
+    Undefined,
 }
 
 impl Scope {
@@ -48,6 +51,7 @@ impl Scope {
             Self::All => true,
             Self::Group(group) => Group::of(row) == group,
             Self::Operation(operation) => row.operation() == operation,
+            Self::Undefined => false,
         }
     }
 }
@@ -57,7 +61,7 @@ impl Generator {
     #[must_use]
     pub fn new(scope: Scope, seed: u64) -> Self {
         let rows = rows().iter().filter(|row| scope.contains(row) && exclusion(row).is_none()).collect();
-        Self { rows, tables: layout::descriptor_tables(), seed }
+        Self { rows, tables: layout::descriptor_tables(), seed, scope }
     }
 
     /// How many rows it covers; consecutive cases go through them in turn.
@@ -69,6 +73,14 @@ impl Generator {
     /// Case `number`, or `None` where this draw gives nothing that can be run.
     #[must_use]
     pub fn case(&self, number: u64) -> Option<Case> {
+        if self.scope == Scope::Undefined {
+            let mut random = Random::new(self.seed, number);
+            let code = encoding::unknown(&mut random);
+            let mut case = exclusion::is_undefined(&code).then(|| self.undefined(code, &mut random))?;
+            // How many bytes a CPU fetches before it gives up differs: let them all be there.
+            case.state.eip = layout::CODE.start + random.below(0x1000);
+            return Some(case);
+        }
         let row = *self.rows.get((number % self.rows.len().max(1) as u64) as usize)?;
         let mut random = Random::new(self.seed, number);
         let mut encoding = encoding::encode(row, &mut random, contents::is_string(row.operation()));

@@ -107,6 +107,8 @@ pub struct Campaign<'a> {
     keep: u64,
     /// Whether to keep the cases on which all agreed.
     keep_agreed: bool,
+    /// What to leave out of comparisons.
+    mask: fn(&Case) -> Mask,
     /// Cases that differed and get a second hearing.
     suspects: Vec<(Case, Prepared)>,
 }
@@ -128,6 +130,7 @@ impl<'a> Campaign<'a> {
             report,
             keep,
             keep_agreed: false,
+            mask: Mask::of,
             suspects: Vec::new(),
         })
     }
@@ -136,6 +139,13 @@ impl<'a> Campaign<'a> {
     #[must_use]
     pub const fn keeping_agreed(mut self) -> Self {
         self.keep_agreed = true;
+        self
+    }
+
+    /// Compares what the architecture leaves open too: for hosts with the CPU that engines imitate.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.mask = Mask::strict;
         self
     }
 
@@ -212,7 +222,7 @@ impl<'a> Campaign<'a> {
 
     fn judge(&mut self, cases: Vec<Case>, prepared: Vec<Prepared>, verdicts: Vec<Verdict>, hearing: Hearing) {
         for ((case, prepared), expected) in cases.into_iter().zip(prepared).zip(verdicts) {
-            let mask = Mask::of(&case);
+            let mask = (self.mask)(&case);
             let differences: Vec<Vec<Difference>> = prepared
                 .outcomes
                 .iter()
