@@ -1,8 +1,6 @@
 //! Rows that the silicon oracle leaves out, with the reason.
 
-use pentimento_decoder::{
-    DecodeError, DecodeErrorKind, Feature, Instruction, Operation, Row, decode,
-};
+use pentimento_decoder::{DecodeError, DecodeErrorKind, Feature, Instruction, Operation, Row, decode};
 
 /// Why `row` cannot be compared with the host's CPU, if it cannot.
 #[must_use]
@@ -27,9 +25,9 @@ pub(crate) fn is_undefined(code: &[u8]) -> bool {
         Err(DecodeError { kind: DecodeErrorKind::Undefined, .. }) => {
             match code.get(opcode..opcode + 3) {
                 // 3DNow!, which the host's CPU had to give up but may still decode.
-                Some([0x0f, 0x0f, _]) => false,
+                Some(&[0x0f, 0x0f, _]) => false,
                 // The host's hypervisor answers VMCALL and its like, whatever the prefix.
-                Some([0x0f, 0x01, 0xc0..]) => false,
+                Some(&[0x0f, 0x01, 0xc0..=0xff]) => false,
                 _ => true,
             }
         }
