@@ -1,6 +1,6 @@
 //! The engines under test, and the bench that runs a case on one of them.
 
-use pentimento_execute::{Environment, Exception, Exit, Reference};
+use pentimento_execute::{Environment, Exception, Exit, Gates, Reference};
 use pentimento_memory::{AddressSpace, MapError, PAGE_SIZE, Permissions};
 use pentimento_registers::CpuState;
 
@@ -73,7 +73,11 @@ impl Bench {
             let poked = memory.poke_bytes(page.address, bytes);
             debug_assert!(poked.is_ok(), "the page has just been mapped");
         }
-        let environment = Environment { descriptors: layout::descriptor_tables(), ..Environment::default() };
+        let environment = Environment {
+            descriptors: layout::descriptor_tables(),
+            gates: Gates::Linux,
+            ..Environment::default()
+        };
         let expected = background.clone();
         Ok(Self { memory, environment, background, expected, buffer: vec![0; PAGE], low_pages })
     }
@@ -90,8 +94,8 @@ impl Bench {
     pub fn run(&mut self, engine: &mut dyn Engine, case: &Case) -> Outcome {
         self.write(case, false);
         let mut state = case.state.clone();
-        let (executed, exit) = engine.run(&mut state, &mut self.memory, &mut self.environment, BUDGET);
-        let mut outcome = ending(case, state, executed, exit);
+        let (_, exit) = engine.run(&mut state, &mut self.memory, &mut self.environment, BUDGET);
+        let mut outcome = ending(state, exit);
         self.collect(&mut outcome.chunks);
         self.write(case, true);
         outcome
@@ -162,21 +166,12 @@ pub(crate) fn in_pages(address: u32, bytes: &[u8]) -> impl Iterator<Item = (u32,
 }
 
 /// What a Linux process would see of this exit.
-fn ending(case: &Case, mut state: CpuState, executed: u64, exit: Exit) -> Outcome {
+fn ending(mut state: CpuState, exit: Exit) -> Outcome {
     let (vector, error_code, address) = match exit {
         Exit::Exception(event) => {
             state.eip = event.eip;
             let address = if event.exception == Exception::PageFault { event.address } else { 0 };
             (u32::from(event.exception.vector()), event.error_code, address)
-        }
-        // The gates that Linux opens to user code, INT 80h apart, are those of INT3 and INTO.
-        Exit::Interrupt(vector @ (3 | 4)) => (u32::from(vector), 0, 0),
-        Exit::Interrupt(vector) if vector != 0x80 => {
-            const IDT: u32 = 2;
-            if executed <= 1 {
-                state.eip = case.state.eip;
-            }
-            (u32::from(Exception::GeneralProtection.vector()), u32::from(vector) << 3 | IDT, 0)
         }
         Exit::Interrupt(_) | Exit::Sysenter | Exit::Syscall => (Outcome::LEFT, 0, 0),
         Exit::Budget => (Outcome::BUDGET, 0, 0),

@@ -42,7 +42,7 @@ fn by_operation(operation: Operation) -> Option<&'static str> {
         O::Rdtsc | O::Rdtscp | O::Rdpmc | O::Rdpid => "host time, counters and processor numbers",
         O::Rdrand | O::Rdseed => "random numbers",
         O::Sysenter | O::Syscall | O::Sysexit | O::Sysret => "enters the host's kernel",
-        O::Sgdt | O::Sidt | O::Sldt | O::Str | O::Smsw => "the host's kernel emulates it (UMIP)",
+        O::Sgdt | O::Sidt | O::Sldt | O::Str | O::Smsw => "the host's kernel emulates it (UMIP), without TF",
         O::Rcpps | O::Rcpss | O::Rsqrtps | O::Rsqrtss => "approximations that differ between CPUs",
         O::Int1 => "hypervisors report the wrong EIP for it",
         O::Monitor | O::Mwait => "depends on MSRs of the host",
