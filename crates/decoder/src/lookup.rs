@@ -89,7 +89,7 @@ impl Entry {
     /// Whether it is a row whose instruction ends with at most one immediate.
     #[inline(always)]
     pub(crate) const fn is_plain(self) -> bool {
-        self.0 & (Self::UNDEFINED.0 | 1 << 11) == 0
+        !self.is_special() && !self.is_unusual()
     }
 
     /// Whether the byte is a prefix.

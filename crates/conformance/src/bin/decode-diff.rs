@@ -1,4 +1,4 @@
-//! Compares the decoder with `iced-x86`: `decode-diff [--long] [--random COUNT]`.
+//! Compares the decoder with `iced-x86`: `decode-diff [--long]`, the long run in some two minutes.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
 
 use std::process::ExitCode;
@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use pentimento_conformance::decode_diff::{DEVIATIONS, Report, random, systematic};
 
 /// Encodings between two progress lines.
-const PROGRESS: u64 = 2_000_000;
+const PROGRESS: u64 = 10_000_000;
 
 fn main() -> ExitCode {
     let long = std::env::args().any(|argument| argument == "--long");
-    let (stride, count) = if long { (1, 12_000_000) } else { (61, 500_000) };
+    let (stride, count) = if long { (1, 40_000_000) } else { (131, 500_000) };
     let mut report = Report::new();
     let mut check = |bytes: &[u8; 16]| {
         report.check(bytes);

@@ -63,7 +63,12 @@ pub fn compare(bytes: &[u8; 16], texts: &mut Texts) -> Comparison {
     let theirs = decoder.decode();
     let error = decoder.last_error();
     let ours = decode(bytes);
+    // More bytes than the decoder looks at take its other path.
+    let mut longer = [0xcc; 32];
+    longer[..16].copy_from_slice(bytes);
+    let with_more = decode(&longer);
     let mut collector = Collector { bytes, code: theirs.code(), instruction: ours.ok(), found: Vec::new() };
+    collector.compare("result with more bytes", with_more, ours);
     let instruction = match (ours, error) {
         (Err(ours), DecoderError::None) => {
             collector.add("validity", ours.to_string(), theirs.to_string());

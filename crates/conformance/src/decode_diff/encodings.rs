@@ -34,20 +34,39 @@ const SIBS: &[u8] = &[
 ];
 
 /// Bytes after ModRM and SIB: displacements and immediates of either sign and all sizes.
-const TAILS: &[[u8; 11]] = &[
-    [0; 11],
-    [0x7f, 0x80, 0x12, 0x89, 0xff, 0x01, 0xa5, 0x5a, 0xc3, 0x3c, 0x99],
-    [0xfe, 0xff, 0xff, 0xff, 0x81, 0x00, 0x00, 0x80, 0xff, 0x7f, 0x01],
-];
+const TAILS: &[[u8; 8]] =
+    &[[0; 8], [0x7f, 0x80, 0x12, 0x89, 0xff, 0x01, 0xa5, 0x5a], [0xfe, 0xff, 0xff, 0xff, 0x81, 0, 0, 0x80]];
+
+/// How many random tails, after random SIB bytes, each encoding gets besides.
+const RANDOM_TAILS: usize = 12;
+
+/// A small generator of random numbers (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    fn bytes(&mut self) -> [u8; 8] {
+        self.next().to_le_bytes()
+    }
+}
 
 /// Calls `check` with every opcode in every map, every ModRM byte, a covering set of SIB bytes and
-/// displacements, and the prefix combinations above; `stride` 1 takes all of them, more a sample.
+/// displacements, some random ones, and the prefix combinations above; `stride` 1 takes all of
+/// them, more a sample.
 pub fn systematic(stride: usize, mut check: impl FnMut(&[u8; 16])) {
     let mut turn = 0;
+    let mut random = Random(1);
     for prefixes in PREFIXES {
         for escape in ESCAPES {
             for opcode in 0..=255 {
-                each_modrm(|modrm, sib, tail| {
+                each_modrm(&mut random, |modrm, sib, tail| {
                     turn += 1;
                     if turn % stride == 0 {
                         check(&joined(&[prefixes, escape, &[opcode, modrm], sib, tail]));
@@ -59,16 +78,20 @@ pub fn systematic(stride: usize, mut check: impl FnMut(&[u8; 16])) {
 }
 
 /// Every ModRM byte, with SIB bytes where it asks for one in 32-bit addressing.
-fn each_modrm(mut visit: impl FnMut(u8, &[u8], &[u8])) {
+fn each_modrm(random: &mut Random, mut visit: impl FnMut(u8, &[u8], &[u8])) {
     for modrm in 0..=255_u8 {
+        let has_sib = modrm < 0xc0 && modrm & 7 == 4;
         for (number, tail) in TAILS.iter().enumerate() {
-            if modrm < 0xc0 && modrm & 7 == 4 {
+            if has_sib {
                 for sib in SIBS.iter().skip(number).step_by(2) {
                     visit(modrm, &[*sib], tail);
                 }
             } else {
                 visit(modrm, &[], tail);
             }
+        }
+        for _ in 0..RANDOM_TAILS {
+            visit(modrm, &[], &random.bytes());
         }
     }
 }
@@ -82,22 +105,14 @@ fn joined(parts: &[&[u8]]) -> [u8; 16] {
     bytes
 }
 
-/// Calls `check` with `count` random byte strings, a quarter of them led by prefixes and escapes.
+/// Calls `check` with `count` random byte strings, three quarters of them led by prefixes and escapes.
 pub fn random(seed: u64, count: u64, mut check: impl FnMut(&[u8; 16])) {
-    let mut state = seed;
-    // SplitMix64.
-    let mut next = move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    };
+    let mut random = Random(seed);
     for _ in 0..count {
-        let choice = next();
-        let (low, high) = (next().to_le_bytes(), next().to_le_bytes());
+        let choice = random.next();
+        let (low, high) = (random.bytes(), random.bytes());
         let noise: &[&[u8]] = &[&low, &high];
-        if choice & 3 == 0 {
+        if choice & 3 != 0 {
             let prefixes = PREFIXES[(choice >> 8) as usize % PREFIXES.len()];
             let escape = ESCAPES[(choice >> 40) as usize % ESCAPES.len()];
             check(&joined(&[prefixes, escape, &low, &high]));
