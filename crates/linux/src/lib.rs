@@ -41,8 +41,8 @@ pub use error::Error;
 #[cfg(unix)]
 pub use fs::LocalFolder;
 pub use fs::{
-    DeviceNumber, FileType, HostAccess, HostChange, HostEntry, HostFile, HostFolder, HostMetadata, Mount,
-    Timestamp,
+    ArchiveError, DeviceNumber, FileType, HostAccess, HostChange, HostEntry, HostFile, HostFolder,
+    HostMetadata, Mount, Timestamp,
 };
 pub use kernel::{CpuException, DescriptorTables, Kernel, Next, Parts, Termination};
 pub use loader::LoadError;

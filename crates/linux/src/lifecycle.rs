@@ -142,6 +142,9 @@ impl Kernel {
             ids: [credentials.uid, credentials.euid, credentials.gid, credentials.egid],
         };
         let cpu = loader::load(&mut space, program, arguments, surroundings, &mut self.random)?;
+        let joined = |texts: &[Vec<u8>]| texts.iter().flat_map(|text| [text, &b"\0"[..]].concat()).collect();
+        space.arguments = joined(&arguments.argv);
+        space.environment = joined(&arguments.envp);
         Ok((space, cpu))
     }
 

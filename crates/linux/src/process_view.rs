@@ -7,8 +7,8 @@ use pentimento_memory::Permissions;
 
 use crate::arena::{Arena, Id};
 use crate::fs::{
-    Caller, Description, Descriptor, Descriptors, FileCredentials, FileSystem, Last, Location, Mount,
-    NoProcesses, Owner, ProcessFile, ProcessView, SystemFile, Timestamp, View,
+    ArchiveError, Caller, Description, Descriptor, Descriptors, FileCredentials, FileSystem, Last, Location,
+    Mount, NoProcesses, Owner, ProcessFile, ProcessView, SystemFile, Timestamp, View,
 };
 use crate::kernel::Kernel;
 use crate::signal::{Actions, Info, Signal, code};
@@ -147,11 +147,31 @@ fn process_text(view: &Processes<'_>, number: u32, thread: u32, file: ProcessFil
             let pages = view.spaces.get(process.space?)?.areas.mapped() / 4096;
             format!("{pages} {pages} 0 0 0 {pages} 0\n").into_bytes()
         }
-        ProcessFile::CommandLine
-        | ProcessFile::Environment
-        | ProcessFile::AuxiliaryVector
-        | ProcessFile::Limits => Vec::new(),
+        ProcessFile::CommandLine => view.spaces.get(process.space?)?.arguments.clone(),
+        ProcessFile::Environment => view.spaces.get(process.space?)?.environment.clone(),
+        ProcessFile::AuxiliaryVector => Vec::new(),
+        ProcessFile::Limits => limits(process),
     })
+}
+
+/// `/proc/PID/limits` (proc(5)).
+fn limits(process: &Process) -> Vec<u8> {
+    /// By the number of the resource (getrlimit(2)).
+    #[rustfmt::skip]
+    const NAMES: [(&str, &str); 16] = [
+        ("Max cpu time", "seconds"), ("Max file size", "bytes"), ("Max data size", "bytes"),
+        ("Max stack size", "bytes"), ("Max core file size", "bytes"), ("Max resident set", "bytes"),
+        ("Max processes", "processes"), ("Max open files", "files"), ("Max locked memory", "bytes"),
+        ("Max address space", "bytes"), ("Max file locks", "locks"), ("Max pending signals", "signals"),
+        ("Max msgqueue size", "bytes"), ("Max nice priority", ""), ("Max realtime priority", ""),
+        ("Max realtime timeout", "us"),
+    ];
+    let show = |limit: u64| if limit == u64::MAX { "unlimited".to_string() } else { limit.to_string() };
+    let mut text = format!("{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    for ((name, unit), (soft, hard)) in NAMES.iter().zip(process.limits) {
+        let _ = writeln!(text, "{name:<25} {:<20} {:<20} {unit:<10}", show(soft), show(hard));
+    }
+    text.into_bytes()
 }
 
 /// `/proc/PID/maps` (proc(5)).
@@ -258,9 +278,33 @@ impl Kernel {
     /// through a file.
     pub fn mount(&mut self, path: &[u8], mount: Mount) -> Result<(), Error> {
         let now = self.file_time();
+        // As mount(8) makes a tmpfs: for everybody, with the sticky bit. The root is the owner's alone.
+        let mode = if path.iter().all(|byte| *byte == b'/') { 0o755 } else { 0o1777 };
         self.fs
-            .mount(path, mount, 0o755, now)
+            .mount(path, mount, mode, now)
             .map_err(|errno| Error::Mount { path: String::from_utf8_lossy(path).into_owned(), errno })
+    }
+
+    /// What the guest has changed on the mount at `path` (all of it for a file system in memory), as
+    /// a tar file: POSIX ustar, with removed names as container images have them.
+    ///
+    /// # Errors
+    /// [`Error::Mount`] with EINVAL where nothing is mounted at `path`, or EOPNOTSUPP for a folder
+    /// that is really written.
+    pub fn save_changes(&mut self, path: &[u8]) -> Result<Vec<u8>, Error> {
+        let now = self.file_time();
+        self.fs
+            .save(path, now)
+            .map_err(|errno| Error::Mount { path: String::from_utf8_lossy(path).into_owned(), errno })
+    }
+
+    /// Makes the changes that a tar file of [`save_changes`](Self::save_changes) or of tar(1) holds.
+    ///
+    /// # Errors
+    /// [`ArchiveError`], with what was made before it left as it is.
+    pub fn load_changes(&mut self, path: &[u8], archive: &[u8]) -> Result<(), ArchiveError> {
+        let now = self.file_time();
+        self.fs.load(path, archive, now)
     }
 
     /// Puts a file with the given content and permission bits at an absolute path of the guest.

@@ -11,6 +11,7 @@
 //! [`FileSystem::take_woken`] is named.
 
 mod address;
+mod archive;
 mod attributes;
 mod content;
 mod description;
@@ -48,6 +49,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub(crate) use address::{AF_INET, AF_INET6, AF_UNIX, Address};
+pub use archive::ArchiveError;
 pub(crate) use attributes::{Attributes, Change, FileCredentials, Owner};
 pub use attributes::{DeviceNumber, FileType, Timestamp};
 pub(crate) use description::{Description, Object, OpenFlags};

@@ -129,8 +129,18 @@ impl FileSystem {
         if self.mounts.is_mount_point(file) || file == caller.location.root {
             return Err(Errno::EBUSY);
         }
+        self.keep_if_entered(caller, file);
         let volume = &mut self.mounts.get_mut(file.volume)?.volume;
         volume.remove(&caller.view, walked.directory.node, &walked.name, directory)
+    }
+
+    /// Keeps a directory that loses its name if some process is in it: it stays usable there.
+    fn keep_if_entered(&mut self, caller: &Caller<'_>, file: Vnode) {
+        let processes = caller.view.processes;
+        let inside = |location: &super::Location| location.working_directory == file || location.root == file;
+        if processes.processes().into_iter().any(|id| processes.location(id).is_some_and(inside)) {
+            self.retain_vnode(file);
+        }
     }
 
     /// Moves a name (rename(2), renameat2(2)).
@@ -156,7 +166,10 @@ impl FileSystem {
             return Err(Errno::ENOTDIR);
         }
         match new.found {
-            Some(target) => self.check_move(caller, &new, target)?,
+            Some(target) => {
+                self.check_move(caller, &new, target)?;
+                self.keep_if_entered(caller, target);
+            }
             None => self.check_change_of_names(caller, new.directory)?,
         }
         let volume = &mut self.mounts.get_mut(old.directory.volume)?.volume;

@@ -1,5 +1,6 @@
 //! Building a machine's file system: mounts, `/dev`, `/proc`, programs, standard streams.
 
+use super::archive::ArchiveError;
 use super::attributes::{FileCredentials, FileType, MAY_EXECUTE};
 use super::description::{Object, OpenFlags};
 use super::descriptor::{Descriptor, Descriptors};
@@ -248,6 +249,33 @@ impl FileSystem {
         Ok(())
     }
 
+    /// The mount whose top is at the absolute `path`.
+    fn mounted_at(&mut self, path: &[u8], now: Timestamp) -> Result<VolumeId, Errno> {
+        self.as_builder(now, |files, caller, root| {
+            let top = files.find(caller, root, path, Last::Follow)?;
+            if files.is_mount_root(top) { Ok(top.volume) } else { Err(Errno::EINVAL) }
+        })
+    }
+
+    /// What the guest has changed on the mount at `path`, as a tar file.
+    ///
+    /// # Errors
+    /// EINVAL where nothing is mounted at `path`, EOPNOTSUPP for a folder that is really written.
+    pub(crate) fn save(&mut self, path: &[u8], now: Timestamp) -> Result<Vec<u8>, Errno> {
+        let volume = self.mounted_at(path, now)?;
+        self.mounts.get_mut(volume)?.volume.save()
+    }
+
+    /// Makes the changes that a tar file holds on the mount at `path`.
+    ///
+    /// # Errors
+    /// As [`FileSystem::save`], and where the file is none or does not fit.
+    pub(crate) fn load(&mut self, path: &[u8], archive: &[u8], now: Timestamp) -> Result<(), ArchiveError> {
+        let refuse = |errno| ArchiveError::Entry { path: String::from_utf8_lossy(path).into_owned(), errno };
+        let volume = self.mounted_at(path, now).map_err(refuse)?;
+        self.mounts.get_mut(volume).map_err(refuse)?.volume.load(archive, now)
+    }
+
     /// Puts a file with the given content and permission bits at the absolute `path`; directories
     /// above it are made, an older file there is replaced.
     ///
@@ -303,7 +331,14 @@ impl FileSystem {
                 Some(console) => (Object::Terminal(console), OpenFlags::O_RDWR),
                 None => (Object::Stream(which), flags),
             };
-            let vnode = self.new_anonymous(attributes, object, label);
+            let device = self.as_builder(now, |files, caller, root| {
+                files.find(caller, root, b"/dev/console", Last::Follow)
+            });
+            let vnode = match (device, object) {
+                // So that ttyname(3) finds it.
+                (Ok(device), Object::Terminal(_)) => device,
+                _ => self.new_anonymous(attributes, object, label),
+            };
             let description = self.add_description(object, vnode, flags);
             descriptors.set(fd as u32, Descriptor { description, close_on_exec: false });
         }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::archive::ArchiveError;
 use super::attributes::{Attributes, Change, FileType, Owner, Timestamp};
 use super::content::{CHUNK, Content, MAX_SIZE};
 use super::host::{HostAccess, HostFile, HostFolder, HostMetadata, join};
@@ -420,7 +421,7 @@ impl Tree {
     }
 
     /// Takes every name of a directory below into the tree.
-    fn adopt_all(&mut self, directory: NodeId) -> Result<(), Errno> {
+    pub(super) fn adopt_all(&mut self, directory: NodeId) -> Result<(), Errno> {
         let (Some(path), Some(lower)) = (self.directory(directory)?.lower.clone(), &self.lower) else {
             return Ok(());
         };
@@ -439,6 +440,30 @@ impl Tree {
                 self.adopt(directory, &entry.name, &entry.metadata)?;
             }
         }
+        Ok(())
+    }
+
+    /// Whether a folder of the host is below.
+    pub(super) fn has_lower(&self) -> bool {
+        self.lower.is_some()
+    }
+
+    /// Makes a directory hide what the folder below has there.
+    pub(super) fn hide_lower(&mut self, id: NodeId) -> Result<(), Errno> {
+        self.adopt_all(id)?;
+        let directory = self.directory_mut(id)?;
+        let hidden: Vec<Name> = directory.slots.keys().cloned().collect();
+        for name in hidden {
+            if let Some(Slot::Present(child)) = self.directory(id)?.slots.get(&name).copied()
+                && self.node(child)?.origin.is_some()
+            {
+                self.directory_mut(id)?.slots.remove(&name);
+                self.drop_name(child, id, &name)?;
+            }
+        }
+        let directory = self.directory_mut(id)?;
+        directory.slots.retain(|_, slot| matches!(slot, Slot::Present(_)));
+        directory.lower = None;
         Ok(())
     }
 
@@ -800,6 +825,14 @@ impl Volume for Tree {
             files: self.capacity.nodes,
             free_files: self.capacity.nodes.saturating_sub(self.made_nodes),
         }
+    }
+
+    fn save(&mut self) -> Result<Vec<u8>, Errno> {
+        self.save_changes()
+    }
+
+    fn load(&mut self, archive: &[u8], now: Timestamp) -> Result<(), ArchiveError> {
+        self.load_changes(archive, now)
     }
 
     fn duplicate(&self) -> Box<dyn Volume> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use super::archive::ArchiveError;
 use super::attributes::{Attributes, Change, DeviceNumber, FileType, Owner, Timestamp};
 use super::process::ProcessView;
 use crate::errno::Errno;
@@ -205,6 +206,17 @@ pub(crate) trait Volume: Send + Debug {
 
     /// The figures of statfs(2).
     fn statistics(&self) -> Statistics;
+
+    /// The changes to it as a tar file; EOPNOTSUPP where it keeps none.
+    fn save(&mut self) -> Result<Vec<u8>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Makes the changes that a tar file holds.
+    fn load(&mut self, archive: &[u8], now: Timestamp) -> Result<(), ArchiveError> {
+        let _ = (archive, now);
+        Err(ArchiveError::Entry { path: String::new(), errno: Errno::EOPNOTSUPP })
+    }
 
     /// A copy for a snapshot: equal now, independent from here on (as far as the host allows).
     fn duplicate(&self) -> Box<dyn Volume>;

@@ -68,6 +68,10 @@ pub(crate) struct Space {
     pub(crate) read_implies_exec: bool,
     /// Address of the vDSO's image; 0 without one.
     pub(crate) vdso: u32,
+    /// The program's arguments, each with its zero (`/proc/PID/cmdline`).
+    pub(crate) arguments: Vec<u8>,
+    /// Its environment at the start, each entry with its zero (`/proc/PID/environ`).
+    pub(crate) environment: Vec<u8>,
     /// The objects behind anonymous shared areas, by number.
     objects: BTreeMap<u64, SharedMemory>,
     /// The files that areas map, each held once, with the object behind shared mappings of it.
@@ -95,6 +99,8 @@ impl Space {
             stack_limit,
             read_implies_exec: false,
             vdso: 0,
+            arguments: Vec::new(),
+            environment: Vec::new(),
             objects: BTreeMap::new(),
             files: BTreeMap::new(),
             local_descriptors: BTreeMap::new(),
@@ -183,6 +189,8 @@ impl Space {
             id,
             memory: self.memory.fork().map_err(|_| Errno::ENOMEM)?,
             areas: self.areas.clone(),
+            arguments: self.arguments.clone(),
+            environment: self.environment.clone(),
             objects: self.objects.clone(),
             files: self.files.clone(),
             local_descriptors: self.local_descriptors.clone(),

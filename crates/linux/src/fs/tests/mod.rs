@@ -1,7 +1,9 @@
 //! A file system without a kernel around it, and what it must hold to.
 
 mod confinement;
+mod layouts;
 mod names;
+mod overlay;
 mod sockets;
 
 use std::path::{Path, PathBuf};
