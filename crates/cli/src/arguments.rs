@@ -98,14 +98,17 @@ pub(crate) enum MountAccess {
 /// The engines that can be chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub(crate) enum EngineOption {
-    /// The plain interpreter that all others are checked against.
+    /// The interpreter: predecoded blocks, on every host.
     #[default]
+    Interpreter,
+    /// The plain interpreter that all others are checked against.
     Reference,
 }
 
 impl From<EngineOption> for pentimento::Engine {
     fn from(option: EngineOption) -> Self {
         match option {
+            EngineOption::Interpreter => Self::Interpreter,
             EngineOption::Reference => Self::Reference,
         }
     }

@@ -1,6 +1,6 @@
 //! The engines under test, and the bench that runs a case on one of them.
 
-use pentimento_execute::{Environment, Exception, Exit, Gates, Reference};
+use pentimento_execute::{Environment, Exception, Exit, Gates, Interpreter, Reference};
 use pentimento_memory::{AddressSpace, MapError, PAGE_SIZE, Permissions};
 use pentimento_registers::CpuState;
 
@@ -38,10 +38,26 @@ impl Engine for Reference {
     }
 }
 
+impl Engine for Interpreter {
+    fn name(&self) -> &'static str {
+        "interpreter"
+    }
+
+    fn run(
+        &mut self,
+        state: &mut CpuState,
+        memory: &mut AddressSpace,
+        environment: &mut Environment,
+        budget: u64,
+    ) -> (u64, Exit) {
+        Self::run(self, state, memory, environment, budget)
+    }
+}
+
 /// Every engine of this build. A new one is one line here, and every vector runs on it.
 #[must_use]
 pub fn engines() -> Vec<Box<dyn Engine>> {
-    vec![Box::new(Reference)]
+    vec![Box::new(Reference), Box::new(Interpreter::new())]
 }
 
 /// Instructions that a case may take before it counts as endless.

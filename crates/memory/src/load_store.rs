@@ -54,6 +54,53 @@ impl AddressSpace {
         }
     }
 
+    /// Loads as [`Self::read`] does if that takes nothing special, else `None`: for an engine that
+    /// has its own way to everything rare.
+    #[inline(always)]
+    #[must_use]
+    pub fn read_fast<T: Value>(&self, address: u32) -> Option<T> {
+        let entry = self.table.of(address);
+        if !entry.has(READ_FAST) || !within_page(address, size_of::<T>()) {
+            return None;
+        }
+        let byte = entry.frame().wrapping_add((address & OFFSET) as usize);
+        // SAFETY: as in `read`.
+        Some(unsafe { byte.cast::<T>().read_unaligned() }.little_endian())
+    }
+
+    /// Stores as [`Self::write`] does if that takes nothing special, else does nothing and returns
+    /// `None`.
+    #[inline(always)]
+    #[must_use]
+    pub fn write_fast<T: Value>(&mut self, address: u32, value: T) -> Option<()> {
+        let entry = self.table.of(address);
+        if !entry.has(WRITE_FAST) || !within_page(address, size_of::<T>()) {
+            return None;
+        }
+        let byte = entry.frame().wrapping_add((address & OFFSET) as usize);
+        // SAFETY: as in `write`.
+        unsafe { byte.cast::<T>().write_unaligned(value.little_endian()) };
+        Some(())
+    }
+
+    /// Replaces the value at `address` by what `change` makes of it, if neither load nor store takes
+    /// anything special; else does nothing and returns `None`.
+    #[inline(always)]
+    #[must_use]
+    pub fn modify_fast<T: Value>(&mut self, address: u32, change: impl FnOnce(T) -> T) -> Option<()> {
+        let entry = self.table.of(address);
+        if !entry.has(READ_FAST) || !entry.has(WRITE_FAST) || !within_page(address, size_of::<T>()) {
+            return None;
+        }
+        let place = entry.frame().wrapping_add((address & OFFSET) as usize).cast::<T>();
+        // SAFETY: as in `read` and in `write`.
+        unsafe {
+            let value = change(place.read_unaligned().little_endian());
+            place.write_unaligned(value.little_endian());
+        }
+        Some(())
+    }
+
     #[cold]
     #[inline(never)]
     fn read_slow<T: Value>(&self, address: u32) -> Result<T, Fault> {

@@ -1,6 +1,6 @@
 //! Which engine runs the code, and its state.
 
-use pentimento_execute::{Environment, Exit, Reference};
+use pentimento_execute::{Environment, Exit, Interpreter, Reference};
 use pentimento_memory::AddressSpace;
 use pentimento_registers::CpuState;
 
@@ -8,8 +8,10 @@ use pentimento_registers::CpuState;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
 pub enum Engine {
-    /// The plain interpreter that every other engine is checked against.
+    /// The interpreter: blocks of predecoded operations, on every host.
     #[default]
+    Interpreter,
+    /// The plain interpreter that every other engine is checked against.
     Reference,
 }
 
@@ -20,12 +22,14 @@ impl Engine {
 
 /// An engine with what it remembers about one address space.
 pub(crate) enum Runner {
+    Interpreter(Box<Interpreter>),
     Reference(Reference),
 }
 
 impl Runner {
     pub(crate) fn new(engine: Engine) -> Self {
         match engine {
+            Engine::Interpreter => Self::Interpreter(Box::default()),
             Engine::Reference => Self::Reference(Reference),
         }
     }
@@ -39,6 +43,7 @@ impl Runner {
         budget: u64,
     ) -> (u64, Exit) {
         match self {
+            Self::Interpreter(engine) => engine.run(state, memory, environment, budget),
             Self::Reference(engine) => engine.run(state, memory, environment, budget),
         }
     }

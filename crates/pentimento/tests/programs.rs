@@ -56,3 +56,8 @@ fn check(engine: Engine) {
 fn reference_engine_equals_silicon() {
     check(Engine::Reference);
 }
+
+#[test]
+fn interpreter_equals_silicon() {
+    check(Engine::Interpreter);
+}

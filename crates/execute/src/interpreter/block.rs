@@ -1,0 +1,136 @@
+//! Decodes a basic block into operations.
+
+use alloc::vec::Vec;
+use core::cell::Cell;
+
+use pentimento_decoder::{Instruction, Operand, Operation, Register, decode};
+use pentimento_registers::Gpr;
+
+use super::branch::{Always, branch};
+use super::cursor::Op;
+use super::frame::{End, MOST, Step, slow};
+use super::select::select;
+use crate::Context;
+use crate::dispatch::handler_on;
+
+/// Compiles one block.
+pub(super) struct Builder<'c, 'm> {
+    context: &'c mut Context<'m>,
+    /// EIP of the next instruction.
+    eip: u32,
+    count: u16,
+}
+
+impl<'c, 'm> Builder<'c, 'm> {
+    /// A block that starts at the context's EIP.
+    pub(super) fn new(context: &'c mut Context<'m>) -> Self {
+        let eip = context.start;
+        Self { context, eip, count: 0 }
+    }
+
+    /// Appends the operations of the block, and says how many instructions and bytes it has; `None`
+    /// if there is not even one.
+    pub(super) fn build(mut self, ops: &mut Vec<Op>, steps: &mut Vec<Step>) -> Option<(u16, u32)> {
+        let start = self.eip;
+        let first = ops.len();
+        loop {
+            let end = self.append(ops, steps);
+            // A block does not wrap around the end of the address space.
+            let wrapped = self.eip < start;
+            match end {
+                Some(End::Jump | End::Recheck) => break,
+                Some(End::Next) if self.count < MOST && !wrapped => {}
+                None if self.count == 0 => return None,
+                _ => {
+                    let (op, step) = connector(self.eip, self.count);
+                    ops.push(op);
+                    steps.push(step);
+                    break;
+                }
+            }
+        }
+        select(&mut ops[first..], &steps[first..]);
+        Some((self.count, self.eip.wrapping_sub(start)))
+    }
+
+    /// Appends the next instruction, if there is one.
+    fn append(&mut self, ops: &mut Vec<Op>, steps: &mut Vec<Step>) -> Option<End> {
+        let mut bytes = [0; 15];
+        let available = self.context.memory.fetch(self.eip, &mut bytes);
+        let instruction = decode(&bytes[..available]).ok()?;
+        let next = self.eip.checked_add(instruction.length().into())?;
+        let end = end_of(&instruction);
+        let target = match instruction.operand(0) {
+            Some(Operand::Relative(displacement)) => instruction.branch_target(self.eip, displacement),
+            _ => next,
+        };
+        let model = self.context.environment.model;
+        let handler = handler_on(model, &instruction);
+        let lacking = !model.has(instruction.feature());
+        steps.push(Step {
+            instruction: Some(instruction),
+            handler,
+            eip: self.eip,
+            next,
+            target,
+            before: self.count,
+            end,
+            lacking,
+        });
+        self.count += 1;
+        ops.push(Op { count: self.count, ..blank() });
+        self.eip = next;
+        Some(end)
+    }
+}
+
+/// An operation that has only its fields' neutral values and runs through the reference.
+pub(super) fn blank() -> Op {
+    Op {
+        handler: slow,
+        first: Gpr::Eax,
+        second: Gpr::Eax,
+        index: Gpr::Eax,
+        scale: 0,
+        count: 0,
+        first_byte: 0,
+        second_byte: 0,
+        immediate: 0,
+        displacement: 0,
+        taken: Cell::new(0),
+        untaken: Cell::new(0),
+    }
+}
+
+/// A branch to `eip` that is no instruction, behind `count` of them.
+pub(super) fn connector(eip: u32, count: u16) -> (Op, Step) {
+    let op = Op { handler: branch::<Always>, count, ..blank() };
+    let step = Step {
+        instruction: None,
+        handler: crate::handler(Operation::Nop),
+        eip,
+        next: eip,
+        target: eip,
+        before: count,
+        end: End::Jump,
+        lacking: false,
+    };
+    (op, step)
+}
+
+/// What is behind an instruction.
+fn end_of(instruction: &Instruction) -> End {
+    use Operation as O;
+    match instruction.operation() {
+        O::Jmp | O::Jcc | O::Call | O::Ret | O::Loop | O::Loope | O::Loopne | O::Jecxz => End::Jump,
+        O::JmpFar | O::CallFar | O::RetFar | O::Iret | O::Int | O::Int3 | O::Into | O::Int1 => End::Recheck,
+        O::Sysenter | O::Syscall | O::Hlt | O::Popf => End::Recheck,
+        O::Lds | O::Les | O::Lfs | O::Lgs | O::Lss => End::Recheck,
+        O::Mov | O::Pop
+            if matches!(instruction.operand(0), Some(Operand::Register(Register::Segment(_)))) =>
+        {
+            End::Recheck
+        }
+        _ => End::Next,
+    }
+}

@@ -1,0 +1,161 @@
+//! The drivers of handlers: what an operation does is a type, and the driver goes on behind it.
+
+use pentimento_memory::AddressSpace;
+use pentimento_registers::CpuState;
+
+use super::cursor::{Cursor, Op, advance, dispatch};
+use super::frame::{Frame, Stop, jump, settle, slow};
+
+/// Why an operation has done nothing.
+pub(super) enum Miss {
+    /// It takes the reference to execute it: a page fault, a device, a write to code...
+    Slow,
+    /// It needs flags in EFLAGS.
+    Flags,
+}
+
+/// What an operation returns.
+pub(super) type Done<T = ()> = Result<T, Miss>;
+
+/// An operation with the next one behind it.
+pub(super) trait Straight {
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done;
+}
+
+/// A direct branch: says whether it is taken.
+pub(super) trait Branch {
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done<bool>;
+}
+
+/// An indirect branch: says where it goes.
+pub(super) trait Indirect {
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done<u32>;
+}
+
+/// Where an operation goes that has done nothing.
+#[inline(always)]
+fn miss<'a>(
+    miss: Miss,
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    match miss {
+        Miss::Slow => slow(cursor, cpu, memory, frame),
+        Miss::Flags => settle(cursor, cpu, memory, frame),
+    }
+}
+
+/// The handler of a [`Straight`] operation.
+pub(super) fn straight<'a, S: Straight>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    let Some(op) = cursor.op() else { return cursor };
+    match S::execute(op, cpu, memory, frame) {
+        Ok(()) => advance(cursor, cpu, memory, frame),
+        Err(why) => miss(why, cursor, cpu, memory, frame),
+    }
+}
+
+/// The handler of a [`Branch`].
+pub(super) fn branch<'a, B: Branch>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    let Some(op) = cursor.op() else { return cursor };
+    match B::execute(op, cpu, memory, frame) {
+        Ok(taken) => follow(cursor, op, taken, cpu, memory, frame),
+        Err(why) => miss(why, cursor, cpu, memory, frame),
+    }
+}
+
+/// The handler of a [`Straight`] operation that records flags, with a Jcc behind it: both at once.
+pub(super) fn fused<'a, S: Straight, const CONDITION: u8>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    let Some(op) = cursor.op() else { return cursor };
+    match S::execute(op, cpu, memory, frame) {
+        Ok(()) => {
+            let cursor = cursor.next();
+            let Some(op) = cursor.op() else { return cursor };
+            match frame.pending.holds::<CONDITION>(cpu) {
+                Ok(taken) => follow(cursor, op, taken, cpu, memory, frame),
+                Err(why) => miss(why, cursor, cpu, memory, frame),
+            }
+        }
+        Err(why) => miss(why, cursor, cpu, memory, frame),
+    }
+}
+
+/// The handler of two [`Straight`] operations, one behind the other.
+pub(super) fn pair<'a, A: Straight, B: Straight>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    let Some(op) = cursor.op() else { return cursor };
+    match A::execute(op, cpu, memory, frame) {
+        Ok(()) => straight::<B>(cursor.next(), cpu, memory, frame),
+        Err(why) => miss(why, cursor, cpu, memory, frame),
+    }
+}
+
+/// Goes where the branch `op` at `cursor` leads.
+#[inline(always)]
+fn follow<'a>(
+    cursor: Cursor<'a>,
+    op: &'a Op,
+    taken: bool,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    frame.left -= i64::from(op.count);
+    let link = if taken { op.taken.get() } else { op.untaken.get() };
+    if frame.left < 0 || link == 0 {
+        return frame.leave(cursor, cpu, taken);
+    }
+    dispatch(Cursor::at(frame.ops, link), cpu, memory, frame)
+}
+
+/// The handler of an [`Indirect`] branch.
+pub(super) fn indirect<'a, I: Indirect>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    let Some(op) = cursor.op() else { return cursor };
+    match I::execute(op, cpu, memory, frame) {
+        Ok(target) => {
+            cpu.eip = target;
+            frame.left -= i64::from(op.count);
+            if frame.left < 0 {
+                frame.stop = Stop::Continue;
+                return Cursor::STOPPED;
+            }
+            jump(cpu, memory, frame)
+        }
+        Err(why) => miss(why, cursor, cpu, memory, frame),
+    }
+}
+
+/// JMP, and where a block ends without a branch.
+pub(super) struct Always;
+
+impl Branch for Always {
+    #[inline(always)]
+    fn execute(_: &Op, _: &mut CpuState, _: &mut AddressSpace, _: &mut Frame<'_>) -> Done<bool> {
+        Ok(true)
+    }
+}

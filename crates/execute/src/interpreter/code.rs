@@ -1,0 +1,186 @@
+//! The blocks of one address space: where they are, and how they go when their code is written to.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::cell::Cell;
+
+use pentimento_memory::{AddressSpace, CodeWrite, PAGE_SIZE};
+
+use super::block::{Builder, connector};
+use super::cursor::Op;
+use super::frame::{MOST, Step};
+use crate::{Context, CpuModel};
+
+/// An entry of the table of jumps: a block's EIP and its first operation.
+#[derive(Clone, Copy, Default, Debug)]
+#[repr(C, align(8))]
+pub(super) struct Jump {
+    pub(super) eip: u32,
+    pub(super) index: u32,
+}
+
+const JUMPS: usize = 1024;
+
+/// Where indirect branches look first; what is empty leads to operation 0, which stops.
+pub(super) type Jumps = [Cell<Jump>; JUMPS];
+
+/// The place of `eip` in the table of jumps.
+#[inline(always)]
+pub(super) fn jump_slot(eip: u32) -> usize {
+    (eip ^ eip >> 10) as usize % JUMPS
+}
+
+/// A block's place in memory and in the arena.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block {
+    pub(super) first: u32,
+    pub(super) instructions: u16,
+    /// Bytes of code.
+    pub(super) length: u32,
+}
+
+/// Operations in the arena above which everything is dropped and compiled again.
+const MOST_OPS: usize = 1 << 20;
+
+/// The longest instruction.
+const LONGEST: u32 = 15;
+
+/// Everything that was compiled for an address space.
+pub(super) struct Code {
+    pub(super) ops: Vec<Op>,
+    pub(super) steps: Vec<Step>,
+    pub(super) jumps: Box<Jumps>,
+    blocks: BTreeMap<u32, Block>,
+    /// The model that it was compiled for.
+    model: CpuModel,
+    /// The address space's [`AddressSpace::code_generation`] that it is up to date with.
+    pub(super) generation: u64,
+    /// Changes when positions in the arena lose their meaning.
+    pub(super) epoch: u64,
+}
+
+impl Code {
+    pub(super) fn new() -> Self {
+        Self {
+            ops: Vec::new(),
+            steps: Vec::new(),
+            jumps: Box::new([const { Cell::new(Jump { eip: 0, index: 0 }) }; JUMPS]),
+            blocks: BTreeMap::new(),
+            model: CpuModel::Max,
+            generation: 0,
+            epoch: 0,
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.ops.clear();
+        self.steps.clear();
+        self.blocks.clear();
+        for jump in self.jumps.iter() {
+            jump.set(Jump::default());
+        }
+        self.epoch += 1;
+    }
+
+    /// Brings the blocks up to date with what was written to their code and with the CPU model.
+    #[inline]
+    pub(super) fn refresh(&mut self, memory: &mut AddressSpace, model: CpuModel) {
+        if memory.code_generation() != self.generation {
+            self.invalidate(memory);
+        }
+        if model != self.model {
+            self.model = model;
+            self.clear();
+        }
+    }
+
+    #[cold]
+    fn invalidate(&mut self, memory: &mut AddressSpace) {
+        self.generation = memory.code_generation();
+        for write in memory.take_code_writes() {
+            self.drop_blocks(write);
+            let end = write.address.saturating_add(write.length - 1);
+            for page in write.address / PAGE_SIZE..=end / PAGE_SIZE {
+                let address = page * PAGE_SIZE;
+                if self.overlapping(CodeWrite { address, length: PAGE_SIZE }).is_empty() {
+                    memory.unmark_code(address);
+                }
+            }
+        }
+    }
+
+    /// The blocks with code in the range.
+    fn overlapping(&self, range: CodeWrite) -> Vec<u32> {
+        let reach = u32::from(MOST) * LONGEST;
+        let end = range.address.saturating_add(range.length - 1);
+        let candidates = self.blocks.range(range.address.saturating_sub(reach)..=end);
+        candidates
+            .filter(|(start, block)| *start + (block.length - 1) >= range.address)
+            .map(|(start, _)| *start)
+            .collect()
+    }
+
+    /// Drops the blocks with code in the range; branches linked to them find a branch to whatever
+    /// comes in their place.
+    fn drop_blocks(&mut self, range: CodeWrite) {
+        for eip in self.overlapping(range) {
+            let Some(block) = self.blocks.remove(&eip) else { continue };
+            let first = block.first as usize;
+            if let (Some(op), Some(step)) = (self.ops.get_mut(first), self.steps.get_mut(first)) {
+                (*op, *step) = connector(eip, 0);
+            }
+        }
+    }
+
+    /// The block at the context's EIP, compiled if it has to be; `None` if there is no code that could be.
+    pub(super) fn enter(&mut self, context: &mut Context<'_>) -> Option<Block> {
+        let eip = context.start;
+        let block = match self.blocks.get(&eip) {
+            Some(block) => *block,
+            None => self.compile(context)?,
+        };
+        self.jumps[jump_slot(eip)].set(Jump { eip, index: block.first });
+        Some(block)
+    }
+
+    fn compile(&mut self, context: &mut Context<'_>) -> Option<Block> {
+        if self.ops.len() > MOST_OPS {
+            self.clear();
+        }
+        if self.ops.is_empty() {
+            self.push(connector(0, 0));
+            self.ops[0].handler = super::frame::stop;
+        } else {
+            // The last operation only marks the arena's end.
+            self.ops.pop();
+            self.steps.pop();
+        }
+        let first = self.ops.len();
+        let block = Builder::new(context).build(&mut self.ops, &mut self.steps);
+        let eip = context.start;
+        self.push(connector(0, 0));
+        let last = self.ops.len() - 1;
+        self.ops[last].handler = super::frame::stop;
+        let (instructions, length) = block?;
+        let block = Block { first: first as u32, instructions, length };
+        for page in eip / PAGE_SIZE..=(eip + (length - 1)) / PAGE_SIZE {
+            context.memory.mark_code(page * PAGE_SIZE);
+        }
+        self.blocks.insert(eip, block);
+        Some(block)
+    }
+
+    fn push(&mut self, (op, step): (Op, Step)) {
+        self.ops.push(op);
+        self.steps.push(step);
+    }
+
+    /// Links the branch at `site` to the block at `first`.
+    pub(super) fn link(&self, site: u32, taken: bool, first: u32) {
+        if let Some(op) = self.ops.get(site as usize) {
+            if taken { &op.taken } else { &op.untaken }.set(first);
+        }
+    }
+}

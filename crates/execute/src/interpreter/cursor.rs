@@ -1,0 +1,180 @@
+//! Compact operations, and the pointer that walks over them.
+//!
+//! This is the interpreter's only file with `unsafe`. With the feature `safe-dispatch` a slice takes
+//! the pointer's place: a handler then checks that there is a next operation before it goes there.
+#![cfg_attr(not(feature = "safe-dispatch"), allow(unsafe_code, reason = "see docs/unsafe.md"))]
+
+use core::cell::Cell;
+
+use pentimento_memory::AddressSpace;
+use pentimento_registers::{CpuState, Gpr};
+
+use super::frame::Frame;
+
+/// Executes one operation and those behind it, or with the dispatch loop just one: then it returns
+/// where to go on, and [`Cursor::STOPPED`] to leave.
+pub(super) type Handler =
+    for<'a> fn(Cursor<'a>, &mut CpuState, &mut AddressSpace, &mut Frame<'a>) -> Cursor<'a>;
+
+/// A predecoded instruction: 32 bytes. What a field means is up to the handler.
+#[derive(Clone, Debug)]
+#[repr(C, align(32))]
+pub(super) struct Op {
+    pub(super) handler: Handler,
+    /// The register operand, or the first of two.
+    pub(super) first: Gpr,
+    /// The second register operand, or the base of an address.
+    pub(super) second: Gpr,
+    /// The index of an address.
+    pub(super) index: Gpr,
+    /// Binary logarithm of the scale.
+    pub(super) scale: u8,
+    /// Instructions of the block up to and with this one.
+    pub(super) count: u16,
+    /// Where `first` and `second` lie in the register file if they are byte registers.
+    pub(super) first_byte: u8,
+    pub(super) second_byte: u8,
+    pub(super) immediate: u32,
+    pub(super) displacement: u32,
+    /// The operation that a branch goes to if it is taken; 0 while that is unknown.
+    pub(super) taken: Cell<u32>,
+    /// The operation that a branch goes to if it is not taken; 0 while that is unknown.
+    pub(super) untaken: Cell<u32>,
+}
+
+const _: () = assert!(size_of::<Op>() == 32 || size_of::<usize>() != 8);
+
+/// Where execution is.
+#[derive(Clone, Copy)]
+#[cfg(not(feature = "safe-dispatch"))]
+pub(super) struct Cursor<'a> {
+    op: *const Op,
+    arena: core::marker::PhantomData<&'a [Op]>,
+}
+
+#[cfg(not(feature = "safe-dispatch"))]
+impl<'a> Cursor<'a> {
+    /// Nowhere: the engine has to say how it goes on.
+    pub(super) const STOPPED: Self = Self { op: core::ptr::null(), arena: core::marker::PhantomData };
+
+    /// Operation `index` of `arena`, or the first where there is none.
+    #[inline(always)]
+    pub(super) fn at(arena: &'a [Op], index: u32) -> Self {
+        let op = match arena.get(index as usize..) {
+            Some(rest) => rest.as_ptr(),
+            None => arena.as_ptr(),
+        };
+        Self { op, arena: core::marker::PhantomData }
+    }
+
+    /// The operation itself, or `None` if this is [`Cursor::STOPPED`].
+    #[inline(always)]
+    pub(super) fn checked(self) -> Option<&'a Op> {
+        // SAFETY: see `op`; only `STOPPED` is null.
+        unsafe { self.op.as_ref() }
+    }
+
+    /// The operation itself. A handler that runs was dispatched from it, so it is there.
+    #[inline(always)]
+    pub(super) fn op(self) -> Option<&'a Op> {
+        // SAFETY: a cursor is null or points into an arena that lives for `'a`: `at` makes it from
+        // one, and `next` stays inside. Only the driver sees null ones, and it uses `checked`.
+        Some(unsafe { &*self.op })
+    }
+
+    /// The operation behind this one.
+    #[inline(always)]
+    pub(super) fn next(self) -> Self {
+        // SAFETY: every arena ends with an operation whose handler stops, and handlers of blocks'
+        // last operations never come here, so this operation is not the arena's last.
+        Self { op: unsafe { self.op.add(1) }, arena: self.arena }
+    }
+
+    /// The position in `arena`.
+    #[inline(always)]
+    pub(super) fn index_in(self, arena: &'a [Op]) -> usize {
+        self.op.addr().wrapping_sub(arena.as_ptr().addr()) / size_of::<Op>()
+    }
+}
+
+/// Where execution is.
+#[derive(Clone, Copy)]
+#[cfg(feature = "safe-dispatch")]
+pub(super) struct Cursor<'a>(&'a [Op]);
+
+#[cfg(feature = "safe-dispatch")]
+impl<'a> Cursor<'a> {
+    /// Nowhere: the engine has to say how it goes on.
+    pub(super) const STOPPED: Self = Self(&[]);
+
+    /// Operation `index` of `arena`, or nowhere if there is none.
+    #[inline(always)]
+    pub(super) fn at(arena: &'a [Op], index: u32) -> Self {
+        Self(arena.get(index as usize..).unwrap_or_default())
+    }
+
+    /// The operation itself, or `None` if this is [`Cursor::STOPPED`].
+    #[inline(always)]
+    pub(super) fn checked(self) -> Option<&'a Op> {
+        self.0.first()
+    }
+
+    /// The operation itself.
+    #[inline(always)]
+    pub(super) fn op(self) -> Option<&'a Op> {
+        self.0.first()
+    }
+
+    /// The operation behind this one.
+    #[inline(always)]
+    pub(super) fn next(self) -> Self {
+        Self(self.0.get(1..).unwrap_or_default())
+    }
+
+    /// The position in `arena`.
+    #[inline(always)]
+    pub(super) fn index_in(self, arena: &'a [Op]) -> usize {
+        arena.len() - self.0.len()
+    }
+}
+
+/// Goes on at `cursor`.
+#[inline(always)]
+pub(super) fn dispatch<'a>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    if cfg!(tail_calls) {
+        match cursor.op() {
+            Some(op) => (op.handler)(cursor, cpu, memory, frame),
+            None => cursor,
+        }
+    } else {
+        cursor
+    }
+}
+
+/// Goes on behind `cursor`.
+#[inline(always)]
+pub(super) fn advance<'a>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    dispatch(cursor.next(), cpu, memory, frame)
+}
+
+/// Runs from `cursor` until a handler stops.
+pub(super) fn drive<'a>(
+    mut cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) {
+    while let Some(op) = cursor.checked() {
+        cursor = (op.handler)(cursor, cpu, memory, frame);
+    }
+}

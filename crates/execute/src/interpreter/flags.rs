@@ -1,0 +1,152 @@
+//! Status flags that are worked out when somebody asks.
+
+use pentimento_registers::{Condition, CpuState, Eflags};
+
+use super::branch::{Done, Miss};
+use crate::Width;
+use crate::place::at_width;
+use crate::semantics::{binary_arithmetic, logical, shift_rotate};
+
+/// What wrote the status flags last, and so how to compute them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum Lazy {
+    /// They are in EFLAGS.
+    Settled,
+    /// `a + b`.
+    Add,
+    /// `a + b + 1`.
+    AddCarry,
+    /// `a - b`.
+    Sub,
+    /// `a - b - 1`.
+    SubBorrow,
+    /// AND, OR, XOR or TEST with the result `a`.
+    Logic,
+    /// `a + 1`, and CF is in EFLAGS.
+    Inc,
+    /// `a - 1`, and CF is in EFLAGS.
+    Dec,
+    /// `a << b`; counts of shifts are not zero.
+    Shl,
+    /// `a >> b`, unsigned.
+    Shr,
+    /// `a >> b`, signed.
+    Sar,
+}
+
+/// The instruction that wrote the status flags last.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct Pending {
+    pub(super) a: u32,
+    pub(super) b: u32,
+    pub(super) lazy: Lazy,
+    /// Its operand size.
+    pub(super) bytes: u8,
+}
+
+impl Pending {
+    /// The flags are in EFLAGS.
+    pub(super) const SETTLED: Self = Self { a: 0, b: 0, lazy: Lazy::Settled, bytes: 4 };
+
+    /// Remembers an instruction.
+    #[inline(always)]
+    pub(super) fn record<W: Width>(&mut self, lazy: Lazy, a: u32, b: u32) {
+        *self = Self { a, b, lazy, bytes: W::BYTES as u8 };
+    }
+
+    /// Computes the flags that are pending.
+    #[inline(never)]
+    pub(super) fn settle(&mut self, cpu: &mut CpuState) {
+        if self.lazy != Lazy::Settled {
+            let (mask, flags) = at_width!(self.bytes, W => self.flags::<W>());
+            cpu.eflags = cpu.eflags.difference(mask).union(flags.intersection(mask));
+            *self = Self::SETTLED;
+        }
+    }
+
+    /// CF, if it can be told quickly.
+    #[inline(always)]
+    pub(super) fn carry(&self, cpu: &CpuState) -> Done<bool> {
+        match (self.lazy, self.bytes) {
+            (Lazy::Settled | Lazy::Inc | Lazy::Dec, _) => Ok(cpu.eflags.contains(Eflags::CF)),
+            (Lazy::Add, 4) => Ok(self.a.checked_add(self.b).is_none()),
+            (Lazy::AddCarry, 4) => Ok(u64::from(self.a) + u64::from(self.b) >= u64::from(u32::MAX)),
+            (Lazy::Sub, _) => Ok(self.a < self.b),
+            (Lazy::SubBorrow, 4) => Ok(self.a <= self.b),
+            (Lazy::Logic, _) => Ok(false),
+            _ => Err(Miss::Flags),
+        }
+    }
+
+    /// Whether condition number `CONDITION` holds, if that can be told quickly. Where the handler
+    /// has just recorded the flags, the compiler knows which arm it is.
+    #[inline(always)]
+    pub(super) fn holds<const CONDITION: u8>(&self, cpu: &CpuState) -> Done<bool> {
+        if self.lazy == Lazy::Settled {
+            return Ok(Condition::from_number(CONDITION).holds(cpu.eflags));
+        }
+        let base = match self.bytes {
+            4 => self.holds_at::<u32>(CONDITION >> 1)?,
+            1 => self.holds_at::<u8>(CONDITION >> 1)?,
+            _ => self.holds_at::<u16>(CONDITION >> 1)?,
+        };
+        Ok(base != (CONDITION & 1 == 1))
+    }
+
+    /// [`Pending::holds`] for the condition without its negation.
+    #[inline(always)]
+    fn holds_at<W: Width>(&self, base: u8) -> Done<bool> {
+        const BELOW: u8 = Condition::B as u8 >> 1;
+        const EQUAL: u8 = Condition::E as u8 >> 1;
+        const BELOW_OR_EQUAL: u8 = Condition::Be as u8 >> 1;
+        const SIGN: u8 = Condition::S as u8 >> 1;
+        const LESS: u8 = Condition::L as u8 >> 1;
+        const LESS_OR_EQUAL: u8 = Condition::Le as u8 >> 1;
+        let (a, b) = (W::truncate(self.a), W::truncate(self.b));
+        let negative = |value: u32| value & W::SIGN != 0;
+        let zero = |value: u32| value & W::MASK == 0;
+        match (self.lazy, base) {
+            (Lazy::Sub, BELOW) => Ok(a.bits() < b.bits()),
+            (Lazy::Sub, EQUAL) => Ok(a == b),
+            (Lazy::Sub, BELOW_OR_EQUAL) => Ok(a.bits() <= b.bits()),
+            (Lazy::Sub, SIGN) => Ok(negative(self.a.wrapping_sub(self.b))),
+            (Lazy::Sub, LESS) => Ok(a.signed() < b.signed()),
+            (Lazy::Sub, LESS_OR_EQUAL) => Ok(a.signed() <= b.signed()),
+            (Lazy::Logic, BELOW) => Ok(false),
+            (Lazy::Logic, EQUAL | BELOW_OR_EQUAL) => Ok(zero(self.a)),
+            (Lazy::Logic, SIGN | LESS) => Ok(negative(self.a)),
+            (Lazy::Logic, LESS_OR_EQUAL) => Ok(a.signed() <= 0),
+            (Lazy::Add, EQUAL) => Ok(zero(self.a.wrapping_add(self.b))),
+            (Lazy::Add, SIGN) => Ok(negative(self.a.wrapping_add(self.b))),
+            (Lazy::Add, BELOW) => Ok(W::truncate(self.a.wrapping_add(self.b)).bits() < a.bits()),
+            (Lazy::Inc, EQUAL) => Ok(zero(self.a.wrapping_add(1))),
+            (Lazy::Inc, SIGN) => Ok(negative(self.a.wrapping_add(1))),
+            (Lazy::Dec, EQUAL) => Ok(zero(self.a.wrapping_sub(1))),
+            (Lazy::Dec, SIGN) => Ok(negative(self.a.wrapping_sub(1))),
+            (Lazy::Dec, LESS_OR_EQUAL) => Ok(a.signed() <= 1),
+            _ => Err(Miss::Flags),
+        }
+    }
+
+    /// The flags that were written, and their values.
+    fn flags<W: Width>(&self) -> (Eflags, Eflags) {
+        let (a, b) = (W::truncate(self.a), W::truncate(self.b));
+        let count = self.b as u8;
+        let none = Eflags::empty();
+        match self.lazy {
+            Lazy::Settled => (none, none),
+            Lazy::Add => (Eflags::STATUS, binary_arithmetic::add(a, b).1),
+            Lazy::AddCarry => (Eflags::STATUS, binary_arithmetic::adc(a, b, true).1),
+            Lazy::Sub => (Eflags::STATUS, binary_arithmetic::sub(a, b).1),
+            Lazy::SubBorrow => (Eflags::STATUS, binary_arithmetic::sbb(a, b, true).1),
+            Lazy::Logic => (Eflags::STATUS, logical::or(a, a).1),
+            Lazy::Inc => (Eflags::STATUS.difference(Eflags::CF), binary_arithmetic::inc(a).1),
+            Lazy::Dec => (Eflags::STATUS.difference(Eflags::CF), binary_arithmetic::dec(a).1),
+            Lazy::Shl => (Eflags::STATUS, shift_rotate::shl(a, count, none).1),
+            Lazy::Shr => (Eflags::STATUS, shift_rotate::shr(a, count, none).1),
+            Lazy::Sar => (Eflags::STATUS, shift_rotate::sar(a, count, none).1),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What handlers share besides registers and memory, and the operation that can do anything.
+
+use pentimento_decoder::Instruction;
+use pentimento_memory::AddressSpace;
+use pentimento_registers::CpuState;
+
+use super::code::{Jumps, jump_slot};
+use super::cursor::{Cursor, Op, advance, dispatch};
+use super::flags::{Lazy, Pending};
+use crate::reference::exit;
+use crate::{Context, Environment, Exit, Trap};
+
+/// What is behind an instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// The next operation.
+    Next,
+    /// Wherever EIP says.
+    Jump,
+    /// Wherever EIP says, and segments or flags may have become such that blocks do not fit them.
+    Recheck,
+}
+
+/// What the rare paths need to know about an operation; it has the operation's position.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    /// The instruction; a branch that joins two blocks has none.
+    pub(super) instruction: Option<Instruction>,
+    pub(super) handler: crate::Handler,
+    pub(super) eip: u32,
+    /// EIP behind the instruction.
+    pub(super) next: u32,
+    /// EIP that a direct branch goes to if it is taken.
+    pub(super) target: u32,
+    /// Instructions of the block before this one.
+    pub(super) before: u16,
+    pub(super) end: End,
+    /// The CPU model does not have the instruction: the handler is something else.
+    pub(super) lacking: bool,
+}
+
+/// Why handlers stopped.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stop {
+    /// To go on at EIP, wherever that leads.
+    Continue,
+    /// To go on at EIP, and to link this branch to it.
+    Link { site: u32, taken: bool },
+    /// For good.
+    Exit(Exit),
+}
+
+/// The most instructions in a block.
+pub(super) const MOST: u16 = 128;
+
+/// The state of one run through chained blocks.
+pub(super) struct Frame<'a> {
+    /// Instructions left, less [`MOST`]: below zero, the next block may be too long. Blocks are
+    /// charged when they end.
+    pub(super) left: i64,
+    pub(super) pending: Pending,
+    pub(super) ops: &'a [Op],
+    pub(super) jumps: &'a Jumps,
+    pub(super) steps: &'a [Step],
+    pub(super) environment: &'a mut Environment,
+    /// The time-stamp counter when `left` will be zero.
+    pub(super) end_of_time: u64,
+    pub(super) generation: u64,
+    pub(super) stop: Stop,
+}
+
+/// How [`Frame::execute`] went.
+enum After {
+    Next,
+    Jump,
+    Stopped,
+}
+
+impl<'a> Frame<'a> {
+    /// The time-stamp counter, `before` instructions into a block.
+    pub(super) fn time_stamp(&self, before: u16) -> u64 {
+        self.end_of_time.wrapping_sub(self.left as u64).wrapping_add(before.into())
+    }
+
+    /// Executes one operation as the reference does.
+    #[inline(never)]
+    fn execute(&mut self, cursor: Cursor<'a>, cpu: &mut CpuState, memory: &mut AddressSpace) -> After {
+        let Some(step) = self.steps.get(cursor.index_in(self.ops)) else { return After::Stopped };
+        let Some(instruction) = &step.instruction else { return After::Stopped };
+        self.pending.settle(cpu);
+        self.environment.time_stamp = self.time_stamp(step.before);
+        cpu.eip = step.next;
+        let mut context = Context { state: cpu, memory, environment: self.environment, start: step.eip };
+        match (step.handler)(&mut context, instruction) {
+            Ok(()) => {}
+            Err(trap) => {
+                self.stop = Stop::Exit(exit(&mut context, trap));
+                let completed = !matches!(trap, Trap::Fault { .. });
+                self.left -= i64::from(step.before) + i64::from(completed);
+                return After::Stopped;
+            }
+        }
+        let straight = step.end == End::Next && cpu.eip == step.next;
+        let rewritten = memory.code_generation() != self.generation;
+        if straight && !rewritten {
+            return After::Next;
+        }
+        self.left -= i64::from(step.before) + 1;
+        if rewritten || step.end == End::Recheck || self.left < 0 {
+            self.stop = Stop::Continue;
+            return After::Stopped;
+        }
+        After::Jump
+    }
+
+    /// Leaves at a direct branch whose destination is unknown, or for which the budget may be too small.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn leave(&mut self, cursor: Cursor<'a>, cpu: &mut CpuState, taken: bool) -> Cursor<'a> {
+        let site = cursor.index_in(self.ops);
+        if let Some(step) = self.steps.get(site) {
+            cpu.eip = if taken { step.target } else { step.next };
+        }
+        self.stop = Stop::Link { site: site as u32, taken };
+        Cursor::STOPPED
+    }
+}
+
+/// Executes the operation at `cursor` as the reference does, whatever it is: the handler of
+/// everything that has no faster one, and where faster ones go when something is out of the ordinary.
+pub(super) fn slow<'a>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    match frame.execute(cursor, cpu, memory) {
+        After::Next => advance(cursor, cpu, memory, frame),
+        After::Jump => jump(cpu, memory, frame),
+        After::Stopped => Cursor::STOPPED,
+    }
+}
+
+/// Computes the pending flags and executes the operation at `cursor` again: where handlers go that
+/// cannot quickly tell a flag.
+pub(super) fn settle<'a>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    if frame.pending.lazy == Lazy::Settled {
+        return slow(cursor, cpu, memory, frame);
+    }
+    frame.pending.settle(cpu);
+    dispatch(cursor, cpu, memory, frame)
+}
+
+/// Goes to the block at EIP: by the table of jumps, whose empty places lead to [`stop`].
+#[inline(always)]
+pub(super) fn jump<'a>(cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'a>) -> Cursor<'a> {
+    let entry = frame.jumps[jump_slot(cpu.eip)].get();
+    let index = if entry.eip == cpu.eip { entry.index } else { 0 };
+    dispatch(Cursor::at(frame.ops, index), cpu, memory, frame)
+}
+
+/// The handler of the first and the last operation of every arena.
+pub(super) fn stop<'a>(
+    _: Cursor<'a>,
+    _: &mut CpuState,
+    _: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    frame.stop = Stop::Continue;
+    Cursor::STOPPED
+}

@@ -1,0 +1,154 @@
+//! The fast engine for every host.
+//!
+//! It decodes each basic block once into compact operations that carry a direct reference to their
+//! handler, and links blocks to their successors. An operation without a handler of its own runs
+//! through the reference's, so every instruction works from the first day; and where a handler meets
+//! anything out of the ordinary (a fault, a device, a store to code) it does nothing and lets the
+//! reference's do it, so that there is one place for all that is rare.
+//!
+//! - `cursor`: operations, and how one follows the other.
+//! - `frame`: what they share; the slow path.
+//! - `flags`: status flags computed on demand.
+//! - `block`, `select`: from bytes to operations.
+//! - `code`: the blocks of an address space.
+
+mod arithmetic;
+mod block;
+mod branch;
+mod code;
+mod cursor;
+mod flags;
+mod frame;
+mod liveness;
+mod operand;
+mod select;
+mod shape;
+mod transfer;
+
+use core::fmt;
+
+use pentimento_memory::AddressSpace;
+use pentimento_registers::{CpuState, Descriptor, Eflags, SegmentRegister};
+
+use crate::{Context, Environment, Exit, Reference};
+use code::{Block, Code};
+use cursor::{Cursor, drive};
+use flags::Pending;
+use frame::{Frame, MOST, Stop};
+
+/// The interpreter, with the blocks that it has compiled.
+///
+/// An interpreter belongs to one address space: it relies on that space's record of writes to code.
+pub struct Interpreter {
+    code: Code,
+}
+
+impl Interpreter {
+    /// An interpreter that knows no block yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { code: Code::new() }
+    }
+
+    /// Forgets all blocks: for a host that gives it another address space, or that changed code
+    /// behind the back of [`AddressSpace`].
+    pub fn invalidate(&mut self) {
+        self.code.clear();
+    }
+
+    /// Executes up to `budget` instructions. Returns how many completed, and why it stopped.
+    ///
+    /// Counts as [`Reference::run`] does.
+    pub fn run(
+        &mut self,
+        state: &mut CpuState,
+        memory: &mut AddressSpace,
+        environment: &mut Environment,
+        budget: u64,
+    ) -> (u64, Exit) {
+        let mut left = budget;
+        let mut site = None;
+        while left > 0 {
+            self.code.refresh(memory, environment.model);
+            let block = match blocks_fit(state) {
+                true => self.code.enter(&mut Context::new(state, memory, environment)),
+                false => None,
+            };
+            let Some(block) = block.filter(|block| u64::from(block.instructions) <= left) else {
+                // No block, or one that is too long for what is left of the budget.
+                let before = environment.time_stamp;
+                let result = Reference.step(state, memory, environment);
+                left -= environment.time_stamp.wrapping_sub(before) & 1;
+                match result {
+                    Ok(()) => continue,
+                    Err(exit) => return (budget - left, exit),
+                }
+            };
+            if let Some((site, taken, epoch)) = site.take()
+                && epoch == self.code.epoch
+            {
+                self.code.link(site, taken, block.first);
+            }
+            let (stop, after) = self.chain(block, state, memory, environment, left);
+            left = after;
+            match stop {
+                Stop::Continue => {}
+                Stop::Link { site: at, taken } => site = Some((at, taken, self.code.epoch)),
+                Stop::Exit(exit) => return (budget - left, exit),
+            }
+        }
+        (budget, Exit::Budget)
+    }
+
+    /// Runs `block`, which fits in the budget `left`, and those linked to it while they are sure to
+    /// fit. Returns what is left.
+    fn chain(
+        &mut self,
+        block: Block,
+        state: &mut CpuState,
+        memory: &mut AddressSpace,
+        environment: &mut Environment,
+        left: u64,
+    ) -> (Stop, u64) {
+        // A budget beyond this is left for the next chain.
+        let here = left.min(i64::MAX as u64) as i64 - i64::from(MOST);
+        let mut frame = Frame {
+            left: here,
+            pending: Pending::SETTLED,
+            ops: &self.code.ops,
+            jumps: &self.code.jumps,
+            steps: &self.code.steps,
+            end_of_time: environment.time_stamp.wrapping_add(here as u64),
+            environment,
+            generation: self.code.generation,
+            stop: Stop::Continue,
+        };
+        drive(Cursor::at(frame.ops, block.first), state, memory, &mut frame);
+        frame.pending.settle(state);
+        frame.environment.time_stamp = frame.time_stamp(0);
+        (frame.stop, left - (here - frame.left) as u64)
+    }
+}
+
+impl Default for Interpreter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Interpreter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interpreter").finish_non_exhaustive()
+    }
+}
+
+/// Whether the state is one that blocks are compiled for: flat segments, no trap after each
+/// instruction, no alignment checks. Everything else is rare, and the reference executes it.
+fn blocks_fit(state: &CpuState) -> bool {
+    let flat = |register, descriptor| state.segment(register).descriptor == Some(descriptor);
+    flat(SegmentRegister::Cs, Descriptor::FLAT_CODE)
+        && flat(SegmentRegister::Ss, Descriptor::FLAT_DATA)
+        && flat(SegmentRegister::Ds, Descriptor::FLAT_DATA)
+        && flat(SegmentRegister::Es, Descriptor::FLAT_DATA)
+        && !state.eflags.intersects(Eflags::TF.union(Eflags::AC))
+}

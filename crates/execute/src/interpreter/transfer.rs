@@ -1,0 +1,182 @@
+//! Moves, extensions, address computation, the stack, and what conditions select.
+
+use core::marker::PhantomData;
+
+use pentimento_memory::AddressSpace;
+use pentimento_registers::{CpuState, Gpr};
+
+use super::branch::{Branch, Done, Indirect, Miss, Straight};
+use super::cursor::Op;
+use super::frame::Frame;
+use super::operand::{Address, Place, Sized, Source};
+
+/// Declares types that [`Straight`] is implemented for.
+macro_rules! straight {
+    ($($(#[$doc:meta])* $name:ident<$($type:ident),* $(; const $constant:ident: $of:ty)*>
+        where [$($bounds:tt)*] ($op:ident, $cpu:ident, $memory:ident, $frame:ident) $body:block)*) => {$(
+        $(#[$doc])*
+        pub(super) struct $name<$($type,)* $(const $constant: $of,)*>(PhantomData<($($type,)*)>);
+        impl<$($type,)* $(const $constant: $of,)*> Straight for $name<$($type,)* $($constant,)*>
+        where $($bounds)*
+        {
+            #[inline(always)]
+            #[allow(unused_variables, reason = "few use all")]
+            fn execute($op: &Op, $cpu: &mut CpuState, $memory: &mut AddressSpace, $frame: &mut Frame<'_>) -> Done
+                $body
+        }
+    )*};
+}
+
+/// Pushes a value.
+#[inline(always)]
+fn push(cpu: &mut CpuState, memory: &mut AddressSpace, value: u32) -> Done {
+    let top = cpu.gpr(Gpr::Esp).wrapping_sub(4);
+    memory.write_fast(top, value).ok_or(Miss::Slow)?;
+    cpu.set_gpr(Gpr::Esp, top);
+    Ok(())
+}
+
+/// The value on top of the stack.
+#[inline(always)]
+fn peek(cpu: &CpuState, memory: &AddressSpace) -> Done<u32> {
+    memory.read_fast(cpu.gpr(Gpr::Esp)).ok_or(Miss::Slow)
+}
+
+straight! {
+    /// MOV.
+    Move<D, S, W> where [D: Place<W>, S: Source<W>, W: Sized] (op, cpu, memory, frame) {
+        let value = S::get(op, cpu, memory)?;
+        D::put(op, cpu, memory, value)
+    }
+    /// MOVZX to 32 bits, and MOVSX if `SIGNED`.
+    Extend<S, W; const SIGNED: bool> where [S: Source<W>, W: Sized] (op, cpu, memory, frame) {
+        let value = S::get(op, cpu, memory)?;
+        cpu.set_gpr(op.first, if SIGNED { value.signed() as u32 } else { value.bits() });
+        Ok(())
+    }
+    /// LEA.
+    EffectiveAddress<A> where [A: Address] (op, cpu, memory, frame) {
+        let address = A::of(op, cpu);
+        cpu.set_gpr(op.first, address);
+        Ok(())
+    }
+    /// XCHG of registers.
+    Exchange<W> where [W: Sized] (op, cpu, memory, frame) {
+        let (a, b) = (W::first(op, cpu), W::second(op, cpu));
+        W::set_first(op, cpu, b);
+        W::set_second(op, cpu, a);
+        Ok(())
+    }
+    /// BSWAP.
+    SwapBytes<> where [] (op, cpu, memory, frame) {
+        let value = cpu.gpr(op.first).swap_bytes();
+        cpu.set_gpr(op.first, value);
+        Ok(())
+    }
+    /// CDQ.
+    SignIntoEdx<> where [] (op, cpu, memory, frame) {
+        let sign = (cpu.gpr(Gpr::Eax) as i32 >> 31) as u32;
+        cpu.set_gpr(Gpr::Edx, sign);
+        Ok(())
+    }
+    /// CWDE.
+    ExtendEax<> where [] (op, cpu, memory, frame) {
+        let value = cpu.gpr16(Gpr::Eax) as i16 as u32;
+        cpu.set_gpr(Gpr::Eax, value);
+        Ok(())
+    }
+    /// NOP.
+    Nothing<> where [] (op, cpu, memory, frame) {
+        Ok(())
+    }
+    /// PUSH.
+    Push<S> where [S: Source<u32>] (op, cpu, memory, frame) {
+        let value = S::get(op, cpu, memory)?;
+        push(cpu, memory, value)
+    }
+    /// POP into a register.
+    Pop<> where [] (op, cpu, memory, frame) {
+        let value = peek(cpu, memory)?;
+        let top = cpu.gpr(Gpr::Esp).wrapping_add(4);
+        cpu.set_gpr(Gpr::Esp, top);
+        cpu.set_gpr(op.first, value);
+        Ok(())
+    }
+    /// LEAVE.
+    Leave<> where [] (op, cpu, memory, frame) {
+        let base = cpu.gpr(Gpr::Ebp);
+        let value = memory.read_fast(base).ok_or(Miss::Slow)?;
+        cpu.set_gpr(Gpr::Esp, base.wrapping_add(4));
+        cpu.set_gpr(Gpr::Ebp, value);
+        Ok(())
+    }
+    /// SETcc.
+    Set<D; const CONDITION: u8> where [D: Place<u8>] (op, cpu, memory, frame) {
+        let holds = frame.pending.holds::<CONDITION>(cpu)?;
+        D::put(op, cpu, memory, holds.into())
+    }
+    /// CMOVcc: reads its source whatever the condition.
+    ConditionalMove<S; const CONDITION: u8> where [S: Source<u32>] (op, cpu, memory, frame) {
+        let holds = frame.pending.holds::<CONDITION>(cpu)?;
+        let value = S::get(op, cpu, memory)?;
+        let old = cpu.gpr(op.first);
+        cpu.set_gpr(op.first, if holds { value } else { old });
+        Ok(())
+    }
+}
+
+/// CALL to a known place; the immediate is the return address.
+pub(super) struct Call;
+
+impl Branch for Call {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, _: &mut Frame<'_>) -> Done<bool> {
+        push(cpu, memory, op.immediate)?;
+        Ok(true)
+    }
+}
+
+/// CALL to what a register or memory holds; the immediate is the return address.
+pub(super) struct CallIndirect<S>(PhantomData<S>);
+
+impl<S: Source<u32>> Indirect for CallIndirect<S> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, _: &mut Frame<'_>) -> Done<u32> {
+        let target = S::get(op, cpu, memory)?;
+        push(cpu, memory, op.immediate)?;
+        Ok(target)
+    }
+}
+
+/// JMP to what a register or memory holds.
+pub(super) struct JumpIndirect<S>(PhantomData<S>);
+
+impl<S: Source<u32>> Indirect for JumpIndirect<S> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, _: &mut Frame<'_>) -> Done<u32> {
+        S::get(op, cpu, memory)
+    }
+}
+
+/// RET; the immediate is what it releases.
+pub(super) struct Return;
+
+impl Indirect for Return {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, _: &mut Frame<'_>) -> Done<u32> {
+        let target = peek(cpu, memory)?;
+        let top = cpu.gpr(Gpr::Esp).wrapping_add(4).wrapping_add(op.immediate);
+        cpu.set_gpr(Gpr::Esp, top);
+        Ok(target)
+    }
+}
+
+/// Jcc.
+pub(super) struct JumpIf<const CONDITION: u8>;
+
+impl<const CONDITION: u8> Branch for JumpIf<CONDITION> {
+    #[inline(always)]
+    fn execute(_: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done<bool> {
+        frame.pending.holds::<CONDITION>(cpu)
+    }
+}
