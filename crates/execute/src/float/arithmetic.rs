@@ -5,7 +5,7 @@ use core::ops::{Add, Sub};
 use super::environment::{Environment, Flags, Rounding};
 use super::format::{Class, Format, Unpacked};
 use super::nan::propagate;
-use super::round::{round_pack, shift_right_sticky};
+use super::round::{Answer, round_pack, shift_right_sticky};
 
 /// An unsigned integer in which two significands are aligned and added: as wide as the format
 /// needs for its significand, a carry and three bits below, and no wider.
@@ -13,6 +13,8 @@ pub trait Window: Copy + Ord + Add<Output = Self> + Sub<Output = Self> {
     /// Puts a significand's top bit one below the window's, `count` places further down; bits
     /// that fall out are remembered in the lowest one.
     fn place(significand: u64, count: u32) -> Self;
+    /// [`Window::normalise`] where the top bit is the first or the second.
+    fn normalise_sum(self) -> (u32, u64, u64);
     /// Shifts the top bit to the front: how far that was, and the upper and lower 64 bits then.
     /// `None` for zero.
     fn normalise(self) -> Option<(u32, u64, u64)>;
@@ -30,6 +32,12 @@ impl Window for u64 {
     }
 
     #[inline(always)]
+    fn normalise_sum(self) -> (u32, u64, u64) {
+        let shift = 1 - (self >> 63) as u32;
+        (shift, self << shift, 0)
+    }
+
+    #[inline(always)]
     fn normalise(self) -> Option<(u32, u64, u64)> {
         let shift = self.leading_zeros();
         (shift < 64).then(|| (shift, self << shift, 0))
@@ -39,7 +47,16 @@ impl Window for u64 {
 impl Window for u128 {
     #[inline(always)]
     fn place(significand: u64, count: u32) -> Self {
-        shift_right_sticky(Self::from(significand) << 63, count)
+        let wide = Self::from(significand) << 63;
+        // The low 63 bits are zero: nothing falls out.
+        if count < 64 { wide >> count } else { shift_right_sticky(wide, count) }
+    }
+
+    #[inline(always)]
+    fn normalise_sum(self) -> (u32, u64, u64) {
+        let shift = 1 - (self >> 127) as u32;
+        let wide = self << shift;
+        (shift, (wide >> 64) as u64, wide as u64)
     }
 
     #[inline(always)]
@@ -59,7 +76,7 @@ pub fn add<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F
     if a.is_normal() && b.is_normal() {
         return add_finite(a, b, environment);
     }
-    add_special(a, b, environment)
+    add_special::<F>(a, b, environment).get()
 }
 
 /// `a - b`. Operands may come from `F` itself or from a narrower format.
@@ -76,8 +93,11 @@ fn add_finite<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) ->
     let (a, b) = if (a.exponent, a.significand) < (b.exponent, b.significand) { (b, a) } else { (a, b) };
     let larger = F::Window::place(a.significand, 0);
     let smaller = F::Window::place(b.significand, (a.exponent - b.exponent) as u32);
-    let sum = if a.negative == b.negative { larger + smaller } else { larger - smaller };
-    match sum.normalise() {
+    if a.negative == b.negative {
+        let (shift, significand, extra) = (larger + smaller).normalise_sum();
+        return round_pack(a.negative, a.exponent + 1 - shift as i32, significand, extra, environment);
+    }
+    match (larger - smaller).normalise() {
         Some((shift, significand, extra)) => {
             round_pack(a.negative, a.exponent + 1 - shift as i32, significand, extra, environment)
         }
@@ -87,15 +107,15 @@ fn add_finite<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) ->
 
 #[cold]
 #[inline(never)]
-fn add_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
-    if let Some(stop) = denormal_stop(a, b, environment) {
-        return stop;
+fn add_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> Answer {
+    if let Some(stop) = denormal_stop::<F>(a, b, environment) {
+        return Answer::new(stop);
     }
     let flags = denormal_flag(a, b);
-    let (value, more) = match (a.class, b.class) {
+    let (value, more): (F, Flags) = match (a.class, b.class) {
         (Class::Finite, Class::Finite) => add_finite(a, b, environment),
         (Class::Infinity, Class::Infinity) if a.negative != b.negative => {
-            return (F::INDEFINITE, Flags::INVALID);
+            return Answer::new((F::INDEFINITE, Flags::INVALID));
         }
         (Class::Infinity, Class::Infinity | Class::Zero | Class::Finite) => (F::infinity(a.negative), flags),
         (Class::Zero | Class::Finite, Class::Infinity) => (F::infinity(b.negative), flags),
@@ -107,9 +127,9 @@ fn add_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -
         // A finite operand as the result may still have to be rounded, or be tiny.
         (Class::Finite, Class::Zero) => round_pack(a.negative, a.exponent, a.significand, 0, environment),
         (Class::Zero, Class::Finite) => round_pack(b.negative, b.exponent, b.significand, 0, environment),
-        _ => return propagate(a, b, environment),
+        _ => return Answer::new(propagate::<F>(a, b, environment)),
     };
-    (value, flags | more)
+    Answer::new((value, flags | more))
 }
 
 /// `a * b`.
@@ -119,7 +139,7 @@ pub fn mul<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F
     if a.is_normal() && b.is_normal() {
         return mul_finite(a, b, environment);
     }
-    mul_special(a, b, environment)
+    mul_special::<F>(a, b, environment).get()
 }
 
 #[inline(always)]
@@ -135,16 +155,16 @@ fn mul_finite<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) ->
 
 #[cold]
 #[inline(never)]
-fn mul_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
-    if let Some(stop) = denormal_stop(a, b, environment) {
-        return stop;
+fn mul_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> Answer {
+    if let Some(stop) = denormal_stop::<F>(a, b, environment) {
+        return Answer::new(stop);
     }
     let negative = a.negative != b.negative;
     let flags = denormal_flag(a, b);
-    let (value, more) = match (a.class, b.class) {
+    let (value, more): (F, Flags) = match (a.class, b.class) {
         (Class::Finite, Class::Finite) => mul_finite(a, b, environment),
         (Class::Zero, Class::Infinity) | (Class::Infinity, Class::Zero) => {
-            return (F::INDEFINITE, Flags::INVALID);
+            return Answer::new((F::INDEFINITE, Flags::INVALID));
         }
         (Class::Infinity, Class::Infinity | Class::Finite) | (Class::Finite, Class::Infinity) => {
             (F::infinity(negative), flags)
@@ -152,9 +172,9 @@ fn mul_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -
         (Class::Zero, Class::Zero | Class::Finite) | (Class::Finite, Class::Zero) => {
             (F::zero(negative), flags)
         }
-        _ => return propagate(a, b, environment),
+        _ => return Answer::new(propagate::<F>(a, b, environment)),
     };
-    (value, flags | more)
+    Answer::new((value, flags | more))
 }
 
 /// `a / b`.
@@ -164,7 +184,7 @@ pub fn div<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F
     if a.is_normal() && b.is_normal() {
         return div_finite(a, b, environment);
     }
-    div_special(a, b, environment)
+    div_special::<F>(a, b, environment).get()
 }
 
 #[inline(always)]
@@ -182,27 +202,27 @@ fn div_finite<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) ->
 
 #[cold]
 #[inline(never)]
-fn div_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
+fn div_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> Answer {
     let negative = a.negative != b.negative;
     if b.class == Class::Zero && a.class == Class::Finite {
-        return (F::infinity(negative), Flags::ZERO_DIVIDE);
+        return Answer::new((F::infinity(negative), Flags::ZERO_DIVIDE));
     }
-    if let Some(stop) = denormal_stop(a, b, environment) {
-        return stop;
+    if let Some(stop) = denormal_stop::<F>(a, b, environment) {
+        return Answer::new(stop);
     }
     let flags = denormal_flag(a, b);
-    let (value, more) = match (a.class, b.class) {
+    let (value, more): (F, Flags) = match (a.class, b.class) {
         (Class::Finite, Class::Finite) => div_finite(a, b, environment),
         (Class::Zero, Class::Zero) | (Class::Infinity, Class::Infinity) => {
-            return (F::INDEFINITE, Flags::INVALID);
+            return Answer::new((F::INDEFINITE, Flags::INVALID));
         }
         (Class::Infinity, Class::Zero | Class::Finite) => (F::infinity(negative), flags),
         (Class::Zero | Class::Finite, Class::Infinity) | (Class::Zero, Class::Finite) => {
             (F::zero(negative), flags)
         }
-        _ => return propagate(a, b, environment),
+        _ => return Answer::new(propagate::<F>(a, b, environment)),
     };
-    (value, flags | more)
+    Answer::new((value, flags | more))
 }
 
 /// The square root of `a`.

@@ -139,6 +139,12 @@ pub trait Format: Copy + PartialEq + core::fmt::Debug {
     /// An infinity.
     fn infinity(negative: bool) -> Self;
 
+    /// The bits, zero-extended.
+    fn to_bits(self) -> u128;
+
+    /// The value with these low bits.
+    fn from_bits(bits: u128) -> Self;
+
     /// A quiet NaN with the payload of a left-aligned significand, as much as fits.
     fn quiet_nan(negative: bool, significand: u64) -> Self;
 }
@@ -195,6 +201,16 @@ macro_rules! interchange_format {
             #[inline(always)]
             fn infinity(negative: bool) -> Self {
                 Self::zero(negative) | (2 * $bias + 1) << $fraction
+            }
+
+            #[inline(always)]
+            fn to_bits(self) -> u128 {
+                self.into()
+            }
+
+            #[inline(always)]
+            fn from_bits(bits: u128) -> Self {
+                bits as $bits
             }
 
             #[inline(always)]
@@ -261,6 +277,16 @@ impl Format for F80 {
     #[inline(always)]
     fn infinity(negative: bool) -> Self {
         F80::new(u16::from(negative) << 15 | 0x7fff, INTEGER_BIT)
+    }
+
+    #[inline(always)]
+    fn to_bits(self) -> u128 {
+        u128::from(self.sign_exponent) << 64 | u128::from(self.significand)
+    }
+
+    #[inline(always)]
+    fn from_bits(bits: u128) -> Self {
+        F80::new((bits >> 64) as u16, bits as u64)
     }
 
     #[inline(always)]

@@ -3,6 +3,23 @@
 use super::environment::{Environment, Flags, Rounding};
 use super::format::Format;
 
+/// A result with its flags as it fits two host registers. What is rare returns this rather than a
+/// pair, which comes back through memory: then the fast path that it joins stays out of memory too.
+#[derive(Clone, Copy)]
+pub(super) struct Answer(u128);
+
+impl Answer {
+    #[inline(always)]
+    pub(super) fn new<F: Format>((value, flags): (F, Flags)) -> Self {
+        Self(value.to_bits() | u128::from(flags.bits()) << 120)
+    }
+
+    #[inline(always)]
+    pub(super) fn get<F: Format>(self) -> (F, Flags) {
+        (F::from_bits(self.0), Flags::from_bits_truncate((self.0 >> 120) as u8))
+    }
+}
+
 /// A significand after rounding.
 struct Rounded {
     /// Left-aligned, bits below the precision clear.
@@ -44,13 +61,13 @@ pub fn round_pack<F: Format>(
     environment: &Environment,
 ) -> (F, Flags) {
     if exponent < F::MINIMUM_EXPONENT {
-        return underflow(negative, exponent, significand, extra, environment);
+        return underflow::<F>(negative, exponent, significand, extra, environment).get();
     }
     let rounded = round(significand, extra, F::precision(environment), environment.rounding, negative);
     let exponent = exponent + i32::from(rounded.carry);
     let significand = rounded.significand | u64::from(rounded.carry) << 63;
     if exponent > F::MAXIMUM_EXPONENT {
-        return overflow(negative, exponent, significand, rounded.flags, environment);
+        return overflow::<F>(negative, exponent, significand, rounded.flags, environment).get();
     }
     (F::pack(negative, exponent, significand), rounded.flags)
 }
@@ -64,22 +81,22 @@ fn overflow<F: Format>(
     significand: u64,
     flags: Flags,
     environment: &Environment,
-) -> (F, Flags) {
+) -> Answer {
     if environment.unmasked.contains(Flags::OVERFLOW) {
         let wrapped = exponent - F::EXPONENT_WRAP;
         if wrapped > F::MAXIMUM_EXPONENT {
             let flags = Flags::OVERFLOW | Flags::INEXACT | Flags::ROUNDED_UP;
-            return (F::infinity(negative), flags);
+            return Answer::new((F::infinity(negative), flags));
         }
-        return (F::pack(negative, wrapped, significand), flags | Flags::OVERFLOW);
+        return Answer::new((F::pack(negative, wrapped, significand), flags | Flags::OVERFLOW));
     }
     let flags = Flags::OVERFLOW | Flags::INEXACT;
     // Anything that overflows is above one half of the distance to "infinity".
     if environment.rounding.increments(negative, true, u64::MAX) {
-        (F::infinity(negative), flags | Flags::ROUNDED_UP)
+        Answer::new((F::infinity(negative), flags | Flags::ROUNDED_UP))
     } else {
         let all_ones = u64::MAX << (64 - F::precision(environment));
-        (F::pack(negative, F::MAXIMUM_EXPONENT, all_ones), flags)
+        Answer::new((F::pack(negative, F::MAXIMUM_EXPONENT, all_ones), flags))
     }
 }
 
@@ -93,20 +110,20 @@ fn underflow<F: Format>(
     significand: u64,
     extra: u64,
     environment: &Environment,
-) -> (F, Flags) {
+) -> Answer {
     let precision = F::precision(environment);
     let unbounded = round(significand, extra, precision, environment.rounding, negative);
     let tiny = !(unbounded.carry && exponent == F::MINIMUM_EXPONENT - 1);
     if tiny && environment.unmasked.contains(Flags::UNDERFLOW) {
         let wrapped = exponent + F::EXPONENT_WRAP + i32::from(unbounded.carry);
         if wrapped < F::MINIMUM_EXPONENT {
-            return (F::zero(negative), Flags::UNDERFLOW | Flags::INEXACT);
+            return Answer::new((F::zero(negative), Flags::UNDERFLOW | Flags::INEXACT));
         }
         let significand = unbounded.significand | u64::from(unbounded.carry) << 63;
-        return (F::pack(negative, wrapped, significand), unbounded.flags | Flags::UNDERFLOW);
+        return Answer::new((F::pack(negative, wrapped, significand), unbounded.flags | Flags::UNDERFLOW));
     }
     if tiny && environment.flush_to_zero {
-        return (F::zero(negative), Flags::UNDERFLOW | Flags::INEXACT);
+        return Answer::new((F::zero(negative), Flags::UNDERFLOW | Flags::INEXACT));
     }
     let wide = shift_right_sticky(
         u128::from(significand) << 64 | u128::from(extra),
@@ -115,7 +132,7 @@ fn underflow<F: Format>(
     let rounded = round((wide >> 64) as u64, wide as u64, precision, environment.rounding, negative);
     let inexact = rounded.flags.contains(Flags::INEXACT);
     let flags = if tiny && inexact { rounded.flags | Flags::UNDERFLOW } else { rounded.flags };
-    (F::pack(negative, F::MINIMUM_EXPONENT, rounded.significand), flags)
+    Answer::new((F::pack(negative, F::MINIMUM_EXPONENT, rounded.significand), flags))
 }
 
 /// Shifts right, any number of bits, and sets the lowest bit if a bit was lost.

@@ -4,24 +4,28 @@
 use pentimento_decoder::Instruction;
 use pentimento_registers::{F80, StatusWord};
 
-use super::unit::{Data, Unit, check_pending, data, is_memory, load, st_number};
+use super::unit::{Unit, check_pending, data, is_memory, load, st_number};
 use crate::float::{self, Environment, Flags, Format, Progress, Quotient, Unpacked};
 use crate::{Context, Outcome};
 
 /// Loads the memory operand of an instruction that calculates or compares, taken apart: m32fp,
-/// m32int, m64fp or m16int, as the opcode says.
-#[inline(always)]
-pub(super) fn load_source(context: &Context<'_>, opcode: u8, data: Data) -> Outcome<Unpacked> {
-    Ok(match opcode & 6 {
-        0 => load::<u32>(context, data)?.unpack(),
-        2 => from_integer(load::<u32>(context, data)? as i32),
-        4 => load::<u64>(context, data)?.unpack(),
-        _ => from_integer((load::<u16>(context, data)? as i16).into()),
-    })
+/// m32int, m64fp or m16int, as the opcode says. A macro, so that no `Result` with an [`Unpacked`] in it
+/// goes through memory.
+macro_rules! load_source {
+    ($context:expr, $opcode:expr, $data:expr) => {
+        match $opcode & 6 {
+            0 => Format::unpack(load::<u32>($context, $data)?),
+            2 => from_integer(load::<u32>($context, $data)? as i32),
+            4 => Format::unpack(load::<u64>($context, $data)?),
+            _ => from_integer((load::<u16>($context, $data)? as i16).into()),
+        }
+    };
 }
+pub(super) use load_source;
 
+/// An integer operand, taken apart.
 #[inline(always)]
-fn from_integer(value: i32) -> Unpacked {
+pub(super) fn from_integer(value: i32) -> Unpacked {
     Unpacked::finite(value < 0, 63, value.unsigned_abs().into())
 }
 
@@ -35,7 +39,7 @@ fn binary<O: Operation>(context: &mut Context<'_>, instruction: &Instruction) ->
     let (destination, pops, empty, source);
     if is_memory(instruction) {
         let data = data(context, instruction)?;
-        source = load_source(context, opcode, data)?;
+        source = load_source!(context, opcode, data);
         unit = Unit::enter(context, instruction, Some(data));
         (destination, pops, empty) = (0, false, unit.is_empty(0));
     } else {
@@ -46,19 +50,30 @@ fn binary<O: Operation>(context: &mut Context<'_>, instruction: &Instruction) ->
         source = unit.unpack(if reversed { 0 } else { number });
         (pops, empty) = (opcode & 2 != 0, unit.is_empty(0) || unit.is_empty(number));
     }
-    let (completes, value) = if empty {
-        (unit.stack_underflow(), F80::INDEFINITE)
-    } else {
-        let (value, flags) = O::compute(unit.unpack(destination), source, &unit.environment());
-        (unit.raise(flags), value)
-    };
-    if completes {
+    if empty {
+        underflow(&mut unit, destination, pops);
+        return Ok(());
+    }
+    let (value, flags) = O::compute(unit.unpack(destination), source, &unit.environment());
+    if unit.raise(flags) {
         unit.set_st(destination, value);
         if pops {
             unit.pop();
         }
     }
     Ok(())
+}
+
+/// Responds to an empty operand.
+#[cold]
+#[inline(never)]
+fn underflow(unit: &mut Unit<'_>, destination: u8, pops: bool) {
+    if unit.stack_underflow() {
+        unit.set_st(destination, F80::INDEFINITE);
+        if pops {
+            unit.pop();
+        }
+    }
 }
 
 /// What an instruction of two operands computes. A trait rather than a closure, so that it is

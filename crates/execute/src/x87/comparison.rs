@@ -3,9 +3,9 @@
 use pentimento_decoder::Instruction;
 use pentimento_registers::{Eflags, StatusWord};
 
-use super::arithmetic::load_source;
-use super::unit::{Unit, check_pending, data, is_memory, st_number};
-use crate::float::{Class, Flags, Relation, Unpacked, compare};
+use super::arithmetic::{from_integer, load_source};
+use super::unit::{Unit, check_pending, data, is_memory, load, st_number};
+use crate::float::{Class, Flags, Format, Relation, Unpacked, compare};
 use crate::{Context, Outcome};
 
 /// The condition codes for a relation of ST(0) to the other operand (SDM volume 1, table 8-6).
@@ -37,7 +37,7 @@ fn compare_st0(context: &mut Context<'_>, instruction: &Instruction, signalling:
     check_pending(context)?;
     let (mut unit, source) = if is_memory(instruction) {
         let data = data(context, instruction)?;
-        let source = load_source(context, instruction.opcode(), data)?;
+        let source = load_source!(context, instruction.opcode(), data);
         (Unit::enter(context, instruction, Some(data)), Some(source))
     } else {
         (Unit::enter(context, instruction, None), None)

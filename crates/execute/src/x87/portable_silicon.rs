@@ -158,3 +158,13 @@ fn logarithm_of_successor() {
     let defined = pairs().filter(|(x, _)| !(0x3ffd..0x7fff).contains(&x.exponent()));
     check(defined, portable::logarithm_of_successor, host::logarithm_of_successor);
 }
+
+#[test]
+fn beyond_the_defined_range() {
+    let one = F80::new(0x3fff, 1 << 63);
+    let three = F80::new(0x4000, 3 << 62);
+    let two = portable::logarithm_of_successor(three, one, 0x37f);
+    assert_eq!(two.value, F80::new(0x4000, 1 << 63), "log2(3 + 1)");
+    let minus_one = F80::new(0xbfff, 1 << 63);
+    assert_eq!(portable::logarithm_of_successor(minus_one, one, 0x37f).flags, Flags::INVALID);
+}
