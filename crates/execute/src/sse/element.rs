@@ -2,7 +2,7 @@
 
 use pentimento_decoder::{Instruction, Operand, Operation};
 
-use super::operand::{File, VectorRegister, general_register, immediate, vector_register};
+use super::operand::{File, VectorRegister, by_width, general_register, immediate, vector_register};
 use crate::vector::{Lane, Vector, lane, set_lane};
 use crate::{Context, Outcome, Trap};
 
@@ -21,10 +21,7 @@ pub(crate) fn insert(context: &mut Context<'_>, instruction: &Instruction) -> Ou
         V::set_register(context.state, number, value.guest_order());
         Ok(())
     }
-    match vector_register(instruction, 0)? {
-        File::Mmx(number) => on::<u64>(context, instruction, number),
-        File::Xmm(number) => on::<u128>(context, instruction, number),
-    }
+    by_width(context, instruction, on::<u64>, on::<u128>)
 }
 
 /// PEXTRB, PEXTRW, PEXTRD and EXTRACTPS: to memory, or zero-extended to a general register.

@@ -173,6 +173,25 @@ pub(crate) fn vector_register(instruction: &Instruction, index: usize) -> Outcom
     }
 }
 
+/// A handler for one width of vectors, given the number of the register that is its destination.
+type OnRegister = fn(&mut Context<'_>, &Instruction, u8) -> Outcome;
+
+/// Executes an instruction that exists on both kinds of registers, as operand 0 says.
+///
+/// # Errors
+/// What the handler returns; #UD if operand 0 is no vector register.
+pub(crate) fn by_width(
+    context: &mut Context<'_>,
+    instruction: &Instruction,
+    on_mmx: OnRegister,
+    on_xmm: OnRegister,
+) -> Outcome {
+    match vector_register(instruction, 0)? {
+        File::Mmx(number) => on_mmx(context, instruction, number),
+        File::Xmm(number) => on_xmm(context, instruction, number),
+    }
+}
+
 /// The XMM register that operand `index` is.
 ///
 /// # Errors

@@ -1,11 +1,13 @@
 //! Packed integers, logic, shuffles and cryptography: `destination = f(destination, source, ...)`
 //! on MMX or XMM registers, with `f` from the tables of [`vector`].
 
-use pentimento_decoder::{Instruction, Operand};
+use pentimento_decoder::{Instruction, Operand, Operation};
 use pentimento_registers::Eflags;
 
-use super::operand::{File, VectorRegister, immediate, vector_register};
-use crate::vector::{self, Vector};
+use super::operand::{
+    File, VectorRegister, by_width, general_register, immediate, vector_register, xmm_register,
+};
+use crate::vector::{self, Vector, sign_bits};
 use crate::{Context, Outcome, Trap};
 
 /// An operation of [`vector::packed::binary`], [`vector::packed::unary`] or
@@ -22,10 +24,7 @@ pub(crate) fn binary(context: &mut Context<'_>, instruction: &Instruction) -> Ou
         update::<V>(context, number, |destination| function(destination, &source));
         Ok(())
     }
-    match vector_register(instruction, 0)? {
-        File::Mmx(number) => on::<u64>(context, instruction, number),
-        File::Xmm(number) => on::<u128>(context, instruction, number),
-    }
+    by_width(context, instruction, on::<u64>, on::<u128>)
 }
 
 /// An operation of [`vector::packed::shift`].
@@ -40,10 +39,7 @@ pub(crate) fn shift(context: &mut Context<'_>, instruction: &Instruction) -> Out
         update::<V>(context, number, |destination| function(destination, count));
         Ok(())
     }
-    match vector_register(instruction, 0)? {
-        File::Mmx(number) => on::<u64>(context, instruction, number),
-        File::Xmm(number) => on::<u128>(context, instruction, number),
-    }
+    by_width(context, instruction, on::<u64>, on::<u128>)
 }
 
 /// An operation of [`vector::shuffle::with_immediate`].
@@ -57,15 +53,12 @@ pub(crate) fn with_immediate(context: &mut Context<'_>, instruction: &Instructio
         update::<V>(context, number, |destination| function(destination, &source, immediate));
         Ok(())
     }
-    match vector_register(instruction, 0)? {
-        File::Mmx(number) => on::<u64>(context, instruction, number),
-        File::Xmm(number) => on::<u128>(context, instruction, number),
-    }
+    by_width(context, instruction, on::<u64>, on::<u128>)
 }
 
 /// INSERTPS: [`with_immediate`], but the only lane of a memory operand is the one that is inserted.
 pub(crate) fn insertps(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    let File::Xmm(number) = vector_register(instruction, 0)? else { return Err(Trap::INVALID_OPCODE) };
+    let number = xmm_register(instruction, 0)?;
     let function =
         vector::shuffle::with_immediate::<u128>(instruction.operation()).ok_or(Trap::INVALID_OPCODE)?;
     let source = context.vector::<u128>(instruction, 1)?.guest_order();
@@ -77,7 +70,7 @@ pub(crate) fn insertps(context: &mut Context<'_>, instruction: &Instruction) -> 
 
 /// An operation of [`vector::shuffle::with_mask`], the mask being XMM0.
 pub(crate) fn with_mask(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    let File::Xmm(number) = vector_register(instruction, 0)? else { return Err(Trap::INVALID_OPCODE) };
+    let number = xmm_register(instruction, 0)?;
     let function = vector::shuffle::with_mask::<u128>(instruction.operation()).ok_or(Trap::INVALID_OPCODE)?;
     let source = context.vector::<u128>(instruction, 1)?.guest_order();
     let mask = context.state.xmm[0].guest_order();
@@ -105,22 +98,21 @@ fn update<V: VectorRegister>(context: &mut Context<'_>, number: u8, f: impl FnOn
 
 /// PMOVMSKB, MOVMSKPS and MOVMSKPD: the lanes' signs in a general register.
 pub(crate) fn move_mask(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    use pentimento_decoder::Operation as O;
-    let register = super::operand::general_register(instruction, 0)?;
-    let mask = match (instruction.operation(), vector_register(instruction, 1)?) {
-        (O::Movmskps, _) => {
-            vector::sign_bits::<i32, u128>(&context.vector::<u128>(instruction, 1)?.guest_order())
-        }
-        (O::Movmskpd, _) => {
-            vector::sign_bits::<i64, u128>(&context.vector::<u128>(instruction, 1)?.guest_order())
-        }
-        (_, File::Xmm(_)) => {
-            vector::sign_bits::<i8, u128>(&context.vector::<u128>(instruction, 1)?.guest_order())
-        }
-        (_, File::Mmx(_)) => {
+    use Operation as O;
+    let register = general_register(instruction, 0)?;
+    let mask = match vector_register(instruction, 1)? {
+        File::Mmx(number) => {
             u64::begin(context)?;
             u64::touch(context.state);
-            vector::sign_bits::<i8, u64>(&context.vector::<u64>(instruction, 1)?.guest_order())
+            sign_bits::<i8, _>(&u64::register(context.state, number).guest_order())
+        }
+        File::Xmm(number) => {
+            let value = u128::register(context.state, number).guest_order();
+            match instruction.operation() {
+                O::Movmskps => sign_bits::<i32, _>(&value),
+                O::Movmskpd => sign_bits::<i64, _>(&value),
+                _ => sign_bits::<i8, _>(&value),
+            }
         }
     };
     context.state.set_gpr(register, mask);

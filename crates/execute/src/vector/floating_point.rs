@@ -16,6 +16,8 @@ use crate::float::{self, Environment, Flags, Unpacked};
 
 /// `destination = f(destination, source)` under MXCSR; returns the exceptions raised.
 pub type FloatBinary = fn(&mut u128, &u128, Mxcsr) -> Flags;
+/// As [`FloatBinary`], but `None` and no change where the host's arithmetic does not tell all.
+pub type FloatHost = fn(&mut u128, &u128, Mxcsr) -> Option<Flags>;
 /// `destination = f(destination, source, imm8)` under MXCSR; returns the exceptions raised.
 pub type FloatWithImmediate = fn(&mut u128, &u128, u8, Mxcsr) -> Flags;
 
@@ -187,6 +189,38 @@ pub const fn binary(operation: Operation) -> Option<FloatBinary> {
                 found => found,
             };
         }
+    };
+    Some(function)
+}
+
+/// Addition to square root by the host alone: `None`, and no change, where only [`binary`] can tell.
+/// Answers only while all exceptions are masked.
+#[rustfmt::skip]
+#[must_use]
+pub const fn host_binary(operation: Operation) -> Option<FloatHost> {
+    use Operation as O;
+    let function: FloatHost = match operation {
+        O::Addps => host::arithmetic::<Add, u32, 4>,
+        O::Addpd => host::arithmetic::<Add, u64, 2>,
+        O::Addss => host::arithmetic::<Add, u32, 1>,
+        O::Addsd => host::arithmetic::<Add, u64, 1>,
+        O::Subps => host::arithmetic::<Sub, u32, 4>,
+        O::Subpd => host::arithmetic::<Sub, u64, 2>,
+        O::Subss => host::arithmetic::<Sub, u32, 1>,
+        O::Subsd => host::arithmetic::<Sub, u64, 1>,
+        O::Mulps => host::arithmetic::<Mul, u32, 4>,
+        O::Mulpd => host::arithmetic::<Mul, u64, 2>,
+        O::Mulss => host::arithmetic::<Mul, u32, 1>,
+        O::Mulsd => host::arithmetic::<Mul, u64, 1>,
+        O::Divps => host::arithmetic::<Div, u32, 4>,
+        O::Divpd => host::arithmetic::<Div, u64, 2>,
+        O::Divss => host::arithmetic::<Div, u32, 1>,
+        O::Divsd => host::arithmetic::<Div, u64, 1>,
+        O::Sqrtps => host::arithmetic::<Sqrt, u32, 4>,
+        O::Sqrtpd => host::arithmetic::<Sqrt, u64, 2>,
+        O::Sqrtss => host::arithmetic::<Sqrt, u32, 1>,
+        O::Sqrtsd => host::arithmetic::<Sqrt, u64, 1>,
+        _ => return None,
     };
     Some(function)
 }
