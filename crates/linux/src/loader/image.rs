@@ -71,8 +71,9 @@ pub(crate) fn load(
         Kind::Relocatable => PROGRAM_BASE.wrapping_sub(elf.extent().0).wrapping_add(pages(random, 0x100)),
     };
     map_elf(space, &elf, &program.file, base)?;
-    space.heap_start =
-        page_align(base.wrapping_add(elf.extent().1)).ok_or(LoadError::Memory)? + pages(random, 0x2000);
+    let image_end = page_align(base.wrapping_add(elf.extent().1)).ok_or(LoadError::Memory)?;
+    // A program may end where user memory does: then there is no room for a heap, and brk says so.
+    space.heap_start = image_end.saturating_add(pages(random, 0x2000)).min(TASK_SIZE);
     space.heap_end = space.heap_start;
 
     let mut entry = base.wrapping_add(elf.entry);
