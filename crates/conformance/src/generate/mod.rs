@@ -7,6 +7,7 @@ mod contents;
 mod encoding;
 mod placement;
 mod random;
+mod sequence;
 mod state;
 mod values;
 
@@ -30,6 +31,8 @@ pub struct Generator {
     tables: DescriptorTables,
     seed: u64,
     scope: Scope,
+    /// What sequences are made of, by group.
+    sequence_rows: [Vec<&'static Row>; 4],
 }
 
 /// What a generator covers.
@@ -43,6 +46,8 @@ pub enum Scope {
     Operation(Operation),
     /// No row: bytes that the decoder calls undefined, on which the CPU must raise #UD.
     Undefined,
+    /// Sequences of a few instructions.
+    Sequences,
 }
 
 impl Scope {
@@ -51,7 +56,7 @@ impl Scope {
             Self::All => true,
             Self::Group(group) => Group::of(row) == group,
             Self::Operation(operation) => row.operation() == operation,
-            Self::Undefined => false,
+            Self::Undefined | Self::Sequences => false,
         }
     }
 }
@@ -61,7 +66,9 @@ impl Generator {
     #[must_use]
     pub fn new(scope: Scope, seed: u64) -> Self {
         let rows = rows().iter().filter(|row| scope.contains(row) && exclusion(row).is_none()).collect();
-        Self { rows, tables: layout::descriptor_tables(), seed, scope }
+        let groups = [Group::Integer, Group::X87, Group::Mmx, Group::Sse];
+        let sequence_rows = groups.map(sequence::rows_of);
+        Self { rows, tables: layout::descriptor_tables(), seed, scope, sequence_rows }
     }
 
     /// How many rows it covers; consecutive cases go through them in turn.
@@ -73,13 +80,10 @@ impl Generator {
     /// Case `number`, or `None` where this draw gives nothing that can be run.
     #[must_use]
     pub fn case(&self, number: u64) -> Option<Case> {
-        if self.scope == Scope::Undefined {
-            let mut random = Random::new(self.seed, number);
-            let code = encoding::unknown(&mut random);
-            let mut case = exclusion::is_undefined(&code).then(|| self.undefined(code, &mut random))?;
-            // How many bytes a CPU fetches before it gives up differs: let them all be there.
-            case.state.eip = layout::CODE.start + random.below(0x1000);
-            return Some(case);
+        match self.scope {
+            Scope::Undefined => return self.undefined_bytes(number),
+            Scope::Sequences => return self.sequence(&mut Random::new(self.seed, number)),
+            _ => {}
         }
         let row = *self.rows.get((number % self.rows.len().max(1) as u64) as usize)?;
         let mut random = Random::new(self.seed, number);
@@ -93,6 +97,16 @@ impl Generator {
             }
             Err(_) => None,
         }
+    }
+
+    /// Bytes that are no instruction.
+    fn undefined_bytes(&self, number: u64) -> Option<Case> {
+        let mut random = Random::new(self.seed, number);
+        let code = encoding::unknown(&mut random);
+        let mut case = exclusion::is_undefined(&code).then(|| self.undefined(code, &mut random))?;
+        // How many bytes a CPU fetches before it gives up differs: let them all be there.
+        case.state.eip = layout::CODE.start + random.below(0x1000);
+        Some(case)
     }
 
     /// A case that ends in #UD.

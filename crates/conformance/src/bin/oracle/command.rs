@@ -20,7 +20,7 @@ struct Options {
     /// Cases to draw.
     #[arg(long, default_value_t = 200_000)]
     cases: u64,
-    /// integer, x87, mmx, sse, undefined, or a mnemonic such as `shld`.
+    /// integer, x87, mmx, sse, undefined, sequences, or a mnemonic such as `shld`.
     #[arg(long, value_parser = scope)]
     only: Option<Scope>,
     /// The seed; with a case's number it names that case.
@@ -51,9 +51,12 @@ fn scope(text: &str) -> Result<Scope, String> {
         "mmx" => Scope::Group(Group::Mmx),
         "sse" => Scope::Group(Group::Sse),
         "undefined" => Scope::Undefined,
+        "sequences" => Scope::Sequences,
         name => match Operation::ALL.iter().find(|operation| operation.mnemonic() == name) {
             Some(&operation) => Scope::Operation(operation),
-            None => return Err("neither integer, x87, mmx, sse, undefined nor a mnemonic".to_owned()),
+            None => {
+                return Err("neither integer, x87, mmx, sse, undefined, sequences nor a mnemonic".to_owned());
+            }
         },
     })
 }

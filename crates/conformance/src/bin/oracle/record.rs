@@ -10,18 +10,22 @@ use pentimento_conformance::recording::Writer;
 /// Cases drawn for each row.
 const PER_ROW: u64 = 12;
 
-/// The groups, and the files that hold their samples.
-const FILES: [(Group, &str); 4] = [
-    (Group::Integer, "integer.bin"),
-    (Group::X87, "x87.bin"),
-    (Group::Mmx, "mmx.bin"),
-    (Group::Sse, "sse.bin"),
+/// Sequences drawn.
+const SEQUENCES: u64 = 4000;
+
+/// What is sampled, and the files that hold it.
+const FILES: [(Scope, &str); 5] = [
+    (Scope::Group(Group::Integer), "integer.bin"),
+    (Scope::Group(Group::X87), "x87.bin"),
+    (Scope::Group(Group::Mmx), "mmx.bin"),
+    (Scope::Group(Group::Sse), "sse.bin"),
+    (Scope::Sequences, "sequences.bin"),
 ];
 
 pub(super) fn main(seed: u64) -> ExitCode {
-    for (group, name) in FILES {
+    for (scope, name) in FILES {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/vectors").join(name);
-        match record(group, seed, &path) {
+        match record(scope, seed, &path) {
             Ok((count, size)) => println!("{name}: {count} cases, {size} bytes"),
             Err(failure) => {
                 eprintln!("oracle: {name}: {failure}");
@@ -33,15 +37,18 @@ pub(super) fn main(seed: u64) -> ExitCode {
 }
 
 /// Records one file; cases on which silicon and an engine differ have no place in it.
-fn record(group: Group, seed: u64, path: &PathBuf) -> Result<(usize, usize), String> {
-    let generator = Generator::new(Scope::Group(group), seed);
+fn record(scope: Scope, seed: u64, path: &PathBuf) -> Result<(usize, usize), String> {
+    let generator = Generator::new(scope, seed);
     let campaign = Campaign::new(&generator, 0).map_err(|error: CampaignError| error.to_string())?;
     if !campaign.low_pages() {
         return Err("recording needs pages below 64 KiB: run as root, or lower vm.mmap_min_addr".to_owned());
     }
-    let numbers = 0..PER_ROW * generator.row_count() as u64;
-    let report =
-        campaign.keeping_agreed().run(numbers, |_| {}).map_err(|error: CampaignError| error.to_string())?;
+    let count = if scope == Scope::Sequences { SEQUENCES } else { PER_ROW * generator.row_count() as u64 };
+    let report = campaign
+        .keeping_agreed()
+        .strict()
+        .run(0..count, |_| {})
+        .map_err(|error: CampaignError| error.to_string())?;
     if report.differing() > 0 {
         println!("{} cases differ and are left out", report.differing());
     }
