@@ -84,6 +84,11 @@ impl DescriptorTables<'_> {
         Self::TLS_FIRST..Self::TLS_FIRST + TLS_ENTRIES as u16
     }
 
+    /// The entries of the process's local table (modify_ldt(2)) by index, lowest first.
+    pub fn local(&self) -> impl Iterator<Item = (u16, Descriptor)> {
+        self.local.iter().map(|(index, descriptor)| (*index, *descriptor))
+    }
+
     /// The descriptor that `selector` names, or `None` where loading it raises #GP: flat code and
     /// data, the task's TLS entries, and the process's local table.
     #[must_use]

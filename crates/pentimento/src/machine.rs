@@ -117,6 +117,12 @@ impl Machine {
             let descriptor = parts.descriptors.descriptor(index << 3);
             self.environment.descriptors.set_tls(index, descriptor);
         }
+        for index in 0..self.environment.descriptors.ldt().len() {
+            self.environment.descriptors.set_ldt(index as u16, None);
+        }
+        for (index, descriptor) in parts.descriptors.local() {
+            self.environment.descriptors.set_ldt(index, Some(descriptor));
+        }
         let runner = self.runners.entry(space).or_insert_with(|| Runner::new(self.engine));
         let (executed, exit) = runner.run(parts.cpu, parts.memory, &mut self.environment, most.min(quantum));
         if exit != Exit::Budget {

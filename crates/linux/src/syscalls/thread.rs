@@ -484,11 +484,11 @@ fn encode(descriptor: &Descriptor) -> u64 {
 fn read_local(kernel: &mut Kernel, task: TaskId, address: u32, size: u32) -> Outcome {
     let table = &kernel.space(task).local_descriptors;
     let Some((last, _)) = table.last_key_value() else { return Ok(0) };
-    let length = ((u32::from(*last) + 1) * 8).min(size);
-    let bytes: Vec<u8> = (0..=*last)
-        .flat_map(|index| table.get(&index).map_or(0, encode).to_le_bytes())
-        .take(length as usize)
-        .collect();
+    // What lies beyond the last entry is read as zeros.
+    let length = size.min(LOCAL_ENTRIES * 8);
+    let mut bytes: Vec<u8> =
+        (0..=*last).flat_map(|index| table.get(&index).map_or(0, encode).to_le_bytes()).collect();
+    bytes.resize(length as usize, 0);
     kernel.user(task).copy_out(address, &bytes)?;
     Ok(length)
 }
