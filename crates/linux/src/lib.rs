@@ -22,6 +22,7 @@ pub mod host;
 mod kernel;
 mod lifecycle;
 mod loader;
+mod process_text;
 mod process_view;
 mod random;
 mod scheduler;

@@ -115,7 +115,7 @@ impl Kernel {
     pub fn spawn_code(&mut self, base: u32, code: &[u8], length: u32) -> Result<ProcessId, Error> {
         let refuse = |errno| Error::Place { base, length, errno };
         let pages = page_align(length).ok_or(refuse(Errno::ENOMEM))?;
-        if base % PAGE_SIZE != 0 || code.len() as u64 > u64::from(pages) {
+        if !base.is_multiple_of(PAGE_SIZE) || code.len() as u64 > u64::from(pages) {
             return Err(refuse(Errno::EINVAL));
         }
         let mut space = Space::new(self.new_space_number(), self.limits.memory, self.limits.stack);
@@ -142,9 +142,6 @@ impl Kernel {
             ids: [credentials.uid, credentials.euid, credentials.gid, credentials.egid],
         };
         let cpu = loader::load(&mut space, program, arguments, surroundings, &mut self.random)?;
-        let joined = |texts: &[Vec<u8>]| texts.iter().flat_map(|text| [text, &b"\0"[..]].concat()).collect();
-        space.arguments = joined(&arguments.argv);
-        space.environment = joined(&arguments.envp);
         Ok((space, cpu))
     }
 
@@ -472,8 +469,11 @@ impl Kernel {
     }
 }
 
+/// A script's interpreter, and its one argument.
+type Interpreter = (Vec<u8>, Option<Vec<u8>>);
+
 /// The interpreter and its one argument from a script's first line, or `None` for what is no script.
-fn script_interpreter(file: &[u8]) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>, LoadError> {
+fn script_interpreter(file: &[u8]) -> Result<Option<Interpreter>, LoadError> {
     let Some(rest) = file.strip_prefix(b"#!") else { return Ok(None) };
     let line =
         rest[..rest.len().min(SCRIPT_LINE - 2)].split(|byte| *byte == b'\n').next().unwrap_or_default();

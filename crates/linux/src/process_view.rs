@@ -1,9 +1,6 @@
 //! Where files meet processes: what `/proc` shows, and in whose name a system call uses files.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-
-use pentimento_memory::Permissions;
 
 use crate::arena::{Arena, Id};
 use crate::fs::{
@@ -11,31 +8,34 @@ use crate::fs::{
     Mount, NoProcesses, Owner, ProcessFile, ProcessView, SystemFile, Timestamp, View,
 };
 use crate::kernel::Kernel;
+use crate::process_text::process_text;
 use crate::signal::{Actions, Info, Signal, code};
-use crate::space::{Backing, Space};
+use crate::space::Space;
 use crate::task::{Process, ProcessId, Task, TaskId};
+use crate::time::Timekeeper;
 use crate::wait::PendingCall;
 use crate::{Errno, Error};
 
 /// The kernel's processes, as files see them.
 pub(crate) struct Processes<'a> {
-    current: TaskId,
-    tasks: &'a BTreeMap<TaskId, Task>,
-    processes: &'a BTreeMap<ProcessId, Process>,
-    spaces: &'a Arena<Space>,
-    files: &'a Arena<Descriptors>,
-    locations: &'a Arena<Location>,
-    actions: &'a Arena<Actions>,
-    uptime: u64,
+    pub(crate) current: TaskId,
+    pub(crate) tasks: &'a BTreeMap<TaskId, Task>,
+    pub(crate) processes: &'a BTreeMap<ProcessId, Process>,
+    pub(crate) spaces: &'a Arena<Space>,
+    pub(crate) files: &'a Arena<Descriptors>,
+    pub(crate) locations: &'a Arena<Location>,
+    pub(crate) actions: &'a Arena<Actions>,
+    pub(crate) uptime: u64,
+    pub(crate) time: &'a Timekeeper,
 }
 
 impl Processes<'_> {
-    fn process(&self, number: u32) -> Option<&Process> {
+    pub(crate) fn process(&self, number: u32) -> Option<&Process> {
         self.processes.get(&ProcessId(number))
     }
 
     /// A living thread of the process.
-    fn task(&self, number: u32) -> Option<&Task> {
+    pub(crate) fn task(&self, number: u32) -> Option<&Task> {
         self.tasks.get(self.process(number)?.threads.first()?)
     }
 }
@@ -105,103 +105,6 @@ impl ProcessView for Processes<'_> {
     }
 }
 
-fn process_text(view: &Processes<'_>, number: u32, thread: u32, file: ProcessFile) -> Option<Vec<u8>> {
-    let process = view.process(number)?;
-    let name = view
-        .tasks
-        .get(&TaskId(thread))
-        .or_else(|| view.task(number))
-        .map_or_else(Vec::new, |task| task.name.clone());
-    let name = String::from_utf8_lossy(&name).into_owned();
-    let state = if process.ended.is_some() { 'Z' } else { 'R' };
-    Some(match file {
-        ProcessFile::Name => format!("{name}\n").into_bytes(),
-        ProcessFile::Zero => b"0\n".to_vec(),
-        ProcessFile::Stat => {
-            let (parent, group, session) =
-                (process.parent.number(), process.group.number(), process.session.number());
-            let threads = process.threads.len();
-            let mut line = format!(
-                "{thread} ({name}) {state} {parent} {group} {session} 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 {threads}"
-            );
-            // Field 21 on: timers, start time, memory sizes and what else is not told.
-            for _ in 20..52 {
-                line.push_str(" 0");
-            }
-            line.push('\n');
-            line.into_bytes()
-        }
-        ProcessFile::Status => {
-            let ids = &process.credentials;
-            format!(
-                "Name:\t{name}\nUmask:\t0022\nState:\t{state}\nTgid:\t{number}\nNgid:\t0\nPid:\t{thread}\nPPid:\t{}\nTracerPid:\t0\nUid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\nFDSize:\t64\nGroups:\t\nThreads:\t{}\n",
-                process.parent.number(),
-                ids.uid, ids.euid, ids.suid, ids.fsuid,
-                ids.gid, ids.egid, ids.sgid, ids.fsgid,
-                process.threads.len(),
-            )
-            .into_bytes()
-        }
-        ProcessFile::Maps => maps(view.spaces.get(process.space?)?),
-        ProcessFile::MemoryPages => {
-            let pages = view.spaces.get(process.space?)?.areas.mapped() / 4096;
-            format!("{pages} {pages} 0 0 0 {pages} 0\n").into_bytes()
-        }
-        ProcessFile::CommandLine => view.spaces.get(process.space?)?.arguments.clone(),
-        ProcessFile::Environment => view.spaces.get(process.space?)?.environment.clone(),
-        ProcessFile::AuxiliaryVector => Vec::new(),
-        ProcessFile::Limits => limits(process),
-    })
-}
-
-/// `/proc/PID/limits` (proc(5)).
-fn limits(process: &Process) -> Vec<u8> {
-    /// By the number of the resource (getrlimit(2)).
-    #[rustfmt::skip]
-    const NAMES: [(&str, &str); 16] = [
-        ("Max cpu time", "seconds"), ("Max file size", "bytes"), ("Max data size", "bytes"),
-        ("Max stack size", "bytes"), ("Max core file size", "bytes"), ("Max resident set", "bytes"),
-        ("Max processes", "processes"), ("Max open files", "files"), ("Max locked memory", "bytes"),
-        ("Max address space", "bytes"), ("Max file locks", "locks"), ("Max pending signals", "signals"),
-        ("Max msgqueue size", "bytes"), ("Max nice priority", ""), ("Max realtime priority", ""),
-        ("Max realtime timeout", "us"),
-    ];
-    let show = |limit: u64| if limit == u64::MAX { "unlimited".to_string() } else { limit.to_string() };
-    let mut text = format!("{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
-    for ((name, unit), (soft, hard)) in NAMES.iter().zip(process.limits) {
-        let _ = writeln!(text, "{name:<25} {:<20} {:<20} {unit:<10}", show(soft), show(hard));
-    }
-    text.into_bytes()
-}
-
-/// `/proc/PID/maps` (proc(5)).
-fn maps(space: &Space) -> Vec<u8> {
-    let mut text = String::new();
-    for (start, area) in space.areas.iter() {
-        let flag = |bit, letter| if area.protection.contains(bit) { letter } else { '-' };
-        let offset = match area.backing {
-            Backing::File { offset, .. } | Backing::Shared { offset, .. } => offset,
-            _ => 0,
-        };
-        let name = match area.backing {
-            Backing::Heap => "[heap]",
-            Backing::Stack => "[stack]",
-            Backing::Vdso => "[vdso]",
-            _ => "",
-        };
-        let _ = writeln!(
-            text,
-            "{start:08x}-{:08x} {}{}{}{} {offset:08x} 00:00 0 {name:>20}",
-            area.end,
-            flag(Permissions::READ, 'r'),
-            flag(Permissions::WRITE, 'w'),
-            flag(Permissions::EXECUTE, 'x'),
-            if area.shared { 's' } else { 'p' },
-        );
-    }
-    text.into_bytes()
-}
-
 fn system_text(view: &Processes<'_>, file: SystemFile) -> Vec<u8> {
     let seconds = view.uptime / 1_000_000_000;
     let hundredths = view.uptime / 10_000_000 % 100;
@@ -259,6 +162,7 @@ impl Kernel {
             locations: &self.locations,
             actions: &self.actions,
             uptime,
+            time: &self.time,
         };
         let ids = &process.credentials;
         let (uid, gid) = if real { (ids.uid, ids.gid) } else { (ids.fsuid, ids.fsgid) };

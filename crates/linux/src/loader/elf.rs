@@ -114,6 +114,9 @@ const MAX_HEADERS: usize = 65536;
 impl Elf {
     /// Parses `file`.
     pub(crate) fn parse(file: &[u8]) -> Result<Self, LoadError> {
+        if u32::try_from(file.len()).is_err() {
+            return Err(LoadError::Malformed("larger than 4 GiB"));
+        }
         let header = Self::header(file)?;
         let table = Self::program_headers(file, &header)?;
         let mut elf = Self {
@@ -189,7 +192,7 @@ impl Elf {
         if memory_end > u64::from(TASK_SIZE) {
             return Err(LoadError::Malformed("a segment lies outside user memory"));
         }
-        if (header.p_vaddr ^ header.p_offset) % u64::from(PAGE_SIZE) != 0 {
+        if !(header.p_vaddr ^ header.p_offset).is_multiple_of(u64::from(PAGE_SIZE)) {
             return Err(LoadError::Malformed("a segment's address and offset differ within their pages"));
         }
         let flag =

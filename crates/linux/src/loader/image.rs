@@ -61,6 +61,8 @@ pub(crate) fn load(
     let pages = |random: &mut Random, count: u64| {
         if surroundings.randomize { random.below(count) as u32 * PAGE_SIZE } else { 0 }
     };
+    space.program.clone_from(&program.executable);
+    space.interpreter = elf.interpreter.clone().unwrap_or_default();
     space.read_implies_exec = elf.executable_stack.is_none();
     let stack_top = TASK_SIZE - PAGE_SIZE - pages(random, 0x800);
     space.mmap_base = space.mmap_base.min(stack_top) - pages(random, 0x100) - (128 << 10);
@@ -70,7 +72,7 @@ pub(crate) fn load(
         Kind::Fixed => 0,
         Kind::Relocatable => PROGRAM_BASE.wrapping_sub(elf.extent().0).wrapping_add(pages(random, 0x100)),
     };
-    map_elf(space, &elf, &program.file, base)?;
+    map_elf(space, &elf, &program.file, base, false)?;
     let image_end = page_align(base.wrapping_add(elf.extent().1)).ok_or(LoadError::Memory)?;
     // A program may end where user memory does: then there is no room for a heap, and brk says so.
     space.heap_start = image_end.saturating_add(pages(random, 0x2000)).min(TASK_SIZE);
@@ -84,7 +86,7 @@ pub(crate) fn load(
         if interpreter.kind == Kind::Relocatable {
             interpreter_base = space.find_gap(high - low).ok_or(LoadError::Memory)?.wrapping_sub(low);
         }
-        map_elf(space, &interpreter, file, interpreter_base)?;
+        map_elf(space, &interpreter, file, interpreter_base, true)?;
         entry = interpreter_base.wrapping_add(interpreter.entry);
     }
     vdso::map(space).map_err(|_| LoadError::Memory)?;
@@ -107,7 +109,7 @@ fn map_stack(space: &mut Space, top: u32, executable: bool) -> Result<(), LoadEr
 }
 
 /// Maps the segments at `base` and copies their bytes.
-fn map_elf(space: &mut Space, elf: &Elf, file: &[u8], base: u32) -> Result<(), LoadError> {
+fn map_elf(space: &mut Space, elf: &Elf, file: &[u8], base: u32, interpreter: bool) -> Result<(), LoadError> {
     let (low, high) = elf.extent();
     let start = base.wrapping_add(low);
     let end = start.checked_add(high - low).filter(|end| *end <= TASK_SIZE).ok_or(LoadError::Memory)?;
@@ -115,24 +117,46 @@ fn map_elf(space: &mut Space, elf: &Elf, file: &[u8], base: u32) -> Result<(), L
         return Err(LoadError::Memory);
     }
     for segment in &elf.segments {
-        map_segment(space, segment, file, base)?;
+        map_segment(space, segment, file, base, interpreter)?;
     }
     Ok(())
 }
 
 /// Maps one segment: whole pages from the file, then zeros up to its size in memory.
-fn map_segment(space: &mut Space, segment: &Segment, file: &[u8], base: u32) -> Result<(), LoadError> {
+fn map_segment(
+    space: &mut Space,
+    segment: &Segment,
+    file: &[u8],
+    base: u32,
+    interpreter: bool,
+) -> Result<(), LoadError> {
     let address = base.wrapping_add(segment.address);
     let lead = address % PAGE_SIZE;
     let start = address - lead;
-    let length = page_align(lead + segment.memory_size).ok_or(LoadError::Memory)?;
-    let area = Area::private(segment.permissions, Backing::Anonymous);
-    space.map(start, length, area).map_err(|_| LoadError::Memory)?;
     // The first page comes whole from the file, bytes before the segment too, as mmap brings them.
     let first = segment.offset - lead.min(segment.offset);
+    let mut map = |start: u32, length: u32, backing| {
+        space.map(start, length, Area::private(segment.permissions, backing)).map_err(|_| LoadError::Memory)
+    };
+    let from_file = page_align(lead + segment.file_size).ok_or(LoadError::Memory)?;
+    let length = page_align(lead + segment.memory_size).ok_or(LoadError::Memory)?;
+    if segment.file_size > 0 {
+        map(start, from_file, Backing::Program { offset: first, interpreter })?;
+    }
+    let zeros = if segment.file_size > 0 { from_file } else { 0 };
+    if length > zeros {
+        map(start + zeros, length - zeros, Backing::Anonymous)?;
+    }
+    // So does the last one, unless zeros follow.
+    let end = segment.offset + segment.file_size;
+    let whole = page_align(end).unwrap_or(end).min(file.len() as u32);
+    let end = if segment.memory_size > segment.file_size { end } else { whole.max(end) };
     let bytes = file
-        .get(first as usize..(segment.offset + segment.file_size) as usize)
+        .get(first as usize..end as usize)
         .ok_or(LoadError::Malformed("a segment lies outside the file"))?;
+    if segment.file_size == 0 {
+        return Ok(());
+    }
     space.memory.poke_bytes(start, bytes).map_err(|_| LoadError::Memory)
 }
 

@@ -48,8 +48,12 @@ pub(crate) fn build(
     }
     let mut bytes = StringArea { low: top - 4, pieces: Vec::new() };
     let file_name = bytes.string(path);
+    let end = bytes.low;
     let envp: Vec<u32> = arguments.envp.iter().rev().map(|text| bytes.string(text)).collect();
+    space.environment = (bytes.low, end);
+    let end = bytes.low;
     let argv: Vec<u32> = arguments.argv.iter().rev().map(|text| bytes.string(text)).collect();
+    space.arguments = (bytes.low, end);
     bytes.low = bytes.low.wrapping_sub(random.below(0x800) as u32) & !15;
     let platform = bytes.string(b"i686");
     let mut seed = [0; 16];
@@ -62,9 +66,11 @@ pub(crate) fn build(
     words.extend(envp.iter().rev());
     words.push(0);
     let pointers = [(AT_RANDOM, seed), (AT_EXECFN, file_name), (AT_PLATFORM, platform), (0, 0)];
+    let vector = words.len();
     for (kind, value) in auxiliary.iter().chain(&pointers) {
         words.extend([*kind, *value]);
     }
+    space.auxiliary = words[vector..].iter().flat_map(|word| word.to_le_bytes()).collect();
     let pointer = (bytes.low - 4 * words.len() as u32) & !15;
     let table: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     bytes.pieces.push((pointer, table));

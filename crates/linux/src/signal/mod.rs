@@ -75,7 +75,6 @@ impl Signal {
     pub(crate) const XFSZ: Self = Self(25);
     pub(crate) const VTALRM: Self = Self(26);
     pub(crate) const PROF: Self = Self(27);
-    pub(crate) const SYS: Self = Self(31);
     /// The first real-time signal.
     pub(crate) const REAL_TIME: Self = Self(32);
 
@@ -101,11 +100,6 @@ impl Signal {
     /// Whether instances of it queue up instead of merging into one.
     pub(crate) fn queues(self) -> bool {
         self >= Self::REAL_TIME
-    }
-
-    /// Whether the processor raises it for what an instruction did.
-    pub(crate) fn is_synchronous(self) -> bool {
-        SignalSet::SYNCHRONOUS.contains(self)
     }
 
     /// What happens without a handler (signal(7), "Standard signals").

@@ -24,6 +24,13 @@ pub(crate) enum Backing {
         /// Offset in it of the area's first byte.
         offset: u64,
     },
+    /// A segment of the program or of its ELF interpreter.
+    Program {
+        /// Offset in the file of the area's first byte.
+        offset: u32,
+        /// It is the interpreter's.
+        interpreter: bool,
+    },
     /// A file.
     File {
         /// Which, held while the space lives.
@@ -57,8 +64,13 @@ impl Area {
     /// The same area with its first byte moved from `old` to `new`.
     pub(crate) fn starting_at(&self, old: u32, new: u32) -> Self {
         let mut area = self.clone();
-        if let Backing::File { offset, .. } | Backing::Shared { offset, .. } = &mut area.backing {
-            *offset = offset.wrapping_add(u64::from(new.wrapping_sub(old)));
+        let moved = new.wrapping_sub(old);
+        match &mut area.backing {
+            Backing::File { offset, .. } | Backing::Shared { offset, .. } => {
+                *offset = offset.wrapping_add(u64::from(moved));
+            }
+            Backing::Program { offset, .. } => *offset = offset.wrapping_add(moved),
+            _ => {}
         }
         area
     }

@@ -46,6 +46,15 @@ pub(crate) enum BadAccess {
     OutOfMemory,
 }
 
+/// A file that a space maps.
+#[derive(Clone, Debug)]
+pub(crate) struct FileMapping {
+    /// Its path when it was mapped first.
+    pub(crate) name: Vec<u8>,
+    /// Its content, if any area shares it.
+    pub(crate) memory: Option<SharedMemory>,
+}
+
 /// An address space with its areas.
 pub(crate) struct Space {
     /// Its number.
@@ -68,14 +77,18 @@ pub(crate) struct Space {
     pub(crate) read_implies_exec: bool,
     /// Address of the vDSO's image; 0 without one.
     pub(crate) vdso: u32,
-    /// The program's arguments, each with its zero (`/proc/PID/cmdline`).
-    pub(crate) arguments: Vec<u8>,
-    /// Its environment at the start, each entry with its zero (`/proc/PID/environ`).
-    pub(crate) environment: Vec<u8>,
     /// The objects behind anonymous shared areas, by number.
     objects: BTreeMap<u64, SharedMemory>,
     /// The files that areas map, each held once, with the object behind shared mappings of it.
-    pub(crate) files: BTreeMap<Vnode, Option<SharedMemory>>,
+    pub(crate) files: BTreeMap<Vnode, FileMapping>,
+    /// The path of the program, and of its ELF interpreter.
+    pub(crate) program: Vec<u8>,
+    pub(crate) interpreter: Vec<u8>,
+    /// First and one past the last byte of the argument strings, and of the environment's.
+    pub(crate) arguments: (u32, u32),
+    pub(crate) environment: (u32, u32),
+    /// The auxiliary vector's bytes.
+    pub(crate) auxiliary: Vec<u8>,
     /// The local descriptor table (modify_ldt(2)).
     pub(crate) local_descriptors: BTreeMap<u16, Descriptor>,
 }
@@ -99,10 +112,13 @@ impl Space {
             stack_limit,
             read_implies_exec: false,
             vdso: 0,
-            arguments: Vec::new(),
-            environment: Vec::new(),
             objects: BTreeMap::new(),
             files: BTreeMap::new(),
+            program: Vec::new(),
+            interpreter: Vec::new(),
+            arguments: (0, 0),
+            environment: (0, 0),
+            auxiliary: Vec::new(),
             local_descriptors: BTreeMap::new(),
         }
     }
@@ -172,7 +188,9 @@ impl Space {
                 self.memory.map_shared(start, length, permissions, memory, offset)
             }
             Backing::File { node, offset } if area.shared => match self.files.get(&node) {
-                Some(Some(memory)) => self.memory.map_shared(start, length, permissions, memory, offset),
+                Some(FileMapping { memory: Some(memory), .. }) => {
+                    self.memory.map_shared(start, length, permissions, memory, offset)
+                }
                 _ => return Err(Errno::ENODEV),
             },
             _ => self.memory.map(start, length, permissions),
@@ -189,10 +207,11 @@ impl Space {
             id,
             memory: self.memory.fork().map_err(|_| Errno::ENOMEM)?,
             areas: self.areas.clone(),
-            arguments: self.arguments.clone(),
-            environment: self.environment.clone(),
             objects: self.objects.clone(),
             files: self.files.clone(),
+            program: self.program.clone(),
+            interpreter: self.interpreter.clone(),
+            auxiliary: self.auxiliary.clone(),
             local_descriptors: self.local_descriptors.clone(),
             ..*self
         })

@@ -1,12 +1,12 @@
 //! Memory: brk(2), mmap(2) and what goes with it.
 
-use pentimento_memory::{PAGE_SIZE, Permissions};
+use pentimento_memory::{PAGE_SIZE, Permissions, SharedMemory};
 
 use super::table::Arguments;
 use crate::Errno;
 use crate::fs::{DeviceNumber, NoProcesses, Object, View, Vnode};
 use crate::kernel::Kernel;
-use crate::space::{Area, Backing, MMAP_MIN, Space, TASK_SIZE, page_align};
+use crate::space::{Area, Backing, FileMapping, MMAP_MIN, Space, TASK_SIZE, page_align};
 use crate::task::TaskId;
 use crate::wait::Outcome;
 
@@ -163,8 +163,7 @@ fn map_file(
         Ok::<_, Errno>(content)
     })?;
     if !kernel.space(task).files.contains_key(&node) {
-        kernel.fs.retain_vnode(node);
-        kernel.space(task).files.insert(node, None);
+        kernel.add_file_mapping(task, node, None)?;
     }
     kernel.space(task).map_private_file(start, length, area, &content)?;
     Ok(start)
@@ -285,7 +284,9 @@ impl Kernel {
 
     /// Forgets what was written to private pages (MADV_DONTNEED).
     fn discard_pages(&mut self, task: TaskId, start: u32, end: u32, area: &Area) -> Result<(), Errno> {
-        if area.shared || matches!(area.backing, Backing::File { .. } | Backing::Vdso) {
+        if area.shared
+            || matches!(area.backing, Backing::File { .. } | Backing::Program { .. } | Backing::Vdso)
+        {
             return Ok(());
         }
         self.space(task).map(start, end - start, area.clone())
@@ -293,11 +294,23 @@ impl Kernel {
 
     /// Has the memory of `task` hold the content of a file that it maps shared.
     fn map_file_shared(&mut self, task: TaskId, node: Vnode) -> Result<(), Errno> {
-        if matches!(self.space(task).files.get(&node), Some(Some(_))) {
+        if matches!(self.space(task).files.get(&node), Some(FileMapping { memory: Some(_), .. })) {
             return Ok(());
         }
         let memory = self.with_files(task, |files, caller| files.map_shared(caller, node))?;
-        if self.space(task).files.insert(node, Some(memory)).is_none() {
+        self.add_file_mapping(task, node, Some(memory))
+    }
+
+    /// Notes that the memory of `task` maps a file, and holds it.
+    fn add_file_mapping(
+        &mut self,
+        task: TaskId,
+        node: Vnode,
+        memory: Option<SharedMemory>,
+    ) -> Result<(), Errno> {
+        let root = self.location(task)?.root;
+        let name = self.fs.name_of(root, node);
+        if self.space(task).files.insert(node, FileMapping { name, memory }).is_none() {
             self.fs.retain_vnode(node);
         }
         Ok(())
@@ -305,9 +318,9 @@ impl Kernel {
 
     /// Adds holders to the files that a copied space maps.
     pub(crate) fn hold_mappings(&mut self, space: &Space) {
-        for (node, memory) in &space.files {
+        for (node, mapping) in &space.files {
             self.fs.retain_vnode(*node);
-            if memory.is_some() {
+            if mapping.memory.is_some() {
                 self.fs.hold_shared(*node);
             }
         }
@@ -320,8 +333,8 @@ impl Kernel {
         }
         let Some(space) = self.spaces.release(id) else { return };
         let view = View { now: self.file_time(), monotonic: self.time.monotonic(), processes: &NoProcesses };
-        for (node, memory) in &space.files {
-            if memory.is_some() {
+        for (node, mapping) in &space.files {
+            if mapping.memory.is_some() {
                 self.fs.unmap_shared(&view, *node);
             }
             self.fs.release_vnode(*node);

@@ -115,7 +115,7 @@ const fn row(number: u16, name: &'static str, arguments: &'static [Kind], handle
 
 /// The row of a number, if there is such a call.
 pub(crate) fn find(number: u32) -> Option<&'static Row> {
-    TABLE.get(number as usize)
+    TABLE.get(number as usize).filter(|row| u32::from(row.number) == number)
 }
 
 /// All rows; the index is the number.
