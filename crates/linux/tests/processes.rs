@@ -134,8 +134,16 @@ fn threads_share_memory_and_have_their_own_tls() {
 fn how_processes_die_is_reported() {
     let cases: [(&str, fn(&mut Guest, TaskId), Termination); 4] = [
         ("exit", |guest, task| guest.start(task, EXIT_GROUP, &[0x1ff]), Termination::Exited(255)),
-        ("SIGTERM", |guest, task| guest.start(task, KILL, &[task.number(), SIGTERM]), Termination::Killed(15)),
-        ("SIGKILL", |guest, task| guest.start(task, TGKILL, &[task.number(), task.number(), SIGKILL]), Termination::Killed(9)),
+        (
+            "SIGTERM",
+            |guest, task| guest.start(task, KILL, &[task.number(), SIGTERM]),
+            Termination::Killed(15),
+        ),
+        (
+            "SIGKILL",
+            |guest, task| guest.start(task, TGKILL, &[task.number(), task.number(), SIGKILL]),
+            Termination::Killed(9),
+        ),
         ("a wild write", |guest, task| guest.page_fault(task, 16), Termination::Killed(11)),
     ];
     for (name, action, expected) in cases {
@@ -310,7 +318,11 @@ fn limits_give_the_errors_of_linux() {
     let parent = guest.running();
     let map = [0, 4 << 20, 3, 0x22, u32::MAX, 0];
     assert_eq!(guest.call(parent, 192, &map), Err(Errno::ENOMEM));
-    assert_eq!(guest.call(parent, MPROTECT, &[DATA + 0x1000, 0x1000, 1]), Err(Errno::ENOMEM), "nothing there");
+    assert_eq!(
+        guest.call(parent, MPROTECT, &[DATA + 0x1000, 0x1000, 1]),
+        Err(Errno::ENOMEM),
+        "nothing there"
+    );
     guest.fork(parent);
     assert_eq!(guest.call(parent, FORK, &[]), Err(Errno::EAGAIN));
 }
@@ -324,7 +336,9 @@ fn the_seed_decides_the_interleaving() {
         guest.call(task, FORK, &[]).unwrap();
         let mut turns = Vec::new();
         for _ in 0..50 {
-            let Next::Run { task, quantum, .. } = guest.kernel.schedule() else { panic!("they run for ever") };
+            let Next::Run { task, quantum, .. } = guest.kernel.schedule() else {
+                panic!("they run for ever")
+            };
             turns.push((task, quantum));
             guest.kernel.retire(task, quantum);
         }
