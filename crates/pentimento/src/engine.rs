@@ -17,7 +17,7 @@ pub enum Engine {
 
 impl Engine {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Reference];
+    pub const ALL: &'static [Self] = &[Self::Reference, Self::Interpreter];
 }
 
 /// An engine with what it remembers about one address space.
