@@ -22,8 +22,10 @@ mod frame;
 mod liveness;
 mod operand;
 mod select;
+mod select_vector;
 mod shape;
 mod transfer;
+mod vector;
 
 use core::fmt;
 

@@ -13,6 +13,7 @@ use super::cursor::{Handler, Op};
 use super::frame::Step;
 use super::liveness::Liveness;
 use super::operand::{Absolute, Based, First, Immediate, Indexed, Memory, Scaled, Second};
+use super::select_vector;
 use super::shape::{Mode, Shape, operands};
 use super::transfer as t;
 
@@ -155,7 +156,7 @@ impl Choice<'_> {
             O::Mul => self.multiply_wide::<false>(),
             O::Div => self.divide::<false>(),
             O::Idiv => self.divide::<true>(),
-            _ => self.transfer(op, step),
+            _ => self.transfer(op, step).or_else(|| select_vector::select(op, self.instruction, self.shapes)),
         }
     }
 
