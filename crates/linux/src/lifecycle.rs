@@ -52,7 +52,7 @@ impl Kernel {
         let arguments = Arguments { argv: copy(argv), envp: copy(envp) };
         let program = Program { path: path.to_vec(), file: file.to_vec(), ..Program::default() };
         let loaded = self.resolve_program(None, program, arguments).and_then(|(program, arguments)| {
-            let (space, cpu) = self.load(&program, &arguments, &Credentials::default())?;
+            let (space, cpu) = self.load(None, &program, &arguments)?;
             Ok((space, cpu, program))
         });
         let (space, cpu, program) = loaded
@@ -128,18 +128,34 @@ impl Kernel {
         self.add_process(space, cpu, &program).map_err(refuse)
     }
 
-    /// Loads a program into a new address space.
+    /// Loads a program into a new address space, for the process of `caller` if it replaces one.
     pub(crate) fn load(
         &mut self,
+        caller: Option<TaskId>,
         program: &Program,
         arguments: &Arguments,
-        credentials: &Credentials,
     ) -> Result<(Space, CpuState), LoadError> {
-        let mut space = Space::new(self.new_space_number(), self.limits.memory, self.limits.stack);
+        const STACK: usize = 3;
+        const ADDRESS_SPACE: usize = 9;
+        const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
+        const READ_IMPLIES_EXEC: u32 = 0x040_0000;
+        let (mut memory, mut stack, mut personality) = (self.limits.memory, self.limits.stack, 0);
+        let mut ids = [0; 4];
+        if let Some(caller) = caller {
+            let process = self.process(caller);
+            let credentials = &process.credentials;
+            ids = [credentials.uid, credentials.euid, credentials.gid, credentials.egid];
+            personality = process.personality;
+            let limits = process.limits;
+            memory = memory.min(limits[ADDRESS_SPACE].0);
+            stack = u32::try_from(limits[STACK].0).unwrap_or(u32::MAX);
+        }
+        let mut space = Space::new(self.new_space_number(), memory, stack);
+        space.read_implies_exec = personality & READ_IMPLIES_EXEC != 0;
         let surroundings = Surroundings {
-            randomize: self.randomize,
+            randomize: self.randomize && personality & ADDR_NO_RANDOMIZE == 0,
             hardware_capabilities: self.hardware_capabilities,
-            ids: [credentials.uid, credentials.euid, credentials.gid, credentials.egid],
+            ids,
         };
         let cpu = loader::load(&mut space, program, arguments, surroundings, &mut self.random)?;
         Ok((space, cpu))

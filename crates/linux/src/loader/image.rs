@@ -63,7 +63,7 @@ pub(crate) fn load(
     };
     space.program.clone_from(&program.executable);
     space.interpreter = elf.interpreter.clone().unwrap_or_default();
-    space.read_implies_exec = elf.executable_stack.is_none();
+    space.read_implies_exec |= elf.executable_stack.is_none();
     let stack_top = TASK_SIZE - PAGE_SIZE - pages(random, 0x800);
     space.mmap_base = space.mmap_base.min(stack_top) - pages(random, 0x100) - (128 << 10);
     map_stack(space, stack_top, elf.executable_stack.unwrap_or(true))?;

@@ -3,10 +3,12 @@
 use bitflags::bitflags;
 use pentimento_registers::Gpr;
 
+use super::file::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, find_at};
 use super::table::Arguments;
 use super::thread::{UserDescriptor, set_descriptor};
 use super::time::resource_usage;
 use crate::Errno;
+use crate::fs::FileType;
 use crate::kernel::{Kernel, Termination};
 use crate::loader::{self, Program};
 use crate::signal::{AlternateStack, Info, Pending, Signal, SignalSet, code};
@@ -377,11 +379,47 @@ pub(super) fn execve(kernel: &mut Kernel, task: TaskId, [path, argv, envp, ..]: 
     if path.is_empty() {
         return Err(Errno::ENOENT.into());
     }
-    run_program(kernel, task, path, argv, envp)
+    let found = kernel.read_program(Some(task), &path)?;
+    run_program(kernel, task, path, found, argv, envp)
 }
 
-/// Replaces the caller's program by the one at `path`.
-fn run_program(kernel: &mut Kernel, task: TaskId, path: Vec<u8>, argv: u32, envp: u32) -> Outcome {
+/// execveat(2).
+pub(super) fn execveat(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [directory, path, argv, envp, flags, _]: Arguments,
+) -> Outcome {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let text = kernel.user(task).path(path)?;
+    let file = find_at(kernel, task, directory, path, flags)?;
+    let bytes = kernel.with_files(task, |files, caller| {
+        if files.attributes(caller, file)?.file_type == FileType::Symlink {
+            return Err(Errno::ELOOP);
+        }
+        files.read_executable(caller, file)
+    })?;
+    let root = kernel.location(task)?.root;
+    let executable = kernel.fs.name_of(root, file);
+    // What the program is told that it is called: the path, or where the descriptor can be found.
+    let name = match (text.first(), directory) {
+        (Some(b'/'), _) | (Some(_), AT_FDCWD) => text,
+        (Some(_), fd) => [format!("/dev/fd/{fd}/").as_bytes(), &text].concat(),
+        (None, fd) => format!("/dev/fd/{fd}").into_bytes(),
+    };
+    run_program(kernel, task, name, (executable, bytes), argv, envp)
+}
+
+/// Replaces the caller's program by one that has been found: its own path, and its bytes.
+fn run_program(
+    kernel: &mut Kernel,
+    task: TaskId,
+    path: Vec<u8>,
+    (executable, file): (Vec<u8>, Vec<u8>),
+    argv: u32,
+    envp: u32,
+) -> Outcome {
     // What execve(2) allows at most, whatever the stack limit.
     let mut room = 6 << 20;
     let mut argv = strings(kernel, task, argv, &mut room)?;
@@ -389,13 +427,11 @@ fn run_program(kernel: &mut Kernel, task: TaskId, path: Vec<u8>, argv: u32, envp
     if argv.is_empty() {
         argv.push(Vec::new());
     }
-    let (executable, file) = kernel.read_program(Some(task), &path)?;
     let program = Program { path, file, executable, interpreter: None };
     let arguments = loader::Arguments { argv, envp };
-    let credentials = kernel.process(task).credentials.clone();
     let (program, arguments) =
         kernel.resolve_program(Some(task), program, arguments).map_err(|error| error.errno())?;
-    let (space, cpu) = kernel.load(&program, &arguments, &credentials).map_err(|error| error.errno())?;
+    let (space, cpu) = kernel.load(Some(task), &program, &arguments).map_err(|error| error.errno())?;
     kernel.execute(task, space, cpu, &program);
     Err(Failure::NoReturn)
 }
@@ -627,4 +663,67 @@ pub(super) fn unshare(kernel: &mut Kernel, task: TaskId, [bits, ..]: Arguments) 
         kernel.task(task).location = kernel.locations.insert(own);
     }
     Ok(0)
+}
+
+/// Segments of `struct iovec` as one list of (address, length).
+fn segments(kernel: &mut Kernel, task: TaskId, address: u32, count: u32) -> Result<Vec<(u32, u32)>, Errno> {
+    const MOST: u32 = 1024;
+    if count > MOST {
+        return Err(Errno::EINVAL);
+    }
+    let mut segments = Vec::new();
+    for index in 0..count {
+        let [base, length] = kernel.user(task).words(address.wrapping_add(8 * index))?;
+        segments.push((base, length));
+    }
+    Ok(segments)
+}
+
+/// process_vm_readv(2).
+pub(super) fn process_vm_readv(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    transfer(kernel, task, arguments, false)
+}
+
+/// process_vm_writev(2).
+pub(super) fn process_vm_writev(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+    transfer(kernel, task, arguments, true)
+}
+
+/// Moves bytes between the caller's memory and another process's.
+fn transfer(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, local, local_count, remote, remote_count, flags]: Arguments,
+    writes: bool,
+) -> Outcome {
+    const CHUNK: u32 = 4096;
+    if flags != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let mut local = segments(kernel, task, local, local_count)?;
+    let mut remote = segments(kernel, task, remote, remote_count)?;
+    let other = kernel.tasks.contains_key(&TaskId(target)).then_some(TaskId(target)).ok_or(Errno::ESRCH)?;
+    let (own, others) = (kernel.process(task).credentials.euid, kernel.process(other).credentials.uid);
+    if own != 0 && own != others {
+        return Err(Errno::EPERM.into());
+    }
+    let (from, to) = if writes { (task, other) } else { (other, task) };
+    let mut done = 0_u32;
+    while let (Some(mine), Some(theirs)) = (local.first_mut(), remote.first_mut()) {
+        let length = mine.1.min(theirs.1).min(CHUNK);
+        let (source, sink) = if writes { (mine.0, theirs.0) } else { (theirs.0, mine.0) };
+        let moved =
+            kernel.user(from).bytes(source, length).and_then(|bytes| kernel.user(to).copy_out(sink, &bytes));
+        match moved {
+            Ok(()) => done = done.saturating_add(length),
+            Err(errno) if done == 0 => return Err(errno.into()),
+            Err(_) => break,
+        }
+        for segment in [mine, theirs] {
+            *segment = (segment.0.wrapping_add(length), segment.1 - length);
+        }
+        local.retain(|segment| segment.1 > 0);
+        remote.retain(|segment| segment.1 > 0);
+    }
+    Ok(done)
 }

@@ -156,3 +156,25 @@ pub(super) fn membarrier(_: &mut Kernel, _: TaskId, [command, flags, ..]: Argume
         _ => Err(Errno::EINVAL.into()),
     }
 }
+
+/// sched_getattr(2).
+pub(super) fn sched_getattr(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, address, size, flags, ..]: Arguments,
+) -> Outcome {
+    const SIZE: u32 = 48;
+    check_task(kernel, target)?;
+    if flags != 0 || !(SIZE..=4096).contains(&size) {
+        return Err(Errno::EINVAL.into());
+    }
+    // SCHED_OTHER, nice 0, and no deadlines.
+    let record = Record::new().u32(SIZE).pad_to(SIZE as usize);
+    kernel.user(task).copy_out(address, record.as_bytes())?;
+    Ok(0)
+}
+
+/// ioprio_get(2) and ioprio_set(2): every task has the default priority, "none".
+pub(super) fn ioprio(_: &mut Kernel, _: TaskId, [which, ..]: Arguments) -> Outcome {
+    if (1..=3).contains(&which) { Ok(0) } else { Err(Errno::EINVAL.into()) }
+}

@@ -207,6 +207,11 @@ pub(super) fn sigsuspend(kernel: &mut Kernel, task: TaskId, [_, _, mask, ..]: Ar
     suspend(kernel, task, SignalSet(u64::from(mask)))
 }
 
+/// restart_syscall(2): calls go on by themselves after a stop, so there is never one to restart.
+pub(super) fn restart_syscall(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+    Err(Errno::EINTR.into())
+}
+
 /// pause(2).
 pub(super) fn pause(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
     Err(Failure::Block(Wait::default().never_restarts()))

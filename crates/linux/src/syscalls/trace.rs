@@ -154,13 +154,15 @@ impl Kernel {
     fn print_set(&mut self, id: TaskId, address: u32) -> String {
         match self.user(id).read::<u64>(address) {
             Ok(set) => {
+                // A set of most signals reads better as what it lacks.
+                let (set, not) = if set.count_ones() > 32 { (!set, "~") } else { (set, "") };
                 let names = (1..=64).filter(|number| set >> (number - 1) & 1 != 0);
                 let names: Vec<String> = names
                     .filter_map(|number| {
                         Some(Signal::new(number)?.name().trim_start_matches("SIG").to_owned())
                     })
                     .collect();
-                format!("[{}]", names.join(" "))
+                format!("{not}[{}]", names.join(" "))
             }
             Err(_) => pointer(address),
         }
@@ -178,9 +180,11 @@ impl Kernel {
         if self.host.trace.is_none() {
             return;
         }
-        let result = value.map(|value| Errno::from_register(value).map_or(Ok(value), Err));
-        let mut arguments = call.printed.clone();
         let row = table::find(call.number);
+        // A program that replaced itself has returned 0 to its new self.
+        let replaced = row.is_some_and(|row| row.name.starts_with("execve")).then_some(0);
+        let result = value.or(replaced).map(|value| Errno::from_register(value).map_or(Ok(value), Err));
+        let mut arguments = call.printed.clone();
         if let (Some(row), Some(Ok(length))) = (row, result)
             && let Some(index) = row.arguments.iter().position(|kind| *kind == Kind::OutBuf)
             && self.tasks.contains_key(&id)
