@@ -149,6 +149,7 @@ impl Kernel {
         action: impl FnOnce(&mut FileSystem, &Caller<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
         self.release_shared();
+        const FSIZE: usize = 1;
         let now = self.file_time();
         let uptime = self.time.monotonic();
         let state = self.tasks.get(&task).ok_or(Errno::ESRCH)?;
@@ -167,7 +168,7 @@ impl Kernel {
         let ids = &process.credentials;
         let (uid, gid) = if real { (ids.uid, ids.gid) } else { (ids.fsuid, ids.fsgid) };
         let caller = Caller {
-            view: View { now, monotonic: uptime, processes: &processes },
+            view: View { now, monotonic: uptime, file_size: process.limits[FSIZE].0, processes: &processes },
             location: &self.locations[state.location],
             credentials: FileCredentials { uid, gid, groups: &ids.groups },
         };
@@ -255,7 +256,7 @@ impl Kernel {
             return self.with_files(task, |files, caller| files.read_program(caller, start, path));
         }
         let location = Location::default();
-        let view = View { now: self.file_time(), monotonic: 0, processes: &NoProcesses };
+        let view = View { now: self.file_time(), monotonic: 0, file_size: u64::MAX, processes: &NoProcesses };
         let caller = Caller { view, location: &location, credentials: FileCredentials::default() };
         self.fs.read_program(&caller, location.root, path)
     }

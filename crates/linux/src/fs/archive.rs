@@ -310,7 +310,8 @@ impl Writer<'_> {
             header.path.push(b'/');
         }
         header.write(&mut self.archive);
-        let view = View { now: Timestamp::default(), monotonic: 0, processes: &NoProcesses };
+        let view =
+            View { now: Timestamp::default(), monotonic: 0, file_size: u64::MAX, processes: &NoProcesses };
         let (mut offset, mut buffer) = (0, vec![0; 1 << 16]);
         while offset < header.size {
             let wanted = (header.size - offset).min(buffer.len() as u64) as usize;
@@ -370,7 +371,7 @@ impl Tree {
                 }
             }
         }
-        let view = View { now, monotonic: 0, processes: &NoProcesses };
+        let view = View { now, monotonic: 0, file_size: u64::MAX, processes: &NoProcesses };
         for (id, modified) in directories {
             let _ = self.change(&view, id, &Change { modified: Some(modified), ..Change::default() });
         }
@@ -411,7 +412,7 @@ impl Tree {
         content: &[u8],
         now: Timestamp,
     ) -> Result<Option<NodeId>, Errno> {
-        let view = View { now, monotonic: 0, processes: &NoProcesses };
+        let view = View { now, monotonic: 0, file_size: u64::MAX, processes: &NoProcesses };
         let Some((directory, name)) = self.entry_place(&view, &header.path)? else { return Ok(None) };
         if name == OPAQUE {
             self.hide_lower(directory)?;

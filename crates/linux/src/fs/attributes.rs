@@ -98,29 +98,29 @@ impl DeviceNumber {
 
 /// All that `stat` tells of a file except the volume and inode number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Attributes {
+pub(crate) struct Attributes {
     /// The type of the file.
-    pub file_type: FileType,
+    pub(crate) file_type: FileType,
     /// The twelve permission bits (`07777`).
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// Owner.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Group.
-    pub gid: u32,
+    pub(crate) gid: u32,
     /// Names that lead to the file.
-    pub links: u32,
+    pub(crate) links: u32,
     /// Bytes of content.
-    pub size: u64,
+    pub(crate) size: u64,
     /// 512-byte blocks in use.
-    pub blocks: u64,
+    pub(crate) blocks: u64,
     /// Which device a device node stands for.
-    pub device: DeviceNumber,
+    pub(crate) device: DeviceNumber,
     /// Last read.
-    pub accessed: Timestamp,
+    pub(crate) accessed: Timestamp,
     /// Last write.
-    pub modified: Timestamp,
+    pub(crate) modified: Timestamp,
     /// Last change of anything.
-    pub changed: Timestamp,
+    pub(crate) changed: Timestamp,
 }
 
 impl Attributes {
@@ -149,11 +149,11 @@ impl Attributes {
 
 /// User and group of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Owner {
+pub(crate) struct Owner {
     /// User.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Group.
-    pub gid: u32,
+    pub(crate) gid: u32,
 }
 
 /// Whose rights count in file access: the file-system uid and gid and the supplementary groups

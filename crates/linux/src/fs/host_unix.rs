@@ -43,7 +43,7 @@ impl LocalFolder {
         #[cfg(target_os = "linux")]
         {
             use host::ResolveFlags;
-            check_components(path)?;
+            check_path(path)?;
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
             match host::openat2(&self.root, path, flags, mode, resolve) {
                 Err(HostErrno::NOSYS | HostErrno::PERM | HostErrno::AGAIN | HostErrno::TOOBIG) => {}
@@ -56,7 +56,8 @@ impl LocalFolder {
 
     /// Opens the folder that holds the last component of `path`, component by component.
     fn parent(&self, path: &[u8]) -> Result<(Folder, CString), Errno> {
-        let mut components = check_components(path)?;
+        check_path(path)?;
+        let mut components = path.split(|byte| *byte == b'/');
         let name = components.next_back().ok_or(Errno::EBUSY)?;
         let mut folder = Folder::Root;
         for component in components {
@@ -83,13 +84,10 @@ impl Folder {
     }
 }
 
-/// Refuses whatever is not a plain relative path, and gives its components.
-fn check_components(path: &[u8]) -> Result<impl DoubleEndedIterator<Item = &[u8]>, Errno> {
+/// Refuses whatever is not a plain relative path.
+fn check_path(path: &[u8]) -> Result<(), Errno> {
     let bad = |name: &[u8]| name.is_empty() || name == b"." || name == b".." || name.contains(&0);
-    if path.split(|byte| *byte == b'/').any(bad) {
-        return Err(Errno::EINVAL);
-    }
-    Ok(path.split(|byte| *byte == b'/'))
+    if path.split(|byte| *byte == b'/').any(bad) { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 impl HostFolder for LocalFolder {
@@ -219,7 +217,7 @@ impl LocalFolder {
         let Some(slash) = path.iter().rposition(|byte| *byte == b'/') else {
             return self.parent(path);
         };
-        check_components(path)?;
+        check_path(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let folder = self.open_beneath(&path[..slash], flags, Mode::empty())?;
         let name = CString::new(&path[slash + 1..]).map_err(|_| Errno::EINVAL)?;

@@ -13,6 +13,7 @@
 mod address;
 mod archive;
 mod attributes;
+mod connection;
 mod content;
 mod description;
 mod descriptor;

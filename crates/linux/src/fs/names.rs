@@ -264,6 +264,9 @@ impl FileSystem {
             FileType::Directory => return Err(Errno::EISDIR),
             _ => return Err(Errno::EINVAL),
         }
+        if size > caller.view.file_size {
+            return Err(Errno::EFBIG);
+        }
         self.change(caller, file, &Change { size: Some(size), ..Change::default() })
     }
 

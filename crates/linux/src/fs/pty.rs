@@ -172,8 +172,12 @@ impl FileSystem {
     }
 
     fn remove_pseudo_terminal(&mut self, name: &[u8]) {
-        let view =
-            super::View { now: super::Timestamp::default(), monotonic: 0, processes: &super::NoProcesses };
+        let view = super::View {
+            now: super::Timestamp::default(),
+            monotonic: 0,
+            file_size: u64::MAX,
+            processes: &super::NoProcesses,
+        };
         if let Ok(mounted) = self.mounts.get_mut(self.pseudo_terminals) {
             let root: NodeId = mounted.volume.root();
             let _ = mounted.volume.remove(&view, root, name, false);

@@ -148,7 +148,7 @@ impl FileSystem {
     ) -> R {
         let location = Location { umask: 0, ..Location::default() };
         let credentials = FileCredentials::default();
-        let view = View { now, monotonic: 0, processes: &NoProcesses };
+        let view = View { now, monotonic: 0, file_size: u64::MAX, processes: &NoProcesses };
         let caller = Caller { view, location: &location, credentials };
         action(self, &caller, location.root)
     }

@@ -39,6 +39,8 @@ pub(crate) struct View<'a> {
     pub(crate) now: Timestamp,
     /// CLOCK_MONOTONIC in nanoseconds.
     pub(crate) monotonic: u64,
+    /// Bytes that a file may have (RLIMIT_FSIZE).
+    pub(crate) file_size: u64,
     pub(crate) processes: &'a dyn ProcessView,
 }
 

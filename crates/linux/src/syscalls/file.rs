@@ -7,6 +7,7 @@ use crate::Errno;
 use crate::arena::Id;
 use crate::fs::{Allocation, Description, Last, Object, OpenFlags, Opened, Vnode, Whence};
 use crate::kernel::Kernel;
+use crate::signal::{Info, Signal};
 use crate::task::TaskId;
 use crate::wait::{Failure, Outcome, Wait};
 
@@ -119,6 +120,23 @@ pub(super) fn creat(kernel: &mut Kernel, task: TaskId, [path, mode, ..]: Argumen
 
 /// openat(2).
 pub(super) fn openat(kernel: &mut Kernel, task: TaskId, [fd, path, flags, mode, ..]: Arguments) -> Outcome {
+    open_path(kernel, task, fd, path, flags, mode)
+}
+
+/// openat2(2) without restrictions on how the path is resolved; those are not known.
+pub(super) fn openat2(kernel: &mut Kernel, task: TaskId, [fd, path, how, size, ..]: Arguments) -> Outcome {
+    const HOW_SIZE: u32 = 24;
+    if size < HOW_SIZE {
+        return Err(Errno::EINVAL.into());
+    }
+    let [flags, flags_high, mode, mode_high, resolve, resolve_high] = kernel.user(task).words(how)?;
+    if flags_high != 0 || mode_high != 0 || mode & !0o7777 != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    // A program that relies on a restriction must not be told that it holds.
+    if resolve != 0 || resolve_high != 0 || size > HOW_SIZE {
+        return Err(Errno::E2BIG.into());
+    }
     open_path(kernel, task, fd, path, flags, mode)
 }
 
@@ -297,8 +315,10 @@ fn write_segments(
             }
             Err(_) if done > 0 => return Ok(done),
             Err(failure) => {
-                if failure == Failure::Errno(Errno::EPIPE) {
-                    kernel.broken_pipe(task);
+                match failure {
+                    Failure::Errno(Errno::EPIPE) => kernel.broken_pipe(task),
+                    Failure::Errno(Errno::EFBIG) => kernel.signal_task(task, Info::kernel(Signal::XFSZ)),
+                    _ => {}
                 }
                 return Err(failure);
             }

@@ -332,7 +332,12 @@ impl Kernel {
             self.release_shared();
         }
         let Some(space) = self.spaces.release(id) else { return };
-        let view = View { now: self.file_time(), monotonic: self.time.monotonic(), processes: &NoProcesses };
+        let view = View {
+            now: self.file_time(),
+            monotonic: self.time.monotonic(),
+            file_size: u64::MAX,
+            processes: &NoProcesses,
+        };
         for (node, mapping) in &space.files {
             if mapping.memory.is_some() {
                 self.fs.unmap_shared(&view, *node);

@@ -10,6 +10,7 @@ mod flags;
 mod identity;
 mod lock;
 mod memory;
+mod message;
 mod poll;
 mod process;
 mod schedule;

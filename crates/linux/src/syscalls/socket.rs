@@ -1,69 +1,49 @@
 //! Sockets, by their own calls and through socketcall(2).
 
-use pentimento_memory::Access;
-
 use super::descriptor::add_pair;
-use super::file::{accessible, gather, scatter, segments};
+use super::message::{recvfrom, recvmmsg, recvmsg, sendmmsg, sendmsg, sendto};
 use super::table::Arguments;
 use crate::Errno;
 use crate::arena::Id;
-use crate::fs::{AF_INET, AF_INET6, AF_UNIX, Address, Description, Kind, OpenFlags, Peer, Sending, Socket};
+use crate::fs::{AF_INET, AF_INET6, AF_UNIX, Address, Kind, OpenFlags, Peer, Socket};
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::user_memory::Record;
 use crate::wait::{Failure, Outcome};
 
-/// Bytes that one call moves at most.
-const MOVE_MAX: u32 = 1 << 20;
-
-/// Most bytes of control messages that are looked at (`net.core.optmem_max`).
-const CONTROL_MAX: u32 = 20_480;
-
-/// Most open files that one message carries (SCM_MAX_FD).
-const RIGHTS_MAX: usize = 253;
-
 /// Most bytes of an address.
 const ADDRESS_MAX: u32 = 128;
 
-const MSG_PEEK: u32 = 0x2;
-const MSG_CTRUNC: u32 = 0x8;
-const MSG_TRUNC: u32 = 0x20;
-const MSG_DONTWAIT: u32 = 0x40;
-const MSG_WAITALL: u32 = 0x100;
-const MSG_OOB: u32 = 0x1;
-const MSG_NOSIGNAL: u32 = 0x4000;
-const MSG_WAITFORONE: u32 = 0x1_0000;
-const MSG_CMSG_CLOEXEC: u32 = 0x4000_0000;
-
-const SOL_SOCKET: u32 = 1;
-const SCM_RIGHTS: u32 = 1;
-const SCM_CREDENTIALS: u32 = 2;
+pub(super) const SOL_SOCKET: u32 = 1;
 
 const SO_TYPE: u32 = 3;
 const SO_ERROR: u32 = 4;
 const SO_SNDBUF: u32 = 7;
 const SO_RCVBUF: u32 = 8;
 const SO_LINGER: u32 = 13;
-const SO_PASSCRED: u32 = 16;
 const SO_PEERCRED: u32 = 17;
-const SO_RCVTIMEO: [u32; 2] = [20, 66];
-const SO_SNDTIMEO: [u32; 2] = [21, 67];
+pub(super) const SO_RCVTIMEO: [u32; 2] = [20, 66];
+pub(super) const SO_SNDTIMEO: [u32; 2] = [21, 67];
 const SO_ACCEPTCONN: u32 = 30;
 const SO_PROTOCOL: u32 = 38;
 const SO_DOMAIN: u32 = 39;
 
 /// The socket behind a descriptor.
-fn socket_of(kernel: &mut Kernel, task: TaskId, fd: u32) -> Result<(Id<Socket>, OpenFlags), Errno> {
+pub(super) fn socket_of(
+    kernel: &mut Kernel,
+    task: TaskId,
+    fd: u32,
+) -> Result<(Id<Socket>, OpenFlags), Errno> {
     let id = kernel.open_file(task, fd)?;
     Ok((kernel.fs.socket_of(id)?, kernel.fs.description(id).flags))
 }
 
-fn is_immediate(open: OpenFlags, flags: u32) -> bool {
-    open.contains(OpenFlags::O_NONBLOCK) || flags & MSG_DONTWAIT != 0
+pub(super) fn is_immediate(open: OpenFlags, flags: u32) -> bool {
+    open.contains(OpenFlags::O_NONBLOCK) || flags & super::message::MSG_DONTWAIT != 0
 }
 
 /// Who the task is to its peers.
-fn own_peer(kernel: &mut Kernel, task: TaskId) -> Result<Peer, Errno> {
+pub(super) fn own_peer(kernel: &mut Kernel, task: TaskId) -> Result<Peer, Errno> {
     kernel.with_files(task, |_, caller| Ok(caller.own_peer()))
 }
 
@@ -122,7 +102,7 @@ pub(super) fn socketpair(
 }
 
 /// An address in guest memory.
-fn read_address(
+pub(super) fn read_address(
     kernel: &mut Kernel,
     task: TaskId,
     socket: Id<Socket>,
@@ -137,7 +117,7 @@ fn read_address(
 }
 
 /// Stores an address, cut to the room there is, and its whole length.
-fn write_address(
+pub(super) fn write_address(
     kernel: &mut Kernel,
     task: TaskId,
     socket: Id<Socket>,
@@ -249,7 +229,7 @@ pub(super) fn shutdown(kernel: &mut Kernel, task: TaskId, [fd, how, ..]: Argumen
 }
 
 /// Ends a wait with EAGAIN where a timeout that was set on the socket has passed.
-fn with_timeout<T>(
+pub(super) fn with_timeout<T>(
     kernel: &mut Kernel,
     task: TaskId,
     socket: Id<Socket>,
@@ -359,303 +339,6 @@ pub(super) fn setsockopt(
         socket.options.insert((level, name), bytes);
     }
     Ok(0)
-}
-
-/// Sends, however often a stream has to wait for it.
-fn send(
-    kernel: &mut Kernel,
-    task: TaskId,
-    fd: u32,
-    wanted: &[(u32, u32)],
-    flags: u32,
-    mut sending: Sending,
-) -> Outcome {
-    let (socket, open) = socket_of(kernel, task, fd)?;
-    if flags & MSG_OOB != 0 {
-        return Err(Errno::EOPNOTSUPP.into());
-    }
-    sending.immediate = is_immediate(open, flags);
-    sending.sender = own_peer(kernel, task)?;
-    let stream = kernel.fs.socket(socket).kind == Kind::Stream;
-    let segments = accessible(kernel, task, wanted, Access::Read)?;
-    let total: u32 = segments.iter().map(|(_, length)| length).sum();
-    if !stream && total > MOVE_MAX {
-        return Err(Errno::EMSGSIZE.into());
-    }
-    let mut done = kernel.pending(task)?.progress;
-    loop {
-        let bytes = gather(kernel, task, &segments, done, (total - done).min(MOVE_MAX))?;
-        for right in &sending.rights {
-            kernel.fs.hold(*right);
-        }
-        let result = kernel.with_files(task, |files, caller| files.send(caller, socket, &bytes, &sending));
-        if result.is_err() {
-            for right in &sending.rights {
-                kernel.fs.close(*right);
-            }
-        }
-        match with_timeout(kernel, task, socket, &SO_SNDTIMEO, result) {
-            Ok(sent) => {
-                done += sent as u32;
-                // Rights go with the first byte.
-                sending.rights.clear();
-                if done >= total || !stream {
-                    return Ok(done);
-                }
-            }
-            Err(Failure::Block(wait)) => {
-                if kernel.pending(task)?.interrupted && done > 0 {
-                    return Ok(done);
-                }
-                kernel.pending(task)?.progress = done;
-                return Err(Failure::Block(wait));
-            }
-            Err(_) if done > 0 => return Ok(done),
-            Err(failure) => {
-                let broken = failure == Failure::Errno(Errno::EPIPE);
-                if broken && stream && flags & MSG_NOSIGNAL == 0 {
-                    kernel.broken_pipe(task);
-                }
-                return Err(failure);
-            }
-        }
-    }
-}
-
-/// sendto(2).
-pub(super) fn sendto(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
-    let [fd, buffer, length, flags, address, address_length] = arguments;
-    let (socket, _) = socket_of(kernel, task, fd)?;
-    let to = match address {
-        0 => None,
-        address => read_address(kernel, task, socket, address, address_length)?,
-    };
-    let to = to.map(Address::canonical);
-    send(kernel, task, fd, &[(buffer, length)], flags, Sending { to, ..Sending::default() })
-}
-
-/// `struct msghdr`.
-struct Header {
-    name: u32,
-    name_length: u32,
-    segments: Vec<(u32, u32)>,
-    control: u32,
-    control_length: u32,
-}
-
-fn read_header(kernel: &mut Kernel, task: TaskId, address: u32) -> Result<Header, Errno> {
-    let [name, name_length, vector, count, control, control_length, _] = kernel.user(task).words(address)?;
-    let segments = segments(kernel, task, vector, count)
-        .map_err(|errno| if errno == Errno::EINVAL { Errno::EMSGSIZE } else { errno })?;
-    Ok(Header { name, name_length, segments, control, control_length })
-}
-
-/// The open files that control messages hand over.
-fn read_rights(
-    kernel: &mut Kernel,
-    task: TaskId,
-    control: u32,
-    length: u32,
-) -> Result<Vec<Id<Description>>, Errno> {
-    if control == 0 || length == 0 {
-        return Ok(Vec::new());
-    }
-    if length > CONTROL_MAX {
-        return Err(Errno::ENOBUFS);
-    }
-    let bytes = kernel.user(task).bytes(control, length)?;
-    let word = |at: usize| {
-        bytes.get(at..at + 4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
-    };
-    let (mut rights, mut at) = (Vec::new(), 0);
-    while let (Some(size), Some(level), Some(kind)) = (word(at), word(at + 4), word(at + 8)) {
-        let size = size as usize;
-        if size < 12 || size > bytes.len() - at {
-            return Err(Errno::EINVAL);
-        }
-        match (level, kind) {
-            (SOL_SOCKET, SCM_RIGHTS) => {
-                for place in (at + 12..at + size - 3).step_by(4) {
-                    rights.push(kernel.open_file(task, word(place).ok_or(Errno::EINVAL)?)?);
-                }
-            }
-            (SOL_SOCKET, SCM_CREDENTIALS) => {}
-            (SOL_SOCKET, _) => return Err(Errno::EINVAL),
-            _ => {}
-        }
-        at += size.next_multiple_of(4);
-    }
-    if rights.len() > RIGHTS_MAX { Err(Errno::EINVAL) } else { Ok(rights) }
-}
-
-/// sendmsg(2).
-pub(super) fn sendmsg(kernel: &mut Kernel, task: TaskId, [fd, header, flags, ..]: Arguments) -> Outcome {
-    let (socket, _) = socket_of(kernel, task, fd)?;
-    let header = read_header(kernel, task, header)?;
-    let to = match header.name {
-        0 => None,
-        name => read_address(kernel, task, socket, name, header.name_length)?,
-    };
-    let rights = read_rights(kernel, task, header.control, header.control_length)?;
-    let to = to.map(Address::canonical);
-    send(kernel, task, fd, &header.segments, flags, Sending { to, rights, ..Sending::default() })
-}
-
-/// Receives into guest memory: the bytes moved, and what came with them.
-fn receive(
-    kernel: &mut Kernel,
-    task: TaskId,
-    fd: u32,
-    wanted: &[(u32, u32)],
-    flags: u32,
-) -> Result<(u32, crate::fs::Received), Failure> {
-    let (socket, open) = socket_of(kernel, task, fd)?;
-    if flags & MSG_OOB != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    let segments = accessible(kernel, task, wanted, Access::Write)?;
-    let total: u32 = segments.iter().map(|(_, length)| length).sum();
-    let (immediate, peek) = (is_immediate(open, flags), flags & MSG_PEEK != 0);
-    let all = flags & MSG_WAITALL != 0 && !peek && kernel.fs.socket(socket).kind == Kind::Stream;
-    let mut done = kernel.pending(task)?.progress;
-    loop {
-        let mut buffer = vec![0; (total - done).min(MOVE_MAX) as usize];
-        let result = kernel.fs.receive(socket, &mut buffer, peek, immediate);
-        let received = match with_timeout(kernel, task, socket, &SO_RCVTIMEO, result) {
-            Ok(received) => received,
-            Err(Failure::Block(wait)) => {
-                if kernel.pending(task)?.interrupted && done > 0 {
-                    return Ok((done, crate::fs::Received::default()));
-                }
-                kernel.pending(task)?.progress = done;
-                return Err(Failure::Block(wait));
-            }
-            Err(_) if done > 0 => return Ok((done, crate::fs::Received::default())),
-            Err(failure) => return Err(failure),
-        };
-        scatter(kernel, task, &segments, done, &buffer[..received.length])?;
-        done += received.length as u32;
-        if !all || received.length == 0 || done == total || !received.rights.is_empty() {
-            return Ok((done, received));
-        }
-    }
-}
-
-/// recvfrom(2).
-pub(super) fn recvfrom(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
-    let [fd, buffer, length, flags, address, address_length] = arguments;
-    let (done, received) = receive(kernel, task, fd, &[(buffer, length)], flags)?;
-    for right in received.rights {
-        kernel.fs.close(right);
-    }
-    let (socket, _) = socket_of(kernel, task, fd)?;
-    if kernel.fs.socket(socket).kind == Kind::Datagram {
-        write_address(kernel, task, socket, &received.from, [address, address_length])?;
-    } else if address != 0 {
-        kernel.user(task).write(address_length, 0u32)?;
-    }
-    let datagram = kernel.fs.socket(socket).kind != Kind::Stream;
-    Ok(if flags & MSG_TRUNC != 0 && datagram { received.full_length as u32 } else { done })
-}
-
-/// Hands the open files of a message over as descriptors, as far as there is room for their numbers.
-fn write_control(
-    kernel: &mut Kernel,
-    task: TaskId,
-    socket: Id<Socket>,
-    received: crate::fs::Received,
-    room: u32,
-    close_on_exec: bool,
-) -> (Record, bool) {
-    let (mut record, mut cut) = (Record::new(), false);
-    let passes = kernel.fs.socket(socket).options.get(&(SOL_SOCKET, SO_PASSCRED));
-    if passes.is_some_and(|value| value.first().is_some_and(|byte| *byte != 0)) {
-        let Peer { process, uid, gid } = received.sender;
-        if room >= 24 {
-            record = record.u32(24).u32(SOL_SOCKET).u32(SCM_CREDENTIALS).u32(process).u32(uid).u32(gid);
-        } else {
-            cut = true;
-        }
-    }
-    let left = room as usize - record.as_bytes().len();
-    let mut numbers = Vec::new();
-    for right in received.rights {
-        if 12 + 4 * (numbers.len() + 1) > left {
-            kernel.fs.close(right);
-            cut = true;
-            continue;
-        }
-        match kernel.add_descriptor(task, right, 0, close_on_exec) {
-            Ok(fd) => numbers.push(fd),
-            Err(_) => cut = true,
-        }
-    }
-    if !numbers.is_empty() {
-        record = record.u32(12 + 4 * numbers.len() as u32).u32(SOL_SOCKET).u32(SCM_RIGHTS);
-        record = numbers.into_iter().fold(record, Record::u32);
-    }
-    (record, cut)
-}
-
-/// recvmsg(2).
-pub(super) fn recvmsg(kernel: &mut Kernel, task: TaskId, [fd, address, flags, ..]: Arguments) -> Outcome {
-    let header = read_header(kernel, task, address)?;
-    let (done, received) = receive(kernel, task, fd, &header.segments, flags)?;
-    let (socket, _) = socket_of(kernel, task, fd)?;
-    let mut told = 0;
-    if received.full_length > received.length {
-        told |= MSG_TRUNC;
-    }
-    let full_length = received.full_length as u32;
-    if header.name != 0 {
-        if kernel.fs.socket(socket).kind == Kind::Datagram {
-            let place = [header.name, address.wrapping_add(4)];
-            write_address(kernel, task, socket, &received.from, place)?;
-        } else {
-            kernel.user(task).write(address.wrapping_add(4), 0u32)?;
-        }
-    }
-    let room = if header.control == 0 { 0 } else { header.control_length.min(CONTROL_MAX) };
-    let close_on_exec = flags & MSG_CMSG_CLOEXEC != 0;
-    let (control, cut) = write_control(kernel, task, socket, received, room, close_on_exec);
-    told |= if cut { MSG_CTRUNC } else { 0 };
-    kernel.user(task).copy_out(header.control, control.as_bytes())?;
-    let tail = Record::new().u32(control.as_bytes().len() as u32).u32(told);
-    kernel.user(task).copy_out(address.wrapping_add(20), tail.as_bytes())?;
-    let datagram = kernel.fs.socket(socket).kind != Kind::Stream;
-    Ok(if flags & MSG_TRUNC != 0 && datagram { full_length } else { done })
-}
-
-/// Runs `one` on each `struct mmsghdr` until one would wait or fails.
-fn many(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [fd, vector, count, flags, ..]: Arguments,
-    one: fn(&mut Kernel, TaskId, Arguments) -> Outcome,
-) -> Outcome {
-    let mut done = 0;
-    for index in 0..count.min(1024) {
-        let header = vector.wrapping_add(32 * index);
-        let later = if done > 0 && flags & MSG_WAITFORONE != 0 { MSG_DONTWAIT } else { 0 };
-        match one(kernel, task, [fd, header, flags & !MSG_WAITFORONE | later, 0, 0, 0]) {
-            Ok(length) => kernel.user(task).write(header.wrapping_add(28), length)?,
-            Err(_) if done > 0 => break,
-            Err(failure) => return Err(failure),
-        }
-        kernel.pending(task)?.progress = 0;
-        done += 1;
-    }
-    Ok(done)
-}
-
-/// sendmmsg(2).
-pub(super) fn sendmmsg(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
-    many(kernel, task, arguments, sendmsg)
-}
-
-/// recvmmsg(2); its timeout, which Linux looks at only between messages, is not needed.
-pub(super) fn recvmmsg(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
-    many(kernel, task, arguments, recvmsg)
 }
 
 /// socketcall(2): the number of a call, and its arguments in memory.

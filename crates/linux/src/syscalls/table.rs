@@ -4,8 +4,8 @@
 //! row without a handler returns ENOSYS, which the trace sink is told of once a number.
 
 use super::{
-    attributes, copy, descriptor, directory, event, file, identity, lock, memory, poll, process, schedule,
-    signal, socket, system, thread, time,
+    attributes, copy, descriptor, directory, event, file, identity, lock, memory, message, poll, process,
+    schedule, signal, socket, system, thread, time,
 };
 use crate::kernel::Kernel;
 use crate::task::TaskId;
@@ -458,7 +458,7 @@ static TABLE: [Row; 463] = [
     row(334, "pwritev",                       &[Fd, InVec, Int, Off64], Some(file::pwritev)),
     row(335, "rt_tgsigqueueinfo",             &[Int, Int, Sig, Addr], Some(signal::rt_tgsigqueueinfo)),
     row(336, "perf_event_open",               &[Hex, Hex, Hex], None),
-    row(337, "recvmmsg",                      &[Fd, Addr, Uint, Hex, Addr], Some(socket::recvmmsg)),
+    row(337, "recvmmsg",                      &[Fd, Addr, Uint, Hex, Addr], Some(message::recvmmsg)),
     row(338, "fanotify_init",                 &[Hex, Hex, Hex], None),
     row(339, "fanotify_mark",                 &[Hex, Hex, Hex], None),
     row(340, "prlimit64",                     &[Int, Resource, Addr, Addr], Some(system::prlimit64)),
@@ -466,7 +466,7 @@ static TABLE: [Row; 463] = [
     row(342, "open_by_handle_at",             &[Hex, Hex, Hex], None),
     row(343, "clock_adjtime",                 &[Hex, Hex, Hex], None),
     row(344, "syncfs",                        &[Fd], Some(file::sync_descriptor)),
-    row(345, "sendmmsg",                      &[Fd, Addr, Uint, Hex], Some(socket::sendmmsg)),
+    row(345, "sendmmsg",                      &[Fd, Addr, Uint, Hex], Some(message::sendmmsg)),
     row(346, "setns",                         &[Fd, CloneBits], None),
     row(347, "process_vm_readv",              &[Int, Addr, Uint, Addr, Uint, Hex], Some(process::process_vm_readv)),
     row(348, "process_vm_writev",             &[Int, Addr, Uint, Addr, Uint, Hex], Some(process::process_vm_writev)),
@@ -490,10 +490,10 @@ static TABLE: [Row; 463] = [
     row(366, "setsockopt",                    &[Fd, Int, Int, Addr, Size], Some(socket::setsockopt)),
     row(367, "getsockname",                   &[Fd, Addr, Addr], Some(socket::getsockname)),
     row(368, "getpeername",                   &[Fd, Addr, Addr], Some(socket::getpeername)),
-    row(369, "sendto",                        &[Fd, InBuf, Size, Hex, Addr, Size], Some(socket::sendto)),
-    row(370, "sendmsg",                       &[Fd, Addr, Hex], Some(socket::sendmsg)),
-    row(371, "recvfrom",                      &[Fd, OutBuf, Size, Hex, Addr, Addr], Some(socket::recvfrom)),
-    row(372, "recvmsg",                       &[Fd, Addr, Hex], Some(socket::recvmsg)),
+    row(369, "sendto",                        &[Fd, InBuf, Size, Hex, Addr, Size], Some(message::sendto)),
+    row(370, "sendmsg",                       &[Fd, Addr, Hex], Some(message::sendmsg)),
+    row(371, "recvfrom",                      &[Fd, OutBuf, Size, Hex, Addr, Addr], Some(message::recvfrom)),
+    row(372, "recvmsg",                       &[Fd, Addr, Hex], Some(message::recvmsg)),
     row(373, "shutdown",                      &[Fd, Int], Some(socket::shutdown)),
     row(374, "userfaultfd",                   &[Hex, Hex, Hex], None),
     row(375, "membarrier",                    &[Int, Hex, Int], Some(schedule::membarrier)),
@@ -538,7 +538,7 @@ static TABLE: [Row; 463] = [
     row(414, "ppoll_time64",                  &[Addr, Uint, Timespec64, SigSet, Size], Some(poll::ppoll_time64)),
     row(415, "unused415",                     &[], None),
     row(416, "io_pgetevents_time64",          &[Hex, Hex, Hex], None),
-    row(417, "recvmmsg_time64",               &[Fd, Addr, Uint, Hex, Addr], Some(socket::recvmmsg)),
+    row(417, "recvmmsg_time64",               &[Fd, Addr, Uint, Hex, Addr], Some(message::recvmmsg)),
     row(418, "mq_timedsend_time64",           &[Hex, Hex, Hex], None),
     row(419, "mq_timedreceive_time64",        &[Hex, Hex, Hex], None),
     row(420, "semtimedop_time64",             &[Hex, Hex, Hex], None),
@@ -558,7 +558,7 @@ static TABLE: [Row; 463] = [
     row(434, "pidfd_open",                    &[Int, Hex], None),
     row(435, "clone3",                        &[Addr, Size], Some(process::clone3)),
     row(436, "close_range",                   &[Fd, Fd, Hex], Some(descriptor::close_range)),
-    row(437, "openat2",                       &[At, Path, Addr, Size], None),
+    row(437, "openat2",                       &[At, Path, Addr, Size], Some(file::openat2)),
     row(438, "pidfd_getfd",                   &[Fd, Fd, Hex], None),
     row(439, "faccessat2",                    &[At, Path, Access, AtFlags], Some(attributes::faccessat2)),
     row(440, "process_madvise",               &[Fd, Addr, Size, Int, Hex], None),

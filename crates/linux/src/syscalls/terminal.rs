@@ -12,7 +12,6 @@ use crate::wait::Outcome;
 
 const TCGETS: u32 = 0x5401;
 const TCSETS: u32 = 0x5402;
-const TCSETSW: u32 = 0x5403;
 const TCSETSF: u32 = 0x5404;
 const TCSBRK: u32 = 0x5409;
 const TCXONC: u32 = 0x540a;

@@ -36,8 +36,12 @@ impl Fixture {
     }
 
     fn run<R>(&mut self, action: impl FnOnce(&mut FileSystem, &Caller<'_>) -> R) -> R {
-        let view =
-            View { now: Timestamp { seconds: 7, nanoseconds: 9 }, monotonic: 0, processes: &NoProcesses };
+        let view = View {
+            now: Timestamp { seconds: 7, nanoseconds: 9 },
+            monotonic: 0,
+            file_size: u64::MAX,
+            processes: &NoProcesses,
+        };
         let credentials = FileCredentials { uid: self.uid, gid: self.uid, groups: &[] };
         action(&mut self.files, &Caller { view, location: &self.location, credentials })
     }
