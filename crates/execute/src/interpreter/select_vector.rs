@@ -9,8 +9,8 @@ use super::operand::{Absolute, Based, Indexed, Scaled};
 use super::shape::{Mode, Shape};
 use super::vector::{
     Aligned, Arithmetic, Clear, Compare, Double, Float, FloatImmediate, General, Load, LoadQuad, Mask,
-    MergeDouble, MergeHigh, MergeQuad, Packed, Quad, ShiftBy, ShiftImmediate, Shuffle, StoreAligned,
-    StoreDouble, StoreHigh, StoreQuad, StoreUnaligned, ToGeneral, ToRegister, Unaligned, Xmm,
+    MergeDouble, MergeHigh, MergeQuad, Packed, PackedCall, Quad, ShiftBy, ShiftImmediate, Shuffle,
+    StoreAligned, StoreDouble, StoreHigh, StoreQuad, StoreUnaligned, ToGeneral, ToRegister, Unaligned, Xmm,
 };
 
 /// The handler for an addressing form.
@@ -240,15 +240,19 @@ fn integer(instruction: &Instruction, from: Shape) -> Option<Handler> {
         return Some(by_operation!(instruction.operation(), N => straight::<ShiftImmediate<N>>,
             Psllw Pslld Psllq Pslldq Psrlw Psrld Psrlq Psrldq Psraw Psrad));
     }
+    if matches!(instruction.operation(), Operation::Psadbw | Operation::Pshufb) {
+        return Some(by_operation!(instruction.operation(),
+            N => by_source!(from, Xmm, Aligned, S => straight::<PackedCall<S, N>>), Psadbw Pshufb));
+    }
     Some(by_operation!(instruction.operation(),
         N => by_source!(from, Xmm, Aligned, S => straight::<Packed<S, N>>),
         Paddb Paddw Paddd Paddq Paddusb Paddusw Paddsb Paddsw
         Psubb Psubw Psubd Psubq Psubusb Psubusw Psubsb Psubsw
-        Pmullw Pmulld Pmulhw Pmulhuw Pmuludq Pmaddwd Psadbw Pavgb Pavgw
+        Pmullw Pmulld Pmulhw Pmulhuw Pmuludq Pmaddwd Pavgb Pavgw
         Pmaxub Pmaxsw Pmaxsd Pmaxud Pminub Pminsw Pminsd Pminud
         Pcmpeqb Pcmpeqw Pcmpeqd Pcmpgtb Pcmpgtw Pcmpgtd
         Pand Pandn Por Pxor Andps Andpd Andnps Andnpd Orps Orpd Xorps Xorpd
-        Packsswb Packssdw Packuswb Pshufb
+        Packsswb Packssdw Packuswb
         Punpcklbw Punpcklwd Punpckldq Punpcklqdq Punpckhbw Punpckhwd Punpckhdq Punpckhqdq
         Unpcklps Unpckhps Unpcklpd Unpckhpd))
 }

@@ -153,6 +153,12 @@ vector! {
         function(first(op, cpu), &source[0]);
         Ok(())
     }
+    /// The same for those that are too large to be inlined.
+    outlined PackedCall<const OPERATION: u16>(op, cpu, source, _frame) {
+        let function = const { packed_function(OPERATION) };
+        function(first(op, cpu), &source[0]);
+        Ok(())
+    }
     /// A function of [`shuffle::with_immediate`].
     inlined Shuffle<const OPERATION: u16>(op, cpu, source, _frame) {
         let function = const { shuffle_function(OPERATION) };
