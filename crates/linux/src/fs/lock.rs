@@ -7,6 +7,9 @@ use super::volume::Vnode;
 use crate::errno::Errno;
 use crate::wait::{Channel, Failure, Wait};
 
+/// Locks that may be held at once: each takes memory, and there could be one a byte.
+const LOCKS_MAX: usize = 65_536;
+
 /// Whose a lock is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum LockOwner {
@@ -116,6 +119,10 @@ impl FileSystem {
         if self.locks.conflict(file, &wanted).is_some() {
             let wait = Wait::on(self.locks.channel);
             return Err(if waits { Failure::Block(wait) } else { Errno::EAGAIN.into() });
+        }
+        // One lock can split another and stay itself.
+        if self.locks.held.values().map(Vec::len).sum::<usize>() + 2 > LOCKS_MAX {
+            return Err(Errno::ENOLCK.into());
         }
         if self.locks.clear(file, &wanted) {
             // A lock that becomes weaker may let others in.

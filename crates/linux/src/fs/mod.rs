@@ -88,6 +88,10 @@ use volume::{NodeId, VolumeId};
 /// What a file system says to a change that it does not know at all.
 const MAY_NOT: Errno = Errno::EPERM;
 
+/// Bytes that all pipes, sockets and directory listings of a machine hold together: far more than
+/// programs need, and what a hostile one can take from the host at most. Beyond it writers wait.
+const IN_FLIGHT_MAX: u64 = 256 << 20;
+
 /// Root, working directory and umask (shared by CLONE_FS).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Location {
@@ -154,6 +158,8 @@ pub(crate) struct FileSystem {
     next_number: u64,
     streams: Streams,
     random: Random,
+    /// Bytes in pipes, sockets and listings; see [`IN_FLIGHT_MAX`].
+    in_flight: u64,
     woken: Vec<Channel>,
     /// The files that are mapped shared.
     mapped: BTreeMap<Vnode, mapping::MappedFile>,
@@ -222,6 +228,9 @@ impl FileSystem {
             self.epolls[set].forget(id);
         }
         self.unlock_all(LockOwner::Description(id.number()), Some(description.vnode));
+        if let Some(listing) = &description.listing {
+            self.in_flight = self.in_flight.saturating_sub(transfer::listing_size(listing));
+        }
         self.close_object(&description);
         self.release_vnode(description.vnode);
     }
@@ -349,7 +358,9 @@ impl FileSystem {
                 pipe.writers -= u32::from(description.flags.writes());
                 let channel = pipe.channel;
                 self.wake(channel);
-                let gone = self.pipes.release(id).is_some();
+                let left = self.pipes.release(id).map(|pipe| pipe.held() as u64);
+                let gone = left.is_some();
+                self.in_flight = self.in_flight.saturating_sub(left.unwrap_or(0));
                 if gone {
                     self.fifos.retain(|_, fifo| *fifo != id);
                 }

@@ -133,6 +133,7 @@ impl FileSystem {
             next_number: 0,
             streams: setup.streams,
             random: setup.random,
+            in_flight: 0,
             woken: Vec::new(),
             mapped: Default::default(),
             capacity: setup.capacity,

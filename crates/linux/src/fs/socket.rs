@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
-use super::FileSystem;
 use super::address::{AF_UNIX, Address};
 use super::attributes::FileType;
 use super::description::{Description, Object, OpenFlags};
 use super::path::Caller;
 use super::readiness::{Events, Readiness};
 use super::volume::Vnode;
+use super::{FileSystem, IN_FLIGHT_MAX};
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::wait::{Channel, Failure, Wait};
@@ -293,7 +293,9 @@ impl FileSystem {
         let room = BUFFER_MAX.saturating_sub(receiver.held);
         let channel = receiver.channel;
         let length = if kind == Kind::Stream { bytes.len().min(room) } else { bytes.len() };
-        let full = if kind == Kind::Stream { length == 0 && !bytes.is_empty() } else { length > room };
+        let spent = self.in_flight >= IN_FLIGHT_MAX;
+        let full =
+            if kind == Kind::Stream { length == 0 && !bytes.is_empty() } else { length > room } || spent;
         if receiver.receive_closed && kind != Kind::Stream && !internet {
             return Err(Errno::EPIPE.into());
         }
@@ -305,6 +307,7 @@ impl FileSystem {
             return Err(if sending.immediate { Errno::EAGAIN.into() } else { Failure::Block(wait) });
         }
         receiver.held += length;
+        self.in_flight += length as u64;
         let joins = kind == Kind::Stream
             && sending.rights.is_empty()
             && receiver.incoming.back().is_some_and(|last| last.sender == sending.sender);
@@ -345,11 +348,13 @@ impl FileSystem {
             let wait = Wait::on(socket.channel);
             return Err(if immediate { Errno::EAGAIN.into() } else { Failure::Block(wait) });
         }
+        let before = socket.held;
         let received = if socket.kind == Kind::Stream {
             take_stream(socket, buffer, peek)
         } else {
             take_message(socket, buffer, peek)
         };
+        self.in_flight = self.in_flight.saturating_sub((before - socket.held) as u64);
         let channel = socket.channel;
         if peek {
             for right in &received.rights {
@@ -382,6 +387,7 @@ impl FileSystem {
     /// What is left to do when the last holder of a socket has gone.
     pub(super) fn close_socket(&mut self, id: Id<Socket>) -> Option<Channel> {
         let socket = self.sockets.release(id)?;
+        self.in_flight = self.in_flight.saturating_sub(socket.held as u64);
         self.names.retain(|_, named| *named != id);
         if let Role::Connected(Some(peer)) = socket.role {
             let other = &mut self.sockets[peer];
@@ -398,7 +404,9 @@ impl FileSystem {
         }
         if let Role::Listening { queue, .. } = socket.role {
             for waiting in queue {
-                self.close_socket(waiting);
+                if let Some(channel) = self.close_socket(waiting) {
+                    self.activity.remove(&channel);
+                }
             }
         }
         self.wake(socket.channel);

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::FileSystem;
 use super::description::{Description, Object, OpenFlags};
 use super::path::Caller;
 use super::socket::Sending;
 use super::stream::Standard;
 use super::volume::{Entry, Vnode};
+use super::{FileSystem, IN_FLIGHT_MAX};
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::wait::{Failure, Wait};
@@ -62,6 +62,7 @@ impl FileSystem {
                 let channel = pipe.channel;
                 match pipe.read(buffer) {
                     Some(read) => {
+                        self.in_flight = self.in_flight.saturating_sub(read as u64);
                         if read > 0 {
                             self.wake(channel);
                         }
@@ -195,8 +196,10 @@ impl FileSystem {
             Object::Pipe(pipe) => {
                 let pipe = &mut self.pipes[pipe];
                 let channel = pipe.channel;
-                match pipe.write(bytes)? {
+                let spent = self.in_flight >= IN_FLIGHT_MAX && pipe.readers > 0;
+                match if spent { None } else { pipe.write(bytes)? } {
                     Some(written) => {
+                        self.in_flight += written as u64;
                         self.wake(channel);
                         Ok(written)
                     }
@@ -263,10 +266,9 @@ impl FileSystem {
         let target = i64::try_from(base).ok().and_then(|base| base.checked_add(offset));
         let target = target.ok_or(Errno::EOVERFLOW)?;
         let target = u64::try_from(target).map_err(|_| Errno::EINVAL)?;
-        let description = &mut self.descriptions[id];
-        description.offset = target;
-        if object == Object::Directory {
-            description.listing = if target == 0 { None } else { description.listing.take() };
+        self.descriptions[id].offset = target;
+        if object == Object::Directory && target == 0 {
+            self.forget_listing(id);
         }
         Ok(target)
     }
@@ -307,6 +309,10 @@ impl FileSystem {
             Some(listing) => listing.clone(),
             None => {
                 let listing: Arc<[Entry]> = self.list(caller, vnode)?.into();
+                if self.in_flight.saturating_add(listing_size(&listing)) > IN_FLIGHT_MAX {
+                    return Err(Errno::ENOMEM);
+                }
+                self.in_flight += listing_size(&listing);
                 self.descriptions[id].listing = Some(listing.clone());
                 listing
             }
@@ -329,10 +335,22 @@ impl FileSystem {
         Ok(entries)
     }
 
+    /// Drops the entries of an open directory, so that they are read again.
+    fn forget_listing(&mut self, id: Id<Description>) {
+        if let Some(listing) = self.descriptions[id].listing.take() {
+            self.in_flight = self.in_flight.saturating_sub(listing_size(&listing));
+        }
+    }
+
     /// Notes how many entries have been handed out.
     pub(crate) fn set_offset(&mut self, id: Id<Description>, offset: u64) {
         self.descriptions[id].offset = offset;
     }
+}
+
+/// Bytes that a listing takes, roughly.
+pub(super) fn listing_size(listing: &[Entry]) -> u64 {
+    listing.iter().map(|entry| (size_of::<Entry>() + entry.name.len()) as u64).sum()
 }
 
 fn not_seekable(object: Object) -> Errno {

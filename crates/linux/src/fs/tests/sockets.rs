@@ -138,3 +138,28 @@ fn rights_travel_and_unread_ones_are_closed() {
     fixture.files.close(pair[1]);
     assert_eq!(read(&mut fixture), Ok(0));
 }
+
+#[test]
+fn what_is_on_its_way_is_bounded_and_accounted_for() {
+    let mut fixture = Fixture::new();
+    let [reader, writer] = fixture.run(|files, caller| files.pipe(caller, OpenFlags::O_NONBLOCK));
+    let pair = fixture
+        .run(|files, caller| files.socket_pair(caller, Kind::Stream, Peer::default(), OpenFlags::empty()));
+    let [one, other] = pair.map(|open| fixture.files.socket_of(open).unwrap());
+    fixture.send(one, &[0; 1000]).unwrap();
+    fixture.receive(other).unwrap();
+    fixture.run(|files, caller| files.write(caller, writer, None, &[0; 5000])).unwrap();
+    let mut buffer = [0; 1000];
+    fixture.run(|files, caller| files.read(caller, reader, None, &mut buffer)).unwrap();
+    assert_eq!(fixture.files.in_flight, 1000 - 256 + 4000);
+    fixture.files.in_flight += IN_FLIGHT_MAX;
+    let full = fixture.run(|files, caller| files.write(caller, writer, None, &[0; 5000]));
+    assert_eq!(full, Err(Errno::EAGAIN.into()));
+    assert_eq!(fixture.send(one, b"x"), Err(Errno::EAGAIN.into()));
+    fixture.files.in_flight -= IN_FLIGHT_MAX;
+    for open in [reader, writer, pair[0], pair[1]] {
+        fixture.files.close(open);
+    }
+    fixture.list("/dev").unwrap();
+    assert_eq!(fixture.files.in_flight, 0);
+}

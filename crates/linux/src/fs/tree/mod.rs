@@ -337,6 +337,9 @@ impl Tree {
 
     fn copy_up(&self, id: NodeId, keep: u64) -> Result<Content, Errno> {
         let room = self.room();
+        if keep.min(self.node(id)?.attributes.size) > room {
+            return Err(Errno::ENOSPC);
+        }
         let handle = self.handle(id)?;
         let (mut content, mut offset) = (Content::default(), 0);
         let mut buffer = vec![0; 1 << 16];
