@@ -170,7 +170,8 @@ impl Generator {
         }
         let mut code = encoding.bytes.clone();
         code.extend(suffix);
-        Some(Case { code, state, patches })
+        let case = Case { code, state, patches };
+        (!covers_int3(&case)).then_some(case)
     }
 }
 
@@ -199,6 +200,13 @@ fn wraps(state: &CpuState, operand: &MemoryOperand, address: u32, size: u32) -> 
         AddressSize::Dword => u32::MAX,
     };
     offset.checked_add(size - 1).is_none_or(|end| end > last)
+}
+
+/// Whether an operand's contents replace the INT3 that has to stop the case.
+fn covers_int3(case: &Case) -> bool {
+    let end = case.state.eip.wrapping_add(case.code.len() as u32);
+    let mut patches = case.patches.iter();
+    patches.any(|patch| end.wrapping_sub(patch.address) < patch.bytes.len() as u32)
 }
 
 /// Overwrites the displacement, or the address of a MOV with `moffs`, which ends the instruction.

@@ -84,6 +84,10 @@ impl Generator {
             sequence.push(&bytes, random);
             sequence.patches.extend(patches);
         }
+        if random.percent(40) {
+            sequence.repeat(random);
+            state.set_gpr(Gpr::Ecx, 1 + random.below(6));
+        }
         Some(Case { code: sequence.code, state, patches: sequence.patches })
     }
 }
@@ -100,6 +104,20 @@ impl Sequence {
             let last = self.code.len() - 1;
             self.code[last] = 0;
             self.jump = Some(last);
+        }
+    }
+}
+
+impl Sequence {
+    /// Ends the sequence with a jump back to its beginning while ECX lasts. Where the sequence
+    /// changes ECX, that may be long; endless cases are left out when they run.
+    fn repeat(&mut self, random: &mut Random) {
+        const LOOP: &[u8] = &[0xe2];
+        const DEC_ECX_JNZ: &[u8] = &[0x49, 0x75];
+        const SUB_ECX_JNE: &[u8] = &[0x83, 0xe9, 0x01, 0x75];
+        self.code.extend(random.pick(&[LOOP, DEC_ECX_JNZ, SUB_ECX_JNE]));
+        if let Ok(back) = i8::try_from(-(self.code.len() as i32) - 1) {
+            self.code.push(back as u8);
         }
     }
 }

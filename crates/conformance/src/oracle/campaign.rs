@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pentimento_decoder::{Operation, decode};
 use pentimento_memory::MapError;
+use pentimento_registers::{CpuState, Gpr};
 use thiserror::Error;
 
 use super::{OracleError, Silicon, Verdict};
@@ -210,7 +211,7 @@ impl<'a> Campaign<'a> {
             };
             let outcomes: Vec<Outcome> =
                 self.engines.iter_mut().map(|engine| self.bench.run(engine.as_mut(), &case)).collect();
-            if outcomes.iter().any(cannot_run) {
+            if outcomes.iter().any(|outcome| cannot_run(&case, outcome)) {
                 self.report.skipped += 1;
                 continue;
             }
@@ -289,8 +290,13 @@ fn mnemonic(case: &Case) -> &'static str {
 }
 
 /// Whether a case would touch the native oracle's own memory, enter the host's kernel, or never end.
-fn cannot_run(outcome: &Outcome) -> bool {
-    matches!(outcome.vector, Outcome::LEFT | Outcome::BUDGET)
+///
+/// The kernel takes an ESP inside the native oracle for one that is on its signal stack already.
+fn cannot_run(case: &Case, outcome: &Outcome) -> bool {
+    let reserved = |state: &CpuState| RESERVED.contains(&state.gpr(Gpr::Esp));
+    reserved(&case.state)
+        || reserved(&outcome.state)
+        || matches!(outcome.vector, Outcome::LEFT | Outcome::BUDGET)
         || RESERVED.contains(&outcome.address)
         || RESERVED.contains(&outcome.state.eip)
 }
