@@ -1,4 +1,5 @@
 //! The `pentimento` command as a person meets it: what it prints, and its exit codes.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! Programs that are none: each gets one clear error, no panic, and no memory for what it only claims.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
 use pentimento_linux::{Config, Error, Kernel, LoadError};
 use proptest::prelude::*;

@@ -1,4 +1,5 @@
 //! Permissions, page crossings, hostile ranges, devices and block operations, on both backings.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
 use std::sync::{Arc, Mutex};
 

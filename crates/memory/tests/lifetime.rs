@@ -1,4 +1,5 @@
 //! Tracking, snapshots, forks, sharing and limits, on both backings.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
 use pentimento_memory::{
     Access, AddressSpace, Backing, CodeWrite, FaultKind, MapError, PAGE_SIZE, Permissions, SharedError,

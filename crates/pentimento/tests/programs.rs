@@ -1,5 +1,6 @@
 //! Runs every program of `fixtures/programs` and compares standard output and exit code with what
 //! silicon gave: `PROGRAM.out`, recorded by `cargo xtask fixtures --bless`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
 use std::path::{Path, PathBuf};
 
