@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::process::{cargo, conformance, run};
-use crate::{Failure, tidy};
+use crate::{Failure, fixtures, guests, tidy};
 
 struct Step {
     name: &'static str,
@@ -17,8 +17,10 @@ const STEPS: &[Step] = &[
     Step { name: "clippy",      run: || run(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])) },
     Step { name: "docs",        run: || run(cargo().args(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings")) },
     Step { name: "features",    run: features },
+    Step { name: "fixtures",    run: || fixtures::run_task(&[]) },
     Step { name: "decode-diff", run: || conformance("decode-diff", &[]) },
     Step { name: "oracle",      run: || conformance("oracle", &["--cases".into(), "200000".into()]) },
+    Step { name: "guests",      run: || guests::run_task(&["--suite=busybox".into()]) },
 ];
 
 /// The crates that hosts may use one at a time.
