@@ -185,6 +185,11 @@ impl FileSystem {
                 } else {
                     position.unwrap_or(description.offset)
                 };
+                let room = caller.view.file_size.saturating_sub(offset);
+                if room == 0 && !bytes.is_empty() {
+                    return Err(Errno::EFBIG.into());
+                }
+                let bytes = &bytes[..bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
                 let written = self.write_content(&caller.view, vnode, offset, bytes)?;
                 if position.is_none() {
                     self.descriptions[id].offset = offset + written as u64;

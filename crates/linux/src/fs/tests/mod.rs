@@ -19,6 +19,7 @@ struct Fixture {
     files: FileSystem,
     location: Location,
     uid: u32,
+    file_size: u64,
 }
 
 impl Fixture {
@@ -26,7 +27,7 @@ impl Fixture {
         let streams =
             Streams::new(Box::new(Bytes::default()), Box::new(Discard), Box::new(Discard), u64::MAX);
         let files = FileSystem::for_machine(streams, 0, &Limits::default(), 0);
-        Self { files, location: Location::default(), uid: 0 }
+        Self { files, location: Location::default(), uid: 0, file_size: u64::MAX }
     }
 
     fn with_root(mount: Mount) -> Self {
@@ -39,7 +40,7 @@ impl Fixture {
         let view = View {
             now: Timestamp { seconds: 7, nanoseconds: 9 },
             monotonic: 0,
-            file_size: u64::MAX,
+            file_size: self.file_size,
             processes: &NoProcesses,
         };
         let credentials = FileCredentials { uid: self.uid, gid: self.uid, groups: &[] };

@@ -131,3 +131,14 @@ fn devices_answer() {
     assert_eq!(fixture.write("/dev/full", b"x"), Err(Errno::ENOSPC));
     fixture.write("/dev/null", b"x").unwrap();
 }
+
+#[test]
+fn files_end_at_the_size_limit() {
+    let mut fixture = Fixture::new();
+    fixture.file_size = 10;
+    let id = fixture.open("/tmp/f", OpenFlags::O_CREAT | OpenFlags::O_RDWR).unwrap();
+    let mut write = |at, bytes: &[u8]| fixture.run(|files, caller| files.write(caller, id, Some(at), bytes));
+    assert_eq!(write(0, b"12345678"), Ok(8));
+    assert_eq!(write(8, b"12345678"), Ok(2));
+    assert_eq!(write(10, b"x"), Err(Errno::EFBIG.into()));
+}
