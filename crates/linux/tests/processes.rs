@@ -1,6 +1,8 @@
 //! Processes, threads and signals, as the manual pages describe them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where its own set-up fails")]
+
 mod guest;
 
 use guest::{DATA, Guest};
@@ -133,7 +135,8 @@ fn threads_share_memory_and_have_their_own_tls() {
 
 #[test]
 fn how_processes_die_is_reported() {
-    let cases: [(&str, fn(&mut Guest, TaskId), Termination); 4] = [
+    type Case = (&'static str, fn(&mut Guest, TaskId), Termination);
+    let cases: [Case; 4] = [
         ("exit", |guest, task| guest.start(task, EXIT_GROUP, &[0x1ff]), Termination::Exited(255)),
         (
             "SIGTERM",

@@ -1,10 +1,12 @@
 //! System calls: the table, and how one is run.
 
 mod attributes;
+mod children;
 mod copy;
 mod descriptor;
 mod directory;
 mod event;
+mod execute;
 mod file;
 mod flags;
 mod identity;
@@ -13,6 +15,7 @@ mod memory;
 mod message;
 mod poll;
 mod process;
+mod process_memory;
 mod schedule;
 mod signal;
 mod socket;

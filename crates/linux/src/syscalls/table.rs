@@ -4,8 +4,8 @@
 //! row without a handler returns ENOSYS, which the trace sink is told of once a number.
 
 use super::{
-    attributes, copy, descriptor, directory, event, file, identity, lock, memory, message, poll, process,
-    schedule, signal, socket, system, thread, time,
+    attributes, children, copy, descriptor, directory, event, execute, file, identity, lock, memory, message,
+    poll, process, process_memory, schedule, signal, socket, system, thread, time,
 };
 use crate::kernel::Kernel;
 use crate::task::TaskId;
@@ -128,11 +128,11 @@ static TABLE: [Row; 463] = [
     row(  4, "write",                         &[Fd, InBuf, Size], Some(file::write)),
     row(  5, "open",                          &[Path, Open, Mode], Some(file::open)),
     row(  6, "close",                         &[Fd], Some(file::close)),
-    row(  7, "waitpid",                       &[Int, Addr, Wait], Some(process::waitpid)),
+    row(  7, "waitpid",                       &[Int, Addr, Wait], Some(children::waitpid)),
     row(  8, "creat",                         &[Path, Mode], Some(file::creat)),
     row(  9, "link",                          &[Path, Path], Some(directory::link)),
     row( 10, "unlink",                        &[Path], Some(directory::unlink)),
-    row( 11, "execve",                        &[Path, Argv, Envp], Some(process::execve)),
+    row( 11, "execve",                        &[Path, Argv, Envp], Some(execute::execve)),
     row( 12, "chdir",                         &[Path], Some(directory::chdir)),
     row( 13, "time",                          &[Addr], Some(time::time)),
     row( 14, "mknod",                         &[Path, Mode, Hex], Some(directory::mknod)),
@@ -235,7 +235,7 @@ static TABLE: [Row; 463] = [
     row(111, "vhangup",                       &[], Some(system::accept)),
     row(112, "idle",                          &[Hex, Hex, Hex], None),
     row(113, "vm86old",                       &[Hex, Hex, Hex], None),
-    row(114, "wait4",                         &[Int, Addr, Wait, Addr], Some(process::wait4)),
+    row(114, "wait4",                         &[Int, Addr, Wait, Addr], Some(children::wait4)),
     row(115, "swapoff",                       &[Hex, Hex, Hex], None),
     row(116, "sysinfo",                       &[Addr], Some(system::sysinfo)),
     row(117, "ipc",                           &[Uint, Int, Int, Int, Addr, Int], None),
@@ -405,7 +405,7 @@ static TABLE: [Row; 463] = [
     row(281, "mq_notify",                     &[Hex, Hex, Hex], None),
     row(282, "mq_getsetattr",                 &[Hex, Hex, Hex], None),
     row(283, "kexec_load",                    &[Hex, Hex, Hex], None),
-    row(284, "waitid",                        &[Int, Int, Addr, Wait, Addr], Some(process::waitid)),
+    row(284, "waitid",                        &[Int, Int, Addr, Wait, Addr], Some(children::waitid)),
     row(285, "unused285",                     &[], None),
     row(286, "add_key",                       &[Hex, Hex, Hex], None),
     row(287, "request_key",                   &[Hex, Hex, Hex], None),
@@ -468,8 +468,8 @@ static TABLE: [Row; 463] = [
     row(344, "syncfs",                        &[Fd], Some(file::sync_descriptor)),
     row(345, "sendmmsg",                      &[Fd, Addr, Uint, Hex], Some(message::sendmmsg)),
     row(346, "setns",                         &[Fd, CloneBits], None),
-    row(347, "process_vm_readv",              &[Int, Addr, Uint, Addr, Uint, Hex], Some(process::process_vm_readv)),
-    row(348, "process_vm_writev",             &[Int, Addr, Uint, Addr, Uint, Hex], Some(process::process_vm_writev)),
+    row(347, "process_vm_readv",              &[Int, Addr, Uint, Addr, Uint, Hex], Some(process_memory::process_vm_readv)),
+    row(348, "process_vm_writev",             &[Int, Addr, Uint, Addr, Uint, Hex], Some(process_memory::process_vm_writev)),
     row(349, "kcmp",                          &[Int, Int, Int, Hex, Hex], None),
     row(350, "finit_module",                  &[Hex, Hex, Hex], None),
     row(351, "sched_setattr",                 &[Int, Addr, Hex], None),
@@ -479,7 +479,7 @@ static TABLE: [Row; 463] = [
     row(355, "getrandom",                     &[Addr, Size, Hex], Some(system::getrandom)),
     row(356, "memfd_create",                  &[Str, Hex], Some(file::memfd_create)),
     row(357, "bpf",                           &[Hex, Hex, Hex], None),
-    row(358, "execveat",                      &[At, Path, Argv, Envp, AtFlags], Some(process::execveat)),
+    row(358, "execveat",                      &[At, Path, Argv, Envp, AtFlags], Some(execute::execveat)),
     row(359, "socket",                        &[Int, Hex, Int], Some(socket::socket)),
     row(360, "socketpair",                    &[Int, Hex, Int, Addr], Some(socket::socketpair)),
     row(361, "bind",                          &[Fd, Addr, Size], Some(socket::bind)),

@@ -1,0 +1,205 @@
+//! Waiting for children: wait4(2) and waitid(2).
+
+use bitflags::bitflags;
+
+use super::table::Arguments;
+use super::time::resource_usage;
+use crate::Errno;
+use crate::kernel::{Kernel, Termination};
+use crate::signal::{Info, Signal, code};
+use crate::task::{ChildEvent, ProcessId, TaskId};
+use crate::user_memory::Record;
+use crate::wait::{Channel, Failure, Outcome, Wait};
+
+bitflags! {
+    /// Options of wait4(2) and waitid(2).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    struct WaitOptions: u32 {
+        const NOHANG = 1;
+        const STOPPED = 2;
+        const EXITED = 4;
+        const CONTINUED = 8;
+        const NOWAIT = 0x0100_0000;
+        const NOTHREAD = 0x2000_0000;
+        const ALL = 0x4000_0000;
+        const CLONE = 0x8000_0000;
+    }
+}
+
+/// Which children wait4(2) and waitid(2) are about.
+#[derive(Clone, Copy, Debug)]
+enum Children {
+    Any,
+    One(ProcessId),
+    Group(ProcessId),
+}
+
+/// A child with something to report.
+#[derive(Clone, Copy, Debug)]
+struct Report {
+    child: ProcessId,
+    /// As wait4(2) stores it.
+    status: u32,
+    info: Info,
+    user: u32,
+    /// Instructions of the child and those that it waited for.
+    instructions: u64,
+}
+
+/// The first child of the caller with something to report; `None` if all go on undisturbed.
+///
+/// # Errors
+/// ECHILD without such children.
+fn find_report(
+    kernel: &mut Kernel,
+    task: TaskId,
+    which: Children,
+    options: WaitOptions,
+) -> Result<Option<Report>, Errno> {
+    let mut any = false;
+    for child in kernel.process(task).children.clone() {
+        let Some(process) = kernel.processes.get(&child) else { continue };
+        let chosen = match which {
+            Children::Any => true,
+            Children::One(id) => id == child,
+            Children::Group(group) => process.group == group,
+        };
+        let is_clone = process.exit_signal != Some(Signal::CHLD);
+        let kind = options.contains(WaitOptions::ALL) || is_clone == options.contains(WaitOptions::CLONE);
+        if !chosen || !kind {
+            continue;
+        }
+        any = true;
+        let status = match (process.ended, process.event) {
+            (Some(Termination::Exited(status)), _) if options.contains(WaitOptions::EXITED) => {
+                u32::from(status) << 8
+            }
+            (Some(Termination::Killed(signal)), _) if options.contains(WaitOptions::EXITED) => {
+                u32::from(signal)
+            }
+            (None, Some(ChildEvent::Stopped(signal))) if options.contains(WaitOptions::STOPPED) => {
+                u32::from(signal) << 8 | 0x7f
+            }
+            (None, Some(ChildEvent::Continued)) if options.contains(WaitOptions::CONTINUED) => 0xffff,
+            _ => continue,
+        };
+        let report = Report {
+            child,
+            status,
+            info: kernel.child_info(child),
+            user: process.credentials.uid,
+            instructions: process.instructions.wrapping_add(process.child_instructions),
+        };
+        return Ok(Some(report));
+    }
+    if any { Ok(None) } else { Err(Errno::ECHILD) }
+}
+
+/// What was reported is not reported again.
+fn consume(kernel: &mut Kernel, report: &Report, options: WaitOptions) {
+    if options.contains(WaitOptions::NOWAIT) {
+        return;
+    }
+    match kernel.processes.get_mut(&report.child) {
+        Some(process) if process.ended.is_none() => process.event = None,
+        _ => kernel.reap(report.child),
+    }
+}
+
+/// wait4(2).
+pub(super) fn wait4(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, status, bits, usage, ..]: Arguments,
+) -> Outcome {
+    let options = WaitOptions::from_bits(bits).ok_or(Errno::EINVAL)? | WaitOptions::EXITED;
+    if bits & WaitOptions::EXITED.bits() != 0 || options.contains(WaitOptions::NOWAIT) {
+        return Err(Errno::EINVAL.into());
+    }
+    let which = match target as i32 {
+        -1 => Children::Any,
+        0 => Children::Group(kernel.process(task).group),
+        i32::MIN => return Err(Errno::ESRCH.into()),
+        target if target < 0 => Children::Group(ProcessId(target.unsigned_abs())),
+        _ => Children::One(ProcessId(target)),
+    };
+    let Some(report) = find_report(kernel, task, which, options)? else {
+        return wait_or_leave(kernel, task, options);
+    };
+    consume(kernel, &report, options);
+    if status != 0 {
+        kernel.user(task).write(status, report.status)?;
+    }
+    if usage != 0 {
+        let time = kernel.time.processor_time(report.instructions);
+        kernel.user(task).copy_out(usage, resource_usage(time).as_bytes())?;
+    }
+    Ok(report.child.0)
+}
+
+fn wait_or_leave(kernel: &mut Kernel, task: TaskId, options: WaitOptions) -> Outcome {
+    if options.contains(WaitOptions::NOHANG) {
+        return Ok(0);
+    }
+    let own = kernel.task(task).process;
+    Err(Failure::Block(Wait::on(Channel::Child(own))))
+}
+
+/// waitpid(2).
+pub(super) fn waitpid(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, status, options, ..]: Arguments,
+) -> Outcome {
+    wait4(kernel, task, [target, status, options, 0, 0, 0])
+}
+
+/// waitid(2).
+pub(super) fn waitid(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [kind, target, address, bits, usage, _]: Arguments,
+) -> Outcome {
+    let options = WaitOptions::from_bits(bits).ok_or(Errno::EINVAL)?;
+    let events = WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED;
+    if !options.intersects(events) {
+        return Err(Errno::EINVAL.into());
+    }
+    let which = match kind {
+        0 => Children::Any,
+        1 if target as i32 > 0 => Children::One(ProcessId(target)),
+        2 if target == 0 => Children::Group(kernel.process(task).group),
+        2 if target as i32 > 0 => Children::Group(ProcessId(target)),
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let Some(report) = find_report(kernel, task, which, options)? else {
+        if options.contains(WaitOptions::NOHANG) && address != 0 {
+            // No child: si_pid and si_signo are 0.
+            let record = Record::new().pad_to(24);
+            kernel.user(task).copy_out(address, record.as_bytes())?;
+        }
+        return wait_or_leave(kernel, task, options);
+    };
+    consume(kernel, &report, options);
+    if usage != 0 {
+        let time = kernel.time.processor_time(report.instructions);
+        kernel.user(task).copy_out(usage, resource_usage(time).as_bytes())?;
+    }
+    if address != 0 {
+        let info = report.info;
+        let record = Record::new()
+            .u32(u32::from(Signal::CHLD.number()))
+            .u32(0)
+            .u32(info.code as u32)
+            .u32(report.child.0)
+            .u32(report.user)
+            .u32(info.fields[2]);
+        kernel.user(task).copy_out(address, record.as_bytes())?;
+    }
+    debug_assert!(info_is_child(&report.info), "waitid reports children only");
+    Ok(0)
+}
+
+fn info_is_child(info: &Info) -> bool {
+    (code::CLD_EXITED..=code::CLD_CONTINUED).contains(&info.code)
+}

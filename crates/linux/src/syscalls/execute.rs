@@ -1,0 +1,95 @@
+//! Running programs: execve(2) and execveat(2).
+
+use super::file::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, find_at};
+use super::table::Arguments;
+use crate::Errno;
+use crate::fs::FileType;
+use crate::kernel::Kernel;
+use crate::loader::{self, Program};
+use crate::task::TaskId;
+use crate::wait::{Failure, Outcome};
+
+/// The strings of a null-terminated array of pointers; a null array is empty.
+fn strings(kernel: &mut Kernel, task: TaskId, array: u32, room: &mut usize) -> Result<Vec<Vec<u8>>, Errno> {
+    let mut strings = Vec::new();
+    if array == 0 {
+        return Ok(strings);
+    }
+    let mut at = array;
+    loop {
+        let pointer: u32 = kernel.user(task).read(at)?;
+        if pointer == 0 {
+            return Ok(strings);
+        }
+        let text = kernel.user(task).string(pointer, loader::MAX_STRING).map_err(|errno| match errno {
+            Errno::ENAMETOOLONG => Errno::E2BIG,
+            errno => errno,
+        })?;
+        *room = room.checked_sub(text.len() + 5).ok_or(Errno::E2BIG)?;
+        strings.push(text);
+        at = at.checked_add(4).ok_or(Errno::EFAULT)?;
+    }
+}
+
+/// execve(2).
+pub(super) fn execve(kernel: &mut Kernel, task: TaskId, [path, argv, envp, ..]: Arguments) -> Outcome {
+    let path = kernel.user(task).path(path)?;
+    if path.is_empty() {
+        return Err(Errno::ENOENT.into());
+    }
+    let found = kernel.read_program(Some(task), &path)?;
+    run_program(kernel, task, path, found, argv, envp)
+}
+
+/// execveat(2).
+pub(super) fn execveat(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [directory, path, argv, envp, flags, _]: Arguments,
+) -> Outcome {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let text = kernel.user(task).path(path)?;
+    let file = find_at(kernel, task, directory, path, flags)?;
+    let bytes = kernel.with_files(task, |files, caller| {
+        if files.attributes(caller, file)?.file_type == FileType::Symlink {
+            return Err(Errno::ELOOP);
+        }
+        files.read_executable(caller, file)
+    })?;
+    let root = kernel.location(task)?.root;
+    let executable = kernel.fs.name_of(root, file);
+    // What the program is told that it is called: the path, or where the descriptor can be found.
+    let name = match (text.first(), directory) {
+        (Some(b'/'), _) | (Some(_), AT_FDCWD) => text,
+        (Some(_), fd) => [format!("/dev/fd/{fd}/").as_bytes(), &text].concat(),
+        (None, fd) => format!("/dev/fd/{fd}").into_bytes(),
+    };
+    run_program(kernel, task, name, (executable, bytes), argv, envp)
+}
+
+/// Replaces the caller's program by one that has been found: its own path, and its bytes.
+fn run_program(
+    kernel: &mut Kernel,
+    task: TaskId,
+    path: Vec<u8>,
+    (executable, file): (Vec<u8>, Vec<u8>),
+    argv: u32,
+    envp: u32,
+) -> Outcome {
+    // What execve(2) allows at most, whatever the stack limit.
+    let mut room = 6 << 20;
+    let mut argv = strings(kernel, task, argv, &mut room)?;
+    let envp = strings(kernel, task, envp, &mut room)?;
+    if argv.is_empty() {
+        argv.push(Vec::new());
+    }
+    let program = Program { path, file, executable, interpreter: None };
+    let arguments = loader::Arguments { argv, envp };
+    let (program, arguments) =
+        kernel.resolve_program(Some(task), program, arguments).map_err(|error| error.errno())?;
+    let (space, cpu) = kernel.load(Some(task), &program, &arguments).map_err(|error| error.errno())?;
+    kernel.execute(task, space, cpu, &program);
+    Err(Failure::NoReturn)
+}
