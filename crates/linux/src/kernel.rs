@@ -38,6 +38,9 @@ pub enum Next {
         /// Instructions, at least 1.
         quantum: u64,
     },
+    /// Nobody can run yet: ask again, unless the machine is to stop. Programs that wait for timers
+    /// could keep [`Kernel::schedule`] busy, or sleeping, for ever otherwise.
+    Idle,
     /// The first process ended, and the machine with it.
     Finished(Termination),
     /// Every task waits for something that cannot happen.

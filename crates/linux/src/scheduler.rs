@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use crate::kernel::{Kernel, Next};
 use crate::task::{ProcessId, TaskId, TaskState};
@@ -21,6 +22,9 @@ pub(crate) enum Event {
     /// A process's POSIX timer of this number.
     PosixTimer(ProcessId, u32),
 }
+
+/// The longest that the host waits for real time or input before it is asked whether to go on.
+const NAP: Duration = Duration::from_millis(50);
 
 /// The run queue, waiting tasks and future events.
 pub(crate) struct Scheduler {
@@ -83,7 +87,9 @@ impl Kernel {
     /// Decides who runs next: finishes calls that can be finished, delivers signals, and lets time
     /// pass while nobody can run.
     pub fn schedule(&mut self) -> Next {
-        loop {
+        /// Rounds without anybody to run after which the host is asked.
+        const PATIENCE: usize = 1000;
+        for _ in 0..PATIENCE {
             if let Some(ended) = self.first.and_then(|first| self.processes.get(&first)?.ended) {
                 return Next::Finished(ended);
             }
@@ -93,10 +99,12 @@ impl Kernel {
                 self.wake_files();
             }
             let Some((task, left)) = self.pick() else {
-                if self.idle() {
-                    continue;
-                }
-                return Next::Deadlock;
+                let real = self.time.is_real() || self.scheduler.waiting.contains_key(&Channel::Console);
+                return match self.idle() {
+                    true if real => Next::Idle,
+                    true => continue,
+                    false => Next::Deadlock,
+                };
             };
             let uninterruptible = self
                 .tasks
@@ -120,6 +128,7 @@ impl Kernel {
             };
             return Next::Run { task, space, quantum };
         }
+        Next::Idle
     }
 
     /// The task that would run first, before anything has run.
@@ -242,7 +251,8 @@ impl Kernel {
             return self.idle_for_console(next);
         }
         let Some(next) = next else { return false };
-        self.time.wait_until(next);
+        let longest = self.time.monotonic().saturating_add(NAP.as_nanos() as u64);
+        self.time.wait_until(if self.time.is_real() { next.min(longest) } else { next });
         true
     }
 
@@ -250,13 +260,15 @@ impl Kernel {
     fn idle_for_console(&mut self, next: Option<u64>) -> bool {
         let now = self.time.monotonic();
         let timeout = match next {
-            None => None,
-            Some(_) if !self.time.is_real() => Some(std::time::Duration::ZERO),
-            Some(next) => Some(std::time::Duration::from_nanos(next.saturating_sub(now))),
+            None => NAP,
+            Some(_) if !self.time.is_real() => Duration::ZERO,
+            Some(next) => Duration::from_nanos(next.saturating_sub(now)).min(NAP),
         };
-        match self.fs.wait_for_input(timeout) {
+        match self.fs.wait_for_input(Some(timeout)) {
             Ok(false) => {
-                if let Some(next) = next {
+                if let Some(next) = next
+                    && !self.time.is_real()
+                {
                     self.time.wait_until(next);
                 }
             }

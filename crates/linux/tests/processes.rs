@@ -1,6 +1,5 @@
 //! Processes, threads and signals, as the manual pages describe them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
-
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where its own set-up fails")]
 
 mod guest;
@@ -376,4 +375,16 @@ fn the_first_stack_holds_arguments_and_environment() {
         parts.memory.read_bytes(word(index), &mut bytes).unwrap();
         assert_eq!(bytes, text);
     }
+}
+
+#[test]
+fn a_machine_that_only_waits_for_its_timers_comes_back_to_the_host() {
+    const SETITIMER: u32 = 104;
+    let mut guest = Guest::new();
+    let task = guest.running();
+    guest.poke(task, DATA, &[1 << 13, 0, 0, 1, 0, 1]);
+    guest.call(task, RT_SIGPROCMASK, &[0, DATA, 0, 8]).unwrap();
+    guest.call(task, SETITIMER, &[0, DATA + 8, 0]).unwrap();
+    guest.start(task, PAUSE, &[]);
+    assert_eq!(guest.kernel.schedule(), Next::Idle);
 }

@@ -109,6 +109,7 @@ impl Machine {
             Next::Run { task, space, quantum } => (task, space, quantum),
             Next::Finished(Termination::Exited(status)) => return Some(Halt::Exited(status)),
             Next::Finished(Termination::Killed(signal)) => return Some(Halt::Killed(signal)),
+            Next::Idle => return None,
             Next::Deadlock => return Some(Halt::Deadlock),
         };
         self.current = Some(task);
