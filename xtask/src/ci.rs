@@ -18,6 +18,7 @@ const STEPS: &[Step] = &[
     Step { name: "docs",        run: || run(cargo().args(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings")) },
     Step { name: "features",    run: features },
     Step { name: "fixtures",    run: || fixtures::run_task(&[]) },
+    Step { name: "tail calls",  run: || run(cargo().args(["test", "--quiet", "--release", "--package", "pentimento-execute", "--lib", "interpreter"])) },
     Step { name: "decode-diff", run: || conformance("decode-diff", &[]) },
     Step { name: "oracle",      run: || conformance("oracle", &["--cases".into(), "200000".into()]) },
     Step { name: "guests",      run: || guests::run_task(&["--suite=busybox".into()]) },

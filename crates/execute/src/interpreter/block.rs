@@ -1,13 +1,12 @@
 //! Decodes a basic block into operations.
 
 use alloc::vec::Vec;
-use core::cell::Cell;
 
 use pentimento_decoder::{Instruction, Operand, Operation, Register, decode};
 use pentimento_registers::Gpr;
 
 use super::branch::{Always, branch};
-use super::cursor::Op;
+use super::cursor::{Link, Op};
 use super::frame::{End, MOST, Step, slow};
 use super::select::select;
 use crate::Context;
@@ -97,8 +96,8 @@ pub(super) fn blank() -> Op {
         second_byte: 0,
         immediate: 0,
         displacement: 0,
-        taken: Cell::new(0),
-        untaken: Cell::new(0),
+        taken: Link::default(),
+        untaken: Link::default(),
     }
 }
 

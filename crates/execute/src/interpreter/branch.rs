@@ -96,20 +96,6 @@ pub(super) fn fused<'a, S: Straight, const CONDITION: u8>(
     }
 }
 
-/// The handler of two [`Straight`] operations, one behind the other.
-pub(super) fn pair<'a, A: Straight, B: Straight>(
-    cursor: Cursor<'a>,
-    cpu: &mut CpuState,
-    memory: &mut AddressSpace,
-    frame: &mut Frame<'a>,
-) -> Cursor<'a> {
-    let Some(op) = cursor.op() else { return cursor };
-    match A::execute(op, cpu, memory, frame) {
-        Ok(()) => straight::<B>(cursor.next(), cpu, memory, frame),
-        Err(why) => miss(why, cursor, cpu, memory, frame),
-    }
-}
-
 /// Goes where the branch `op` at `cursor` leads.
 #[inline(always)]
 fn follow<'a>(
@@ -121,11 +107,11 @@ fn follow<'a>(
     frame: &mut Frame<'a>,
 ) -> Cursor<'a> {
     frame.left -= i64::from(op.count);
-    let link = if taken { op.taken.get() } else { op.untaken.get() };
-    if frame.left < 0 || link == 0 {
+    let link = if taken { &op.taken } else { &op.untaken };
+    if frame.left < 0 || link.is_open() {
         return frame.leave(cursor, cpu, taken);
     }
-    dispatch(Cursor::at(frame.ops, link), cpu, memory, frame)
+    dispatch(Cursor::follow(frame.ops, link), cpu, memory, frame)
 }
 
 /// The handler of an [`Indirect`] branch.

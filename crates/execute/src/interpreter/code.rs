@@ -180,7 +180,7 @@ impl Code {
     /// Links the branch at `site` to the block at `first`.
     pub(super) fn link(&self, site: u32, taken: bool, first: u32) {
         if let Some(op) = self.ops.get(site as usize) {
-            if taken { &op.taken } else { &op.untaken }.set(first);
+            if taken { &op.taken } else { &op.untaken }.set(&self.ops, first);
         }
     }
 }

@@ -36,10 +36,31 @@ pub(super) struct Op {
     pub(super) second_byte: u8,
     pub(super) immediate: u32,
     pub(super) displacement: u32,
-    /// The operation that a branch goes to if it is taken; 0 while that is unknown.
-    pub(super) taken: Cell<u32>,
-    /// The operation that a branch goes to if it is not taken; 0 while that is unknown.
-    pub(super) untaken: Cell<u32>,
+    /// The operation that a branch goes to if it is taken.
+    pub(super) taken: Link,
+    /// The operation that a branch goes to if it is not taken.
+    pub(super) untaken: Link,
+}
+
+/// The position of an operation in the arena, or 0, where the arena's first operation stops.
+///
+/// Arenas never shrink but to nothing, so a position that was in one stays in it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Link(Cell<u32>);
+
+impl Link {
+    /// Points the link, which is in `arena`, to an operation of the same arena.
+    pub(super) fn set(&self, arena: &[Op], index: u32) {
+        if (index as usize) < arena.len() {
+            self.0.set(index);
+        }
+    }
+
+    /// Whether it points nowhere.
+    #[inline(always)]
+    pub(super) fn is_open(&self) -> bool {
+        self.0.get() == 0
+    }
 }
 
 const _: () = assert!(size_of::<Op>() == 32 || size_of::<usize>() != 8);
@@ -65,6 +86,13 @@ impl<'a> Cursor<'a> {
             None => arena.as_ptr(),
         };
         Self { op, arena: core::marker::PhantomData }
+    }
+
+    /// Where a link in `arena` leads.
+    #[inline(always)]
+    pub(super) fn follow(arena: &'a [Op], link: &Link) -> Self {
+        // SAFETY: links are zero, and no arena that runs is empty, or were checked when they were set.
+        Self { op: unsafe { arena.as_ptr().add(link.0.get() as usize) }, arena: core::marker::PhantomData }
     }
 
     /// The operation itself, or `None` if this is [`Cursor::STOPPED`].
@@ -111,6 +139,12 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub(super) fn at(arena: &'a [Op], index: u32) -> Self {
         Self(arena.get(index as usize..).unwrap_or_default())
+    }
+
+    /// Where a link in `arena` leads.
+    #[inline(always)]
+    pub(super) fn follow(arena: &'a [Op], link: &Link) -> Self {
+        Self::at(arena, link.0.get())
     }
 
     /// The operation itself, or `None` if this is [`Cursor::STOPPED`].

@@ -128,6 +128,8 @@ impl<'a> Frame<'a> {
 
 /// Executes the operation at `cursor` as the reference does, whatever it is: the handler of
 /// everything that has no faster one, and where faster ones go when something is out of the ordinary.
+#[cold]
+#[inline(never)]
 pub(super) fn slow<'a>(
     cursor: Cursor<'a>,
     cpu: &mut CpuState,
@@ -143,6 +145,8 @@ pub(super) fn slow<'a>(
 
 /// Computes the pending flags and executes the operation at `cursor` again: where handlers go that
 /// cannot quickly tell a flag.
+#[cold]
+#[inline(never)]
 pub(super) fn settle<'a>(
     cursor: Cursor<'a>,
     cpu: &mut CpuState,

@@ -24,6 +24,10 @@ mod operand;
 mod select;
 mod select_vector;
 mod shape;
+mod string;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests stop where something is wrong")]
+mod tests;
 mod transfer;
 mod vector;
 
@@ -43,13 +47,19 @@ use frame::{Frame, MOST, Stop};
 /// An interpreter belongs to one address space: it relies on that space's record of writes to code.
 pub struct Interpreter {
     code: Code,
+    /// Instructions executed in blocks.
+    warmth: u64,
 }
+
+/// Instructions after which a machine counts as one that runs on: about when preparing its memory
+/// has cost less than going without.
+const WARM: u64 = 1000;
 
 impl Interpreter {
     /// An interpreter that knows no block yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { code: Code::new() }
+        Self { code: Code::new(), warmth: 0 }
     }
 
     /// Forgets all blocks: for a host that gives it another address space, or that changed code
@@ -102,6 +112,15 @@ impl Interpreter {
         (budget, Exit::Budget)
     }
 
+    /// Prepares the memory if the machine is one that runs on. Returns how long a chain may be.
+    fn warm_up(&mut self, memory: &mut AddressSpace) -> u64 {
+        if self.warmth < WARM {
+            return WARM;
+        }
+        memory.prepare_fast();
+        i64::MAX as u64
+    }
+
     /// Runs `block`, which fits in the budget `left`, and those linked to it while they are sure to
     /// fit. Returns what is left.
     fn chain(
@@ -112,8 +131,9 @@ impl Interpreter {
         environment: &mut Environment,
         left: u64,
     ) -> (Stop, u64) {
+        let most = if memory.is_prepared_fast() { i64::MAX as u64 } else { self.warm_up(memory) };
         // A budget beyond this is left for the next chain.
-        let here = left.min(i64::MAX as u64) as i64 - i64::from(MOST);
+        let here = left.min(most) as i64 - i64::from(MOST);
         let mut frame = Frame {
             left: here,
             pending: Pending::SETTLED,
@@ -128,7 +148,9 @@ impl Interpreter {
         drive(Cursor::at(frame.ops, block.first), state, memory, &mut frame);
         frame.pending.settle(state);
         frame.environment.time_stamp = frame.time_stamp(0);
-        (frame.stop, left - (here - frame.left) as u64)
+        let (stop, executed) = (frame.stop, (here - frame.left) as u64);
+        self.warmth = self.warmth.saturating_add(executed);
+        (stop, left - executed)
     }
 }
 

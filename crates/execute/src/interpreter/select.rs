@@ -1,6 +1,6 @@
 //! Chooses handlers for a block's operations.
 
-use pentimento_decoder::{Instruction, Operand, Operation};
+use pentimento_decoder::{Instruction, Operand, Operation, Prefixes};
 use pentimento_registers::Eflags;
 
 use super::arithmetic as a;
@@ -15,6 +15,7 @@ use super::liveness::Liveness;
 use super::operand::{Absolute, Based, First, Immediate, Indexed, Memory, Scaled, Second};
 use super::select_vector;
 use super::shape::{Mode, Shape, operands};
+use super::string;
 use super::transfer as t;
 
 /// Evaluates an expression with a type alias for the addressing form.
@@ -167,6 +168,8 @@ impl Choice<'_> {
         match self.instruction.operation() {
             O::Setcc => self.set(),
             O::Cmovcc if self.bytes == 4 => self.conditional_move(),
+            O::Movs => self.string::<true>(),
+            O::Stos => self.string::<false>(),
             _ if operand_size != 4 => None,
             O::Bswap => Some(straight::<t::SwapBytes>),
             O::Cdq => Some(straight::<t::SignIntoEdx>),
@@ -184,6 +187,19 @@ impl Choice<'_> {
             O::Ret => {
                 op.immediate &= 0xffff;
                 Some(indirect::<t::Return>)
+            }
+            _ => None,
+        }
+    }
+
+    fn string<const MOVE: bool>(&self) -> Option<Handler> {
+        let repeated = self.instruction.prefixes().intersects(Prefixes::REP.union(Prefixes::REPNE));
+        match (self.shapes, repeated) {
+            ([Shape::Memory(_), Shape::Memory(_) | Shape::Register | Shape::Missing], false) => {
+                Some(by_width!(self.bytes, W => straight::<string::One<W, MOVE>>))
+            }
+            ([Shape::Memory(_), Shape::Memory(_) | Shape::Register | Shape::Missing], true) => {
+                Some(by_width!(self.bytes, W => straight::<string::Repeated<W, MOVE>>))
             }
             _ => None,
         }

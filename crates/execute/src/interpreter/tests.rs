@@ -1,0 +1,154 @@
+//! What has a handler of its own, and what running blocks must not change.
+
+use alloc::vec::Vec;
+
+use pentimento_memory::{AddressSpace, Permissions};
+use pentimento_registers::{CpuState, Gpr};
+
+use super::Interpreter;
+use super::block::Builder;
+use super::cursor::Handler;
+use super::frame::slow;
+use crate::{Context, Environment, Exit, Reference};
+
+const CODE: u32 = 0x1000;
+const DATA: u32 = 0x8000;
+
+/// A state at `code`, with a page of data that EBX and ESP point into.
+fn machine(code: &[u8]) -> (CpuState, AddressSpace, Environment) {
+    let mut memory = AddressSpace::new();
+    memory.map(CODE, 0x2000, Permissions::READ | Permissions::WRITE | Permissions::EXECUTE).unwrap();
+    memory.map(DATA, 0x2000, Permissions::READ | Permissions::WRITE).unwrap();
+    memory.poke_bytes(CODE, code).unwrap();
+    let mut state = CpuState::new();
+    state.eip = CODE;
+    state.set_gpr(Gpr::Ebx, DATA);
+    state.set_gpr(Gpr::Esp, DATA + 0x1000);
+    (state, memory, Environment::default())
+}
+
+/// How many operations of the block at the start of `code` go through the reference.
+fn slow_operations(code: &[u8]) -> usize {
+    let (mut state, mut memory, mut environment) = machine(code);
+    let (mut ops, mut steps) = (Vec::new(), Vec::new());
+    let mut context = Context::new(&mut state, &mut memory, &mut environment);
+    Builder::new(&mut context).build(&mut ops, &mut steps).unwrap();
+    ops.iter().filter(|op| core::ptr::fn_addr_eq(op.handler, slow as Handler)).count()
+}
+
+#[test]
+fn common_instructions_have_handlers() {
+    #[rustfmt::skip]
+    const CASES: &[(&str, &[u8])] = &[
+        ("mov eax, [ebx+4]",       &[0x8b, 0x43, 0x04]),
+        ("add [ebx+ecx*4], edx",   &[0x01, 0x14, 0x8b]),
+        ("sub al, 3",              &[0x2c, 0x03]),
+        ("cmp word [ebx], 5",      &[0x66, 0x83, 0x3b, 0x05]),
+        ("ror eax, 7",             &[0xc1, 0xc8, 0x07]),
+        ("imul eax, [ebx], 9",     &[0x6b, 0x03, 0x09]),
+        ("movzx eax, byte [ebx]",  &[0x0f, 0xb6, 0x03]),
+        ("sete cl",                &[0x0f, 0x94, 0xc1]),
+        ("cmovl eax, ecx",         &[0x0f, 0x4c, 0xc1]),
+        ("push dword [ebx]",       &[0xff, 0x33]),
+        ("rep movsd",              &[0xf3, 0xa5]),
+        ("stosb",                  &[0xaa]),
+        ("movapd xmm0, xmm1",      &[0x66, 0x0f, 0x28, 0xc1]),
+        ("movsd xmm0, [ebx]",      &[0xf2, 0x0f, 0x10, 0x03]),
+        ("mulsd xmm0, [ebx]",      &[0xf2, 0x0f, 0x59, 0x03]),
+        ("mulpd xmm2, xmm5",       &[0x66, 0x0f, 0x59, 0xd5]),
+        ("pxor xmm0, xmm0",        &[0x66, 0x0f, 0xef, 0xc0]),
+        ("unpcklpd xmm0, xmm1",    &[0x66, 0x0f, 0x14, 0xc1]),
+        ("movhpd [ebx], xmm0",     &[0x66, 0x0f, 0x17, 0x03]),
+        ("ucomisd xmm0, xmm1",     &[0x66, 0x0f, 0x2e, 0xc1]),
+        ("cvtsi2sd xmm0, eax",     &[0xf2, 0x0f, 0x2a, 0xc0]),
+    ];
+    let lacking: Vec<&str> = CASES
+        .iter()
+        .filter(|(_, code)| slow_operations(&[*code, &[0xeb, 0xfe]].concat()) != 0)
+        .map(|(name, _)| *name)
+        .collect();
+    assert!(lacking.is_empty(), "{lacking:?}");
+}
+
+/// Runs `code` on both engines, for as many instructions, and compares everything.
+fn agree(name: &str, code: &[u8], budget: u64) -> (CpuState, Exit) {
+    let mut ends = Vec::new();
+    for fast in [false, true] {
+        let (mut state, mut memory, mut environment) = machine(code);
+        let (executed, exit) = match fast {
+            false => Reference.run(&mut state, &mut memory, &mut environment, budget),
+            true => Interpreter::new().run(&mut state, &mut memory, &mut environment, budget),
+        };
+        let mut bytes = [0; 0x2000];
+        memory.read_bytes(DATA, &mut bytes).unwrap();
+        let mut text = [0; 0x2000];
+        memory.read_bytes(CODE, &mut text).unwrap();
+        ends.push((state, executed, exit, environment.time_stamp, bytes, text));
+    }
+    assert!(ends[0].0 == ends[1].0, "{name}: {:#?}\n{:#?}", ends[0].0, ends[1].0);
+    assert_eq!((ends[0].1, ends[0].2, ends[0].3), (ends[1].1, ends[1].2, ends[1].3), "{name}");
+    assert!(ends[0].4 == ends[1].4 && ends[0].5 == ends[1].5, "{name}: memory differs");
+    (ends[1].0.clone(), ends[1].2)
+}
+
+#[test]
+fn a_store_into_the_block_that_runs_takes_effect() {
+    // mov byte [0x100c], 0x43; (at 0x1007) nop x5; (at 0x100c) inc eax, which becomes inc ebx.
+    let code = [0xc6, 0x05, 0x0c, 0x10, 0, 0, 0x43, 0x90, 0x90, 0x90, 0x90, 0x90, 0x40, 0xcd, 0x80];
+    let (state, exit) = agree("self-modifying", &code, 100);
+    assert_eq!((state.gpr(Gpr::Eax), state.gpr(Gpr::Ebx), exit), (0, DATA + 1, Exit::Interrupt(0x80)));
+}
+
+#[test]
+fn budgets_are_exact_to_the_instruction() {
+    // A loop with memory, flags, a call and a return.
+    #[rustfmt::skip]
+    let code = [
+        0xe8, 0x05, 0, 0, 0,    // call +5
+        0xff, 0x03,             // inc dword [ebx]
+        0x75, 0xf7,             // jnz back
+        0xf4,                   // hlt
+        0x83, 0xc1, 0x07,       // add ecx, 7
+        0x11, 0x4b, 0x04,       // adc [ebx+4], ecx
+        0xc3,                   // ret
+    ];
+    for budget in 0..300 {
+        agree("loop", &code, budget);
+    }
+}
+
+#[test]
+fn faults_leave_flags_and_registers_as_they_were() {
+    #[rustfmt::skip]
+    let code = [
+        0xb8, 0xff, 0xff, 0xff, 0xff,   // mov eax, -1
+        0x83, 0xc0, 0x01,               // add eax, 1: all flags
+        0x8d, 0x54, 0x24, 0x04,         // lea edx, [esp+4]
+        0x8b, 0x0d, 0, 0, 0, 0,         // mov ecx, [0]: faults
+        0x31, 0xc0,                     // xor eax, eax: would hide the flags
+    ];
+    let (_, exit) = agree("fault", &code, 100);
+    assert!(matches!(exit, Exit::Exception(event) if event.eip == CODE + 12));
+}
+
+#[test]
+fn repeated_moves_stop_exactly_at_a_fault() {
+    // mov esi, DATA; mov edi, DATA + 0x1f00; mov ecx, 0x100; rep movsd
+    let code = [0xbe, 0, 0x80, 0, 0, 0xbf, 0, 0x9f, 0, 0, 0xb9, 0, 1, 0, 0, 0xf3, 0xa5];
+    let (state, exit) = agree("rep movsd", &code, 100);
+    assert_eq!((state.gpr(Gpr::Ecx), state.gpr(Gpr::Edi)), (0x100 - 0x40, DATA + 0x2000));
+    assert!(matches!(exit, Exit::Exception(event) if event.address == DATA + 0x2000));
+}
+
+#[test]
+fn long_runs_need_no_stack() {
+    // Blocks with a load, a store, a call, a return and branches, five million instructions long,
+    // on a stack that a nested call a handler would overflow thousands of times.
+    let code = [0xe8, 0x05, 0, 0, 0, 0xff, 0x03, 0x75, 0xf7, 0xf4, 0x83, 0xc1, 0x07, 0x11, 0x4b, 0x04, 0xc3];
+    let run = move || {
+        let (mut state, mut memory, mut environment) = machine(&code);
+        Interpreter::new().run(&mut state, &mut memory, &mut environment, 5_000_000)
+    };
+    let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(run).unwrap();
+    assert_eq!(thread.join().unwrap(), (5_000_000, Exit::Budget));
+}
