@@ -35,6 +35,16 @@ impl AddressForm {
     }
 
     #[inline(always)]
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    #[inline(always)]
     pub(crate) const fn base(self) -> Option<Gpr> {
         register(self.0 as u8)
     }

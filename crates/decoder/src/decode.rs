@@ -3,7 +3,7 @@
 use core::hint::select_unpredictable;
 
 use crate::address::{AddressForm, FORMS_SIB, FORMS16, FORMS32};
-use crate::instruction::{DecodeError, DecodeErrorKind, Instruction, Prefixes};
+use crate::instruction::{DecodeError, DecodeErrorKind, Instruction, Parts, Prefixes};
 use crate::lookup::{self, Entry};
 use crate::operand_code::{Immediate, Width};
 use crate::row::Map;
@@ -203,18 +203,17 @@ impl Body {
     /// All put together.
     #[inline(always)]
     fn instruction(self, entry: Entry, opcode: u8, prefixes: Prefixes) -> Instruction {
-        Instruction {
+        Instruction::new(Parts {
             displacement: self.displacement,
             immediate: self.immediate,
             address: self.address.finished(),
             row: entry.row(),
-            operation: lookup::shape(entry.row()).operation,
             second_immediate: self.second_immediate,
             length: self.end as u8,
             prefixes,
             opcode,
             modrm: self.modrm,
-        }
+        })
     }
 }
 

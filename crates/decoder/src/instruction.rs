@@ -84,13 +84,25 @@ impl fmt::Display for DecodeError {
 impl core::error::Error for DecodeError {}
 
 /// A decoded instruction: small, `Copy`, and self-contained.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+///
+/// Three words rather than a field for each part: what was written in parts and is read as a whole
+/// stalls the processor, and instructions are copied as soon as they are decoded.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Instruction {
+    /// The displacement, and in the high half the immediate.
+    values: u64,
+    /// The address form in the low half, then 16 bits each of row number and second immediate.
+    form: u64,
+    /// A byte each: length, prefixes, opcode, ModRM; as wide as the other words are.
+    head: u64,
+}
+
+/// What an [`Instruction`] is made of.
+pub(crate) struct Parts {
     pub(crate) displacement: u32,
     pub(crate) immediate: u32,
     pub(crate) address: AddressForm,
     pub(crate) row: u16,
-    pub(crate) operation: Operation,
     /// The selector of a far pointer, or the second immediate.
     pub(crate) second_immediate: u16,
     pub(crate) length: u8,
@@ -99,40 +111,97 @@ pub struct Instruction {
     pub(crate) modrm: u8,
 }
 
+impl fmt::Debug for Instruction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instruction")
+            .field("operation", &self.operation())
+            .field("length", &self.length())
+            .field("prefixes", &self.prefixes())
+            .field("opcode", &self.opcode())
+            .field("modrm", &self.modrm())
+            .field("address", &self.address())
+            .field("displacement", &self.displacement())
+            .field("immediate", &self.immediate())
+            .field("second_immediate", &self.second_immediate())
+            .field("row", &self.row_index())
+            .finish()
+    }
+}
+
 impl Instruction {
+    #[inline(always)]
+    pub(crate) const fn new(parts: Parts) -> Self {
+        Self {
+            values: parts.displacement as u64 | (parts.immediate as u64) << 32,
+            form: parts.address.bits() as u64
+                | (parts.row as u64) << 32
+                | (parts.second_immediate as u64) << 48,
+            head: parts.length as u64
+                | (parts.prefixes.bits() as u64) << 8
+                | (parts.opcode as u64) << 16
+                | (parts.modrm as u64) << 24,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn displacement(&self) -> u32 {
+        self.values as u32
+    }
+
+    #[inline(always)]
+    pub(crate) const fn address(&self) -> AddressForm {
+        AddressForm::from_bits(self.form as u32)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn row_number(&self) -> u16 {
+        (self.form >> 32) as u16
+    }
+
+    #[inline(always)]
+    pub(crate) const fn second_immediate(&self) -> u16 {
+        (self.form >> 48) as u16
+    }
+
+    /// The opcode byte, and above it ModRM.
+    #[inline(always)]
+    pub(crate) const fn opcode_and_modrm(&self) -> u32 {
+        (self.head >> 16) as u32
+    }
+
     /// What it does.
     #[inline(always)]
     #[must_use]
     pub const fn operation(&self) -> Operation {
-        self.operation
+        lookup::shape(self.row_number()).operation
     }
 
     /// Bytes it occupies, 1 to 15.
     #[inline(always)]
     #[must_use]
     pub const fn length(&self) -> u8 {
-        self.length
+        self.head as u8
     }
 
     /// The prefixes that still mean something.
     #[inline(always)]
     #[must_use]
     pub const fn prefixes(&self) -> Prefixes {
-        self.prefixes
+        Prefixes::from_bits_retain((self.head >> 8) as u8)
     }
 
     /// The last opcode byte.
     #[inline(always)]
     #[must_use]
     pub const fn opcode(&self) -> u8 {
-        self.opcode
+        (self.head >> 16) as u8
     }
 
     /// The ModRM byte, or 0 where the instruction has none.
     #[inline(always)]
     #[must_use]
     pub const fn modrm(&self) -> u8 {
-        self.modrm
+        (self.head >> 24) as u8
     }
 
     /// The condition of Jcc, SETcc and CMOVcc: the low four bits of the opcode.
@@ -162,28 +231,28 @@ impl Instruction {
     #[inline(always)]
     #[must_use]
     pub const fn segment(&self) -> SegmentRegister {
-        self.address.segment()
+        self.address().segment()
     }
 
     /// The table row that the instruction is encoded by.
     #[inline(always)]
     #[must_use]
     pub fn row(&self) -> &'static Row {
-        lookup::row(self.row)
+        lookup::row(self.row_number())
     }
 
     /// The position of [`Self::row`] in [`rows`](crate::rows): a dense number to index tables by.
     #[inline(always)]
     #[must_use]
     pub const fn row_index(&self) -> usize {
-        self.row as usize
+        self.row_number() as usize
     }
 
     /// Explicit operands in Intel order, 0 to 4.
     #[must_use]
     #[inline(always)]
     pub fn operand_count(&self) -> usize {
-        lookup::shape(self.row).count as usize
+        lookup::shape(self.row_number()).count as usize
     }
 
     /// The CPUID feature that it needs.
@@ -203,12 +272,12 @@ impl Instruction {
     #[inline(always)]
     #[must_use]
     pub const fn immediate(&self) -> u32 {
-        self.immediate
+        (self.values >> 32) as u32
     }
 
     /// The condition that it tests, if it is Jcc, SETcc or CMOVcc.
     const fn tested(&self) -> Option<Condition> {
-        match self.operation {
+        match self.operation() {
             Operation::Jcc | Operation::Setcc | Operation::Cmovcc => Some(self.condition()),
             _ => None,
         }
@@ -261,7 +330,7 @@ impl Instruction {
     const fn is_shift(&self) -> bool {
         use Operation as O;
         matches!(
-            self.operation,
+            self.operation(),
             O::Rol | O::Ror | O::Rcl | O::Rcr | O::Shl | O::Shr | O::Sar | O::Shld | O::Shrd
         )
     }
@@ -272,7 +341,7 @@ impl Instruction {
             return None;
         }
         match self.row().operands().last() {
-            Some(OperandCode::Imm8) => Some(self.immediate & 31),
+            Some(OperandCode::Imm8) => Some(self.immediate() & 31),
             Some(OperandCode::One) => Some(1),
             _ => None,
         }

@@ -16,6 +16,7 @@
 
 mod address;
 mod decode;
+mod extraction;
 mod format;
 mod instruction;
 mod lookup;

@@ -209,7 +209,7 @@ pub(crate) struct Shape {
 
 /// The shape of row number `index`.
 #[inline(always)]
-pub(crate) fn shape(index: u16) -> Shape {
+pub(crate) const fn shape(index: u16) -> Shape {
     SHAPES[index as usize & (ROW_LIMIT - 1)]
 }
 
