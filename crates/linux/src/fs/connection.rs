@@ -54,16 +54,26 @@ impl FileSystem {
         Ok(())
     }
 
-    fn port_is_taken(&self, kind: Kind, ip: IpAddr, port: u16) -> bool {
+    /// A socket has the port at this address, or at one that includes or is included in this.
+    fn port_is_taken(&self, id: Id<Socket>, ip: IpAddr, port: u16) -> bool {
+        let Socket { kind, .. } = self.sockets[id];
         let first = SocketName::Port(kind, IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        self.names.range(first..).any(|(name, _)| match name {
+        self.names.range(first..).any(|(name, owner)| match name {
             SocketName::Port(other, bound, number) => {
                 *other == kind
                     && *number == port
-                    && (*bound == ip || bound.is_unspecified() || ip.is_unspecified())
+                    && (self.covers(id, ip, *bound) || self.covers(*owner, *bound, ip))
             }
             _ => false,
         })
+    }
+
+    /// A socket bound to `bound` also hears what is sent to `ip`: 0.0.0.0 stands for all of IPv4, and
+    /// `::` for IPv6 and, without IPV6_V6ONLY, for IPv4 (ipv6(7)).
+    fn covers(&self, id: Id<Socket>, bound: IpAddr, ip: IpAddr) -> bool {
+        bound == ip
+            || bound.is_unspecified()
+                && (bound.is_ipv4() == ip.is_ipv4() || bound.is_ipv6() && !self.sockets[id].is_ipv6_only())
     }
 
     fn choose_port(&self, id: Id<Socket>, address: SocketAddr) -> Result<(Address, SocketName), Errno> {
@@ -73,9 +83,9 @@ impl FileSystem {
         }
         let port = match address.port() {
             0 => (FIRST_EPHEMERAL..=u16::MAX)
-                .find(|port| !self.port_is_taken(kind, ip, *port))
+                .find(|port| !self.port_is_taken(id, ip, *port))
                 .ok_or(Errno::EADDRINUSE)?,
-            port if self.port_is_taken(kind, ip, port) => return Err(Errno::EADDRINUSE),
+            port if self.port_is_taken(id, ip, port) => return Err(Errno::EADDRINUSE),
             port => port,
         };
         Ok((Address::Internet(SocketAddr::new(ip, port)), SocketName::Port(kind, ip, port)))
@@ -123,9 +133,10 @@ impl FileSystem {
                 }
                 let any4 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
                 let any6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-                // A socket on :: takes IPv4 too, unless it said otherwise.
-                let bound = if ip.is_ipv4() { [ip, any4, any6] } else { [ip, any6, any6] };
-                bound.iter().find_map(|ip| self.names.get(&SocketName::Port(kind, *ip, address.port())))
+                [ip, any4, any6].iter().find_map(|bound| {
+                    let owner = self.names.get(&SocketName::Port(kind, *bound, address.port()))?;
+                    self.covers(*owner, *bound, ip).then_some(owner)
+                })
             }
         };
         let id = *found.ok_or(Errno::ECONNREFUSED)?;

@@ -101,6 +101,14 @@ impl Socket {
         }
     }
 
+    /// IPV6_V6ONLY is set: `::` leaves IPv4 to others.
+    pub(super) fn is_ipv6_only(&self) -> bool {
+        const IPPROTO_IPV6: u32 = 41;
+        const IPV6_V6ONLY: u32 = 26;
+        let option = self.options.get(&(IPPROTO_IPV6, IPV6_V6ONLY));
+        option.is_some_and(|value| value.iter().any(|byte| *byte != 0))
+    }
+
     pub(super) fn is_internet(&self) -> bool {
         self.family != AF_UNIX
     }

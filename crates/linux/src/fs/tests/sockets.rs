@@ -1,7 +1,7 @@
 //! Sockets inside one machine: unix(7), tcp(7), udp(7) as far as a loopback has them.
 
 use super::*;
-use crate::fs::address::{AF_INET, AF_UNIX, Address};
+use crate::fs::address::{AF_INET, AF_INET6, AF_UNIX, Address};
 use crate::wait::Failure;
 
 impl Fixture {
@@ -81,6 +81,24 @@ fn other_networks_are_out_of_reach() {
         assert_eq!(fixture.connect(socket, outside.clone()), Err(Errno::ENETUNREACH.into()));
         let bound = fixture.run(|files, caller| files.bind(caller, socket, Some(outside)));
         assert_eq!(bound, Err(Errno::EADDRNOTAVAIL));
+    }
+}
+
+#[test]
+fn ipv6_only_leaves_a_port_to_ipv4() {
+    let any6 = || Address::Internet(([0_u16; 8], 80).into());
+    let any4 = || Address::Internet(([0, 0, 0, 0], 80).into());
+    for only in [false, true] {
+        let mut fixture = Fixture::new();
+        let (_, six) = fixture.socket(AF_INET6, Kind::Stream);
+        let (_, four) = fixture.socket(AF_INET, Kind::Stream);
+        let (_, client) = fixture.socket(AF_INET, Kind::Stream);
+        fixture.files.socket_mut(six).options.insert((41, 26), vec![only.into(), 0, 0, 0]);
+        fixture.bind_and_listen(six, any6());
+        let refused = Err(Failure::from(Errno::ECONNREFUSED));
+        assert_eq!(fixture.connect(client, local(80)), if only { refused } else { Ok(()) });
+        let bound = fixture.run(|files, caller| files.bind(caller, four, Some(any4())));
+        assert_eq!(bound, if only { Ok(()) } else { Err(Errno::EADDRINUSE) });
     }
 }
 
