@@ -217,6 +217,7 @@ impl Kernel {
                 robust_list: 0,
                 name: program.name(),
                 instructions: 0,
+                nice: 0,
                 mask: SignalSet::default(),
                 saved_mask: None,
                 awaited: SignalSet::default(),

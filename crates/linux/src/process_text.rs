@@ -105,14 +105,16 @@ impl Subject<'_> {
         let Self { thread, process, .. } = self;
         let id = |id: ProcessId| id.number();
         let children = self.view.time.processor_time(process.child_instructions) / TICK;
+        let nice = self.task.map_or(0, |task| task.nice);
         let mut line = format!(
-            "{thread} ({}) {} {} {} {} 0 -1 4194304 0 0 0 0 {} 0 {children} 0 20 0 {} 0 {} {} {} {}",
+            "{thread} ({}) {} {} {} {} 0 -1 4194304 0 0 0 0 {} 0 {children} 0 {} {nice} {} 0 {} {} {} {}",
             self.name(),
             self.state().0,
             id(process.parent),
             id(process.group),
             id(process.session),
             self.ticks(),
+            20 + nice,
             process.threads.len(),
             process.started / TICK,
             self.size(),

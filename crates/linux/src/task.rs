@@ -73,6 +73,8 @@ pub(crate) struct Task {
     pub(crate) name: Vec<u8>,
     /// Instructions executed.
     pub(crate) instructions: u64,
+    /// Its nice value, -20 to 19 (setpriority(2)).
+    pub(crate) nice: i32,
     /// Blocked signals.
     pub(crate) mask: SignalSet,
     /// The mask to come back to when a call that replaced it ends.

@@ -331,6 +331,30 @@ fn limits_give_the_errors_of_linux() {
 }
 
 #[test]
+fn nice_values_are_inherited_and_clamped() {
+    const NICE: u32 = 34;
+    const GETPRIORITY: u32 = 96;
+    const SETPRIORITY: u32 = 97;
+    const SETUID: u32 = 23;
+    const PRIO_PROCESS: u32 = 0;
+    const PRIO_PGRP: u32 = 1;
+    let mut guest = Guest::with(Config::default());
+    let parent = guest.running();
+    assert_eq!(guest.call(parent, NICE, &[5]), Ok(0));
+    let child = guest.fork(parent);
+    assert_eq!(guest.call(child, GETPRIORITY, &[PRIO_PROCESS, 0]), Ok(15), "20 minus the nice value");
+    assert_eq!(guest.call(child, SETPRIORITY, &[PRIO_PROCESS, 0, 100]), Ok(0));
+    assert_eq!(guest.call(child, GETPRIORITY, &[PRIO_PROCESS, 0]), Ok(1), "19 is the most");
+    assert_eq!(guest.call(child, GETPRIORITY, &[PRIO_PGRP, 0]), Ok(15), "the least of the group's");
+    assert_eq!(guest.call(child, GETPRIORITY, &[3, 0]), Err(Errno::EINVAL));
+    assert_eq!(guest.call(child, GETPRIORITY, &[PRIO_PROCESS, 77_777]), Err(Errno::ESRCH));
+    assert_eq!(guest.call(child, NICE, &[-9_i32 as u32]), Ok(0), "root may go back");
+    assert_eq!(guest.call(child, SETUID, &[1000]), Ok(0));
+    assert_eq!(guest.call(child, NICE, &[-1_i32 as u32]), Err(Errno::EPERM));
+    assert_eq!(guest.call(child, SETPRIORITY, &[PRIO_PROCESS, 0, 0]), Err(Errno::EACCES));
+}
+
+#[test]
 fn the_seed_decides_the_interleaving() {
     // Two processes that only run; the order and lengths of their turns are the trace.
     let trace = |seed: u64| {

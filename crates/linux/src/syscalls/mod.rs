@@ -14,6 +14,7 @@ mod lock;
 mod memory;
 mod message;
 mod poll;
+mod priority;
 mod process;
 mod process_memory;
 mod schedule;

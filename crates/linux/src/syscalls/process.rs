@@ -270,6 +270,7 @@ fn copy_task(
         robust_list: 0,
         name: parent.name.clone(),
         instructions: 0,
+        nice: parent.nice,
         mask: parent.mask,
         saved_mask: None,
         awaited: SignalSet::default(),

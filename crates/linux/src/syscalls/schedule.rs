@@ -136,16 +136,6 @@ pub(super) fn getcpu(kernel: &mut Kernel, task: TaskId, [processor, node, ..]: A
     Ok(0)
 }
 
-/// getpriority(2): the raw call returns 20 minus the nice value.
-pub(super) fn getpriority(_: &mut Kernel, _: TaskId, [which, ..]: Arguments) -> Outcome {
-    if which > 2 { Err(Errno::EINVAL.into()) } else { Ok(20) }
-}
-
-/// setpriority(2) and nice(2): accepted.
-pub(super) fn setpriority(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
-    Ok(0)
-}
-
 /// membarrier(2): one processor sees all memory in order.
 pub(super) fn membarrier(_: &mut Kernel, _: TaskId, [command, flags, ..]: Arguments) -> Outcome {
     const QUERY: u32 = 0;
@@ -168,8 +158,10 @@ pub(super) fn sched_getattr(
     if flags != 0 || !(SIZE..=4096).contains(&size) {
         return Err(Errno::EINVAL.into());
     }
-    // SCHED_OTHER, nice 0, and no deadlines.
-    let record = Record::new().u32(SIZE).pad_to(SIZE as usize);
+    let subject = if target == 0 { task } else { TaskId(target) };
+    let nice = kernel.task(subject).nice;
+    // SCHED_OTHER, no flags, and no deadlines.
+    let record = Record::new().u32(SIZE).u32(0).u64(0).u32(nice as u32).pad_to(SIZE as usize);
     kernel.user(task).copy_out(address, record.as_bytes())?;
     Ok(0)
 }

@@ -5,7 +5,7 @@
 
 use super::{
     attributes, children, copy, descriptor, directory, event, execute, file, identity, lock, memory, message,
-    poll, process, process_memory, schedule, signal, socket, system, thread, time,
+    poll, priority, process, process_memory, schedule, signal, socket, system, thread, time,
 };
 use crate::kernel::Kernel;
 use crate::task::TaskId;
@@ -155,7 +155,7 @@ static TABLE: [Row; 463] = [
     row( 31, "stty",                          &[Hex, Hex, Hex], None),
     row( 32, "gtty",                          &[Hex, Hex, Hex], None),
     row( 33, "access",                        &[Path, Access], Some(attributes::access)),
-    row( 34, "nice",                          &[Int], Some(schedule::setpriority)),
+    row( 34, "nice",                          &[Int], Some(priority::nice)),
     row( 35, "ftime",                         &[Hex, Hex, Hex], None),
     row( 36, "sync",                          &[], Some(file::sync)),
     row( 37, "kill",                          &[Int, Sig], Some(signal::kill)),
@@ -217,8 +217,8 @@ static TABLE: [Row; 463] = [
     row( 93, "ftruncate",                     &[Fd, Size], Some(file::ftruncate)),
     row( 94, "fchmod",                        &[Fd, Mode], Some(attributes::fchmod)),
     row( 95, "fchown",                        &[Fd, Int, Int], Some(attributes::fchown)),
-    row( 96, "getpriority",                   &[Int, Int], Some(schedule::getpriority)),
-    row( 97, "setpriority",                   &[Int, Int, Int], Some(schedule::setpriority)),
+    row( 96, "getpriority",                   &[Int, Int], Some(priority::getpriority)),
+    row( 97, "setpriority",                   &[Int, Int, Int], Some(priority::setpriority)),
     row( 98, "profil",                        &[Hex, Hex, Hex], None),
     row( 99, "statfs",                        &[Path, Addr], Some(attributes::statfs)),
     row(100, "fstatfs",                       &[Fd, Addr], Some(attributes::fstatfs)),

@@ -1,0 +1,82 @@
+//! Nice values: kept and told, though all tasks get the same share of the processor (setpriority(2)).
+
+use super::table::Arguments;
+use crate::Errno;
+use crate::kernel::Kernel;
+use crate::task::{ProcessId, TaskId};
+use crate::wait::Outcome;
+
+/// The least and the greatest nice value.
+const RANGE: (i32, i32) = (-20, 19);
+
+/// RLIMIT_NICE: 20 minus the least nice value that one without privilege may choose.
+const RLIMIT_NICE: usize = 13;
+
+/// The tasks that getpriority(2) and setpriority(2) mean by `which` and `who`; never none.
+fn subjects(kernel: &Kernel, caller: TaskId, which: u32, who: u32) -> Result<Vec<TaskId>, Errno> {
+    const PRIO_PROCESS: u32 = 0;
+    const PRIO_PGRP: u32 = 1;
+    const PRIO_USER: u32 = 2;
+    let own = &kernel.processes[&kernel.tasks[&caller].process];
+    let (group, user) = match who {
+        0 => (own.group, own.credentials.uid),
+        who => (ProcessId(who), who),
+    };
+    let thread = if who == 0 { caller } else { TaskId(who) };
+    let living = kernel.tasks.iter();
+    let found: Vec<TaskId> = match which {
+        PRIO_PROCESS => kernel.tasks.contains_key(&thread).then_some(thread).into_iter().collect(),
+        PRIO_PGRP => living
+            .filter(|(_, task)| kernel.processes[&task.process].group == group)
+            .map(|(id, _)| *id)
+            .collect(),
+        PRIO_USER => living
+            .filter(|(_, task)| kernel.processes[&task.process].credentials.uid == user)
+            .map(|(id, _)| *id)
+            .collect(),
+        _ => return Err(Errno::EINVAL),
+    };
+    if found.is_empty() { Err(Errno::ESRCH) } else { Ok(found) }
+}
+
+/// Whether `caller` may take the nice value `wanted` in place of `present`.
+fn may_choose(kernel: &Kernel, caller: TaskId, present: i32, wanted: i32) -> bool {
+    let process = &kernel.processes[&kernel.tasks[&caller].process];
+    let allowed = process.limits[RLIMIT_NICE].0;
+    wanted >= present || process.credentials.euid == 0 || u64::from((20 - wanted) as u32) <= allowed
+}
+
+/// getpriority(2): the raw call returns 20 minus the least nice value.
+pub(super) fn getpriority(kernel: &mut Kernel, task: TaskId, [which, who, ..]: Arguments) -> Outcome {
+    let subjects = subjects(kernel, task, which, who)?;
+    let least = subjects.iter().map(|id| kernel.tasks[id].nice).min().unwrap_or_default();
+    Ok((20 - least) as u32)
+}
+
+/// setpriority(2).
+pub(super) fn setpriority(kernel: &mut Kernel, task: TaskId, [which, who, nice, ..]: Arguments) -> Outcome {
+    let wanted = (nice as i32).clamp(RANGE.0, RANGE.1);
+    for subject in subjects(kernel, task, which, who)? {
+        let own = &kernel.processes[&kernel.tasks[&task].process].credentials;
+        let other = &kernel.processes[&kernel.tasks[&subject].process].credentials;
+        if own.euid != 0 && own.euid != other.uid && own.euid != other.euid {
+            return Err(Errno::EPERM.into());
+        }
+        if !may_choose(kernel, task, kernel.tasks[&subject].nice, wanted) {
+            return Err(Errno::EACCES.into());
+        }
+        kernel.task(subject).nice = wanted;
+    }
+    Ok(0)
+}
+
+/// nice(2).
+pub(super) fn nice(kernel: &mut Kernel, task: TaskId, [increment, ..]: Arguments) -> Outcome {
+    let present = kernel.task(task).nice;
+    let wanted = present.saturating_add(increment as i32).clamp(RANGE.0, RANGE.1);
+    if !may_choose(kernel, task, present, wanted) {
+        return Err(Errno::EPERM.into());
+    }
+    kernel.task(task).nice = wanted;
+    Ok(0)
+}
