@@ -1,6 +1,5 @@
 //! Programs that are none: each gets one clear error, no panic, and no memory for what it only claims.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
-#![allow(clippy::panic, reason = "a test stops where what it expects does not happen")]
 
 use pentimento_linux::{Config, Error, Kernel, LoadError};
 use proptest::prelude::*;

@@ -1,6 +1,5 @@
 //! Processes, threads and signals, as the manual pages describe them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where its own set-up fails")]
 
 mod guest;
 
