@@ -172,10 +172,9 @@ impl Extraction {
         EXTRACTIONS[usize::from(word) << 7 | (code as usize & 0x7f)]
     }
 
-    /// The class that the operand has with `modrm`.
-    #[inline(always)]
-    pub(crate) const fn class(self, modrm: u8) -> Class {
-        self.classes[(modrm >= 0xc0) as usize]
+    /// The class of an operand of `code` with a memory form of ModRM, and with any other.
+    pub(crate) const fn classes(code: OperandCode) -> [Class; 2] {
+        Self::of_code(code, 4).classes
     }
 
     /// The register that the opcode and, above it, ModRM name.

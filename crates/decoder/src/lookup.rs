@@ -5,6 +5,7 @@ use core::hint::select_unpredictable;
 use pentimento_registers::SegmentRegister;
 
 use crate::Operation;
+use crate::extraction::Extraction;
 use crate::instruction::Prefixes;
 use crate::operand_code::{Immediate, OperandCode};
 use crate::row::{Form, MandatoryPrefix, Map, Row};
@@ -205,12 +206,23 @@ pub(crate) struct Shape {
     pub(crate) count: u8,
     /// Their codes; beyond the last, anything.
     pub(crate) operands: [OperandCode; 4],
+    /// Their [`Class`](crate::extraction::Class)es, four bits each, with a memory form of ModRM and with any other.
+    classes: [u16; 2],
+}
+
+impl Shape {
+    /// The number of the [`Class`](crate::extraction::Class) that operand `index` has with `modrm`: here rather than in the
+    /// [`Extraction`], because what is branched on should come early.
+    #[inline(always)]
+    pub(crate) const fn class(&self, index: usize, modrm: u8) -> u8 {
+        (self.classes[(modrm >= 0xc0) as usize] >> (4 * (index & 3))) as u8 & 15
+    }
 }
 
 /// The shape of row number `index`.
 #[inline(always)]
-pub(crate) const fn shape(index: u16) -> Shape {
-    SHAPES[index as usize & (ROW_LIMIT - 1)]
+pub(crate) const fn shape(index: u16) -> &'static Shape {
+    &SHAPES[index as usize & (ROW_LIMIT - 1)]
 }
 
 /// The shapes of [`ROWS`], as many as [`Entry::row`] can number.
@@ -223,6 +235,7 @@ const fn shapes() -> [Shape; ROW_LIMIT] {
         immediate: Immediate::None,
         count: 0,
         operands: [OperandCode::Al; 4],
+        classes: [0; 2],
     };
     let mut shapes = [none; ROW_LIMIT];
     let mut i = 0;
@@ -234,6 +247,9 @@ const fn shapes() -> [Shape; ROW_LIMIT] {
         let mut operand = 0;
         while operand < operands.len() {
             shapes[i].operands[operand] = operands[operand];
+            let [memory, register] = Extraction::classes(operands[operand]);
+            shapes[i].classes[0] |= (memory as u16) << (4 * operand);
+            shapes[i].classes[1] |= (register as u16) << (4 * operand);
             operand += 1;
         }
         i += 1;

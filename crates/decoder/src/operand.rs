@@ -3,6 +3,7 @@
 use pentimento_registers::{Gpr, Gpr8, SegmentRegister};
 
 use crate::extraction::{Class, Extraction};
+use crate::lookup::Shape;
 use crate::{AddressSize, Instruction, OperandCode, Prefixes, lookup};
 
 /// A register operand.
@@ -80,14 +81,14 @@ impl Instruction {
     #[must_use]
     pub fn operand(&self, index: usize) -> Option<Operand> {
         let shape = lookup::shape(self.row_number());
-        if index < shape.count as usize { Some(self.extract(shape.operands[index & 3])) } else { None }
+        if index < shape.count as usize { Some(self.extract(shape, index)) } else { None }
     }
 
     /// The explicit operands in Intel order.
     #[inline]
     pub fn operands(&self) -> impl Iterator<Item = Operand> + use<> {
         let (instruction, shape) = (*self, lookup::shape(self.row_number()));
-        (0..shape.count as usize).map(move |index| instruction.extract(shape.operands[index & 3]))
+        (0..shape.count as usize).map(move |index| instruction.extract(shape, index))
     }
 
     /// The memory operand, or the first of the two that MOVS and CMPS have.
@@ -129,20 +130,24 @@ impl Instruction {
         }
     }
 
-    /// The operand that `code` describes.
+    /// Operand `index` of an instruction of this shape.
     #[inline(always)]
-    fn extract(&self, code: OperandCode) -> Operand {
+    fn extract(&self, shape: &Shape, index: usize) -> Operand {
+        let code = shape.operands[index & 3];
         let extraction = Extraction::of(code, self.prefixes().contains(Prefixes::OPERAND_SIZE));
-        match extraction.class(self.modrm()) {
-            Class::Register => Operand::Register(extraction.named(self.opcode_and_modrm())),
-            Class::Memory => Operand::Memory(self.modrm_memory(extraction.size)),
-            Class::Immediate => {
-                // One byte may stand sign-extended for two.
-                let value = self.immediate() & u32::MAX >> ((32 - 8 * extraction.size) & 31);
-                Operand::Immediate { value, size: extraction.size as u8 }
-            }
-            Class::Relative => Operand::Relative(self.immediate() as i32),
-            Class::Rare => self.extract_rare(code),
+        let class = shape.class(index, self.modrm());
+        if class == Class::Register as u8 {
+            Operand::Register(extraction.named(self.opcode_and_modrm()))
+        } else if class == Class::Memory as u8 {
+            Operand::Memory(self.modrm_memory(extraction.size))
+        } else if class == Class::Immediate as u8 {
+            // One byte may stand sign-extended for two.
+            let value = self.immediate() & u32::MAX >> ((32 - 8 * extraction.size) & 31);
+            Operand::Immediate { value, size: extraction.size as u8 }
+        } else if class == Class::Relative as u8 {
+            Operand::Relative(self.immediate() as i32)
+        } else {
+            self.extract_rare(code)
         }
     }
 
