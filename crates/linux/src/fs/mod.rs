@@ -44,7 +44,7 @@ mod transfer;
 mod tree;
 mod volume;
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 
 use std::collections::BTreeMap;
