@@ -302,7 +302,9 @@ impl FileSystem {
         let terminal = &self.terminals[id];
         let mut readiness = Readiness::on(terminal.channel);
         if self.console == Some(id) {
-            readiness.channels.push(Channel::Console);
+            if !self.console_ended {
+                readiness.channels.push(Channel::Console);
+            }
             return readiness
                 .with(Events::READABLE, terminal.is_readable() || self.console_ended)
                 .with(Events::WRITABLE, !terminal.stopped);

@@ -92,8 +92,12 @@ impl FileSystem {
                 readiness
             }
             Object::Stream(Standard::Input) => {
-                let ready = self.streams.input_is_ready();
-                Readiness::on(Channel::Console).with(Events::READABLE, ready)
+                // Who waits although there is input waits for something else, and must not be woken
+                // by that input again and again.
+                match self.streams.input_is_ready() {
+                    true => Readiness::default().with(Events::READABLE, true),
+                    false => Readiness::on(Channel::Console),
+                }
             }
             Object::Stream(_) => Readiness::default().with(Events::WRITABLE, true),
             Object::Counter(counter) => {

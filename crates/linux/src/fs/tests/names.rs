@@ -142,3 +142,13 @@ fn files_end_at_the_size_limit() {
     assert_eq!(write(8, b"12345678"), Ok(2));
     assert_eq!(write(10, b"x"), Err(Errno::EFBIG.into()));
 }
+
+#[test]
+fn input_that_is_there_wakes_nobody_who_waits_for_something_else() {
+    let mut fixture = Fixture::new();
+    let descriptors = fixture.files.standard_descriptors(Timestamp::default());
+    let input = descriptors.get(0).unwrap().description;
+    let readiness = fixture.run(|files, caller| files.readiness(caller, input));
+    assert!(readiness.events.contains(Events::READABLE), "an end of input can be read");
+    assert!(readiness.channels.is_empty());
+}
