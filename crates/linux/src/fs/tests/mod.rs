@@ -1,4 +1,5 @@
 //! A file system without a kernel around it, and what it must hold to.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
 mod confinement;
 mod layouts;
