@@ -119,3 +119,9 @@ fn mmx_leaves_the_last_x87_instruction_alone() {
     assert_eq!(machine.step(), Ok(()));
     assert_eq!((machine.state.x87.last_instruction, machine.state.x87.last_opcode), (0x1234, 0x123));
 }
+
+#[test]
+fn lock_verw_is_undefined() {
+    // lock verw [eax]
+    assert_eq!(Machine::new(&[0xf0, 0x0f, 0x00, 0x28]).with(Gpr::Eax, DATA).step(), INVALID_OPCODE());
+}
