@@ -8,15 +8,13 @@ use std::fs;
 use std::path::Path;
 
 use crate::Failure;
-use crate::bench::{KERNELS, kernel_path};
+use crate::bench::measure::statistic;
+use crate::bench::members::{KERNELS, Kernel};
 use crate::guests::built_command;
 use crate::process::{command, output, top};
 
 /// How much worse than the baseline a kernel may be, in per cent.
 const TOLERANCE: f64 = 3.0;
-
-/// Rounds are this fraction of what `bench-guests` runs: callgrind is about 50 times slower.
-const FRACTION: u32 = 200;
 
 pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
     let bless = options.iter().any(|option| option == "--bless");
@@ -32,9 +30,8 @@ pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
     );
     let mut worse = Vec::new();
     for kernel in KERNELS {
-        let few = (kernel.rounds / FRACTION).max(1);
-        let (host_few, guest_few) = count(&machine, kernel.name, few)?;
-        let (host_more, guest_more) = count(&machine, kernel.name, few * 3)?;
+        let (host_few, guest_few) = count(&machine, kernel, kernel.few)?;
+        let (host_more, guest_more) = count(&machine, kernel, kernel.few * 3)?;
         let ratio =
             (host_more.saturating_sub(host_few)) as f64 / guest_more.saturating_sub(guest_few).max(1) as f64;
         let before = baseline.get(kernel.name).copied();
@@ -57,23 +54,20 @@ pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
 }
 
 /// Host and guest instructions of one run.
-fn count(machine: &Path, kernel: &str, rounds: u32) -> Result<(u64, u64), Failure> {
+fn count(machine: &Path, kernel: &Kernel, rounds: u32) -> Result<(u64, u64), Failure> {
     let result = command("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(machine)
         .args(["run", "--stats", "--seed", "1"])
-        .arg(kernel_path(kernel))
+        .arg(kernel.path())
         .arg(rounds.to_string())
         .output()
         .map_err(|error| format!("cannot start valgrind: {error}"))?;
     let messages = String::from_utf8_lossy(&result.stderr);
-    let number = |mark: &str, word: usize| {
-        let line = messages.lines().find(|line| line.contains(mark))?;
-        line[line.find(mark)?..].split_whitespace().nth(word)?.replace(',', "").parse().ok()
-    };
-    match (number("Collected", 2), number("instructions:", 1)) {
+    let collected = messages.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
+    match (collected, statistic(&messages, "instructions:")) {
         (Some(host), Some(guest)) if result.status.success() => Ok((host, guest)),
-        _ => Err(format!("{kernel} under callgrind: {}: {}", result.status, messages.trim())),
+        _ => Err(format!("{} under callgrind: {}: {}", kernel.name, result.status, messages.trim())),
     }
 }
 

@@ -153,7 +153,15 @@ fn print_statistics(machine: &Machine, started: Instant) {
     eprintln!("system calls: {}", statistics.system_calls);
     eprintln!("exceptions:   {}", statistics.exceptions);
     eprintln!("seconds:      {seconds:.3}");
-    eprintln!("speed:        {:.1} M instructions/s", statistics.instructions as f64 / seconds / 1e6);
+    let cpu_seconds = cpu_seconds();
+    eprintln!("CPU seconds:  {cpu_seconds:.3}");
+    eprintln!("speed:        {:.1} M instructions/CPU s", statistics.instructions as f64 / cpu_seconds / 1e6);
+}
+
+/// CPU time that this process has used, in seconds.
+fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// The host's random numbers.
