@@ -59,6 +59,9 @@ pub(crate) struct RunOptions {
     /// Print counts and times on standard error at the end.
     #[arg(long)]
     pub(crate) stats: bool,
+    /// Print a hash of all that happened on standard error at the end.
+    #[arg(long)]
+    pub(crate) trace_hash: bool,
     /// The engine.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) engine: EngineOption,

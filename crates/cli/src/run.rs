@@ -25,6 +25,9 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     if options.stats {
         print_statistics(&machine, started);
     }
+    if let Some(hash) = machine.trace_hash() {
+        eprintln!("trace hash:   {hash:016x}");
+    }
     match halt {
         Halt::Exited(_) => {}
         Halt::Killed(_) => eprintln!("pentimento: {program}: {}", describe(halt)),
@@ -55,7 +58,11 @@ fn machine(options: &RunOptions) -> Result<Machine, Failure> {
     if options.strace {
         config.trace = Some(Box::new(Trace));
     }
-    Machine::builder()
+    let mut builder = Machine::builder();
+    if options.trace_hash {
+        builder = builder.trace_hash();
+    }
+    builder
         .config(config)
         .engine(options.engine.into())
         .model(options.cpu)

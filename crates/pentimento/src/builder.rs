@@ -1,9 +1,10 @@
 //! Describing a machine before it starts.
 
 use pentimento_execute::{CpuModel, Environment, Gates};
-use pentimento_linux::host::{Input, Output};
+use pentimento_linux::host::{Discard, Input, Output};
 use pentimento_linux::{Config, Kernel};
 
+use crate::trace_hash::{TraceHash, Witnessed};
 use crate::{Engine, Error, Machine};
 
 /// Describes a machine; [`Machine::builder`] starts one.
@@ -15,6 +16,7 @@ pub struct MachineBuilder {
     config: Config,
     model: CpuModel,
     engine: Engine,
+    trace_hash: bool,
 }
 
 impl MachineBuilder {
@@ -67,6 +69,13 @@ impl MachineBuilder {
         self
     }
 
+    /// Has the machine keep a hash of its run: [`Machine::trace_hash`].
+    #[must_use]
+    pub fn trace_hash(mut self) -> Self {
+        self.trace_hash = true;
+        self
+    }
+
     /// The machine, without a process yet.
     ///
     /// # Errors
@@ -77,6 +86,15 @@ impl MachineBuilder {
         let mut environment = Environment::new(self.model);
         environment.gates = Gates::Linux;
         environment.random = self.config.seed;
-        Ok(Machine::new(Kernel::new(self.config), environment, self.engine))
+        let hash = self.trace_hash.then(TraceHash::default);
+        if let Some(hash) = &hash {
+            for (descriptor, stream) in [(1, &mut self.config.output), (2, &mut self.config.error)] {
+                let output = core::mem::replace(stream, Box::new(Discard));
+                *stream = Box::new(Witnessed { output, descriptor, hash: hash.clone() });
+            }
+        }
+        let mut machine = Machine::new(Kernel::new(self.config), environment, self.engine);
+        machine.trace_hash = hash;
+        Ok(machine)
     }
 }

@@ -34,6 +34,8 @@ mod machine;
 mod stop;
 #[cfg(feature = "linux")]
 mod streams;
+#[cfg(feature = "linux")]
+mod trace_hash;
 
 #[cfg(feature = "linux")]
 pub use builder::MachineBuilder;

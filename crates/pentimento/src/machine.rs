@@ -11,6 +11,7 @@ use pentimento_registers::CpuState;
 use crate::builder::MachineBuilder;
 use crate::engine::{Engine, Runner};
 use crate::stop::{SLICE, StopHandle};
+use crate::trace_hash::TraceHash;
 
 /// Why [`Machine::run`] returned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +62,10 @@ pub struct Machine {
     last_state: CpuState,
     statistics: Statistics,
     stop: StopHandle,
+    /// What the run is recognised by, where the host wants to know.
+    pub(crate) trace_hash: Option<TraceHash>,
+    /// Whose turn ended in the middle of its code: if it goes on, nothing has come in between.
+    interrupted: Option<TaskId>,
 }
 
 impl Machine {
@@ -80,6 +85,8 @@ impl Machine {
             last_state: CpuState::new(),
             statistics: Statistics::default(),
             stop: StopHandle::default(),
+            trace_hash: None,
+            interrupted: None,
         }
     }
 
@@ -124,12 +131,21 @@ impl Machine {
         for (index, descriptor) in parts.descriptors.local() {
             self.environment.descriptors.set_ldt(index, Some(descriptor));
         }
+        if let Some(hash) = &self.trace_hash
+            && self.interrupted != Some(task)
+        {
+            hash.resumes(task, self.statistics.instructions, parts.cpu);
+        }
         let runner = self.runners.entry(space).or_insert_with(|| Runner::new(self.engine));
         let (executed, exit) = runner.run(parts.cpu, parts.memory, &mut self.environment, most.min(quantum));
+        self.statistics.instructions += executed;
+        self.interrupted = (exit == Exit::Budget).then_some(task);
         if exit != Exit::Budget {
             self.last_state.clone_from(parts.cpu);
+            if let Some(hash) = &self.trace_hash {
+                hash.stops(exit, self.statistics.instructions, parts.cpu);
+            }
         }
-        self.statistics.instructions += executed;
         self.kernel.retire(task, executed);
         self.handle(task, exit);
         None
@@ -235,6 +251,16 @@ impl Machine {
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.statistics
+    }
+
+    /// A hash over what has happened so far, or `None` unless
+    /// [`MachineBuilder::trace_hash`] asked for it. It takes in every system call with arguments and
+    /// results, every exception, every change from one task to another, each with the number of
+    /// instructions before it, and every byte of output. It does not depend on the engine, nor on
+    /// how the run is cut into calls of [`run`](Self::run); two runs with the same hash were the same.
+    #[must_use]
+    pub fn trace_hash(&self) -> Option<u64> {
+        self.trace_hash.as_ref().map(TraceHash::value)
     }
 
     /// A handle with which another thread can stop a run.
