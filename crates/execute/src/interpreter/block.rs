@@ -7,7 +7,7 @@ use pentimento_registers::Gpr;
 
 use super::branch::{Always, branch};
 use super::cursor::{Link, Op};
-use super::frame::{End, MOST, Step, slow};
+use super::frame::{End, MOST, MOST_BRANCHES, Step, slow};
 use super::select::select;
 use crate::Context;
 use crate::dispatch::handler_on;
@@ -18,13 +18,14 @@ pub(super) struct Builder<'c, 'm> {
     /// EIP of the next instruction.
     eip: u32,
     count: u16,
+    branches: u16,
 }
 
 impl<'c, 'm> Builder<'c, 'm> {
     /// A block that starts at the context's EIP.
     pub(super) fn new(context: &'c mut Context<'m>) -> Self {
         let eip = context.start;
-        Self { context, eip, count: 0 }
+        Self { context, eip, count: 0, branches: 0 }
     }
 
     /// Appends the operations of the block, and says how many instructions and bytes it has; `None`
@@ -38,7 +39,7 @@ impl<'c, 'm> Builder<'c, 'm> {
             let wrapped = self.eip < start;
             match end {
                 Some(End::Jump | End::Recheck) => break,
-                Some(End::Next) if self.count < MOST && !wrapped => {}
+                Some(_) if self.count < MOST && self.branches < MOST_BRANCHES && !wrapped => {}
                 None if self.count == 0 => return None,
                 _ => {
                     let (op, step) = connector(self.eip, self.count);
@@ -77,6 +78,7 @@ impl<'c, 'm> Builder<'c, 'm> {
             lacking,
         });
         self.count += 1;
+        self.branches += u16::from(end == End::Branch);
         ops.push(Op { count: self.count, ..blank() });
         self.eip = next;
         Some(end)
@@ -97,7 +99,6 @@ pub(super) fn blank() -> Op {
         immediate: 0,
         displacement: 0,
         taken: Link::default(),
-        untaken: Link::default(),
     }
 }
 
@@ -121,7 +122,8 @@ pub(super) fn connector(eip: u32, count: u16) -> (Op, Step) {
 fn end_of(instruction: &Instruction) -> End {
     use Operation as O;
     match instruction.operation() {
-        O::Jmp | O::Jcc | O::Call | O::Ret | O::Loop | O::Loope | O::Loopne | O::Jecxz => End::Jump,
+        O::Jcc | O::Loop | O::Loope | O::Loopne | O::Jecxz => End::Branch,
+        O::Jmp | O::Call | O::Ret => End::Jump,
         O::JmpFar | O::CallFar | O::RetFar | O::Iret | O::Int | O::Int3 | O::Into | O::Int1 => End::Recheck,
         O::Sysenter | O::Syscall | O::Hlt | O::Popf => End::Recheck,
         O::Lds | O::Les | O::Lfs | O::Lgs | O::Lss => End::Recheck,

@@ -70,7 +70,8 @@ pub(super) fn branch<'a, B: Branch>(
 ) -> Cursor<'a> {
     let Some(op) = cursor.op() else { return cursor };
     match B::execute(op, cpu, memory, frame) {
-        Ok(taken) => follow(cursor, op, taken, cpu, memory, frame),
+        Ok(true) => follow(cursor, op, cpu, memory, frame),
+        Ok(false) => advance(cursor, cpu, memory, frame),
         Err(why) => miss(why, cursor, cpu, memory, frame),
     }
 }
@@ -88,7 +89,8 @@ pub(super) fn fused<'a, S: Straight, const CONDITION: u8>(
             let cursor = cursor.next();
             let Some(op) = cursor.op() else { return cursor };
             match frame.pending.holds::<CONDITION>(cpu) {
-                Ok(taken) => follow(cursor, op, taken, cpu, memory, frame),
+                Ok(true) => follow(cursor, op, cpu, memory, frame),
+                Ok(false) => advance(cursor, cpu, memory, frame),
                 Err(why) => miss(why, cursor, cpu, memory, frame),
             }
         }
@@ -97,21 +99,22 @@ pub(super) fn fused<'a, S: Straight, const CONDITION: u8>(
 }
 
 /// Goes where the branch `op` at `cursor` leads.
+///
+/// Where it is not taken the block goes on, and the way there is another jump of the host: so what
+/// comes next depends on a prediction of the host's and not on the data of the guest's condition.
 #[inline(always)]
 fn follow<'a>(
     cursor: Cursor<'a>,
     op: &'a Op,
-    taken: bool,
     cpu: &mut CpuState,
     memory: &mut AddressSpace,
     frame: &mut Frame<'a>,
 ) -> Cursor<'a> {
     frame.left -= i64::from(op.count);
-    let link = if taken { &op.taken } else { &op.untaken };
-    if frame.left < 0 || link.is_open() {
-        return frame.leave(cursor, cpu, taken);
+    if frame.left < 0 || op.taken.is_open() {
+        return frame.leave(cursor, cpu);
     }
-    dispatch(Cursor::follow(frame.ops, link), cpu, memory, frame)
+    dispatch(Cursor::follow(frame.ops, &op.taken), cpu, memory, frame)
 }
 
 /// The handler of an [`Indirect`] branch.
@@ -136,7 +139,7 @@ pub(super) fn indirect<'a, I: Indirect>(
     }
 }
 
-/// JMP, and where a block ends without a branch.
+/// JMP, and where a block ends without one.
 pub(super) struct Always;
 
 impl Branch for Always {

@@ -178,9 +178,9 @@ impl Code {
     }
 
     /// Links the branch at `site` to the block at `first`.
-    pub(super) fn link(&self, site: u32, taken: bool, first: u32) {
+    pub(super) fn link(&self, site: u32, first: u32) {
         if let Some(op) = self.ops.get(site as usize) {
-            if taken { &op.taken } else { &op.untaken }.set(&self.ops, first);
+            op.taken.set(&self.ops, first);
         }
     }
 }

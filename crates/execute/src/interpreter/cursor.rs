@@ -38,8 +38,6 @@ pub(super) struct Op {
     pub(super) displacement: u32,
     /// The operation that a branch goes to if it is taken.
     pub(super) taken: Link,
-    /// The operation that a branch goes to if it is not taken.
-    pub(super) untaken: Link,
 }
 
 /// The position of an operation in the arena, or 0, where the arena's first operation stops.

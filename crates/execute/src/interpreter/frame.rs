@@ -15,6 +15,8 @@ use crate::{Context, Environment, Exit, Trap};
 pub(super) enum End {
     /// The next operation.
     Next,
+    /// The next operation, or wherever EIP says if that is elsewhere.
+    Branch,
     /// Wherever EIP says.
     Jump,
     /// Wherever EIP says, and segments or flags may have become such that blocks do not fit them.
@@ -45,13 +47,16 @@ pub(super) enum Stop {
     /// To go on at EIP, wherever that leads.
     Continue,
     /// To go on at EIP, and to link this branch to it.
-    Link { site: u32, taken: bool },
+    Link { site: u32 },
     /// For good.
     Exit(Exit),
 }
 
 /// The most instructions in a block.
-pub(super) const MOST: u16 = 128;
+pub(super) const MOST: u16 = 64;
+
+/// The most conditional branches that a block goes on behind.
+pub(super) const MOST_BRANCHES: u16 = 4;
 
 /// The state of one run through chained blocks.
 pub(super) struct Frame<'a> {
@@ -100,7 +105,7 @@ impl<'a> Frame<'a> {
                 return After::Stopped;
             }
         }
-        let straight = step.end == End::Next && cpu.eip == step.next;
+        let straight = matches!(step.end, End::Next | End::Branch) && cpu.eip == step.next;
         let rewritten = memory.code_generation() != self.generation;
         if straight && !rewritten {
             return After::Next;
@@ -113,15 +118,15 @@ impl<'a> Frame<'a> {
         After::Jump
     }
 
-    /// Leaves at a direct branch whose destination is unknown, or for which the budget may be too small.
+    /// Leaves at a direct branch that is taken and whose destination is unknown, or for which the budget may be too small.
     #[cold]
     #[inline(never)]
-    pub(super) fn leave(&mut self, cursor: Cursor<'a>, cpu: &mut CpuState, taken: bool) -> Cursor<'a> {
+    pub(super) fn leave(&mut self, cursor: Cursor<'a>, cpu: &mut CpuState) -> Cursor<'a> {
         let site = cursor.index_in(self.ops);
         if let Some(step) = self.steps.get(site) {
-            cpu.eip = if taken { step.target } else { step.next };
+            cpu.eip = step.target;
         }
-        self.stop = Stop::Link { site: site as u32, taken };
+        self.stop = Stop::Link { site: site as u32 };
         Cursor::STOPPED
     }
 }

@@ -86,6 +86,12 @@ impl Interpreter {
                 true => self.code.enter(&mut Context::new(state, memory, environment)),
                 false => None,
             };
+            // Whatever is not at the branch's destination, or not compiled, leaves the branch as it is.
+            if let (Some((site, epoch)), Some(block)) = (site.take(), block)
+                && epoch == self.code.epoch
+            {
+                self.code.link(site, block.first);
+            }
             let Some(block) = block.filter(|block| u64::from(block.instructions) <= left) else {
                 // No block, or one that is too long for what is left of the budget.
                 let before = environment.time_stamp;
@@ -96,16 +102,11 @@ impl Interpreter {
                     Err(exit) => return (budget - left, exit),
                 }
             };
-            if let Some((site, taken, epoch)) = site.take()
-                && epoch == self.code.epoch
-            {
-                self.code.link(site, taken, block.first);
-            }
             let (stop, after) = self.chain(block, state, memory, environment, left);
             left = after;
             match stop {
                 Stop::Continue => {}
-                Stop::Link { site: at, taken } => site = Some((at, taken, self.code.epoch)),
+                Stop::Link { site: at } => site = Some((at, self.code.epoch)),
                 Stop::Exit(exit) => return (budget - left, exit),
             }
         }

@@ -118,6 +118,31 @@ fn budgets_are_exact_to_the_instruction() {
 }
 
 #[test]
+fn what_a_short_budget_leaves_over_does_not_confuse_the_links() {
+    // A jump to a block that is long, but left early for a short one.
+    #[rustfmt::skip]
+    let code = [
+        0xeb, 0x00,             // jmp to the next
+        0x42,                   // inc edx
+        0x31, 0xc0,             // xor eax, eax
+        0x74, 0x08,             // je behind the nops
+        0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
+        0x41,                   // inc ecx
+        0xeb, 0xee,             // jmp to the top
+    ];
+    for short in 1..20 {
+        let (mut reference, mut memory, mut environment) = machine(&code);
+        let (mut state, mut its_memory, mut its_environment) = machine(&code);
+        let mut interpreter = Interpreter::new();
+        for budget in [short, 1000] {
+            Reference.run(&mut reference, &mut memory, &mut environment, budget);
+            interpreter.run(&mut state, &mut its_memory, &mut its_environment, budget);
+            assert!(reference == state, "{short}, then {budget}: {reference:#?}\n{state:#?}");
+        }
+    }
+}
+
+#[test]
 fn faults_leave_flags_and_registers_as_they_were() {
     #[rustfmt::skip]
     let code = [
