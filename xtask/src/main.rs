@@ -33,6 +33,7 @@ const TASKS: &[Task] = &[
     Task { name: "perf-check",  help: "host instructions a guest instruction against the baseline; --bless records them",  run: perf::run_task },
     Task { name: "decode-diff", help: "compare the decoder with iced-x86; --long for 20 million encodings",               run: |options| process::conformance("decode-diff", options) },
     Task { name: "oracle",      help: "compare the engines with this host's CPU; --cases N, --only GROUP, --seed S",      run: |options| process::conformance("oracle", options) },
+    Task { name: "fuzz-syscalls", help: "random system calls; --calls N, --seed S, --machine M runs one machine again",   run: process::fuzz_system_calls },
 ];
 
 fn main() -> ExitCode {
@@ -61,6 +62,6 @@ fn main() -> ExitCode {
 fn usage() {
     println!("Usage: cargo xtask TASK [OPTIONS]\n\nTasks:");
     for task in TASKS {
-        println!("  {:<12} {}", task.name, task.help);
+        println!("  {:<13} {}", task.name, task.help);
     }
 }

@@ -47,3 +47,11 @@ pub(crate) fn conformance(program: &str, options: &[String]) -> Result<(), Failu
         .args(["run", "--quiet", "--release", "--package", "pentimento-conformance", "--bin", program, "--"])
         .args(options))
 }
+
+/// Runs the fuzzer of system calls: optimised, with the checks of a debug build.
+pub(crate) fn fuzz_system_calls(options: &[String]) -> Result<(), Failure> {
+    run(cargo()
+        .args(["run", "--quiet", "--profile", "fuzz", "--package", "pentimento-conformance"])
+        .args(["--bin", "fuzz-syscalls", "--"])
+        .args(options))
+}

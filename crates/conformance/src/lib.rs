@@ -18,6 +18,8 @@ mod machine;
 #[cfg(target_os = "linux")]
 pub mod oracle;
 pub mod recording;
+#[cfg(unix)]
+pub mod system_calls;
 pub mod text;
 pub mod vectors;
 

@@ -48,5 +48,5 @@ pub use fs::{
 pub use kernel::{CpuException, DescriptorTables, Kernel, Next, Parts, Termination};
 pub use loader::LoadError;
 pub use space::SpaceId;
-pub use syscalls::Invocation;
+pub use syscalls::{ArgumentKind, Invocation, SystemCall, system_calls};
 pub use task::{ProcessId, TaskId};

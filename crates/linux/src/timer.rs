@@ -27,7 +27,9 @@ impl Interval {
             return 1;
         }
         let count = (now - self.next) / self.period + 1;
-        self.next += count * self.period;
+        // Beyond the end of time there is no further expiration.
+        self.next =
+            count.checked_mul(self.period).and_then(|ahead| self.next.checked_add(ahead)).unwrap_or(0);
         count
     }
 
@@ -166,5 +168,21 @@ impl Kernel {
         if profile {
             self.signal_process(id, Info::kernel(Signal::PROF));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_counts_what_was_missed_and_ends_with_time() {
+        let mut interval = Interval { next: 100, period: 10 };
+        assert_eq!((interval.advance(99), interval.next), (0, 100));
+        assert_eq!((interval.advance(125), interval.next), (3, 130));
+        let mut once = Interval { next: 100, period: 0 };
+        assert_eq!((once.advance(100), once.next), (1, 0));
+        let mut last = Interval { next: 100, period: u64::MAX - 50 };
+        assert_eq!((last.advance(100), last.next), (1, 0), "there is no next time");
     }
 }

@@ -28,6 +28,7 @@ mod time;
 mod trace;
 
 use pentimento_registers::Gpr;
+pub use table::{ArgumentKind, SystemCall, system_calls};
 pub use trace::Invocation;
 
 use crate::Errno;

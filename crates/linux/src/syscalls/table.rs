@@ -17,9 +17,10 @@ pub(crate) type Arguments = [u32; 6];
 /// Does what a system call does; see [`crate::wait`] for how one waits.
 pub(crate) type Handler = fn(&mut Kernel, TaskId, Arguments) -> Outcome;
 
-/// What an argument is, for printing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+/// What an argument of a system call is, for printing it and for making one up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ArgumentKind {
     /// A signed number.
     Int,
     /// An unsigned number.
@@ -90,7 +91,7 @@ pub(crate) enum Kind {
     Timespec64,
 }
 
-use Kind::{
+use ArgumentKind::{
     Access, Addr, Argv, At, AtFlags, Clock, CloneBits, Envp, Fcntl, Fd, Futex, Hex, InBuf, InVec, Int, Ioctl,
     Map, Mode, Off64, Open, OutBuf, Path, Prot, Resource, Sig, SigHow, SigSet, Size, Str, Timespec,
     Timespec64, Uint, Wait, Whence,
@@ -104,13 +105,41 @@ pub(crate) struct Row {
     /// The name.
     pub(crate) name: &'static str,
     /// What its arguments are.
-    pub(crate) arguments: &'static [Kind],
+    pub(crate) arguments: &'static [ArgumentKind],
     /// Who handles it; `None` is ENOSYS.
     pub(crate) handler: Option<Handler>,
 }
 
-const fn row(number: u16, name: &'static str, arguments: &'static [Kind], handler: Option<Handler>) -> Row {
+const fn row(
+    number: u16,
+    name: &'static str,
+    arguments: &'static [ArgumentKind],
+    handler: Option<Handler>,
+) -> Row {
     Row { number, name, arguments, handler }
+}
+
+/// A system call that Linux has on i386.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SystemCall {
+    /// The number in EAX.
+    pub number: u32,
+    /// The name, as in the kernel's own table.
+    pub name: &'static str,
+    /// What its arguments are; a [`ArgumentKind::Off64`] takes two registers.
+    pub arguments: &'static [ArgumentKind],
+    /// Whether it does anything but fail with ENOSYS.
+    pub is_implemented: bool,
+}
+
+/// Every system call by number, those that are not implemented included.
+pub fn system_calls() -> impl Iterator<Item = SystemCall> {
+    TABLE.iter().map(|row| SystemCall {
+        number: row.number.into(),
+        name: row.name,
+        arguments: row.arguments,
+        is_implemented: row.handler.is_some(),
+    })
 }
 
 /// The row of a number, if there is such a call.

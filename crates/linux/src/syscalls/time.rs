@@ -12,6 +12,9 @@ use crate::wait::{Failure, Outcome, Wait};
 /// Nanoseconds a second.
 const SECOND: u64 = 1_000_000_000;
 
+/// The longest time there is, as in the kernel (KTIME_MAX): 292 years.
+const FOREVER: u64 = i64::MAX as u64;
+
 /// How a timespec lies in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Layout {
@@ -52,7 +55,8 @@ pub(super) fn read_timespec(
     if seconds < 0 || u64::from(nanoseconds) >= SECOND {
         return Err(Errno::EINVAL);
     }
-    Ok((seconds as u64).saturating_mul(SECOND).saturating_add(u64::from(nanoseconds)))
+    let time = (seconds as u64).saturating_mul(SECOND).saturating_add(u64::from(nanoseconds));
+    Ok(time.min(FOREVER))
 }
 
 /// A relative timeout in nanoseconds; `None` for a null pointer, which means for ever.

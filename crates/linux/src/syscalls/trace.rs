@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::table::{self, Kind};
+use super::table::{self, ArgumentKind as Kind};
 use super::{flags, time};
 use crate::Errno;
 use crate::kernel::Kernel;
