@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use pentimento_memory::AddressSpace;
-use pentimento_registers::CpuState;
+use pentimento_registers::{CpuState, Gpr};
 
 use super::branch::{Done, Miss};
 use super::cursor::Op;
@@ -71,6 +71,8 @@ pub(super) trait Address {
 
 /// `base + displacement`.
 pub(super) struct Based;
+/// Register number `N` + `displacement`.
+pub(super) struct Base<const N: u8>;
 /// `base + (index << scale) + displacement`.
 pub(super) struct Indexed;
 /// `(index << scale) + displacement`.
@@ -87,6 +89,13 @@ impl Address for Based {
     #[inline(always)]
     fn of(op: &Op, cpu: &CpuState) -> u32 {
         cpu.gpr(op.second).wrapping_add(op.displacement)
+    }
+}
+
+impl<const N: u8> Address for Base<N> {
+    #[inline(always)]
+    fn of(op: &Op, cpu: &CpuState) -> u32 {
+        cpu.gpr(Gpr::from_number(N)).wrapping_add(op.displacement)
     }
 }
 
@@ -126,6 +135,9 @@ pub(super) trait Place<W>: Source<W> {
 pub(super) struct First;
 /// The register in [`Op::second`].
 pub(super) struct Second;
+/// Register number `N`. Handlers with the register in them are shorter, and more of them than of
+/// those that look it up: so the host's predictor sees more of what comes behind what.
+pub(super) struct Fixed<const N: u8>;
 /// The immediate.
 pub(super) struct Immediate;
 /// Memory at an address of form `A`.
@@ -148,6 +160,27 @@ impl<W: Sized> Place<W> for First {
     fn modify(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, change: impl FnOnce(W) -> W) -> Done {
         let value = change(W::first(op, cpu));
         W::set_first(op, cpu, value);
+        Ok(())
+    }
+}
+
+impl<W: Width, const N: u8> Source<W> for Fixed<N> {
+    #[inline(always)]
+    fn get(_: &Op, cpu: &CpuState, _: &AddressSpace) -> Done<W> {
+        Ok(W::register(cpu, N))
+    }
+}
+
+impl<W: Width, const N: u8> Place<W> for Fixed<N> {
+    #[inline(always)]
+    fn put(_: &Op, cpu: &mut CpuState, _: &mut AddressSpace, value: W) -> Done {
+        W::set_register(cpu, N, value);
+        Ok(())
+    }
+    #[inline(always)]
+    fn modify(_: &Op, cpu: &mut CpuState, _: &mut AddressSpace, change: impl FnOnce(W) -> W) -> Done {
+        let value = change(W::register(cpu, N));
+        W::set_register(cpu, N, value);
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use super::branch::{Always, branch, fused, indirect, straight};
 use super::cursor::{Handler, Op};
 use super::frame::Step;
 use super::liveness::Liveness;
-use super::operand::{Absolute, Based, First, Immediate, Indexed, Memory, Scaled, Second};
+use super::operand::{Absolute, Base, Based, First, Fixed, Immediate, Indexed, Memory, Scaled, Second};
 use super::select_vector;
 use super::shape::{Mode, Shape, operands};
 use super::string;
@@ -88,6 +88,26 @@ macro_rules! by_condition {
     };
 }
 
+/// Evaluates an expression with a constant for a register.
+macro_rules! by_register {
+    ($register:expr, $number:ident => $handler:expr) => {
+        by_register!(@arms $register, $number, $handler, 0 1 2 3 4 5 6, 7)
+    };
+    (@arms $register:expr, $number:ident, $handler:expr, $($value:literal)*, $last:literal) => {
+        match $register as u8 {
+            $($value => { const $number: u8 = $value; $handler as Handler })*
+            _ => { const $number: u8 = $last; $handler as Handler }
+        }
+    };
+}
+
+/// Evaluates an expression with constants for the two registers of an operation.
+macro_rules! by_registers {
+    ($op:expr, $first:ident, $second:ident => $handler:expr) => {
+        by_register!($op.first, $first => by_register!($op.second, $second => $handler))
+    };
+}
+
 /// An instruction on its way to a handler.
 struct Choice<'a> {
     instruction: &'a Instruction,
@@ -116,7 +136,7 @@ pub(super) fn select(ops: &mut [Op], steps: &[Step]) {
         if let Some(jcc) = steps.get(index + 1).and_then(|step| step.instruction)
             && jcc.operation() == Operation::Jcc
             && crate::place::operand_size_bytes(&jcc) == 4
-            && let Some(handler) = choice.fused(&jcc)
+            && let Some(handler) = choice.fused(&ops[index], &jcc)
         {
             ops[index].handler = handler;
         }
@@ -127,22 +147,22 @@ impl Choice<'_> {
     fn handler(&self, op: &mut Op, step: &Step) -> Option<Handler> {
         use Operation as O;
         match self.instruction.operation() {
-            O::Mov => self.mov(),
-            O::Movzx => self.extend::<false>(),
-            O::Movsx => self.extend::<true>(),
-            O::Lea => self.lea(),
+            O::Mov => self.mov(op),
+            O::Movzx => self.extend::<false>(op),
+            O::Movsx => self.extend::<true>(op),
+            O::Lea => self.lea(op),
             O::Xchg => self.exchange(),
-            O::Add => self.update::<Add>(),
-            O::Adc => self.update::<a::Adc>(),
-            O::Sub => self.update::<Sub>(),
-            O::Sbb => self.update::<a::Sbb>(),
-            O::And => self.update::<And>(),
-            O::Or => self.update::<a::Or>(),
-            O::Xor => self.update::<a::Xor>(),
-            O::Cmp => self.compare::<Sub>(),
-            O::Test => self.compare::<And>(),
-            O::Inc => self.count::<false>(),
-            O::Dec => self.count::<true>(),
+            O::Add => self.update::<Add>(op),
+            O::Adc => self.update_with_carry::<a::Adc>(),
+            O::Sub => self.update::<Sub>(op),
+            O::Sbb => self.update_with_carry::<a::Sbb>(),
+            O::And => self.update::<And>(op),
+            O::Or => self.update::<a::Or>(op),
+            O::Xor => self.update::<a::Xor>(op),
+            O::Cmp => self.compare::<Sub>(op),
+            O::Test => self.compare::<And>(op),
+            O::Inc => self.count::<false>(op),
+            O::Dec => self.count::<true>(op),
             O::Neg => self.negate(),
             O::Not => self.complement(),
             O::Shl => self.shift::<a::Shl>(op),
@@ -175,8 +195,10 @@ impl Choice<'_> {
             O::Cdq => Some(straight::<t::SignIntoEdx>),
             O::Cwde => Some(straight::<t::ExtendEax>),
             O::Nop => Some(straight::<t::Nothing>),
-            O::Push => self.push(),
-            O::Pop if self.shapes[0] == Shape::Register => Some(straight::<t::Pop>),
+            O::Push => self.push(op),
+            O::Pop if self.shapes[0] == Shape::Register => {
+                Some(by_register!(op.first, D => straight::<t::Pop<Fixed<D>>>))
+            }
             O::Leave => Some(straight::<t::Leave>),
             O::Jcc => by_condition!(self.instruction.condition().number(), C => branch::<t::JumpIf<C>>),
             O::Jmp => self.jump(),
@@ -205,10 +227,17 @@ impl Choice<'_> {
         }
     }
 
-    fn mov(&self) -> Option<Handler> {
+    fn mov(&self, op: &Op) -> Option<Handler> {
+        if self.bytes == 4 {
+            return self.mov_whole(op);
+        }
         Some(by_width!(self.bytes, W => match self.shapes {
-            [Shape::Register, Shape::Register] => straight::<t::Move<First, Second, W>>,
-            [Shape::Register, Shape::Immediate] => straight::<t::Move<First, Immediate, W>>,
+            [Shape::Register, Shape::Register] => {
+                by_register!(op.first, D => straight::<t::Move<Fixed<D>, Second, W>>)
+            }
+            [Shape::Register, Shape::Immediate] => {
+                by_register!(op.first, D => straight::<t::Move<Fixed<D>, Immediate, W>>)
+            }
             [Shape::Register, Shape::Memory(mode)] => by_mode!(mode, M => straight::<t::Move<First, M, W>>),
             [Shape::Memory(mode), Shape::Register] => by_mode!(mode, M => straight::<t::Move<M, First, W>>),
             [Shape::Memory(mode), Shape::Immediate] => by_mode!(mode, M => straight::<t::Move<M, Immediate, W>>),
@@ -216,25 +245,64 @@ impl Choice<'_> {
         }))
     }
 
-    fn extend<const SIGNED: bool>(&self) -> Option<Handler> {
+    /// MOV of 32 bits, the most common of all instructions.
+    fn mov_whole(&self, op: &Op) -> Option<Handler> {
+        Some(match self.shapes {
+            [Shape::Register, Shape::Register] => {
+                by_registers!(op, D, S => straight::<t::Move<Fixed<D>, Fixed<S>, u32>>)
+            }
+            [Shape::Register, Shape::Immediate] => {
+                by_register!(op.first, D => straight::<t::Move<Fixed<D>, Immediate, u32>>)
+            }
+            [Shape::Register, Shape::Memory(Mode::Based)] => {
+                by_registers!(op, D, B => straight::<t::Move<Fixed<D>, Memory<Base<B>>, u32>>)
+            }
+            [Shape::Memory(Mode::Based), Shape::Register] => {
+                by_registers!(op, S, B => straight::<t::Move<Memory<Base<B>>, Fixed<S>, u32>>)
+            }
+            [Shape::Memory(Mode::Based), Shape::Immediate] => {
+                by_register!(op.second, B => straight::<t::Move<Memory<Base<B>>, Immediate, u32>>)
+            }
+            [Shape::Register, Shape::Memory(mode)] => {
+                by_mode!(mode, M => by_register!(op.first, D => straight::<t::Move<Fixed<D>, M, u32>>))
+            }
+            [Shape::Memory(mode), Shape::Register] => {
+                by_mode!(mode, M => by_register!(op.first, S => straight::<t::Move<M, Fixed<S>, u32>>))
+            }
+            [Shape::Memory(mode), Shape::Immediate] => {
+                by_mode!(mode, M => straight::<t::Move<M, Immediate, u32>>)
+            }
+            _ => return None,
+        })
+    }
+
+    fn extend<const SIGNED: bool>(&self, op: &Op) -> Option<Handler> {
         if self.bytes != 4 {
             return None;
         }
         let from = crate::place::operand_bytes(self.instruction, 1);
         Some(by_width!(from, W => match self.shapes {
-            [Shape::Register, Shape::Register] => straight::<t::Extend<Second, W, SIGNED>>,
-            [Shape::Register, Shape::Memory(mode)] => by_mode!(mode, M => straight::<t::Extend<M, W, SIGNED>>),
+            [Shape::Register, Shape::Register] => {
+                by_register!(op.first, D => straight::<t::Extend<Fixed<D>, Second, W, SIGNED>>)
+            }
+            [Shape::Register, Shape::Memory(mode)] => {
+                by_mode!(mode, M => by_register!(op.first, D => straight::<t::Extend<Fixed<D>, M, W, SIGNED>>))
+            }
             _ => return None,
         }))
     }
 
-    fn lea(&self) -> Option<Handler> {
+    fn lea(&self, op: &Op) -> Option<Handler> {
         match self.shapes {
             [Shape::Register, Shape::Memory(mode)] if self.bytes == 4 => Some(match mode {
-                Mode::Based => straight::<t::EffectiveAddress<Based>>,
-                Mode::Indexed => straight::<t::EffectiveAddress<Indexed>>,
-                Mode::Scaled => straight::<t::EffectiveAddress<Scaled>>,
-                Mode::Absolute => straight::<t::EffectiveAddress<Absolute>>,
+                Mode::Based => by_registers!(op, D, B => straight::<t::EffectiveAddress<Fixed<D>, Base<B>>>),
+                Mode::Indexed => {
+                    by_register!(op.first, D => straight::<t::EffectiveAddress<Fixed<D>, Indexed>>)
+                }
+                Mode::Scaled => {
+                    by_register!(op.first, D => straight::<t::EffectiveAddress<Fixed<D>, Scaled>>)
+                }
+                Mode::Absolute => straight::<t::EffectiveAddress<First, Absolute>>,
             }),
             _ => None,
         }
@@ -249,7 +317,8 @@ impl Choice<'_> {
         }
     }
 
-    fn update<O: Binary>(&self) -> Option<Handler> {
+    /// What reads CF, too: rarer.
+    fn update_with_carry<O: Binary>(&self) -> Option<Handler> {
         let wanted = !self.live.is_empty();
         Some(by_width!(self.bytes, W => by_flag!(wanted, F => match self.shapes {
             [Shape::Register, Shape::Register] => straight::<Update<O, First, Second, W, F>>,
@@ -263,10 +332,30 @@ impl Choice<'_> {
         })))
     }
 
-    fn compare<O: Binary>(&self) -> Option<Handler> {
+    fn update<O: Binary>(&self, op: &Op) -> Option<Handler> {
+        let wanted = !self.live.is_empty();
+        Some(match (self.shapes, self.bytes) {
+            ([Shape::Register, Shape::Register], 4) => by_flag!(wanted, F => {
+                by_registers!(op, D, S => straight::<Update<O, Fixed<D>, Fixed<S>, u32, F>>)
+            }),
+            ([Shape::Register, Shape::Immediate], 4) => by_flag!(wanted, F => {
+                by_register!(op.first, D => straight::<Update<O, Fixed<D>, Immediate, u32, F>>)
+            }),
+            ([Shape::Register, Shape::Memory(Mode::Based)], 4) => by_flag!(wanted, F => {
+                by_register!(op.first, D => straight::<Update<O, Fixed<D>, Memory<Based>, u32, F>>)
+            }),
+            _ => return self.update_with_carry::<O>(),
+        })
+    }
+
+    fn compare<O: Binary>(&self, op: &Op) -> Option<Handler> {
         Some(by_width!(self.bytes, W => match self.shapes {
-            [Shape::Register, Shape::Register] => straight::<Compare<O, First, Second, W>>,
-            [Shape::Register, Shape::Immediate] => straight::<Compare<O, First, Immediate, W>>,
+            [Shape::Register, Shape::Register] => {
+                by_register!(op.first, A => straight::<Compare<O, Fixed<A>, Second, W>>)
+            }
+            [Shape::Register, Shape::Immediate] => {
+                by_register!(op.first, A => straight::<Compare<O, Fixed<A>, Immediate, W>>)
+            }
             [Shape::Register, Shape::Memory(mode)] => by_mode!(mode, M => straight::<Compare<O, First, M, W>>),
             [Shape::Memory(mode), Shape::Register] => by_mode!(mode, M => straight::<Compare<O, M, First, W>>),
             [Shape::Memory(mode), Shape::Immediate] => {
@@ -276,13 +365,19 @@ impl Choice<'_> {
         }))
     }
 
-    fn count<const DOWN: bool>(&self) -> Option<Handler> {
+    fn count<const DOWN: bool>(&self, op: &Op) -> Option<Handler> {
         let carry = self.live.contains(Eflags::CF);
         let others = !self.live.difference(Eflags::CF).is_empty();
         Some(by_width!(self.bytes, W => match (self.shapes[0], others, carry) {
-            (Shape::Register, false, _) => straight::<Count<First, W, DOWN, { a::NONE }>>,
-            (Shape::Register, true, false) => straight::<Count<First, W, DOWN, { a::WITHOUT_CARRY }>>,
-            (Shape::Register, true, true) => straight::<Count<First, W, DOWN, { a::ALL }>>,
+            (Shape::Register, false, _) => {
+                by_register!(op.first, R => straight::<Count<Fixed<R>, W, DOWN, { a::NONE }>>)
+            }
+            (Shape::Register, true, false) => {
+                by_register!(op.first, R => straight::<Count<Fixed<R>, W, DOWN, { a::WITHOUT_CARRY }>>)
+            }
+            (Shape::Register, true, true) => {
+                by_register!(op.first, R => straight::<Count<Fixed<R>, W, DOWN, { a::ALL }>>)
+            }
             (Shape::Memory(mode), ..) => by_mode!(mode, M => straight::<Count<M, W, DOWN, { a::ALL }>>),
             _ => return None,
         }))
@@ -311,6 +406,11 @@ impl Choice<'_> {
         let wanted = !self.live.is_empty();
         op.immediate &= 31;
         Some(match self.shapes {
+            [Shape::Register, Shape::Immediate] if op.immediate != 0 && self.bytes == 4 => {
+                by_flag!(wanted, F => {
+                    by_register!(op.first, R => straight::<Shifted<S, Fixed<R>, u32, false, F>>)
+                })
+            }
             [Shape::Register, Shape::Immediate] if op.immediate != 0 => {
                 by_width!(self.bytes, W => by_flag!(wanted, F => straight::<Shifted<S, First, W, false, F>>))
             }
@@ -395,9 +495,9 @@ impl Choice<'_> {
         }
     }
 
-    fn push(&self) -> Option<Handler> {
+    fn push(&self, op: &Op) -> Option<Handler> {
         Some(match self.shapes[0] {
-            Shape::Register => straight::<t::Push<First>>,
+            Shape::Register => by_register!(op.first, S => straight::<t::Push<Fixed<S>>>),
             Shape::Immediate => straight::<t::Push<Immediate>>,
             Shape::Memory(mode) => by_mode!(mode, M => straight::<t::Push<M>>),
             _ => return None,
@@ -423,39 +523,43 @@ impl Choice<'_> {
     }
 
     /// The handler of this instruction and the Jcc behind it.
-    fn fused(&self, jcc: &Instruction) -> Option<Handler> {
+    fn fused(&self, op: &Op, jcc: &Instruction) -> Option<Handler> {
         use Operation as O;
         let condition = jcc.condition().number();
         match self.instruction.operation() {
-            O::Cmp => self.fused_compare::<Sub>(condition),
-            O::Test => self.fused_compare::<And>(condition),
-            O::Sub => self.fused_update::<Sub>(condition),
-            O::Add => self.fused_update::<Add>(condition),
-            O::And => self.fused_update::<And>(condition),
-            O::Inc => self.fused_count::<false>(condition),
-            O::Dec => self.fused_count::<true>(condition),
+            O::Cmp => self.fused_compare::<Sub>(op, condition),
+            O::Test if self.shapes == [Shape::Register; 2] && op.first == op.second && self.bytes == 4 => {
+                by_condition!(condition, C => {
+                    by_register!(op.first, A => fused::<Compare<And, Fixed<A>, Fixed<A>, u32>, C>)
+                })
+            }
+            O::Test => self.fused_compare::<And>(op, condition),
+            O::Sub => self.fused_update::<Sub>(op, condition),
+            O::Add => self.fused_update::<Add>(op, condition),
+            O::And => self.fused_update::<And>(op, condition),
+            O::Inc => self.fused_count::<false>(op, condition),
+            O::Dec => self.fused_count::<true>(op, condition),
             _ => None,
         }
     }
 
-    fn fused_compare<O: Binary>(&self, condition: u8) -> Option<Handler> {
-        type Base = Memory<Based>;
+    fn fused_compare<O: Binary>(&self, op: &Op, condition: u8) -> Option<Handler> {
         type Index = Memory<Indexed>;
         by_width!(self.bytes, W => match self.shapes {
-            [Shape::Register, Shape::Register] => {
-                by_condition!(condition, C => fused::<Compare<O, First, Second, W>, C>)
-            }
-            [Shape::Register, Shape::Immediate] => {
-                by_condition!(condition, C => fused::<Compare<O, First, Immediate, W>, C>)
-            }
+            [Shape::Register, Shape::Register] => by_condition!(condition, C => {
+                by_register!(op.first, A => fused::<Compare<O, Fixed<A>, Second, W>, C>)
+            }),
+            [Shape::Register, Shape::Immediate] => by_condition!(condition, C => {
+                by_register!(op.first, A => fused::<Compare<O, Fixed<A>, Immediate, W>, C>)
+            }),
             [Shape::Register, Shape::Memory(Mode::Based)] => {
-                by_condition!(condition, C => fused::<Compare<O, First, Base, W>, C>)
+                by_condition!(condition, C => fused::<Compare<O, First, Memory<Based>, W>, C>)
             }
             [Shape::Memory(Mode::Based), Shape::Register] => {
-                by_condition!(condition, C => fused::<Compare<O, Base, First, W>, C>)
+                by_condition!(condition, C => fused::<Compare<O, Memory<Based>, First, W>, C>)
             }
             [Shape::Memory(Mode::Based), Shape::Immediate] => {
-                by_condition!(condition, C => fused::<Compare<O, Base, Immediate, W>, C>)
+                by_condition!(condition, C => fused::<Compare<O, Memory<Based>, Immediate, W>, C>)
             }
             [Shape::Memory(Mode::Indexed), Shape::Immediate] => {
                 by_condition!(condition, C => fused::<Compare<O, Index, Immediate, W>, C>)
@@ -464,23 +568,23 @@ impl Choice<'_> {
         })
     }
 
-    fn fused_update<O: Binary>(&self, condition: u8) -> Option<Handler> {
+    fn fused_update<O: Binary>(&self, op: &Op, condition: u8) -> Option<Handler> {
         match (self.shapes, self.bytes) {
             ([Shape::Register, Shape::Register], 4) => {
                 by_condition!(condition, C => fused::<Update<O, First, Second, u32, true>, C>)
             }
-            ([Shape::Register, Shape::Immediate], 4) => {
-                by_condition!(condition, C => fused::<Update<O, First, Immediate, u32, true>, C>)
-            }
+            ([Shape::Register, Shape::Immediate], 4) => by_condition!(condition, C => {
+                by_register!(op.first, D => fused::<Update<O, Fixed<D>, Immediate, u32, true>, C>)
+            }),
             _ => None,
         }
     }
 
-    fn fused_count<const DOWN: bool>(&self, condition: u8) -> Option<Handler> {
+    fn fused_count<const DOWN: bool>(&self, op: &Op, condition: u8) -> Option<Handler> {
         match (self.shapes[0], self.bytes) {
-            (Shape::Register, 4) => {
-                by_condition!(condition, C => fused::<Count<First, u32, DOWN, { a::ALL }>, C>)
-            }
+            (Shape::Register, 4) => by_condition!(condition, C => {
+                by_register!(op.first, R => fused::<Count<Fixed<R>, u32, DOWN, { a::ALL }>, C>)
+            }),
             _ => None,
         }
     }

@@ -49,16 +49,14 @@ straight! {
         D::put(op, cpu, memory, value)
     }
     /// MOVZX to 32 bits, and MOVSX if `SIGNED`.
-    Extend<S, W; const SIGNED: bool> where [S: Source<W>, W: Sized] (op, cpu, memory, frame) {
+    Extend<D, S, W; const SIGNED: bool> where [D: Place<u32>, S: Source<W>, W: Sized] (op, cpu, memory, frame) {
         let value = S::get(op, cpu, memory)?;
-        cpu.set_gpr(op.first, if SIGNED { value.signed() as u32 } else { value.bits() });
-        Ok(())
+        D::put(op, cpu, memory, if SIGNED { value.signed() as u32 } else { value.bits() })
     }
     /// LEA.
-    EffectiveAddress<A> where [A: Address] (op, cpu, memory, frame) {
+    EffectiveAddress<D, A> where [D: Place<u32>, A: Address] (op, cpu, memory, frame) {
         let address = A::of(op, cpu);
-        cpu.set_gpr(op.first, address);
-        Ok(())
+        D::put(op, cpu, memory, address)
     }
     /// XCHG of registers.
     Exchange<W> where [W: Sized] (op, cpu, memory, frame) {
@@ -95,12 +93,11 @@ straight! {
         push(cpu, memory, value)
     }
     /// POP into a register.
-    Pop<> where [] (op, cpu, memory, frame) {
+    Pop<D> where [D: Place<u32>] (op, cpu, memory, frame) {
         let value = peek(cpu, memory)?;
         let top = cpu.gpr(Gpr::Esp).wrapping_add(4);
         cpu.set_gpr(Gpr::Esp, top);
-        cpu.set_gpr(op.first, value);
-        Ok(())
+        D::put(op, cpu, memory, value)
     }
     /// LEAVE.
     Leave<> where [] (op, cpu, memory, frame) {
