@@ -8,6 +8,7 @@ use pentimento_registers::Gpr;
 use super::branch::{Always, branch};
 use super::cursor::{Link, Op};
 use super::frame::{End, MOST, MOST_BRANCHES, Step, slow};
+use super::indirect::{CASES, case, lookup};
 use super::select::select;
 use crate::Context;
 use crate::dispatch::handler_on;
@@ -38,7 +39,11 @@ impl<'c, 'm> Builder<'c, 'm> {
             // A block does not wrap around the end of the address space.
             let wrapped = self.eip < start;
             match end {
-                Some(End::Jump | End::Recheck) => break,
+                Some(End::Jump) => {
+                    self.append_cases(ops, steps);
+                    break;
+                }
+                Some(End::Recheck | End::Case) => break,
                 Some(_) if self.count < MOST && self.branches < MOST_BRANCHES && !wrapped => {}
                 None if self.count == 0 => return None,
                 _ => {
@@ -51,6 +56,25 @@ impl<'c, 'm> Builder<'c, 'm> {
         }
         select(&mut ops[first..], &steps[first..]);
         Some((self.count, self.eip.wrapping_sub(start)))
+    }
+
+    /// Appends what the last instruction, which is a branch, wants behind it.
+    fn append_cases(&self, ops: &mut Vec<Op>, steps: &mut Vec<Step>) {
+        let Some(instruction) = steps.last().and_then(|step| step.instruction) else { return };
+        let mut push = |handler, eip| {
+            let (op, step) = connector(eip, self.count);
+            ops.push(Op { handler, immediate: eip, ..op });
+            steps.push(Step { end: End::Case, ..step });
+        };
+        let direct = matches!(instruction.operand(0), Some(Operand::Relative(_)));
+        if instruction.operation() == Operation::Call {
+            push(case, self.eip);
+        }
+        if !direct {
+            let cases = if instruction.operation() == Operation::Ret { 0 } else { CASES };
+            (0..cases).for_each(|_| push(case, 0));
+            push(lookup, 0);
+        }
     }
 
     /// Appends the next instruction, if there is one.

@@ -4,7 +4,7 @@ use pentimento_memory::AddressSpace;
 use pentimento_registers::CpuState;
 
 use super::cursor::{Cursor, Op, advance, dispatch};
-use super::frame::{Frame, Stop, jump, settle, slow};
+use super::frame::{Frame, settle, slow};
 
 /// Why an operation has done nothing.
 pub(super) enum Miss {
@@ -27,14 +27,9 @@ pub(super) trait Branch {
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done<bool>;
 }
 
-/// An indirect branch: says where it goes.
-pub(super) trait Indirect {
-    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done<u32>;
-}
-
 /// Where an operation goes that has done nothing.
 #[inline(always)]
-fn miss<'a>(
+pub(super) fn miss<'a>(
     miss: Miss,
     cursor: Cursor<'a>,
     cpu: &mut CpuState,
@@ -103,7 +98,7 @@ pub(super) fn fused<'a, S: Straight, const CONDITION: u8>(
 /// Where it is not taken the block goes on, and the way there is another jump of the host: so what
 /// comes next depends on a prediction of the host's and not on the data of the guest's condition.
 #[inline(always)]
-fn follow<'a>(
+pub(super) fn follow<'a>(
     cursor: Cursor<'a>,
     op: &'a Op,
     cpu: &mut CpuState,
@@ -115,28 +110,6 @@ fn follow<'a>(
         return frame.leave(cursor, cpu);
     }
     dispatch(Cursor::follow(frame.ops, &op.taken), cpu, memory, frame)
-}
-
-/// The handler of an [`Indirect`] branch.
-pub(super) fn indirect<'a, I: Indirect>(
-    cursor: Cursor<'a>,
-    cpu: &mut CpuState,
-    memory: &mut AddressSpace,
-    frame: &mut Frame<'a>,
-) -> Cursor<'a> {
-    let Some(op) = cursor.op() else { return cursor };
-    match I::execute(op, cpu, memory, frame) {
-        Ok(target) => {
-            cpu.eip = target;
-            frame.left -= i64::from(op.count);
-            if frame.left < 0 {
-                frame.stop = Stop::Continue;
-                return Cursor::STOPPED;
-            }
-            jump(cpu, memory, frame)
-        }
-        Err(why) => miss(why, cursor, cpu, memory, frame),
-    }
 }
 
 /// JMP, and where a block ends without one.

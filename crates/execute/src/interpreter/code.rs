@@ -8,22 +8,22 @@ use core::cell::Cell;
 use pentimento_memory::{AddressSpace, CodeWrite, PAGE_SIZE};
 
 use super::block::{Builder, connector};
-use super::cursor::Op;
-use super::frame::{MOST, Step};
+use super::cursor::{Link, Op};
+use super::frame::{End, MOST, Step};
 use crate::{Context, CpuModel};
 
 /// An entry of the table of jumps: a block's EIP and its first operation.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Default, Debug)]
 #[repr(C, align(8))]
 pub(super) struct Jump {
-    pub(super) eip: u32,
-    pub(super) index: u32,
+    pub(super) eip: Cell<u32>,
+    pub(super) first: Link,
 }
 
 const JUMPS: usize = 1024;
 
 /// Where indirect branches look first; what is empty leads to operation 0, which stops.
-pub(super) type Jumps = [Cell<Jump>; JUMPS];
+pub(super) type Jumps = [Jump; JUMPS];
 
 /// The place of `eip` in the table of jumps.
 #[inline(always)]
@@ -65,7 +65,7 @@ impl Code {
         Self {
             ops: Vec::new(),
             steps: Vec::new(),
-            jumps: Box::new([const { Cell::new(Jump { eip: 0, index: 0 }) }; JUMPS]),
+            jumps: Box::new([const { Jump { eip: Cell::new(0), first: Link::OPEN } }; JUMPS]),
             blocks: BTreeMap::new(),
             model: CpuModel::Max,
             generation: 0,
@@ -78,8 +78,8 @@ impl Code {
         self.ops.clear();
         self.steps.clear();
         self.blocks.clear();
-        for jump in self.jumps.iter() {
-            jump.set(Jump::default());
+        for jump in self.jumps.iter_mut() {
+            *jump = Jump::default();
         }
         self.epoch += 1;
     }
@@ -141,7 +141,9 @@ impl Code {
             Some(block) => *block,
             None => self.compile(context)?,
         };
-        self.jumps[jump_slot(eip)].set(Jump { eip, index: block.first });
+        let jump = &self.jumps[jump_slot(eip)];
+        jump.eip.set(eip);
+        jump.first.set(&self.ops, block.first);
         Some(block)
     }
 
@@ -177,10 +179,15 @@ impl Code {
         self.steps.push(step);
     }
 
-    /// Links the branch at `site` to the block at `first`.
-    pub(super) fn link(&self, site: u32, first: u32) {
+    /// Links the branch or the case at `site` to the block of `eip` at `first`.
+    pub(super) fn link(&mut self, site: u32, eip: u32, first: u32) {
         if let Some(op) = self.ops.get(site as usize) {
             op.taken.set(&self.ops, first);
+        }
+        if let Some(op) = self.ops.get_mut(site as usize)
+            && self.steps.get(site as usize).is_some_and(|step| step.end == End::Case)
+        {
+            op.immediate = eip;
         }
     }
 }

@@ -47,6 +47,9 @@ pub(super) struct Op {
 pub(super) struct Link(Cell<u32>);
 
 impl Link {
+    /// It points nowhere.
+    pub(super) const OPEN: Self = Self(Cell::new(0));
+
     /// Points the link, which is in `arena`, to an operation of the same arena.
     pub(super) fn set(&self, arena: &[Op], index: u32) {
         if (index as usize) < arena.len() {

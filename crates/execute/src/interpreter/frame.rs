@@ -7,6 +7,7 @@ use pentimento_registers::CpuState;
 use super::code::{Jumps, jump_slot};
 use super::cursor::{Cursor, Op, advance, dispatch};
 use super::flags::{Lazy, Pending};
+use super::indirect::Calls;
 use crate::reference::exit;
 use crate::{Context, Environment, Exit, Trap};
 
@@ -21,6 +22,8 @@ pub(super) enum End {
     Jump,
     /// Wherever EIP says, and segments or flags may have become such that blocks do not fit them.
     Recheck,
+    /// Nothing: it is a destination of the indirect branch before it.
+    Case,
 }
 
 /// What the rare paths need to know about an operation; it has the operation's position.
@@ -66,6 +69,7 @@ pub(super) struct Frame<'a> {
     pub(super) pending: Pending,
     pub(super) ops: &'a [Op],
     pub(super) jumps: &'a Jumps,
+    pub(super) calls: Calls<'a>,
     pub(super) steps: &'a [Step],
     pub(super) environment: &'a mut Environment,
     /// The time-stamp counter when `left` will be zero.
@@ -165,12 +169,16 @@ pub(super) fn settle<'a>(
     dispatch(cursor, cpu, memory, frame)
 }
 
-/// Goes to the block at EIP: by the table of jumps, whose empty places lead to [`stop`].
+/// Goes to the block at EIP, by the table of jumps.
 #[inline(always)]
 pub(super) fn jump<'a>(cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'a>) -> Cursor<'a> {
-    let entry = frame.jumps[jump_slot(cpu.eip)].get();
-    let index = if entry.eip == cpu.eip { entry.index } else { 0 };
-    dispatch(Cursor::at(frame.ops, index), cpu, memory, frame)
+    let entry = &frame.jumps[jump_slot(cpu.eip)];
+    if entry.eip.get() == cpu.eip {
+        dispatch(Cursor::follow(frame.ops, &entry.first), cpu, memory, frame)
+    } else {
+        frame.stop = Stop::Continue;
+        Cursor::STOPPED
+    }
 }
 
 /// The handler of the first and the last operation of every arena.

@@ -9,6 +9,7 @@
 //! - `cursor`: operations, and how one follows the other.
 //! - `frame`: what they share; the slow path.
 //! - `flags`: status flags computed on demand.
+//! - `branch`, `indirect`: what ends in another place.
 //! - `block`, `select`: from bytes to operations.
 //! - `code`: the blocks of an address space.
 
@@ -19,6 +20,7 @@ mod code;
 mod cursor;
 mod flags;
 mod frame;
+mod indirect;
 mod liveness;
 mod operand;
 mod select;
@@ -41,6 +43,7 @@ use code::{Block, Code};
 use cursor::{Cursor, drive};
 use flags::Pending;
 use frame::{Frame, MOST, Stop};
+use indirect::Calls;
 
 /// The interpreter, with the blocks that it has compiled.
 ///
@@ -90,7 +93,7 @@ impl Interpreter {
             if let (Some((site, epoch)), Some(block)) = (site.take(), block)
                 && epoch == self.code.epoch
             {
-                self.code.link(site, block.first);
+                self.code.link(site, state.eip, block.first);
             }
             let Some(block) = block.filter(|block| u64::from(block.instructions) <= left) else {
                 // No block, or one that is too long for what is left of the budget.
@@ -140,6 +143,7 @@ impl Interpreter {
             pending: Pending::SETTLED,
             ops: &self.code.ops,
             jumps: &self.code.jumps,
+            calls: Calls::NONE,
             steps: &self.code.steps,
             end_of_time: environment.time_stamp.wrapping_add(here as u64),
             environment,

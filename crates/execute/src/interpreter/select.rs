@@ -8,9 +8,10 @@ use super::arithmetic::{
     Add, And, Binary, Compare, Complement, Count, Divide, DoubleShift, Multiply, MultiplyWide, Negate, Shift,
     Shifted, Sub, Update,
 };
-use super::branch::{Always, branch, fused, indirect, straight};
+use super::branch::{Always, branch, fused, straight};
 use super::cursor::{Handler, Op};
 use super::frame::Step;
+use super::indirect::{self, CallIndirect, JumpIndirect};
 use super::liveness::Liveness;
 use super::operand::{Absolute, Base, Based, First, Fixed, Immediate, Indexed, Memory, Scaled, Second};
 use super::select_vector;
@@ -208,7 +209,7 @@ impl Choice<'_> {
             }
             O::Ret => {
                 op.immediate &= 0xffff;
-                Some(indirect::<t::Return>)
+                Some(indirect::ret)
             }
             _ => None,
         }
@@ -507,17 +508,17 @@ impl Choice<'_> {
     fn jump(&self) -> Option<Handler> {
         Some(match (self.instruction.operand(0), self.shapes[0]) {
             (Some(Operand::Relative(_)), _) => branch::<Always>,
-            (_, Shape::Register) => indirect::<t::JumpIndirect<First>>,
-            (_, Shape::Memory(mode)) => by_mode!(mode, M => indirect::<t::JumpIndirect<M>>),
+            (_, Shape::Register) => indirect::indirect::<JumpIndirect<First>>,
+            (_, Shape::Memory(mode)) => by_mode!(mode, M => indirect::indirect::<JumpIndirect<M>>),
             _ => return None,
         })
     }
 
     fn call(&self) -> Option<Handler> {
         Some(match (self.instruction.operand(0), self.shapes[0]) {
-            (Some(Operand::Relative(_)), _) => branch::<t::Call>,
-            (_, Shape::Register) => indirect::<t::CallIndirect<First>>,
-            (_, Shape::Memory(mode)) => by_mode!(mode, M => indirect::<t::CallIndirect<M>>),
+            (Some(Operand::Relative(_)), _) => indirect::call,
+            (_, Shape::Register) => indirect::indirect::<CallIndirect<First>>,
+            (_, Shape::Memory(mode)) => by_mode!(mode, M => indirect::indirect::<CallIndirect<M>>),
             _ => return None,
         })
     }

@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Gpr};
 
-use super::branch::{Branch, Done, Indirect, Miss, Straight};
+use super::branch::{Branch, Done, Miss, Straight};
 use super::cursor::Op;
 use super::frame::Frame;
 use super::operand::{Address, Place, Sized, Source};
@@ -29,7 +29,7 @@ macro_rules! straight {
 
 /// Pushes a value.
 #[inline(always)]
-fn push(cpu: &mut CpuState, memory: &mut AddressSpace, value: u32) -> Done {
+pub(super) fn push(cpu: &mut CpuState, memory: &mut AddressSpace, value: u32) -> Done {
     let top = cpu.gpr(Gpr::Esp).wrapping_sub(4);
     memory.write_fast(top, value).ok_or(Miss::Slow)?;
     cpu.set_gpr(Gpr::Esp, top);
@@ -38,7 +38,7 @@ fn push(cpu: &mut CpuState, memory: &mut AddressSpace, value: u32) -> Done {
 
 /// The value on top of the stack.
 #[inline(always)]
-fn peek(cpu: &CpuState, memory: &AddressSpace) -> Done<u32> {
+pub(super) fn peek(cpu: &CpuState, memory: &AddressSpace) -> Done<u32> {
     memory.read_fast(cpu.gpr(Gpr::Esp)).ok_or(Miss::Slow)
 }
 
@@ -119,52 +119,6 @@ straight! {
         let old = cpu.gpr(op.first);
         cpu.set_gpr(op.first, if holds { value } else { old });
         Ok(())
-    }
-}
-
-/// CALL to a known place; the immediate is the return address.
-pub(super) struct Call;
-
-impl Branch for Call {
-    #[inline(always)]
-    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, _: &mut Frame<'_>) -> Done<bool> {
-        push(cpu, memory, op.immediate)?;
-        Ok(true)
-    }
-}
-
-/// CALL to what a register or memory holds; the immediate is the return address.
-pub(super) struct CallIndirect<S>(PhantomData<S>);
-
-impl<S: Source<u32>> Indirect for CallIndirect<S> {
-    #[inline(always)]
-    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, _: &mut Frame<'_>) -> Done<u32> {
-        let target = S::get(op, cpu, memory)?;
-        push(cpu, memory, op.immediate)?;
-        Ok(target)
-    }
-}
-
-/// JMP to what a register or memory holds.
-pub(super) struct JumpIndirect<S>(PhantomData<S>);
-
-impl<S: Source<u32>> Indirect for JumpIndirect<S> {
-    #[inline(always)]
-    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, _: &mut Frame<'_>) -> Done<u32> {
-        S::get(op, cpu, memory)
-    }
-}
-
-/// RET; the immediate is what it releases.
-pub(super) struct Return;
-
-impl Indirect for Return {
-    #[inline(always)]
-    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, _: &mut Frame<'_>) -> Done<u32> {
-        let target = peek(cpu, memory)?;
-        let top = cpu.gpr(Gpr::Esp).wrapping_add(4).wrapping_add(op.immediate);
-        cpu.set_gpr(Gpr::Esp, top);
-        Ok(target)
     }
 }
 
