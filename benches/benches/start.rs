@@ -1,0 +1,62 @@
+//! What it costs to create a machine that runs one instruction and goes away again: a host that
+//! judges a snippet of code pays this each time. `cargo bench -p pentimento-benches --bench start`.
+
+use std::hint::black_box;
+use std::path::Path;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use pentimento::{Cpu, CpuModel, Engine, Exit, Halt, Machine};
+use pentimento_memory::{AddressSpace, Backing, Permissions};
+
+const BASE: u32 = 0x1000;
+const LENGTH: u32 = 0x2000;
+/// `inc eax`.
+const CODE: &[u8] = &[0x40];
+const RWX: Permissions = Permissions::all();
+
+/// A bare CPU that executes one instruction.
+fn cpu(engine: Engine, backing: Backing) -> Exit {
+    let mut cpu = Cpu::with(CpuModel::default(), engine);
+    cpu.memory = AddressSpace::with_backing(backing);
+    let mapped = cpu.memory.map(BASE, LENGTH, RWX).is_ok() && cpu.memory.poke_bytes(BASE, CODE).is_ok();
+    assert!(mapped, "the host has two pages to give");
+    cpu.state.eip = BASE;
+    cpu.run(black_box(1))
+}
+
+/// A Linux machine whose only process executes one instruction.
+fn machine(engine: Engine) -> Option<Halt> {
+    let mut machine = Machine::builder().engine(engine).build().ok()?;
+    machine.load_code(BASE, CODE, LENGTH).ok()?;
+    Some(machine.run(black_box(1)))
+}
+
+/// A Linux machine that runs a static program to its end.
+fn hello(program: &[u8]) -> Option<Halt> {
+    let mut machine = Machine::builder().build().ok()?;
+    machine.kernel().spawn_image(b"hello", program, &[b"hello"], &[]).ok()?;
+    Some(machine.run(black_box(1_000_000)))
+}
+
+fn start(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("start, one instruction");
+    for engine in Engine::ALL.iter().copied() {
+        for backing in [Backing::Paged, Backing::Reserved] {
+            assert_eq!(cpu(engine, backing), Exit::Budget);
+            group.bench_function(format!("cpu, {engine:?}, {backing:?}"), |bencher| {
+                bencher.iter(|| cpu(engine, backing));
+            });
+        }
+        assert_eq!(machine(engine), Some(Halt::Budget));
+        group.bench_function(format!("machine, {engine:?}"), |bencher| bencher.iter(|| machine(engine)));
+    }
+    group.finish();
+
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/programs/hello");
+    let program = std::fs::read(path).unwrap_or_default();
+    assert_eq!(hello(&program), Some(Halt::Exited(0)), "fixtures/programs/hello runs");
+    criterion.bench_function("start to end, hello", |bencher| bencher.iter(|| hello(&program)));
+}
+
+criterion_group!(benches, start);
+criterion_main!(benches);
