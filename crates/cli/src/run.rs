@@ -163,6 +163,19 @@ fn print_statistics(machine: &Machine, started: Instant) {
     let cpu_seconds = cpu_seconds();
     eprintln!("CPU seconds:  {cpu_seconds:.3}");
     eprintln!("speed:        {:.1} M instructions/CPU s", statistics.instructions as f64 / cpu_seconds / 1e6);
+    #[cfg(feature = "count-slow")]
+    print_slow_counts(machine);
+}
+
+/// The instructions without a handler of their own, the most frequent first.
+#[cfg(feature = "count-slow")]
+fn print_slow_counts(machine: &Machine) {
+    let executed = machine.statistics().instructions as f64;
+    let mut counts: Vec<(&str, u64)> = machine.slow_counts().iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    for (form, count) in counts.iter().take(25) {
+        eprintln!("slow: {:6.2} % {count:>12} {form}", *count as f64 / executed * 100.0);
+    }
 }
 
 /// CPU time that this process has used, in seconds.

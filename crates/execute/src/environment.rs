@@ -31,6 +31,9 @@ pub struct Environment {
     pub gates: Gates,
     /// State of the generator behind RDRAND and RDSEED; a host that wants other numbers seeds it.
     pub random: u64,
+    /// What the interpreter left to the reference.
+    #[cfg(feature = "count-slow")]
+    pub slow_counts: crate::SlowCounts,
 }
 
 impl Default for Environment {
@@ -50,6 +53,8 @@ impl Environment {
             processor: 0,
             gates: Gates::All,
             random: 0,
+            #[cfg(feature = "count-slow")]
+            slow_counts: crate::SlowCounts::default(),
         }
     }
 

@@ -35,6 +35,8 @@ mod reference;
 mod segment;
 pub mod semantics;
 mod shift_rotate;
+#[cfg(feature = "count-slow")]
+mod slow_counts;
 mod sse;
 mod stack;
 mod string;
@@ -54,6 +56,8 @@ pub use interpreter::Interpreter;
 pub use model::{CpuModel, FeatureSet};
 pub use place::Place;
 pub use reference::{Reference, execute};
+#[cfg(feature = "count-slow")]
+pub use slow_counts::SlowCounts;
 pub use string::REPEAT_CHUNK;
 pub use trap::{Outcome, Trap};
 pub use width::Width;

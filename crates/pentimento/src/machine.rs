@@ -263,6 +263,13 @@ impl Machine {
         self.trace_hash.as_ref().map(TraceHash::value)
     }
 
+    /// What the interpreter left to the reference, in all tasks.
+    #[cfg(feature = "count-slow")]
+    #[must_use]
+    pub const fn slow_counts(&self) -> &pentimento_execute::SlowCounts {
+        &self.environment.slow_counts
+    }
+
     /// A handle with which another thread can stop a run.
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {

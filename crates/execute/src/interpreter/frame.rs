@@ -96,6 +96,8 @@ impl<'a> Frame<'a> {
     fn execute(&mut self, cursor: Cursor<'a>, cpu: &mut CpuState, memory: &mut AddressSpace) -> After {
         let Some(step) = self.steps.get(cursor.index_in(self.ops)) else { return After::Stopped };
         let Some(instruction) = &step.instruction else { return After::Stopped };
+        #[cfg(feature = "count-slow")]
+        self.environment.slow_counts.count("", instruction);
         self.pending.settle(cpu);
         self.environment.time_stamp = self.time_stamp(step.before);
         cpu.eip = step.next;
@@ -164,6 +166,10 @@ pub(super) fn settle<'a>(
 ) -> Cursor<'a> {
     if frame.pending.lazy == Lazy::Settled {
         return slow(cursor, cpu, memory, frame);
+    }
+    #[cfg(feature = "count-slow")]
+    if let Some(Step { instruction: Some(instruction), .. }) = frame.steps.get(cursor.index_in(frame.ops)) {
+        frame.environment.slow_counts.count("flags: ", instruction);
     }
     frame.pending.settle(cpu);
     dispatch(cursor, cpu, memory, frame)
