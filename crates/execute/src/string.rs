@@ -7,10 +7,19 @@ use crate::place::{at_width, operand_bytes};
 use crate::semantics::binary_arithmetic;
 use crate::{Context, Outcome, Trap, Width};
 
-/// Iterations of a repeated string instruction that count as one executed instruction. After as
-/// many, EIP stays at the instruction and the next step goes on with it, as after an interrupt on
-/// silicon: so a budget or a stop request is never far away. With TF set it is one iteration.
-pub const REPEAT_CHUNK: u32 = 1 << 16;
+/// A repeated string instruction counts as executed, and starts again, where its counter comes to a
+/// multiple of this many iterations; EIP stays there meanwhile, as after an interrupt on silicon. So
+/// a budget or a stop request is never far away: no instruction moves more than a page. With TF set
+/// each iteration counts.
+pub const REPEAT_CHUNK: u32 = 1 << 10;
+
+/// Iterations from a counter that is not zero to where the instruction counts as executed; none from zero.
+pub(crate) const fn repeat_chunk(counter: u32) -> u32 {
+    match counter {
+        0 => 0,
+        _ => (counter - 1) % REPEAT_CHUNK + 1,
+    }
+}
 
 /// Moves an index register over one element, in the direction that DF says.
 fn advance<W: Width>(context: &mut Context<'_>, instruction: &Instruction, register: Gpr) {
@@ -51,12 +60,9 @@ fn repeat(
         return iteration(context);
     }
     let size = instruction.address_size();
-    let chunk = if context.state.eflags.contains(Eflags::TF) { 1 } else { REPEAT_CHUNK };
     let mut counter = context.address_register(Gpr::Ecx, size);
-    for _ in 0..chunk {
-        if counter == 0 {
-            return Ok(());
-        }
+    let chunk = if context.state.eflags.contains(Eflags::TF) { 1 } else { repeat_chunk(counter) };
+    for _ in 0..chunk.min(counter) {
         iteration(context)?;
         counter -= 1;
         context.set_address_register(Gpr::Ecx, size, counter);

@@ -143,7 +143,7 @@ fn long_repetitions_count_in_chunks() {
     let mut machine = Machine::new(&[0xf3, 0xaa]).with(Gpr::Ecx, 2 * REPEAT_CHUNK + 5);
     machine.memory.map(0x10_0000, 3 * REPEAT_CHUNK, Permissions::READ | Permissions::WRITE).expect("memory");
     machine.state.set_gpr(Gpr::Edi, 0x10_0000);
-    for left in [REPEAT_CHUNK + 5, 5] {
+    for left in [2 * REPEAT_CHUNK, REPEAT_CHUNK] {
         assert_eq!(machine.step(), Ok(()));
         assert_eq!((machine.state.gpr(Gpr::Ecx), machine.state.eip), (left, CODE));
     }

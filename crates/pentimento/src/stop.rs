@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Instructions between two looks at the stop request: some ten microseconds of ordinary code. A
-/// repeated string instruction counts once for each of its chunks, so code that does nothing but
-/// fill and copy memory takes longer over a slice.
+/// repeated string instruction counts once for each page or less that it moves, so code that does
+/// nothing but fill and copy memory takes some ten milliseconds over a slice.
 pub(crate) const SLICE: u64 = 20_000;
 
 /// Asks a running machine to stop; any thread may hold one.

@@ -14,22 +14,27 @@
 //! - `code`: the blocks of an address space.
 
 mod arithmetic;
+mod bit_byte;
 mod block;
 mod branch;
 mod code;
 mod cursor;
+mod exchange;
+mod flag_control;
 mod flags;
 mod frame;
 mod indirect;
 mod liveness;
 mod operand;
 mod select;
+mod select_rarer;
 mod select_vector;
 mod shape;
 mod string;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests stop where something is wrong")]
 mod tests;
+mod thread_local;
 mod transfer;
 mod vector;
 

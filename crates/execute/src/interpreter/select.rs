@@ -1,6 +1,6 @@
 //! Chooses handlers for a block's operations.
 
-use pentimento_decoder::{Instruction, Operand, Operation, Prefixes};
+use pentimento_decoder::{Instruction, Operand, Operation};
 use pentimento_registers::Eflags;
 
 use super::arithmetic as a;
@@ -14,9 +14,9 @@ use super::frame::Step;
 use super::indirect::{self, CallIndirect, JumpIndirect};
 use super::liveness::Liveness;
 use super::operand::{Absolute, Base, Based, First, Fixed, Immediate, Indexed, Memory, Scaled, Second};
+use super::select_rarer;
 use super::select_vector;
 use super::shape::{Mode, Shape, operands};
-use super::string;
 use super::transfer as t;
 
 /// Evaluates an expression with a type alias for the addressing form.
@@ -108,6 +108,7 @@ macro_rules! by_registers {
         by_register!($op.first, $first => by_register!($op.second, $second => $handler))
     };
 }
+pub(super) use {by_condition, by_mode, by_width};
 
 /// An instruction on its way to a handler.
 struct Choice<'a> {
@@ -131,7 +132,8 @@ pub(super) fn select(ops: &mut [Op], steps: &[Step]) {
         let shapes = operands(op, &instruction);
         let bytes = crate::place::operand_bytes(&instruction, 0);
         let choice = Choice { instruction: &instruction, shapes, bytes, live };
-        if let Some(handler) = choice.handler(op, &steps[index]) {
+        let handler = choice.handler(op, &steps[index]);
+        if let Some(handler) = handler.or_else(|| select_rarer::select(op, &steps[index], &instruction)) {
             op.handler = handler;
         }
         if let Some(jcc) = steps.get(index + 1).and_then(|step| step.instruction)
@@ -189,8 +191,6 @@ impl Choice<'_> {
         match self.instruction.operation() {
             O::Setcc => self.set(),
             O::Cmovcc if self.bytes == 4 => self.conditional_move(),
-            O::Movs => self.string::<true>(),
-            O::Stos => self.string::<false>(),
             _ if operand_size != 4 => None,
             O::Bswap => Some(straight::<t::SwapBytes>),
             O::Cdq => Some(straight::<t::SignIntoEdx>),
@@ -210,19 +210,6 @@ impl Choice<'_> {
             O::Ret => {
                 op.immediate &= 0xffff;
                 Some(indirect::ret)
-            }
-            _ => None,
-        }
-    }
-
-    fn string<const MOVE: bool>(&self) -> Option<Handler> {
-        let repeated = self.instruction.prefixes().intersects(Prefixes::REP.union(Prefixes::REPNE));
-        match (self.shapes, repeated) {
-            ([Shape::Memory(_), Shape::Memory(_) | Shape::Register | Shape::Missing], false) => {
-                Some(by_width!(self.bytes, W => straight::<string::One<W, MOVE>>))
-            }
-            ([Shape::Memory(_), Shape::Memory(_) | Shape::Register | Shape::Missing], true) => {
-                Some(by_width!(self.bytes, W => straight::<string::Repeated<W, MOVE>>))
             }
             _ => None,
         }

@@ -1,5 +1,6 @@
 //! What has a handler of its own, and what running blocks must not change.
 
+use alloc::format;
 use alloc::vec::Vec;
 
 use pentimento_memory::{AddressSpace, Permissions};
@@ -52,6 +53,26 @@ fn common_instructions_have_handlers() {
         ("push dword [ebx]",       &[0xff, 0x33]),
         ("rep movsd",              &[0xf3, 0xa5]),
         ("stosb",                  &[0xaa]),
+        ("lodsd",                  &[0xad]),
+        ("repe cmpsb",             &[0xf3, 0xa6]),
+        ("repne scasb",            &[0xf2, 0xae]),
+        ("mov eax, gs:[0]",        &[0x65, 0xa1, 0, 0, 0, 0]),
+        ("mov ecx, gs:[eax]",      &[0x65, 0x8b, 0x08]),
+        ("mov gs:[eax], ecx",      &[0x65, 0x89, 0x08]),
+        ("sub eax, gs:[14h]",      &[0x65, 0x2b, 0x05, 0x14, 0, 0, 0]),
+        ("cmp dword gs:[12], 0",   &[0x65, 0x83, 0x3d, 0x0c, 0, 0, 0, 0]),
+        ("call gs:[10h]",          &[0x65, 0xff, 0x15, 0x10, 0, 0, 0]),
+        ("bsf eax, ecx",           &[0x0f, 0xbc, 0xc1]),
+        ("tzcnt eax, [ebx]",       &[0xf3, 0x0f, 0xbc, 0x03]),
+        ("bt eax, 5",              &[0x0f, 0xba, 0xe0, 0x05]),
+        ("bts [ebx], 5",           &[0x0f, 0xba, 0x2b, 0x05]),
+        ("xchg [ebx], eax",        &[0x87, 0x03]),
+        ("lock xadd [ebx], eax",   &[0xf0, 0x0f, 0xc1, 0x03]),
+        ("lock cmpxchg [ebx], ax", &[0xf0, 0x66, 0x0f, 0xb1, 0x03]),
+        ("setg [ebx]",             &[0x0f, 0x9f, 0x03]),
+        ("sahf",                   &[0x9e]),
+        ("cld",                    &[0xfc]),
+        ("nop word [eax]",         &[0x66, 0x0f, 0x1f, 0x00]),
         ("movapd xmm0, xmm1",      &[0x66, 0x0f, 0x28, 0xc1]),
         ("movsd xmm0, [ebx]",      &[0xf2, 0x0f, 0x10, 0x03]),
         ("mulsd xmm0, [ebx]",      &[0xf2, 0x0f, 0x59, 0x03]),
@@ -163,6 +184,42 @@ fn repeated_moves_stop_exactly_at_a_fault() {
     let (state, exit) = agree("rep movsd", &code, 100);
     assert_eq!((state.gpr(Gpr::Ecx), state.gpr(Gpr::Edi)), (0x100 - 0x40, DATA + 0x2000));
     assert!(matches!(exit, Exit::Exception(event) if event.address == DATA + 0x2000));
+}
+
+#[test]
+fn repeated_instructions_agree_at_every_count() {
+    #[rustfmt::skip]
+    const CASES: &[(&str, &[u8])] = &[
+        ("rep movsb",   &[0xf3, 0xa4]),
+        ("rep movsd",   &[0xf3, 0xa5]),
+        ("rep stosw",   &[0xf3, 0x66, 0xab]),
+        ("rep lodsb",   &[0xf3, 0xac]),
+        ("repe cmpsb",  &[0xf3, 0xa6]),
+        ("repne cmpsd", &[0xf2, 0xa7]),
+        ("repe scasd",  &[0xf3, 0xaf]),
+        ("repne scasb", &[0xf2, 0xae]),
+    ];
+    // Loops long enough for the memory to be ready for fast accesses: xor eax, eax; mov ecx, 1000; loop $.
+    const WARM_UP: &[u8] = &[0x31, 0xc0, 0xb9, 0xe8, 3, 0, 0, 0xe2, 0xfe];
+    for (name, instruction) in CASES {
+        // cld; std; inc eax, which SCAS then does not find.
+        for before in [0xfc, 0xfd, 0x40] {
+            for count in [0, 1, 2, 700, 1024, 1025, 2600, u32::MAX] {
+                let mut code = WARM_UP.to_vec();
+                // mov esi, DATA + 1500; mov edi, DATA + 1000; mov ecx, count; cmp eax, 1
+                for (opcode, value) in [(0xbe, DATA + 1500), (0xbf, DATA + 1000), (0xb9, count)] {
+                    code.push(opcode);
+                    code.extend(value.to_le_bytes());
+                }
+                code.extend([0x83, 0xf8, 0x01, before]);
+                code.extend(*instruction);
+                code.extend([0x90, 0xcd, 0x80]);
+                for budget in [1012, 1013, 1014, 100_000] {
+                    agree(&format!("{name}, {before:x}, {count}"), &code, budget);
+                }
+            }
+        }
+    }
 }
 
 #[test]
