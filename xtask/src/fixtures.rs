@@ -82,6 +82,9 @@ const PROGRAMS: &[Program] = &[
     Program { source: "programs/vector_kernels.c",     builds: FLOAT },
 ];
 
+/// What must never run outside a machine: there is no native run to compare with.
+const CONTAINED: &[Program] = &[Program { source: "containment/escape.c", builds: PLAIN }];
+
 pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
     let bless = match options {
         [] => false,
@@ -101,7 +104,9 @@ pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
     fs::create_dir_all(&scratch).map_err(|error| error.to_string())?;
     let mut differing = Vec::new();
     let mut count = 0;
-    for program in PROGRAMS {
+    for (program, runs_here) in
+        PROGRAMS.iter().map(|program| (program, true)).chain(CONTAINED.iter().map(|program| (program, false)))
+    {
         for build in program.builds {
             let name = binary_name(program, build);
             let built = scratch.join(name.replace('/', "-"));
@@ -109,7 +114,9 @@ pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
             let committed = folder.join(&name);
             if bless {
                 fs::copy(&built, &committed).map_err(|error| error.to_string())?;
-                record(&committed)?;
+                if runs_here {
+                    record(&committed)?;
+                }
             } else if fs::read(&built).ok() != fs::read(&committed).ok() {
                 differing.push(name);
             }

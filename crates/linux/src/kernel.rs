@@ -126,6 +126,8 @@ pub struct Kernel {
     pub(crate) tasks: BTreeMap<TaskId, Task>,
     pub(crate) processes: BTreeMap<ProcessId, Process>,
     pub(crate) spaces: Arena<Space>,
+    /// Spaces that have ended since the host asked last.
+    pub(crate) ended_spaces: Vec<SpaceId>,
     pub(crate) actions: Arena<Actions>,
     pub(crate) files: Arena<fs::Descriptors>,
     pub(crate) locations: Arena<fs::Location>,
@@ -168,6 +170,7 @@ impl Kernel {
             tasks: BTreeMap::new(),
             processes: BTreeMap::new(),
             spaces: Arena::default(),
+            ended_spaces: Vec::new(),
             actions: Arena::default(),
             files: Arena::default(),
             locations: Arena::default(),
@@ -204,6 +207,12 @@ impl Kernel {
             let process = task.process;
             self.fire_processor_timers(process);
         }
+    }
+
+    /// The address spaces that have ended since the last call: their numbers never come again, so an
+    /// engine can drop what it keeps for them.
+    pub fn take_ended_spaces(&mut self) -> Vec<SpaceId> {
+        std::mem::take(&mut self.ended_spaces)
     }
 
     /// How often each system call was called that is not implemented, by number.

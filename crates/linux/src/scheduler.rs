@@ -8,7 +8,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::kernel::{Kernel, Next};
+use crate::signal::Signal;
 use crate::task::{ProcessId, TaskId, TaskState};
+use crate::timer::Notify;
 use crate::wait::{Channel, Wait};
 
 /// Something that happens when its time comes. Entries are not taken back when they lose their
@@ -239,6 +241,25 @@ impl Kernel {
         }
     }
 
+    /// Whether anybody could run after an event: a timer's signal that is ignored, or that waits
+    /// already, wakes nobody however often it comes.
+    fn wakes_somebody(&self, event: Event) -> bool {
+        match event {
+            Event::Deadline(_) => true,
+            Event::RealTimer(id) => !self.is_lost(id, Signal::ALRM),
+            Event::PosixTimer(id, number) => {
+                let timer = self.processes.get(&id).and_then(|process| process.timers.posix.get(&number));
+                match timer.map(|timer| timer.notify) {
+                    Some(Notify::Process(signal)) => !self.is_lost(id, signal),
+                    Some(Notify::Task(signal, task)) => {
+                        self.tasks.contains_key(&task) && !self.is_lost(id, signal)
+                    }
+                    Some(Notify::Nobody) | None => false,
+                }
+            }
+        }
+    }
+
     /// Lets time pass, or waits for the host, until somebody may run; `false` if nobody ever will.
     fn idle(&mut self) -> bool {
         while let Some(&(time, event)) = self.scheduler.events.first()
@@ -246,7 +267,8 @@ impl Kernel {
         {
             self.scheduler.events.pop_first();
         }
-        let next = self.scheduler.events.first().map(|(time, _)| *time);
+        let waking = self.scheduler.events.iter().find(|(_, event)| self.wakes_somebody(*event));
+        let next = waking.map(|(time, _)| *time);
         if self.scheduler.waiting.contains_key(&Channel::Console) || self.fs.has_console() {
             return self.idle_for_console(next);
         }

@@ -131,9 +131,21 @@ impl Kernel {
         }
         let Some(timer) = process.timers.posix.get_mut(&number) else { return };
         let count = timer.interval.advance(now);
-        timer.overrun = u32::try_from(count.saturating_sub(1)).unwrap_or(i32::MAX as u32);
+        // A timer's signal is queued once; what expires until it is taken is counted (timer_getoverrun(2)).
+        let waits = match timer.notify {
+            Notify::Nobody => false,
+            Notify::Process(_) => process.pending.holds_timer(number),
+            Notify::Task(_, task) => {
+                self.tasks.get(&task).is_some_and(|task| task.pending.holds_timer(number))
+            }
+        };
+        let missed = if waits { u64::from(timer.overrun) + count } else { count.saturating_sub(1) };
+        timer.overrun = missed.min(i32::MAX as u64) as u32;
         let timer = *timer;
         self.arm_posix_timer(id, number, timer.interval);
+        if waits {
+            return;
+        }
         let info =
             |signal| Info { signal, code: code::TIMER, fields: [number, timer.overrun, timer.value, 0, 0] };
         match timer.notify {

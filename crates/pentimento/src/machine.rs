@@ -90,19 +90,32 @@ impl Machine {
         }
     }
 
-    /// Runs until at most `budget` more instructions have been executed.
+    /// Runs until at most `budget` more instructions have been executed. A machine in which nobody
+    /// runs spends its budget too, if slowly, so that one that waits for ever comes to an end.
     pub fn run(&mut self, budget: u64) -> Halt {
-        let end = self.statistics.instructions.saturating_add(budget);
-        while self.statistics.instructions < end {
+        /// What a turn costs in which the kernel found nobody to run.
+        const IDLE: u64 = 1000;
+        let mut left = budget;
+        while left > 0 {
             if self.stop.take() {
                 return Halt::Stopped;
             }
-            let left = end - self.statistics.instructions;
+            let before = self.statistics.instructions;
             if let Some(halt) = self.turn(left.min(SLICE)) {
                 return halt;
             }
+            let executed = self.statistics.instructions - before;
+            left = left.saturating_sub(if executed == 0 { IDLE } else { executed });
+            self.forget_ended_spaces();
         }
         Halt::Budget
+    }
+
+    /// Drops the code that was decoded for address spaces that are no more.
+    fn forget_ended_spaces(&mut self) {
+        for space in self.kernel.take_ended_spaces() {
+            self.runners.remove(&space);
+        }
     }
 
     /// Executes one instruction of the task whose turn it is: [`Halt::Budget`] if the machine can go on.

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::SystemTime;
 
 use pentimento_linux::LocalFolder;
 
@@ -20,8 +20,9 @@ pub struct Cage {
     before: Vec<Entry>,
 }
 
-/// What there is to know of a file without changing it.
-type Entry = (PathBuf, String, u64, Option<SystemTime>, Vec<u8>);
+/// What there is to know of a file without changing it: its path, type and rights; its size, links,
+/// and times of the last write and change; its content or target.
+type Entry = (PathBuf, String, [i64; 6], Vec<u8>);
 
 impl Cage {
     /// Makes the folders below `parent`.
@@ -46,6 +47,7 @@ impl Cage {
             for (name, target) in [
                 ("absolute", top.join("canary")),
                 ("relative", "../canary".into()),
+                ("folder", top.clone()),
                 ("up", "..".into()),
                 ("magic", "/proc/self/root".into()),
                 ("chain", "up".into()),
@@ -67,11 +69,21 @@ impl Cage {
         &self.secret
     }
 
-    pub(super) fn read_only(&self) -> Arc<LocalFolder> {
+    /// The path of the canary on the host.
+    #[must_use]
+    pub fn canary(&self) -> PathBuf {
+        self.top.join("canary")
+    }
+
+    /// The folder that must stay as it is.
+    #[must_use]
+    pub fn read_only(&self) -> Arc<LocalFolder> {
         Arc::clone(&self.read_only)
     }
 
-    pub(super) fn writable(&self) -> Arc<LocalFolder> {
+    /// The folder that guests may change.
+    #[must_use]
+    pub fn writable(&self) -> Arc<LocalFolder> {
         Arc::clone(&self.writable)
     }
 
@@ -93,7 +105,17 @@ impl Cage {
                         folders.push(path.clone());
                     }
                     let kind = format!("{:?}", (metadata.file_type(), metadata.permissions()));
-                    entries.push((path, kind, metadata.len(), metadata.modified().ok(), content));
+                    let (modified, changed) = (metadata.mtime(), metadata.ctime());
+                    let nanoseconds = (metadata.mtime_nsec(), metadata.ctime_nsec());
+                    let numbers = [
+                        metadata.len() as i64,
+                        metadata.nlink() as i64,
+                        modified,
+                        nanoseconds.0,
+                        changed,
+                        nanoseconds.1,
+                    ];
+                    entries.push((path, kind, numbers, content));
                 }
             }
         }

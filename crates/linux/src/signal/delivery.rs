@@ -5,7 +5,7 @@ use pentimento_registers::Gpr;
 use super::frame::{self, Cause, Delivery};
 use super::{Action, AlternateStack, DefaultAction, Info, Signal, SignalSet, flag};
 use crate::kernel::{Kernel, Termination};
-use crate::task::{ChildEvent, ProcessId, TaskId, TaskState};
+use crate::task::{ChildEvent, Process, ProcessId, TaskId, TaskState};
 use crate::user_memory::UserMemory;
 use crate::wait::{Channel, Restart};
 use crate::{Errno, vdso};
@@ -15,6 +15,9 @@ pub(crate) const SS_ONSTACK: u32 = 1;
 pub(crate) const SS_DISABLE: u32 = 2;
 pub(crate) const SS_AUTODISARM: u32 = 1 << 31;
 
+/// RLIMIT_SIGPENDING: signals that may be queued.
+const SIGPENDING: usize = 11;
+
 impl Kernel {
     /// Sends a signal to a process: one of its threads that does not block it will take it.
     pub(crate) fn signal_process(&mut self, id: ProcessId, info: Info) {
@@ -22,7 +25,7 @@ impl Kernel {
             return;
         }
         let Some(process) = self.processes.get_mut(&id) else { return };
-        process.pending.push(info);
+        process.pending.push(info, process.limits[SIGPENDING].0);
         for task in process.threads.clone() {
             if self.interrupt(task, info.signal) {
                 break;
@@ -36,10 +39,30 @@ impl Kernel {
         if !self.prepare_signal(process, info.signal) {
             return;
         }
+        let Some(room) = self.processes.get(&process).map(|process| process.limits[SIGPENDING].0) else {
+            return;
+        };
         if let Some(task) = self.tasks.get_mut(&id) {
-            task.pending.push(info);
+            task.pending.push(info, room);
             self.interrupt(id, info.signal);
         }
+    }
+
+    /// Whether a signal to a process would change nothing: it is thrown away, or it waits already.
+    pub(crate) fn is_lost(&self, id: ProcessId, signal: Signal) -> bool {
+        let Some(process) = self.processes.get(&id) else { return true };
+        let waits = !signal.queues() && process.pending.set().contains(signal);
+        waits || self.actions[process.actions].ignores(signal) && !self.is_awaited(process, signal)
+    }
+
+    /// Whether a thread of the process blocks a signal or waits for it, so that it is kept even if
+    /// it is ignored.
+    fn is_awaited(&self, process: &Process, signal: Signal) -> bool {
+        process.threads.iter().any(|task| {
+            self.tasks
+                .get(task)
+                .is_some_and(|task| task.mask.contains(signal) || task.awaited.contains(signal))
+        })
     }
 
     /// Sends the signal of a fault, which cannot be blocked or ignored: then it kills.
@@ -54,7 +77,7 @@ impl Kernel {
             actions.set(info.signal, Action { handler: Action::DEFAULT, ..action });
         }
         task.pending.discard(SignalSet::of(info.signal));
-        task.pending.push(info);
+        task.pending.push(info, u64::MAX);
         self.interrupt(id, info.signal);
     }
 
@@ -85,12 +108,7 @@ impl Kernel {
             return false;
         }
         let Some(process) = self.processes.get(&id) else { return false };
-        let blocked = threads.iter().any(|task| {
-            self.tasks
-                .get(task)
-                .is_some_and(|task| task.mask.contains(signal) || task.awaited.contains(signal))
-        });
-        blocked || !self.actions[process.actions].ignores(signal)
+        self.is_awaited(process, signal) || !self.actions[process.actions].ignores(signal)
     }
 
     /// Makes a blocked thread notice a signal that it does not block; says whether it will take it.

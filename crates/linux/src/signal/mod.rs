@@ -240,12 +240,14 @@ impl Info {
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Pending {
     queue: Vec<Info>,
+    /// Which are in the queue.
+    set: SignalSet,
 }
 
 impl Pending {
     /// Which are pending.
-    pub(crate) fn set(&self) -> SignalSet {
-        self.queue.iter().fold(SignalSet::default(), |set, info| set.union(SignalSet::of(info.signal)))
+    pub(crate) const fn set(&self) -> SignalSet {
+        self.set
     }
 
     /// How many are queued.
@@ -253,23 +255,38 @@ impl Pending {
         self.queue.len()
     }
 
-    /// Adds one; a second instance of a signal that does not queue is lost.
-    pub(crate) fn push(&mut self, info: Info) {
-        if info.signal.queues() || !self.set().contains(info.signal) {
+    /// Adds one. A second instance of a signal that does not queue is lost, and beyond `room` one
+    /// of any signal is (RLIMIT_SIGPENDING).
+    pub(crate) fn push(&mut self, info: Info, room: u64) {
+        let queues = info.signal.queues() && (self.queue.len() as u64) < room;
+        if queues || !self.set.contains(info.signal) {
             self.queue.push(info);
+            self.set = self.set.union(SignalSet::of(info.signal));
         }
     }
 
     /// Takes the first of `wanted`.
     pub(crate) fn take(&mut self, wanted: SignalSet) -> Option<Info> {
-        let signal = self.set().intersection(wanted).first()?;
+        let signal = self.set.intersection(wanted).first()?;
         let index = self.queue.iter().position(|info| info.signal == signal)?;
-        Some(self.queue.remove(index))
+        let info = self.queue.remove(index);
+        if !self.queue[index..].iter().any(|info| info.signal == signal) {
+            self.set = self.set.without(SignalSet::of(signal));
+        }
+        Some(info)
+    }
+
+    /// Whether the expiration of this POSIX timer waits here already.
+    pub(crate) fn holds_timer(&self, number: u32) -> bool {
+        self.queue.iter().any(|info| info.code == code::TIMER && info.fields[0] == number)
     }
 
     /// Forgets those of `set`.
     pub(crate) fn discard(&mut self, set: SignalSet) {
-        self.queue.retain(|info| !set.contains(info.signal));
+        if !self.set.intersection(set).is_empty() {
+            self.queue.retain(|info| !set.contains(info.signal));
+            self.set = self.set.without(set);
+        }
     }
 }
 

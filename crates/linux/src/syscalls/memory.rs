@@ -332,6 +332,7 @@ impl Kernel {
             self.release_shared();
         }
         let Some(space) = self.spaces.release(id) else { return };
+        self.ended_spaces.push(space.id);
         let view = View {
             now: self.file_time(),
             monotonic: self.time.monotonic(),
