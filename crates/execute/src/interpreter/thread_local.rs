@@ -7,9 +7,10 @@ use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, SegmentRegister};
 
 use super::arithmetic::{Add, Binary, Compare, Sub, Update, Xor};
-use super::branch::{Done, Miss, indirect, straight};
+use super::branch::{Done, Miss, straight};
 use super::cursor::{Handler, Op};
 use super::frame::Step;
+use super::indirect::{CallIndirect, JumpIndirect, indirect};
 use super::operand::{Absolute, Address, Based, First, Immediate, Place, Sized, Source};
 use super::shape::{Shape, operands};
 use super::transfer as t;
@@ -105,8 +106,8 @@ fn handler<L: Place<u32>>(operation: Operation, place: usize, other: Shape) -> O
         (O::Cmp, 0, Shape::Register) => straight::<Compare<Sub, L, First, u32>>,
         (O::Cmp, 0, Shape::Immediate) => straight::<Compare<Sub, L, Immediate, u32>>,
         (O::Push, 0, Shape::Missing) => straight::<t::Push<L>>,
-        (O::Call, 0, Shape::Missing) => indirect::<t::CallIndirect<L>>,
-        (O::Jmp, 0, Shape::Missing) => indirect::<t::JumpIndirect<L>>,
+        (O::Call, 0, Shape::Missing) => indirect::<CallIndirect<L>>,
+        (O::Jmp, 0, Shape::Missing) => indirect::<JumpIndirect<L>>,
         _ => return None,
     })
 }
