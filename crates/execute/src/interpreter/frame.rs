@@ -8,6 +8,7 @@ use super::code::{Jumps, jump_slot};
 use super::cursor::{Cursor, Op, advance, dispatch};
 use super::flags::{Lazy, Pending};
 use super::indirect::Calls;
+use super::x87;
 use crate::reference::exit;
 use crate::{Context, Environment, Exit, Trap};
 
@@ -76,6 +77,7 @@ pub(super) struct Frame<'a> {
     pub(super) end_of_time: u64,
     pub(super) generation: u64,
     pub(super) stop: Stop,
+    pub(super) x87: x87::Unit,
 }
 
 /// How [`Frame::execute`] went.
@@ -99,10 +101,13 @@ impl<'a> Frame<'a> {
         #[cfg(feature = "count-slow")]
         self.environment.slow_counts.count("", instruction);
         self.pending.settle(cpu);
+        self.x87.settle(cpu, self.ops, self.steps);
         self.environment.time_stamp = self.time_stamp(step.before);
         cpu.eip = step.next;
         let mut context = Context { state: cpu, memory, environment: self.environment, start: step.eip };
-        match (step.handler)(&mut context, instruction) {
+        let outcome = (step.handler)(&mut context, instruction);
+        self.x87 = x87::Unit::new(context.state);
+        match outcome {
             Ok(()) => {}
             Err(trap) => {
                 self.stop = Stop::Exit(exit(&mut context, trap));

@@ -12,6 +12,7 @@
 //! - `branch`, `indirect`: what ends in another place.
 //! - `block`, `select`: from bytes to operations.
 //! - `code`: the blocks of an address space.
+//! - `x87`: the floating-point unit.
 
 mod arithmetic;
 mod bit_byte;
@@ -29,6 +30,7 @@ mod operand;
 mod select;
 mod select_rarer;
 mod select_vector;
+mod select_x87;
 mod shape;
 mod string;
 #[cfg(test)]
@@ -37,6 +39,10 @@ mod tests;
 mod thread_local;
 mod transfer;
 mod vector;
+mod x87;
+mod x87_arithmetic;
+mod x87_operand;
+mod x87_transfer;
 
 use core::fmt;
 
@@ -154,9 +160,11 @@ impl Interpreter {
             environment,
             generation: self.code.generation,
             stop: Stop::Continue,
+            x87: x87::Unit::new(state),
         };
         drive(Cursor::at(frame.ops, block.first), state, memory, &mut frame);
         frame.pending.settle(state);
+        frame.x87.settle(state, frame.ops, frame.steps);
         frame.environment.time_stamp = frame.time_stamp(0);
         let (stop, executed) = (frame.stop, (here - frame.left) as u64);
         self.warmth = self.warmth.saturating_add(executed);

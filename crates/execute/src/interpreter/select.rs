@@ -16,6 +16,7 @@ use super::liveness::Liveness;
 use super::operand::{Absolute, Base, Based, First, Fixed, Immediate, Indexed, Memory, Scaled, Second};
 use super::select_rarer;
 use super::select_vector;
+use super::select_x87;
 use super::shape::{Mode, Shape, operands};
 use super::transfer as t;
 
@@ -180,7 +181,10 @@ impl Choice<'_> {
             O::Mul => self.multiply_wide::<false>(),
             O::Div => self.divide::<false>(),
             O::Idiv => self.divide::<true>(),
-            _ => self.transfer(op, step).or_else(|| select_vector::select(op, self.instruction, self.shapes)),
+            _ => self
+                .transfer(op, step)
+                .or_else(|| select_vector::select(op, self.instruction, self.shapes))
+                .or_else(|| select_x87::select(op, self.instruction, self.shapes)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::vec::Vec;
+use std::{format, vec};
 
 use pentimento_memory::{AddressSpace, Permissions};
 use pentimento_registers::{CpuState, Gpr};
@@ -82,6 +83,24 @@ fn common_instructions_have_handlers() {
         ("movhpd [ebx], xmm0",     &[0x66, 0x0f, 0x17, 0x03]),
         ("ucomisd xmm0, xmm1",     &[0x66, 0x0f, 0x2e, 0xc1]),
         ("cvtsi2sd xmm0, eax",     &[0xf2, 0x0f, 0x2a, 0xc0]),
+        ("fld qword [ebx]",        &[0xdd, 0x03]),
+        ("fld tbyte [ebx]",        &[0xdb, 0x2b]),
+        ("fild word [ebx]",        &[0xdf, 0x03]),
+        ("fstp dword [ebx]",       &[0xd9, 0x1b]),
+        ("fistp qword [ebx]",      &[0xdf, 0x3b]),
+        ("fisttp dword [ebx]",     &[0xdb, 0x0b]),
+        ("fsubr qword [ebx+ecx*8]", &[0xdc, 0x2c, 0xcb]),
+        ("fimul dword [ebx]",      &[0xda, 0x0b]),
+        ("fdivp st(3), st",        &[0xde, 0xfb]),
+        ("fsqrt",                  &[0xd9, 0xfa]),
+        ("fldpi",                  &[0xd9, 0xeb]),
+        ("fxch st(2)",             &[0xd9, 0xca]),
+        ("fcmovbe st, st(1)",      &[0xda, 0xd1]),
+        ("fucomip st, st(1)",      &[0xdf, 0xe9]),
+        ("fcompp",                 &[0xde, 0xd9]),
+        ("fnstsw ax",              &[0xdf, 0xe0]),
+        ("sahf",                   &[0x9e]),
+        ("fldcw [ebx]",            &[0xd9, 0x2b]),
     ];
     let lacking: Vec<&str> = CASES
         .iter()
@@ -96,6 +115,7 @@ fn agree(name: &str, code: &[u8], budget: u64) -> (CpuState, Exit) {
     let mut ends = Vec::new();
     for fast in [false, true] {
         let (mut state, mut memory, mut environment) = machine(code);
+        memory.prepare_fast();
         let (executed, exit) = match fast {
             false => Reference.run(&mut state, &mut memory, &mut environment, budget),
             true => Interpreter::new().run(&mut state, &mut memory, &mut environment, budget),
@@ -184,6 +204,77 @@ fn repeated_moves_stop_exactly_at_a_fault() {
     let (state, exit) = agree("rep movsd", &code, 100);
     assert_eq!((state.gpr(Gpr::Ecx), state.gpr(Gpr::Edi)), (0x100 - 0x40, DATA + 0x2000));
     assert!(matches!(exit, Exit::Exception(event) if event.address == DATA + 0x2000));
+}
+
+/// A source of bits, the same on every run (Knuth's MMIX generator).
+struct Bits(u64);
+
+impl Bits {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 24
+    }
+
+    fn of<T: Copy>(&mut self, choice: &[T]) -> T {
+        choice[self.next() as usize % choice.len()]
+    }
+}
+
+/// A random x87 instruction, often one that fills the stack; now and then one that looks at flags.
+fn random_x87(bits: &mut Bits) -> Vec<u8> {
+    const CONTROL_WORDS: &[u16] = &[0x37f, 0x37f, 0x27f, 0xf7f, 0x77f, 0x07f, 0x35f, 0x37e];
+    let memory = |bits: &mut Bits, opcode: u8, digit: u8| {
+        vec![opcode, 0x43 | digit << 3, bits.of(&[0, 8, 16, 24, 32, 40, 48, 56])]
+    };
+    match bits.next() % 24 {
+        0..6 => {
+            let (opcode, digit) =
+                bits.of(&[(0xd9, 0), (0xdd, 0), (0xdd, 0), (0xdb, 5), (0xdb, 0), (0xdf, 0)]);
+            memory(bits, opcode, digit)
+        }
+        // Environments and states are wider than the data.
+        6..12 => match bits.of(&[0xd8, 0xd9, 0xda, 0xdb, 0xdc, 0xdd, 0xde, 0xdf]) {
+            0xd9 => memory(bits, 0xd9, bits.0 as u8 % 4),
+            0xdd => memory(bits, 0xdd, bits.0 as u8 % 4),
+            opcode => memory(bits, opcode, bits.0 as u8 % 8),
+        },
+        12..20 => vec![bits.of(&[0xd8, 0xd9, 0xda, 0xdb, 0xdc, 0xdd, 0xde, 0xdf]), 0xc0 | bits.next() as u8],
+        20 => vec![0xd9, bits.of(&[0xe8, 0xeb, 0xee, 0xe0, 0xe1, 0xfa, 0xfc, 0xe4])],
+        21 => bits.of(&[[0xdf, 0xe0], [0x9e, 0x9f], [0x00, 0xc8], [0xd9, 0xd0]]).to_vec(),
+        22 => {
+            let [low, high] = bits.of(CONTROL_WORDS).to_le_bytes();
+            // mov word [ebx+60h], control word; fldcw [ebx+60h]
+            vec![0x66, 0xc7, 0x43, 0x60, low, high, 0xd9, 0x6b, 0x60]
+        }
+        // fnstenv [ebx+64h]
+        _ => vec![0xd9, 0x73, 0x64],
+    }
+}
+
+#[test]
+fn sequences_of_x87_instructions_agree_with_the_reference() {
+    const NUMBERS: &[f64] = &[0.0, -0.0, 1.0, -1.0, 0.5, 3.0, 0.1, -2.7, 1e10, 1e-10, 12345.678, 1e300];
+    let mut bits = Bits(1);
+    for round in 0..4000 {
+        let mut code = Vec::new();
+        for _ in 0..8 {
+            // mov dword [ebx+disp8], imm32: half of a double.
+            let number = match bits.next() % 8 {
+                0 => f64::from_bits(bits.next() << 40 ^ bits.next()),
+                1 => f64::from(bits.next() as i32 >> (bits.next() % 32)),
+                _ => bits.of(NUMBERS),
+            };
+            for half in 0..2 {
+                code.extend([0xc7, 0x43, (bits.0 as u8 & 7) * 8 + half * 4]);
+                code.extend(((number.to_bits() >> (32 * half)) as u32).to_le_bytes());
+            }
+        }
+        for _ in 0..40 {
+            code.extend(random_x87(&mut bits));
+        }
+        code.push(0xf4);
+        agree(&format!("{round}: {code:02x?}"), &code, bits.next() % 60);
+    }
 }
 
 #[test]

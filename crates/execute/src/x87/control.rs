@@ -36,12 +36,16 @@ const fn initialise(x87: &mut X87State) {
 
 /// FNCLEX.
 pub(crate) fn fnclex(context: &mut Context<'_>, _: &Instruction) -> Outcome {
-    context
-        .state
-        .x87
-        .status
-        .remove(StatusWord::EXCEPTIONS.union(StatusWord::SF).union(StatusWord::ES).union(StatusWord::B));
+    clear_exceptions(&mut context.state.x87);
     Ok(())
+}
+
+/// What FNCLEX does.
+#[inline]
+pub(crate) const fn clear_exceptions(x87: &mut X87State) {
+    const CLEARED: StatusWord =
+        StatusWord::EXCEPTIONS.union(StatusWord::SF).union(StatusWord::ES).union(StatusWord::B);
+    x87.status = x87.status.difference(CLEARED);
 }
 
 /// FNSTCW.
@@ -56,10 +60,15 @@ pub(crate) fn fldcw(context: &mut Context<'_>, instruction: &Instruction) -> Out
     check_pending(context)?;
     let Data { segment, offset } = data(context, instruction)?;
     let word = context.load::<u16>(segment, offset)?;
-    let x87 = &mut context.state.x87;
+    load_control(&mut context.state.x87, word);
+    Ok(())
+}
+
+/// What FLDCW does.
+#[inline]
+pub(crate) const fn load_control(x87: &mut X87State, word: u16) {
     x87.control = environment::control_word(word);
     update_summary(x87);
-    Ok(())
 }
 
 /// FNSTSW: m16 (DDh) or AX (DFh).
