@@ -4,7 +4,7 @@
 mod guest;
 
 use guest::{DATA, Guest};
-use pentimento_linux::{Config, Errno, Next, TaskId, Termination};
+use pentimento_linux::{Config, Errno, Limits, Next, TaskId, Termination};
 use pentimento_registers::Gpr;
 
 const EXIT: u32 = 1;
@@ -401,13 +401,67 @@ fn the_first_stack_holds_arguments_and_environment() {
 }
 
 #[test]
-fn a_machine_that_only_waits_for_its_timers_comes_back_to_the_host() {
+fn timers_that_wake_nobody_do_not_hide_a_deadlock() {
     const SETITIMER: u32 = 104;
+    const SIGALRM: u32 = 14;
+    const SIG_IGN: u32 = 1;
+    for blocked in [true, false] {
+        let mut guest = Guest::new();
+        let task = guest.running();
+        if blocked {
+            guest.poke(task, DATA, &[1 << (SIGALRM - 1), 0]);
+            guest.call(task, RT_SIGPROCMASK, &[0, DATA, 0, 8]).unwrap();
+        } else {
+            guest.poke(task, DATA, &[SIG_IGN, 0, 0, 0, 0]);
+            guest.call(task, RT_SIGACTION, &[SIGALRM, DATA, 0, 8]).unwrap();
+        }
+        guest.poke(task, DATA, &[0, 1, 0, 1]);
+        guest.call(task, SETITIMER, &[0, DATA, 0]).unwrap();
+        guest.start(task, PAUSE, &[]);
+        assert_eq!(guest.kernel.schedule(), Next::Deadlock, "blocked: {blocked}");
+    }
+}
+
+#[test]
+fn a_timer_queues_one_signal_and_counts_the_rest() {
+    const SIGRTMIN: u32 = 34;
+    const TIMER_CREATE: u32 = 259;
+    const TIMER_SETTIME: u32 = 260;
+    const TIMER_GETOVERRUN: u32 = 262;
     let mut guest = Guest::new();
     let task = guest.running();
-    guest.poke(task, DATA, &[1 << 13, 0, 0, 1, 0, 1]);
+    guest.poke(task, DATA, &[0, 1 << (SIGRTMIN - 33)]);
     guest.call(task, RT_SIGPROCMASK, &[0, DATA, 0, 8]).unwrap();
-    guest.call(task, SETITIMER, &[0, DATA + 8, 0]).unwrap();
-    guest.start(task, PAUSE, &[]);
-    assert_eq!(guest.kernel.schedule(), Next::Idle);
+    guest.poke(task, DATA, &[0, SIGRTMIN, 0, 0]);
+    guest.call(task, TIMER_CREATE, &[1, DATA, DATA + 32]).unwrap();
+    guest.poke(task, DATA, &[0, 1000, 0, 1000]);
+    guest.call(task, TIMER_SETTIME, &[0, 0, DATA, 0]).unwrap();
+    for _ in 0..10 {
+        guest.kernel.retire(task, 10_000);
+        guest.running();
+    }
+    guest.poke(task, DATA, &[0, 1 << (SIGRTMIN - 33), 0, 0]);
+    const RT_SIGTIMEDWAIT: u32 = 177;
+    assert_eq!(guest.call(task, RT_SIGTIMEDWAIT, &[DATA, 0, DATA + 8, 8]), Ok(SIGRTMIN));
+    assert_eq!(guest.call(task, TIMER_GETOVERRUN, &[0]), Ok(99), "100,000 ns of 1,000 each, one told");
+    assert_eq!(guest.call(task, RT_SIGTIMEDWAIT, &[DATA, 0, DATA + 8, 8]), Err(Errno::EAGAIN));
+}
+
+#[test]
+fn queued_signals_are_bounded() {
+    const SIGRTMIN: u32 = 34;
+    const RT_SIGTIMEDWAIT: u32 = 177;
+    let limits = Limits { tasks: 100, ..Limits::default() };
+    let mut guest = Guest::with(Config { limits, ..Config::default() });
+    let task = guest.running();
+    guest.poke(task, DATA, &[0, 1 << (SIGRTMIN - 33), 0, 0]);
+    guest.call(task, RT_SIGPROCMASK, &[0, DATA, 0, 8]).unwrap();
+    for _ in 0..1000 {
+        assert_eq!(guest.call(task, KILL, &[task.number(), SIGRTMIN]), Ok(0));
+    }
+    let mut taken = 0;
+    while guest.call(task, RT_SIGTIMEDWAIT, &[DATA, 0, DATA + 8, 8]) == Ok(SIGRTMIN) {
+        taken += 1;
+    }
+    assert_eq!(taken, 100, "RLIMIT_SIGPENDING");
 }

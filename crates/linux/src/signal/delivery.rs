@@ -50,7 +50,9 @@ impl Kernel {
 
     /// Whether a signal to a process would change nothing: it is thrown away, or it waits already.
     pub(crate) fn is_lost(&self, id: ProcessId, signal: Signal) -> bool {
-        let Some(process) = self.processes.get(&id) else { return true };
+        let Some(process) = self.processes.get(&id).filter(|process| process.ended.is_none()) else {
+            return true;
+        };
         let waits = !signal.queues() && process.pending.set().contains(signal);
         waits || self.actions[process.actions].ignores(signal) && !self.is_awaited(process, signal)
     }
