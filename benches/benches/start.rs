@@ -10,18 +10,18 @@ use pentimento_memory::{AddressSpace, Backing, Permissions};
 
 const BASE: u32 = 0x1000;
 const LENGTH: u32 = 0x2000;
-/// `inc eax`.
-const CODE: &[u8] = &[0x40];
+/// `inc eax; int 0x80`.
+const CODE: &[u8] = &[0x40, 0xcd, 0x80];
 const RWX: Permissions = Permissions::all();
 
-/// A bare CPU that executes one instruction.
-fn cpu(engine: Engine, backing: Backing) -> Exit {
+/// A bare CPU that executes one instruction, or with a larger budget goes on to the interrupt.
+fn cpu(engine: Engine, backing: Backing, budget: u64) -> Exit {
     let mut cpu = Cpu::with(CpuModel::default(), engine);
     cpu.memory = AddressSpace::with_backing(backing);
     let mapped = cpu.memory.map(BASE, LENGTH, RWX).is_ok() && cpu.memory.poke_bytes(BASE, CODE).is_ok();
     assert!(mapped, "the host has two pages to give");
     cpu.state.eip = BASE;
-    cpu.run(black_box(1))
+    cpu.run(black_box(budget))
 }
 
 /// A Linux machine whose only process executes one instruction.
@@ -42,10 +42,12 @@ fn start(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("start, one instruction");
     for engine in Engine::ALL.iter().copied() {
         for backing in [Backing::Paged, Backing::Reserved] {
-            assert_eq!(cpu(engine, backing), Exit::Budget);
-            group.bench_function(format!("cpu, {engine:?}, {backing:?}"), |bencher| {
-                bencher.iter(|| cpu(engine, backing));
-            });
+            for (budget, exit) in [(1, Exit::Budget), (1000, Exit::Interrupt(0x80))] {
+                assert_eq!(cpu(engine, backing, budget), exit);
+                group.bench_function(format!("cpu, {engine:?}, {backing:?}, budget {budget}"), |bencher| {
+                    bencher.iter(|| cpu(engine, backing, budget));
+                });
+            }
         }
         assert_eq!(machine(engine), Some(Halt::Budget));
         group.bench_function(format!("machine, {engine:?}"), |bencher| bencher.iter(|| machine(engine)));

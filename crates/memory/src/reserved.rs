@@ -24,22 +24,20 @@ mod host {
     impl Reservation {
         /// Reserves; `None` where the host refuses (address-space limits, strict overcommit).
         pub(crate) fn new() -> Option<Self> {
+            let access = ProtFlags::READ | ProtFlags::WRITE;
+            let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
             // SAFETY: a new private mapping at an address of the kernel's choice touches no memory
             // that Rust knows of.
-            let start = unsafe {
-                mmap_anonymous(
-                    ptr::null_mut(),
-                    SPACE + 2 * GUARD,
-                    ProtFlags::empty(),
-                    MapFlags::PRIVATE | MapFlags::NORESERVE,
-                )
-            };
+            let start = unsafe { mmap_anonymous(ptr::null_mut(), SPACE + 2 * GUARD, access, flags) };
             // SAFETY: the guard below the base is part of the mapping.
             let base = unsafe { NonNull::new(start.ok()?.cast::<u8>())?.add(GUARD) };
             let reservation = Self { base };
-            let access = MprotectFlags::READ | MprotectFlags::WRITE;
-            // SAFETY: the range lies within the new mapping, which nobody else knows yet.
-            unsafe { mprotect(base.as_ptr().cast(), SPACE, access) }.ok()?;
+            // Two short changes: a change of 4 GiB costs a walk over them.
+            // SAFETY: the guards are part of the new mapping, which nobody else knows yet.
+            unsafe {
+                mprotect(base.sub(GUARD).as_ptr().cast(), GUARD, MprotectFlags::empty()).ok()?;
+                mprotect(base.add(SPACE).as_ptr().cast(), GUARD, MprotectFlags::empty()).ok()?;
+            }
             Some(reservation)
         }
 

@@ -96,7 +96,8 @@ impl Interpreter {
         let mut site = None;
         while left > 0 {
             self.code.refresh(memory, environment.model);
-            let block = match blocks_fit(state) {
+            // For a single step a block would not pay.
+            let block = match left > 1 && blocks_fit(state) {
                 true => self.code.enter(&mut Context::new(state, memory, environment)),
                 false => None,
             };
