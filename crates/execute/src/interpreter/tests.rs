@@ -1,6 +1,5 @@
 //! What has a handler of its own, and what running blocks must not change.
 
-use alloc::format;
 use alloc::vec::Vec;
 use std::{format, vec};
 
