@@ -65,7 +65,7 @@ impl Code {
         Self {
             ops: Vec::new(),
             steps: Vec::new(),
-            jumps: Box::new([const { Jump { eip: Cell::new(0), first: Link::OPEN } }; JUMPS]),
+            jumps: Box::new([const { Jump { eip: Cell::new(0), first: Link::open() } }; JUMPS]),
             blocks: BTreeMap::new(),
             model: CpuModel::Max,
             generation: 0,

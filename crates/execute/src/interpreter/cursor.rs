@@ -47,8 +47,10 @@ pub(super) struct Op {
 pub(super) struct Link(Cell<u32>);
 
 impl Link {
-    /// It points nowhere.
-    pub(super) const OPEN: Self = Self(Cell::new(0));
+    /// One that points nowhere.
+    pub(super) const fn open() -> Self {
+        Self(Cell::new(0))
+    }
 
     /// Points the link, which is in `arena`, to an operation of the same arena.
     pub(super) fn set(&self, arena: &[Op], index: u32) {
