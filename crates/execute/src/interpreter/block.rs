@@ -123,6 +123,8 @@ pub(super) fn blank() -> Op {
         immediate: 0,
         displacement: 0,
         taken: Link::default(),
+        joins_next: false,
+        keeps_flags: true,
     }
 }
 

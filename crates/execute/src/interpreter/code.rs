@@ -36,6 +36,8 @@ pub(super) fn jump_slot(eip: u32) -> usize {
 pub(super) struct Block {
     pub(super) first: u32,
     pub(super) instructions: u16,
+    /// Instructions before the first: not zero for what is left of a block.
+    pub(super) before: u16,
     /// Bytes of code.
     pub(super) length: u32,
 }
@@ -52,6 +54,8 @@ pub(super) struct Code {
     pub(super) steps: Vec<Step>,
     pub(super) jumps: Box<Jumps>,
     blocks: BTreeMap<u32, Block>,
+    /// The operation in the middle of a block before which the budget ended.
+    paused: Option<usize>,
     /// The model that it was compiled for.
     model: CpuModel,
     /// The address space's [`AddressSpace::code_generation`] that it is up to date with.
@@ -67,6 +71,7 @@ impl Code {
             steps: Vec::new(),
             jumps: Box::new([const { Jump { eip: Cell::new(0), first: Link::open() } }; JUMPS]),
             blocks: BTreeMap::new(),
+            paused: None,
             model: CpuModel::Max,
             generation: 0,
             epoch: 0,
@@ -78,6 +83,7 @@ impl Code {
         self.ops.clear();
         self.steps.clear();
         self.blocks.clear();
+        self.paused = None;
         for jump in self.jumps.iter_mut() {
             *jump = Jump::default();
         }
@@ -125,6 +131,7 @@ impl Code {
     /// Drops the blocks with code in the range; branches linked to them find a branch to whatever
     /// comes in their place.
     fn drop_blocks(&mut self, range: CodeWrite) {
+        self.paused = None;
         for eip in self.overlapping(range) {
             let Some(block) = self.blocks.remove(&eip) else { continue };
             let first = block.first as usize;
@@ -137,9 +144,10 @@ impl Code {
     /// The block at the context's EIP, compiled if it has to be; `None` if there is no code that could be.
     pub(super) fn enter(&mut self, context: &mut Context<'_>) -> Option<Block> {
         let eip = context.start;
-        let block = match self.blocks.get(&eip) {
-            Some(block) => *block,
-            None => self.compile(context)?,
+        let block = match (self.blocks.get(&eip), self.paused.take()) {
+            (Some(block), _) => *block,
+            (None, Some(at)) if self.is_at(at, eip) => return Some(self.rest(at)),
+            _ => self.compile(context)?,
         };
         let jump = &self.jumps[jump_slot(eip)];
         jump.eip.set(eip);
@@ -166,12 +174,40 @@ impl Code {
         let last = self.ops.len() - 1;
         self.ops[last].handler = super::frame::stop;
         let (instructions, length) = block?;
-        let block = Block { first: first as u32, instructions, length };
+        let block = Block { first: first as u32, instructions, before: 0, length };
         for page in eip / PAGE_SIZE..=(eip + (length - 1)) / PAGE_SIZE {
             context.memory.mark_code(page * PAGE_SIZE);
         }
         self.blocks.insert(eip, block);
         Some(block)
+    }
+
+    /// Whether operation `at` is an instruction at `eip`.
+    pub(super) fn is_at(&self, at: usize, eip: u32) -> bool {
+        self.steps.get(at).is_some_and(|step| step.eip == eip && step.instruction.is_some())
+    }
+
+    /// Notes that the budget ended before operation `at`: what goes on there needs no block of its own.
+    pub(super) fn pause(&mut self, at: usize) {
+        self.paused = Some(at);
+    }
+
+    /// What is left of a block at operation `at`.
+    fn rest(&self, at: usize) -> Block {
+        let goes_on = |step: &Step| step.instruction.is_some() && matches!(step.end, End::Next | End::Branch);
+        let length = self.steps[at..].iter().take_while(|step| goes_on(step)).count();
+        let before = self.steps[at].before;
+        let total = self.ops.get(at + length).map_or(before, |op| op.count);
+        Block { first: at as u32, instructions: total - before, before, length: 0 }
+    }
+
+    /// The last of the operations up to `count` behind `first` before which a run may end.
+    pub(super) fn last_cut(&self, first: usize, count: usize) -> Option<usize> {
+        let allows = |at: &usize| {
+            self.ops.get(*at).is_some_and(|op| op.keeps_flags)
+                && self.ops.get(at - 1).is_some_and(|op| !op.joins_next)
+        };
+        (first + 1..=first + count).rev().find(allows)
     }
 
     fn push(&mut self, (op, step): (Op, Step)) {

@@ -38,6 +38,10 @@ pub(super) struct Op {
     pub(super) displacement: u32,
     /// The operation that a branch goes to if it is taken.
     pub(super) taken: Link,
+    /// The handler executes the next operation, too.
+    pub(super) joins_next: bool,
+    /// All flags are kept before it, so that the budget may end there.
+    pub(super) keeps_flags: bool,
 }
 
 /// The position of an operation in the arena, or 0, where the arena's first operation stops.

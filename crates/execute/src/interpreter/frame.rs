@@ -192,6 +192,21 @@ pub(super) fn jump<'a>(cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mu
     }
 }
 
+/// The handler that takes an operation's place where the budget ends in the middle of a block.
+pub(super) fn cut<'a>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    _: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    if let Some(step) = frame.steps.get(cursor.index_in(frame.ops)) {
+        cpu.eip = step.eip;
+        frame.left -= i64::from(step.before);
+    }
+    frame.stop = Stop::Continue;
+    Cursor::STOPPED
+}
+
 /// The handler of the first and the last operation of every arena.
 pub(super) fn stop<'a>(
     _: Cursor<'a>,

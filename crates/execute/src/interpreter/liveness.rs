@@ -67,6 +67,11 @@ impl Liveness {
         Self { live: ALL }
     }
 
+    /// Whether all flags are seen.
+    pub(super) fn is_all(&self) -> bool {
+        self.live == ALL
+    }
+
     /// The flags live behind `instruction`; afterwards `self` is what is live before it. On a CPU
     /// model that lacks it, it faults.
     pub(super) fn step(&mut self, instruction: &Instruction, lacking: bool) -> Eflags {

@@ -44,7 +44,7 @@ mod x87_arithmetic;
 mod x87_operand;
 mod x87_transfer;
 
-use core::fmt;
+use core::{fmt, mem};
 
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Descriptor, Eflags, SegmentRegister};
@@ -53,7 +53,7 @@ use crate::{Context, Environment, Exit, Reference};
 use code::{Block, Code};
 use cursor::{Cursor, drive};
 use flags::Pending;
-use frame::{Frame, MOST, Stop};
+use frame::{Frame, MOST, Stop, cut};
 use indirect::Calls;
 
 /// The interpreter, with the blocks that it has compiled.
@@ -107,18 +107,16 @@ impl Interpreter {
             {
                 self.code.link(site, state.eip, block.first);
             }
-            let Some(block) = block.filter(|block| u64::from(block.instructions) <= left) else {
-                // No block, or one that is too long for what is left of the budget.
-                let before = environment.time_stamp;
-                let result = Reference.step(state, memory, environment);
-                left -= environment.time_stamp.wrapping_sub(before) & 1;
-                match result {
-                    Ok(()) => continue,
-                    Err(exit) => return (budget - left, exit),
+            let stop = match block {
+                Some(block) if u64::from(block.instructions) <= left => {
+                    self.chain(block, state, memory, environment, &mut left)
                 }
+                Some(block) => self.begin(block, state, memory, environment, &mut left),
+                None => match step(state, memory, environment, &mut left) {
+                    Ok(()) => Stop::Continue,
+                    Err(exit) => Stop::Exit(exit),
+                },
             };
-            let (stop, after) = self.chain(block, state, memory, environment, left);
-            left = after;
             match stop {
                 Stop::Continue => {}
                 Stop::Link { site: at } => site = Some((at, self.code.epoch)),
@@ -126,6 +124,37 @@ impl Interpreter {
             }
         }
         (budget, Exit::Budget)
+    }
+
+    /// Runs the beginning of a `block` that is too long for what is `left`: by handlers as far as
+    /// all flags are kept, from there on by the reference.
+    fn begin(
+        &mut self,
+        block: Block,
+        state: &mut CpuState,
+        memory: &mut AddressSpace,
+        environment: &mut Environment,
+        left: &mut u64,
+    ) -> Stop {
+        let mut at = block.first as usize;
+        if let Some(end) = self.code.last_cut(at, *left as usize) {
+            let handler = mem::replace(&mut self.code.ops[end].handler, cut);
+            let stop = self.chain(block, state, memory, environment, left);
+            self.code.ops[end].handler = handler;
+            if !matches!(stop, Stop::Continue) {
+                return stop;
+            }
+            at = end;
+        }
+        while *left > 0 && self.code.is_at(at, state.eip) && memory.code_generation() == self.code.generation
+        {
+            if let Err(exit) = step(state, memory, environment, left) {
+                return Stop::Exit(exit);
+            }
+            at += 1;
+        }
+        self.code.pause(at);
+        Stop::Continue
     }
 
     /// Prepares the memory if the machine is one that runs on. Returns how long a chain may be.
@@ -137,21 +166,21 @@ impl Interpreter {
         i64::MAX as u64
     }
 
-    /// Runs `block`, which fits in the budget `left`, and those linked to it while they are sure to
-    /// fit. Returns what is left.
+    /// Runs `block`, of which all that is executed fits in the budget `left`, and those linked to it
+    /// while they are sure to fit.
     fn chain(
         &mut self,
         block: Block,
         state: &mut CpuState,
         memory: &mut AddressSpace,
         environment: &mut Environment,
-        left: u64,
-    ) -> (Stop, u64) {
+        left: &mut u64,
+    ) -> Stop {
         let most = if memory.is_prepared_fast() { i64::MAX as u64 } else { self.warm_up(memory) };
         // A budget beyond this is left for the next chain.
-        let here = left.min(most) as i64 - i64::from(MOST);
+        let here = (*left).min(most) as i64 - i64::from(MOST);
         let mut frame = Frame {
-            left: here,
+            left: here + i64::from(block.before),
             pending: Pending::SETTLED,
             ops: &self.code.ops,
             jumps: &self.code.jumps,
@@ -169,7 +198,8 @@ impl Interpreter {
         frame.environment.time_stamp = frame.time_stamp(0);
         let (stop, executed) = (frame.stop, (here - frame.left) as u64);
         self.warmth = self.warmth.saturating_add(executed);
-        (stop, left - executed)
+        *left -= executed;
+        stop
     }
 }
 
@@ -183,6 +213,19 @@ impl fmt::Debug for Interpreter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Interpreter").finish_non_exhaustive()
     }
+}
+
+/// Executes one instruction by the reference.
+fn step(
+    state: &mut CpuState,
+    memory: &mut AddressSpace,
+    environment: &mut Environment,
+    left: &mut u64,
+) -> Result<(), Exit> {
+    let before = environment.time_stamp;
+    let result = Reference.step(state, memory, environment);
+    *left -= environment.time_stamp.wrapping_sub(before) & 1;
+    result
 }
 
 /// Whether the state is one that blocks are compiled for: flat segments, no trap after each

@@ -126,6 +126,7 @@ pub(super) fn select(ops: &mut [Op], steps: &[Step]) {
     for index in (0..ops.len().min(steps.len())).rev() {
         let Some(instruction) = steps[index].instruction else { continue };
         let live = liveness.step(&instruction, steps[index].lacking);
+        ops[index].keeps_flags = liveness.is_all();
         if steps[index].lacking {
             continue;
         }
@@ -143,6 +144,7 @@ pub(super) fn select(ops: &mut [Op], steps: &[Step]) {
             && let Some(handler) = choice.fused(&ops[index], &jcc)
         {
             ops[index].handler = handler;
+            ops[index].joins_next = true;
         }
     }
 }
