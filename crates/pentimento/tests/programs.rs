@@ -14,10 +14,12 @@ fn folder() -> PathBuf {
 }
 
 /// What a program prints and how it ends, in the words of the golden files.
-fn run(name: &str, engine: Engine) -> String {
+fn run(name: &str, arguments: &[&str], engine: Engine) -> String {
     let output = Capture::new();
     let mut machine = Machine::builder().engine(engine).stdout(output.clone()).build().unwrap();
-    machine.load_file(folder().join(name), &[name], &[]).unwrap();
+    let mut words = vec![name];
+    words.extend(arguments);
+    machine.load_file(folder().join(name), &words, &[]).unwrap();
     let end = match machine.run(MOST_INSTRUCTIONS) {
         Halt::Exited(status) => format!("exit code {status}\n"),
         other => format!("{other:?} after {} instructions\n", machine.statistics().instructions),
@@ -45,7 +47,7 @@ fn check(engine: Engine) {
     let mut failures = Vec::new();
     for name in names {
         let expected = std::fs::read_to_string(folder().join(format!("{name}.out"))).unwrap();
-        let actual = run(&name, engine);
+        let actual = run(&name, &[], engine);
         if actual != expected {
             failures.push(format!("{name}:\n--- silicon\n{expected}--- ours\n{actual}"));
         }
@@ -61,4 +63,10 @@ fn reference_engine_equals_silicon() {
 #[test]
 fn interpreter_equals_silicon() {
     check(Engine::Interpreter);
+}
+
+#[test]
+fn a_thousand_processes_live_in_one_machine() {
+    let printed = run("crowd", &["1000"], Engine::Interpreter);
+    assert_eq!(printed, "1000 alive, 1000 ended, sum 49500\nexit code 0\n");
 }
