@@ -10,6 +10,7 @@ mod fixtures;
 mod guests;
 mod perf;
 mod process;
+mod starts;
 mod tidy;
 
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ const TASKS: &[Task] = &[
     Task { name: "fixtures",    help: "rebuild the guest programs and compare them byte for byte; --bless writes them",       run: fixtures::run_task },
     Task { name: "guests",      help: "run Debian i386 programs and compare with the native run; --bless records, WORD selects", run: guests::run_task },
     Task { name: "bench-guests", help: "CPU time of kernels and Debian programs: native, QEMU, each engine; --runs=N, --reference, --json, --bless, WORDS select", run: bench::run_task },
+    Task { name: "bench-starts", help: "start to exit, forks, 1,000 processes, 10,000 machines; --runs=N",                run: starts::run_task },
     Task { name: "perf-check",  help: "host instructions a guest instruction against the baseline; --bless records them",  run: perf::run_task },
     Task { name: "decode-diff", help: "compare the decoder with iced-x86; --long for 20 million encodings",               run: |options| process::conformance("decode-diff", options) },
     Task { name: "oracle",      help: "compare the engines with this host's CPU; --cases N, --only GROUP, --seed S",      run: |options| process::conformance("oracle", options) },

@@ -163,6 +163,9 @@ fn print_statistics(machine: &Machine, started: Instant) {
     let cpu_seconds = cpu_seconds();
     eprintln!("CPU seconds:  {cpu_seconds:.3}");
     eprintln!("speed:        {:.1} M instructions/CPU s", statistics.instructions as f64 / cpu_seconds / 1e6);
+    if let Some(peak) = peak_memory() {
+        eprintln!("peak memory:  {peak} KiB");
+    }
     #[cfg(feature = "count-slow")]
     print_slow_counts(machine);
 }
@@ -176,6 +179,13 @@ fn print_slow_counts(machine: &Machine) {
     for (form, count) in counts.iter().take(25) {
         eprintln!("slow: {:6.2} % {count:>12} {form}", *count as f64 / executed * 100.0);
     }
+}
+
+/// The most memory that this process has held, KiB, where the host tells (proc(5), VmHWM).
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// CPU time that this process has used, in seconds.

@@ -62,6 +62,7 @@ mod table;
 mod tracking;
 mod value;
 mod watch;
+mod zeroed;
 
 pub use block::BlockFault;
 pub use device::MmioHandler;

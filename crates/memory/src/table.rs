@@ -16,6 +16,7 @@ use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 
 use crate::entry::{Entry, READ_FAST, WATCHED, WRITE_FAST};
+use crate::zeroed;
 
 /// Pages in a 4 GiB space.
 pub(crate) const PAGES: u32 = 1 << 20;
@@ -107,10 +108,9 @@ impl Table {
         if self.is_flat() {
             return;
         }
-        // SAFETY: the layout's size is not zero; zero is the empty entry.
-        let Some(flat) = NonNull::new(unsafe { alloc_zeroed(Layout::new::<Flat>()) }.cast::<Flat>()) else {
-            return;
-        };
+        // Zero is the empty entry.
+        let Some(flat) = zeroed::allocate(Layout::new::<Flat>()) else { return };
+        let flat = flat.cast::<Flat>();
         let mut page = 0;
         while let Some((at, entry)) = self.next_used(page, PAGES) {
             // SAFETY: page numbers are below the array's length, and the block is new.
@@ -209,8 +209,8 @@ impl Drop for Table {
             page = first + GROUP;
         }
         if self.is_flat() {
-            // SAFETY: `flatten` got it from the allocator with this layout.
-            unsafe { dealloc(self.flat.as_ptr().cast(), Layout::new::<Flat>()) };
+            // SAFETY: `flatten` got it from there with this layout.
+            unsafe { zeroed::free(self.flat.cast(), Layout::new::<Flat>()) };
         }
         // SAFETY: `new` got it from the allocator with this layout.
         unsafe { dealloc(self.root.as_ptr().cast(), Layout::new::<Root>()) };

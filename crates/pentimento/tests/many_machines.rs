@@ -9,7 +9,7 @@ use std::path::Path;
 use pentimento::{Capture, Engine, Halt, Machine};
 
 /// Machines before the first look, after which allocator and caches have what they keep.
-const WARM_UP: usize = 500;
+const WARM_UP: usize = 2_000;
 const MACHINES: usize = 10_000;
 
 /// Bytes by which the process may have grown: less than 30 a machine.
