@@ -4,6 +4,7 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
+use std::collections::BTreeSet;
 
 /// The number of an object in an [`Arena`].
 pub(crate) struct Id<T> {
@@ -64,11 +65,13 @@ struct Slot<T> {
 /// Objects with a count of holders each. Numbers of released objects are used again, lowest first.
 pub(crate) struct Arena<T> {
     slots: Vec<Option<Slot<T>>>,
+    /// The slots that are empty.
+    free: BTreeSet<u32>,
 }
 
 impl<T> Default for Arena<T> {
     fn default() -> Self {
-        Self { slots: Vec::new() }
+        Self { slots: Vec::new(), free: BTreeSet::new() }
     }
 }
 
@@ -76,10 +79,10 @@ impl<T> Arena<T> {
     /// Adds an object with one holder.
     pub(crate) fn insert(&mut self, value: T) -> Id<T> {
         let slot = Some(Slot { holders: 1, value });
-        let number = match self.slots.iter().position(Option::is_none) {
+        let number = match self.free.pop_first() {
             Some(free) => {
-                self.slots[free] = slot;
-                free
+                self.slots[free as usize] = slot;
+                free as usize
             }
             None => {
                 self.slots.push(slot);
@@ -105,7 +108,13 @@ impl<T> Arena<T> {
         if slot.holders > 0 {
             return None;
         }
+        self.free.insert(id.number);
         entry.take().map(|slot| slot.value)
+    }
+
+    /// How many objects live.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
     }
 
     /// How many hold the object.

@@ -34,7 +34,8 @@ pub struct Limits {
     pub processes: u32,
     /// Tasks (threads of all processes); beyond it clone fails with EAGAIN.
     pub tasks: u32,
-    /// Open descriptors a process (RLIMIT_NOFILE); beyond it EMFILE.
+    /// Open descriptors a process, at most 1,048,576: the hard RLIMIT_NOFILE; beyond it EMFILE. The
+    /// soft one is 1024 at first, as everywhere.
     pub descriptors: u32,
     /// Bytes of the stack (RLIMIT_STACK); growing beyond it is SIGSEGV.
     pub stack: u32,
@@ -54,7 +55,7 @@ impl Default for Limits {
             memory: 3 << 30,
             processes: 4096,
             tasks: 8192,
-            descriptors: 1024,
+            descriptors: 1 << 20,
             stack: 8 << 20,
             file_size: u64::MAX,
             memory_files: 4 << 30,
@@ -88,6 +89,9 @@ pub struct Config {
     pub entropy: Option<Box<dyn host::Entropy>>,
     /// Who is told of system calls.
     pub trace: Option<Box<dyn host::TraceSink>>,
+    /// The user and group that the first process runs as, and that files of host folders belong
+    /// to. User 0 is the machine's superuser; neither means anything on the host.
+    pub identity: (u32, u32),
     /// Bits of AT_HWCAP: CPUID leaf 1, EDX.
     pub hardware_capabilities: u32,
 }
@@ -107,6 +111,7 @@ impl Default for Config {
             clock: Box::new(host::SystemClock::new()),
             entropy: None,
             trace: None,
+            identity: (0, 0),
             hardware_capabilities: 0x0781_abfb,
         }
     }

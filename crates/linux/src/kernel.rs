@@ -120,6 +120,8 @@ pub struct Kernel {
     pub(crate) limits: Limits,
     pub(crate) randomize: bool,
     pub(crate) hardware_capabilities: u32,
+    /// User and group of processes that nobody forked.
+    pub(crate) identity: (u32, u32),
     pub(crate) random: Random,
     pub(crate) time: Timekeeper,
     pub(crate) scheduler: Scheduler,
@@ -139,12 +141,14 @@ pub struct Kernel {
     pub(crate) last_number: u32,
     /// The number that the next address space gets.
     pub(crate) next_space: u32,
-    /// The number that the next anonymous shared mapping gets.
+    /// The last number that an anonymous shared mapping or a process got for itself alone.
     pub(crate) next_object: u64,
     /// The process whose end is the machine's.
     pub(crate) first: Option<ProcessId>,
     /// uname(2)'s node name, which sethostname(2) changes.
     pub(crate) host_name: Vec<u8>,
+    /// uname(2)'s domain name, which setdomainname(2) changes.
+    pub(crate) domain_name: Vec<u8>,
     /// Calls of each number that has no handler.
     pub(crate) unimplemented: BTreeMap<u32, u64>,
 }
@@ -158,12 +162,19 @@ impl Kernel {
     pub fn new(config: Config) -> Self {
         let streams = fs::Streams::new(config.input, config.output, config.error, config.limits.output);
         let mut time = Timekeeper::new(config.time, config.clock);
-        let fs = fs::FileSystem::for_machine(streams, config.seed, &config.limits, time.realtime());
+        let fs = fs::FileSystem::for_machine(
+            streams,
+            config.seed,
+            &config.limits,
+            fs::Owner { uid: config.identity.0, gid: config.identity.1 },
+            time.realtime(),
+        );
         Self {
             host: HostSide { entropy: config.entropy, trace: config.trace },
             limits: config.limits,
             randomize: config.randomize_addresses,
             hardware_capabilities: config.hardware_capabilities,
+            identity: config.identity,
             random: Random::new(config.seed),
             time,
             scheduler: Scheduler::new(config.quantum),
@@ -182,6 +193,7 @@ impl Kernel {
             next_object: 0,
             first: None,
             host_name: b"pentimento".to_vec(),
+            domain_name: b"(none)".to_vec(),
             unimplemented: BTreeMap::new(),
         }
     }
@@ -267,6 +279,12 @@ impl Kernel {
             Some(task) => task,
             None => unreachable!("{id:?} called the kernel after its end"),
         }
+    }
+
+    /// A number that nothing else gets.
+    pub(crate) const fn new_object(&mut self) -> u64 {
+        self.next_object += 1;
+        self.next_object
     }
 
     /// Random bytes for the guest: the host's if it grants them, else the seed's.

@@ -139,8 +139,11 @@ impl Kernel {
         const ADDRESS_SPACE: usize = 9;
         const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
         const READ_IMPLIES_EXEC: u32 = 0x040_0000;
+        const DATA: usize = 2;
         let (mut memory, mut stack, mut personality) = (self.limits.memory, self.limits.stack, 0);
-        let mut ids = [0; 4];
+        let mut data = u64::MAX;
+        let (user, group) = self.identity;
+        let mut ids = [user, user, group, group];
         if let Some(caller) = caller {
             let process = self.process(caller);
             let credentials = &process.credentials;
@@ -149,8 +152,10 @@ impl Kernel {
             let limits = process.limits;
             memory = memory.min(limits[ADDRESS_SPACE].0);
             stack = u32::try_from(limits[STACK].0).unwrap_or(u32::MAX);
+            data = limits[DATA].0;
         }
         let mut space = Space::new(self.new_space_number(), memory, stack);
+        space.data_limit = data;
         space.read_implies_exec = personality & READ_IMPLIES_EXEC != 0;
         let surroundings = Surroundings {
             randomize: self.randomize && personality & ADDR_NO_RANDOMIZE == 0,
@@ -177,6 +182,7 @@ impl Kernel {
         let files = self.files.insert(descriptors);
         let location = self.locations.insert(fs::Location::default());
         let process = Process {
+            serial: self.new_object(),
             parent: REAPER,
             group: id,
             session: id,
@@ -189,7 +195,7 @@ impl Kernel {
             stopped: false,
             exit_signal: None,
             has_executed: true,
-            credentials: Credentials::default(),
+            credentials: Credentials::of(self.identity),
             executable: program.executable.clone(),
             actions: self.actions.insert(Actions::default()),
             pending: Pending::default(),
@@ -239,7 +245,8 @@ impl Kernel {
         limits[3] = (u64::from(self.limits.stack), INFINITE);
         limits[4] = (0, INFINITE);
         limits[6] = (u64::from(self.limits.tasks), u64::from(self.limits.tasks));
-        limits[7] = (u64::from(self.limits.descriptors), u64::from(self.limits.descriptors));
+        let descriptors = u64::from(self.limits.descriptors);
+        limits[7] = (descriptors.min(1024), descriptors);
         limits[8] = (8 << 20, 8 << 20);
         limits[11] = (u64::from(self.limits.tasks), u64::from(self.limits.tasks));
         limits[12] = (819_200, 819_200);
@@ -327,6 +334,7 @@ impl Kernel {
             self.adopt(child, id);
         }
         self.notify_parent(id);
+        self.wake(Channel::Exit(id.number()));
     }
 
     /// Drops a process's hold on its memory, and lets a parent that vfork(2) suspended go on.

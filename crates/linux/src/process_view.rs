@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::arena::{Arena, Id};
 use crate::fs::{
     ArchiveError, Caller, Description, Descriptor, Descriptors, FileCredentials, FileSystem, Last, Location,
-    Mount, NoProcesses, Owner, ProcessFile, ProcessView, SystemFile, Timestamp, View,
+    Mount, NoProcesses, Owner, ProcessFile, ProcessView, Restrictions, SystemFile, Timestamp, View,
 };
 use crate::kernel::Kernel;
 use crate::process_text::process_text;
@@ -96,6 +96,10 @@ impl ProcessView for Processes<'_> {
         task.pending.set().0 | shared
     }
 
+    fn has_ended(&self, number: u32, serial: u64) -> bool {
+        self.process(number).is_none_or(|process| process.serial != serial || process.ended.is_some())
+    }
+
     fn text(&self, process: u32, thread: u32, file: ProcessFile) -> Option<Vec<u8>> {
         process_text(self, process, thread, file)
     }
@@ -168,9 +172,15 @@ impl Kernel {
         let ids = &process.credentials;
         let (uid, gid) = if real { (ids.uid, ids.gid) } else { (ids.fsuid, ids.fsgid) };
         let caller = Caller {
-            view: View { now, monotonic: uptime, file_size: process.limits[FSIZE].0, processes: &processes },
+            view: View {
+                now,
+                monotonic: uptime,
+                file_size: process.limits[FSIZE].0.min(self.limits.file_size),
+                processes: &processes,
+            },
             location: &self.locations[state.location],
             credentials: FileCredentials { uid, gid, groups: &ids.groups },
+            restrictions: Restrictions::empty(),
         };
         action(&mut self.fs, &caller)
     }
@@ -257,7 +267,12 @@ impl Kernel {
         }
         let location = Location::default();
         let view = View { now: self.file_time(), monotonic: 0, file_size: u64::MAX, processes: &NoProcesses };
-        let caller = Caller { view, location: &location, credentials: FileCredentials::default() };
+        let caller = Caller {
+            view,
+            location: &location,
+            credentials: FileCredentials::default(),
+            restrictions: Restrictions::empty(),
+        };
         self.fs.read_program(&caller, location.root, path)
     }
 
@@ -306,8 +321,10 @@ impl Kernel {
         close_on_exec: bool,
     ) -> Result<u32, Errno> {
         let limit = self.descriptor_limit(task);
+        let too_many = self.fs.has_too_many_files();
         let descriptors = self.descriptors(task)?;
-        match descriptors.free(from, limit) {
+        let free = if too_many { Err(Errno::ENFILE) } else { descriptors.free(from, limit) };
+        match free {
             Ok(fd) => {
                 descriptors.set(fd, Descriptor { description, close_on_exec });
                 Ok(fd)
@@ -325,6 +342,7 @@ impl Kernel {
         /// `/proc/sys/fs/nr_open`: no limit may be higher.
         const NR_OPEN: u64 = 1 << 20;
         let process = self.tasks.get(&task).and_then(|task| self.processes.get(&task.process));
-        process.map_or(0, |process| process.limits[NOFILE].0.min(NR_OPEN) as u32)
+        let most = NR_OPEN.min(u64::from(self.limits.descriptors));
+        process.map_or(0, |process| process.limits[NOFILE].0.min(most) as u32)
     }
 }

@@ -103,6 +103,23 @@ pub(crate) struct Credentials {
     pub(crate) groups: Vec<u32>,
 }
 
+impl Credentials {
+    /// Those of a user and group, without further groups.
+    pub(crate) const fn of((user, group): (u32, u32)) -> Self {
+        Self {
+            uid: user,
+            euid: user,
+            suid: user,
+            fsuid: user,
+            gid: group,
+            egid: group,
+            sgid: group,
+            fsgid: group,
+            groups: Vec::new(),
+        }
+    }
+}
+
 /// A change of state that wait4(2) reports to the parent, beside the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ChildEvent {
@@ -117,6 +134,8 @@ pub(crate) const RESOURCES: usize = 16;
 
 /// A process: a group of threads with one address space.
 pub(crate) struct Process {
+    /// A number that no other process of the machine ever has.
+    pub(crate) serial: u64,
     /// The parent; 1 is the kernel itself, which reaps.
     pub(crate) parent: ProcessId,
     /// Process group.

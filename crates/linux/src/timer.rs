@@ -64,7 +64,7 @@ pub(crate) struct PosixTimer {
 }
 
 /// A process's timers.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Timers {
     /// ITIMER_REAL, in monotonic time.
     pub(crate) real: Interval,
@@ -72,12 +72,32 @@ pub(crate) struct Timers {
     pub(crate) virtual_time: Interval,
     /// ITIMER_PROF, in the process's processor time.
     pub(crate) profile: Interval,
+    /// Seconds of processor time at which SIGXCPU comes next (RLIMIT_CPU).
+    pub(crate) limit: u64,
     pub(crate) posix: BTreeMap<u32, PosixTimer>,
     /// How many POSIX timers there ever were: their numbers.
     pub(crate) created: u32,
 }
 
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            real: Interval::default(),
+            virtual_time: Interval::default(),
+            profile: Interval::default(),
+            limit: u64::MAX,
+            posix: BTreeMap::new(),
+            created: 0,
+        }
+    }
+}
+
 impl Timers {
+    /// Whether anything happens at some processor time.
+    const fn run_on_processor_time(&self) -> bool {
+        self.virtual_time.next != 0 || self.profile.next != 0 || self.limit != u64::MAX
+    }
+
     /// Whether ITIMER_REAL expires at `time`.
     pub(crate) fn real_at(&self, time: u64) -> bool {
         self.real.next == time
@@ -164,13 +184,28 @@ impl Kernel {
         self.time.processor_time(instructions)
     }
 
+    /// Tells a process that it has used up its processor time, every second anew; kills it at the
+    /// hard limit (RLIMIT_CPU).
+    fn enforce_processor_limit(&mut self, id: ProcessId, now: u64) {
+        const CPU: usize = 0;
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let used = now / 1_000_000_000;
+        if used >= process.limits[CPU].1 {
+            self.signal_process(id, Info::kernel(Signal::KILL));
+        } else if used >= process.timers.limit {
+            process.timers.limit = used + 1;
+            self.signal_process(id, Info::kernel(Signal::XCPU));
+        }
+    }
+
     /// Fires the interval timers that run on processor time.
     pub(crate) fn fire_processor_timers(&mut self, id: ProcessId) {
         let Some(process) = self.processes.get(&id) else { return };
-        if process.timers.virtual_time.next == 0 && process.timers.profile.next == 0 {
+        if !process.timers.run_on_processor_time() {
             return;
         }
         let now = self.processor_time(id);
+        self.enforce_processor_limit(id, now);
         let Some(process) = self.processes.get_mut(&id) else { return };
         let virtual_time = process.timers.virtual_time.advance(now) > 0;
         let profile = process.timers.profile.advance(now) > 0;

@@ -20,6 +20,8 @@ pub(crate) enum Channel {
     Child(ProcessId),
     /// This process released its parent's memory (vfork) by exec or exit.
     Vfork(ProcessId),
+    /// This process ended.
+    Exit(u32),
     /// A file object of the file system's own numbering: pipe, socket, event counter, terminal...
     File(u64),
     /// The host's standard input.

@@ -53,6 +53,9 @@ impl OpenFlags {
             | Self::O_CLOEXEC.bits()),
     );
 
+    /// The flags that open(2) knows.
+    pub(crate) const KNOWN: Self = Self::from_bits_retain(0o37_777_703);
+
     /// What F_SETFL can change.
     pub(crate) const SETTABLE: Self = Self::from_bits_retain(
         Self::O_APPEND.bits()
@@ -94,6 +97,8 @@ pub(crate) enum Object {
     Timer(Id<Timer>),
     /// A signalfd, with the set of signals that it takes.
     Signals(u64),
+    /// A pidfd: a process by its number, and by the one that no other process ever has.
+    Process(u32, u64),
     /// A socket.
     Socket(Id<Socket>),
     /// The side of programs of a terminal.

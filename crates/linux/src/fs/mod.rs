@@ -35,6 +35,7 @@ mod pipe;
 mod process;
 mod pty;
 mod readiness;
+mod rights;
 mod setup;
 mod socket;
 mod stream;
@@ -64,7 +65,7 @@ pub(crate) use layout::{encode_entries, old_stat, stat, stat64, statfs, statfs64
 pub(crate) use lock::{Lock, LockFamily, LockOwner, Locks};
 pub use mount::Mount;
 pub(crate) use open::Opened;
-pub(crate) use path::{Caller, Last};
+pub(crate) use path::{Caller, Last, Restrictions};
 pub(crate) use pipe::Pipe;
 pub(crate) use process::{ProcessFile, ProcessView, SystemFile};
 pub(crate) use readiness::{Events, Readiness};
@@ -160,6 +161,10 @@ pub(crate) struct FileSystem {
     random: Random,
     /// Bytes in pipes, sockets and listings; see [`IN_FLIGHT_MAX`].
     in_flight: u64,
+    /// Open files that messages hold.
+    rights_in_flight: usize,
+    /// Sockets closed since such messages were last looked through.
+    closed_sockets: usize,
     woken: Vec<Channel>,
     /// The files that are mapped shared.
     mapped: BTreeMap<Vnode, mapping::MappedFile>,
@@ -208,6 +213,12 @@ impl FileSystem {
         self.descriptions.hold(id)
     }
 
+    /// Whether the machine has as many open files as it may (`/proc/sys/fs/file-max`).
+    pub(crate) fn has_too_many_files(&self) -> bool {
+        const FILE_MAX: usize = 1 << 20;
+        self.descriptions.len() > FILE_MAX
+    }
+
     /// Takes a holder from a description, which the last one closes.
     pub(crate) fn close(&mut self, id: Id<Description>) {
         self.doomed.push(id);
@@ -233,6 +244,9 @@ impl FileSystem {
         }
         self.close_object(&description);
         self.release_vnode(description.vnode);
+        if matches!(description.object, Object::Socket(_)) {
+            self.collect_rights_sometimes();
+        }
     }
 
     /// A copy of the table whose entries hold the same open files (fork).
@@ -437,6 +451,18 @@ impl FileSystem {
     ) -> Id<Description> {
         let flags = flags | OpenFlags::O_RDWR;
         self.add_anonymous(caller, Object::Signals(mask), "anon_inode:[signalfd]", flags)
+    }
+
+    /// Makes a descriptor for a process (pidfd_open(2)).
+    pub(crate) fn process_file(
+        &mut self,
+        caller: &Caller<'_>,
+        number: u32,
+        serial: u64,
+        flags: OpenFlags,
+    ) -> Id<Description> {
+        let object = Object::Process(number, serial);
+        self.add_anonymous(caller, object, "anon_inode:[pidfd]", flags | OpenFlags::O_RDWR)
     }
 
     /// Makes an epoll set (epoll_create(2)).

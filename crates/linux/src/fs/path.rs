@@ -1,6 +1,8 @@
 //! Path resolution in the guest's view (path_resolution(7)): one component after the other, with
 //! symbolic links resolved against the caller's own root, which `..` never leaves.
 
+use bitflags::bitflags;
+
 use super::attributes::{Attributes, FileCredentials, FileType, MAY_EXECUTE};
 use super::socket::Peer;
 use super::volume::{LinkTarget, NAME_MAX, Name, View, Vnode};
@@ -10,12 +12,56 @@ use crate::errno::Errno;
 /// Symbolic links that one resolution follows at most.
 const MAX_LINKS: u32 = 40;
 
+bitflags! {
+    /// What a resolution must not do (`RESOLVE_*` of openat2(2)).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub(crate) struct Restrictions: u32 {
+        /// Cross to another mount.
+        const NO_XDEV = 1;
+        /// Follow links of `/proc` that lead to files whatever their names.
+        const NO_MAGICLINKS = 2;
+        /// Follow any symbolic link.
+        const NO_SYMLINKS = 4;
+        /// Leave the directory where it starts.
+        const BENEATH = 8;
+        /// Leave that directory, which is `/` for the resolution.
+        const IN_ROOT = 0x10;
+        /// Wait for a disk: there is none to wait for.
+        const CACHED = 0x20;
+    }
+}
+
+impl Restrictions {
+    /// Whether a step from `from` to `to` is one to another mount that is forbidden.
+    fn check_mount(self, from: Vnode, to: Option<Vnode>) -> Result<(), Errno> {
+        match to {
+            Some(to) if self.contains(Self::NO_XDEV) && to.volume != from.volume => Err(Errno::EXDEV),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a link may be followed.
+    fn check_link(self, target: &LinkTarget) -> Result<(), Errno> {
+        let absolute = match target {
+            LinkTarget::Jump(..) if self.contains(Self::NO_MAGICLINKS) => return Err(Errno::ELOOP),
+            LinkTarget::Jump(..) => self.intersects(Self::BENEATH | Self::IN_ROOT),
+            LinkTarget::Text(text) => self.contains(Self::BENEATH) && text.starts_with(b"/"),
+        };
+        match (self.contains(Self::NO_SYMLINKS), absolute) {
+            (true, _) => Err(Errno::ELOOP),
+            (_, true) => Err(Errno::EXDEV),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Who asks: in whose name and from where files are accessed.
 #[derive(Clone, Copy)]
 pub(crate) struct Caller<'a> {
     pub(crate) view: View<'a>,
     pub(crate) location: &'a Location,
     pub(crate) credentials: FileCredentials<'a>,
+    pub(crate) restrictions: Restrictions,
 }
 
 impl Caller<'_> {
@@ -91,6 +137,10 @@ impl FileSystem {
         if path.is_empty() {
             return Err(Errno::ENOENT);
         }
+        let restrictions = caller.restrictions;
+        if path[0] == b'/' && restrictions.contains(Restrictions::BENEATH) {
+            return Err(Errno::EXDEV);
+        }
         let mut current = if path[0] == b'/' { caller.location.root } else { start };
         let mut pending = Pending(Vec::new());
         pending.push(path);
@@ -101,12 +151,16 @@ impl FileSystem {
             self.check_search(caller, current)?;
             walked = match &*name {
                 b"." => Walked { ends_in_dot: true, ..Walked::at(current) },
+                b".." if current == start && restrictions.contains(Restrictions::BENEATH) => {
+                    return Err(Errno::EXDEV);
+                }
                 b".." => Walked::at(self.parent_of(caller.location.root, current)?),
                 _ => {
                     let found = self.lookup(caller, current, &name)?;
                     Walked { directory: current, name, found, wants_directory: false, ends_in_dot: false }
                 }
             };
+            restrictions.check_mount(current, walked.found)?;
             let is_last = pending.0.is_empty();
             let Some(file) = walked.found else {
                 return if is_last { Ok(Walked { wants_directory, ..walked }) } else { Err(Errno::ENOENT) };
@@ -114,11 +168,15 @@ impl FileSystem {
             let follows = !is_last || last == Last::Follow || wants_directory;
             if follows && let Some(target) = self.link_at(caller, file)? {
                 links += 1;
+                restrictions.check_link(&target)?;
                 if links > MAX_LINKS {
                     return Err(Errno::ELOOP);
                 }
                 match target {
-                    LinkTarget::Jump(vnode, _) => walked = Walked::at(vnode),
+                    LinkTarget::Jump(vnode, _) => {
+                        restrictions.check_mount(current, Some(vnode))?;
+                        walked = Walked::at(vnode);
+                    }
                     LinkTarget::Text(text) => {
                         if text.is_empty() {
                             return Err(Errno::ENOENT);

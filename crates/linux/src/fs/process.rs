@@ -99,6 +99,12 @@ pub(crate) trait ProcessView {
         0
     }
 
+    /// Whether the process behind a pidfd has ended.
+    fn has_ended(&self, number: u32, serial: u64) -> bool {
+        let _ = (number, serial);
+        true
+    }
+
     /// The content of a file of a process; `None` where there is no such process.
     fn text(&self, process: u32, thread: u32, file: ProcessFile) -> Option<Vec<u8>>;
 

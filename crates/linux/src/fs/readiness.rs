@@ -114,6 +114,10 @@ impl FileSystem {
             }
             Object::Signals(mask) => Readiness::on(Channel::Signal)
                 .with(Events::READABLE, caller.view.processes.pending_signals() & mask != 0),
+            Object::Process(number, serial) => {
+                let ended = caller.view.processes.has_ended(number, serial);
+                Readiness::on(Channel::Exit(number)).with(Events::READABLE, ended)
+            }
             Object::Terminal(terminal) => self.terminal_readiness(terminal, true),
             Object::Master(terminal) => self.terminal_readiness(terminal, false),
             Object::Socket(socket) => self.socket_readiness(socket),

@@ -7,7 +7,7 @@ use super::descriptor::{Descriptor, Descriptors};
 use super::device::DEVICES;
 use super::lock::Locks;
 use super::mount::{Mount, Mounted, Mounts};
-use super::path::{Caller, Last};
+use super::path::{Caller, Last, Restrictions};
 use super::process::{ProcessFile, ProcessView, SystemFile};
 use super::stream::{Standard, Streams};
 use super::system::System;
@@ -79,7 +79,13 @@ pub(crate) struct Setup {
 impl FileSystem {
     /// The file system of a machine: an empty root with `/tmp`, `/dev` and `/proc`. What does not
     /// fit the limits is missing.
-    pub(crate) fn for_machine(streams: Streams, seed: u64, limits: &Limits, realtime: u64) -> Self {
+    pub(crate) fn for_machine(
+        streams: Streams,
+        seed: u64,
+        limits: &Limits,
+        owner: Owner,
+        realtime: u64,
+    ) -> Self {
         let now = Timestamp {
             seconds: (realtime / 1_000_000_000) as i64,
             nanoseconds: (realtime % 1_000_000_000) as u32,
@@ -88,7 +94,7 @@ impl FileSystem {
             streams,
             // Not the kernel's own sequence, which the guest must not be able to read on from.
             random: Random::new(seed ^ 0x7261_6e64_6f6d),
-            owner: Owner::default(),
+            owner,
             now,
             capacity: Capacity { bytes: limits.memory_files, nodes: limits.inodes },
         });
@@ -134,6 +140,8 @@ impl FileSystem {
             streams: setup.streams,
             random: setup.random,
             in_flight: 0,
+            rights_in_flight: 0,
+            closed_sockets: 0,
             woken: Vec::new(),
             mapped: Default::default(),
             capacity: setup.capacity,
@@ -150,7 +158,7 @@ impl FileSystem {
         let location = Location { umask: 0, ..Location::default() };
         let credentials = FileCredentials::default();
         let view = View { now, monotonic: 0, file_size: u64::MAX, processes: &NoProcesses };
-        let caller = Caller { view, location: &location, credentials };
+        let caller = Caller { view, location: &location, credentials, restrictions: Restrictions::empty() };
         action(self, &caller, location.root)
     }
 

@@ -43,9 +43,9 @@ pub(crate) struct Peer {
 /// Bytes on their way, with what goes along.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
-    bytes: VecDeque<u8>,
+    pub(super) bytes: VecDeque<u8>,
     from: Address,
-    rights: Vec<Id<Description>>,
+    pub(super) rights: Vec<Id<Description>>,
     sender: Peer,
 }
 
@@ -68,8 +68,8 @@ pub(crate) struct Socket {
     pub(super) role: Role,
     pub(crate) local: Address,
     pub(crate) remote: Address,
-    incoming: VecDeque<Message>,
-    held: usize,
+    pub(super) incoming: VecDeque<Message>,
+    pub(super) held: usize,
     receive_closed: bool,
     send_closed: bool,
     error: Option<Errno>,
@@ -287,13 +287,18 @@ impl FileSystem {
         sending: &Sending,
     ) -> Result<usize, Failure> {
         let (kind, internet) = (self.sockets[id].kind, self.sockets[id].is_internet());
+        if !sending.rights.is_empty() {
+            self.check_rights(sending.rights.len())?;
+        }
         if kind != Kind::Stream && bytes.len() > if internet { UDP_MAX } else { BUFFER_MAX } {
             return Err(Errno::EMSGSIZE.into());
         }
         let to = match self.receiver(caller, id, sending.to.as_ref()) {
             Ok(to) => to,
             // Nobody at a UDP port: the datagram is lost, as on a network.
-            Err(Errno::ECONNREFUSED) if internet && kind == Kind::Datagram => return Ok(bytes.len()),
+            Err(Errno::ECONNREFUSED) if internet && kind == Kind::Datagram => {
+                return Ok(self.lose(bytes.len(), sending));
+            }
             Err(errno) => return Err(errno.into()),
         };
         let from = self.sockets[id].local.clone();
@@ -309,28 +314,44 @@ impl FileSystem {
         }
         if full {
             if internet && kind == Kind::Datagram {
-                return Ok(bytes.len());
+                return Ok(self.lose(bytes.len(), sending));
             }
             let wait = Wait::on(channel);
             return Err(if sending.immediate { Errno::EAGAIN.into() } else { Failure::Block(wait) });
         }
+        if kind == Kind::Stream && length == 0 || internet && !sending.rights.is_empty() {
+            // Open files go along with bytes, and stay in the family.
+            self.lose(0, sending);
+            if kind == Kind::Stream && length == 0 {
+                return Ok(0);
+            }
+        }
+        let rights = if internet { Vec::new() } else { sending.rights.clone() };
+        self.rights_in_flight += rights.len();
+        let receiver = &mut self.sockets[to];
         receiver.held += length;
         self.in_flight += length as u64;
         let joins = kind == Kind::Stream
-            && sending.rights.is_empty()
+            && rights.is_empty()
             && receiver.incoming.back().is_some_and(|last| last.sender == sending.sender);
         match receiver.incoming.back_mut().filter(|_| joins) {
             Some(last) => last.bytes.extend(&bytes[..length]),
-            None if kind == Kind::Stream && length == 0 => {}
             None => receiver.incoming.push_back(Message {
                 bytes: bytes[..length].iter().copied().collect(),
                 from,
-                rights: sending.rights.clone(),
+                rights,
                 sender: sending.sender,
             }),
         }
         self.wake(channel);
         Ok(length)
+    }
+
+    /// What becomes of a message that nobody will receive: nothing, but for the open files in it.
+    fn lose(&mut self, length: usize, sending: &Sending) -> usize {
+        self.doomed.extend(&sending.rights);
+        self.close_doomed();
+        length
     }
 
     /// recvmsg(2).
@@ -364,6 +385,9 @@ impl FileSystem {
         };
         self.in_flight = self.in_flight.saturating_sub((before - socket.held) as u64);
         let channel = socket.channel;
+        if !peek {
+            self.rights_in_flight = self.rights_in_flight.saturating_sub(received.rights.len());
+        }
         if peek {
             for right in &received.rights {
                 self.descriptions.hold(*right);
@@ -408,6 +432,7 @@ impl FileSystem {
             self.wake(channel);
         }
         for message in socket.incoming {
+            self.rights_in_flight = self.rights_in_flight.saturating_sub(message.rights.len());
             self.doomed.extend(message.rights);
         }
         if let Role::Listening { queue, .. } = socket.role {

@@ -9,7 +9,7 @@ use super::process::{ProcessFile, SystemFile};
 use super::volume::{
     Allocation, Entry, LinkTarget, Name, NewNode, NodeId, RenameMode, Statistics, View, Vnode, Volume,
 };
-use super::{FileSystem, MAY_NOT};
+use super::{FileSystem, MAY_NOT, Object};
 use crate::errno::Errno;
 
 /// A file of `/proc`.
@@ -493,7 +493,13 @@ impl FileSystem {
                 let description = self.description(table.get(fd)?.description);
                 let (offset, flags) = (description.offset, description.flags.bits());
                 let mount = description.vnode.volume.0.wrapping_add(1);
-                Ok(format!("pos:\t{offset}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\n").into_bytes())
+                let mut text = format!("pos:\t{offset}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\n");
+                if let Object::Process(number, serial) = description.object {
+                    let living = processes.owner(number).is_some() && !processes.has_ended(number, serial);
+                    let number = if living { i64::from(number) } else { -1 };
+                    text.push_str(&format!("Pid:\t{number}\nNSpid:\t{number}\n"));
+                }
+                Ok(text.into_bytes())
             }
             _ => Err(Errno::EINVAL),
         }

@@ -94,7 +94,7 @@ impl FileSystem {
                 self.close_doomed();
                 Ok(received.length)
             }
-            Object::Signals(_) | Object::Epoll(_) => Err(Errno::EINVAL.into()),
+            Object::Signals(_) | Object::Epoll(_) | Object::Process(..) => Err(Errno::EINVAL.into()),
         }
     }
 
@@ -240,7 +240,9 @@ impl FileSystem {
                 let sending = Sending { immediate: !waits, sender, ..Sending::default() };
                 self.send(caller, socket, bytes, &sending)
             }
-            Object::Timer(_) | Object::Signals(_) | Object::Epoll(_) => Err(Errno::EINVAL.into()),
+            Object::Timer(_) | Object::Signals(_) | Object::Epoll(_) | Object::Process(..) => {
+                Err(Errno::EINVAL.into())
+            }
         }
     }
 

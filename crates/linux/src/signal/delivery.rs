@@ -15,8 +15,13 @@ pub(crate) const SS_ONSTACK: u32 = 1;
 pub(crate) const SS_DISABLE: u32 = 2;
 pub(crate) const SS_AUTODISARM: u32 = 1 << 31;
 
-/// RLIMIT_SIGPENDING: signals that may be queued.
-const SIGPENDING: usize = 11;
+/// Signals that may be queued for a process or a thread (RLIMIT_SIGPENDING).
+fn room(process: &Process) -> u64 {
+    const SIGPENDING: usize = 11;
+    /// Whatever the limit says: what waits takes the host's memory.
+    const MOST: u64 = 1 << 16;
+    process.limits[SIGPENDING].0.min(MOST)
+}
 
 impl Kernel {
     /// Sends a signal to a process: one of its threads that does not block it will take it.
@@ -25,7 +30,8 @@ impl Kernel {
             return;
         }
         let Some(process) = self.processes.get_mut(&id) else { return };
-        process.pending.push(info, process.limits[SIGPENDING].0);
+        let room = room(process);
+        process.pending.push(info, room);
         for task in process.threads.clone() {
             if self.interrupt(task, info.signal) {
                 break;
@@ -39,7 +45,7 @@ impl Kernel {
         if !self.prepare_signal(process, info.signal) {
             return;
         }
-        let Some(room) = self.processes.get(&process).map(|process| process.limits[SIGPENDING].0) else {
+        let Some(room) = self.processes.get(&process).map(room) else {
             return;
         };
         if let Some(task) = self.tasks.get_mut(&id) {

@@ -72,6 +72,7 @@ impl Signal {
     pub(crate) const TSTP: Self = Self(20);
     pub(crate) const TTIN: Self = Self(21);
     pub(crate) const TTOU: Self = Self(22);
+    pub(crate) const XCPU: Self = Self(24);
     pub(crate) const XFSZ: Self = Self(25);
     pub(crate) const VTALRM: Self = Self(26);
     pub(crate) const PROF: Self = Self(27);

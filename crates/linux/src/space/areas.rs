@@ -61,6 +61,11 @@ impl Area {
         Self { end: 0, protection, shared: false, grows_down: matches!(backing, Backing::Stack), backing }
     }
 
+    /// Whether it counts as data (RLIMIT_DATA): private, writable, and no stack.
+    pub(crate) const fn is_data(&self) -> bool {
+        !self.shared && !self.grows_down && self.protection.contains(Permissions::WRITE)
+    }
+
     /// The same area with its first byte moved from `old` to `new`.
     pub(crate) fn starting_at(&self, old: u32, new: u32) -> Self {
         let mut area = self.clone();
@@ -103,6 +108,15 @@ impl Areas {
         self.overlapping(start, end)
             .map(|(first, area)| u64::from(area.end.min(end) - first.max(start)))
             .sum()
+    }
+
+    /// Bytes of data in areas, without what lies in `[start, end)`.
+    pub(crate) fn data_outside(&self, start: u32, end: u32) -> u64 {
+        let bytes = |(first, area): (u32, &Area)| {
+            let inside = area.end.min(end).saturating_sub(first.max(start));
+            u64::from(area.end - first) - u64::from(inside)
+        };
+        self.iter().filter(|(_, area)| area.is_data()).map(bytes).sum()
     }
 
     /// The areas that touch `[start, end)`, lowest first.

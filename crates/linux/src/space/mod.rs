@@ -71,6 +71,8 @@ pub(crate) struct Space {
     pub(crate) mmap_base: u32,
     /// Bytes that may be mapped (RLIMIT_AS and the machine's limit).
     pub(crate) limit: u64,
+    /// Bytes of private writable memory beside stacks (RLIMIT_DATA).
+    pub(crate) data_limit: u64,
     /// Bytes that a stack may grow to (RLIMIT_STACK).
     pub(crate) stack_limit: u32,
     /// Readable mappings are executable too (READ_IMPLIES_EXEC of personality(2)).
@@ -109,6 +111,7 @@ impl Space {
             heap_end: 0,
             mmap_base: TASK_SIZE - PAGE_SIZE - stack_limit.clamp(128 << 20, 0xa000_0000),
             limit,
+            data_limit: u64::MAX,
             stack_limit,
             read_implies_exec: false,
             vdso: 0,
@@ -133,6 +136,12 @@ impl Space {
         let held = self.areas.mapped() - self.areas.mapped_within(start, end);
         if held + u64::from(length) > self.limit {
             return Err(Errno::ENOMEM);
+        }
+        if self.data_limit != u64::MAX && area.is_data() {
+            let data = self.areas.data_outside(start, end) + u64::from(length);
+            if data > self.data_limit {
+                return Err(Errno::ENOMEM);
+            }
         }
         self.map_pages(start, length, &area)?;
         self.areas.insert(start, end, area);

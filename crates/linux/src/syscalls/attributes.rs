@@ -342,6 +342,18 @@ pub(super) fn fstatfs64(kernel: &mut Kernel, task: TaskId, [fd, size, buffer, ..
     figures64(kernel, task, file, size, buffer)
 }
 
+/// name_to_handle_at(2): no volume can find its files by handles.
+pub(super) fn name_to_handle_at(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [fd, path, _, _, flags, _]: Arguments,
+) -> Outcome {
+    // Unlike elsewhere, links are followed only on request.
+    let followed = if flags & super::file::AT_SYMLINK_FOLLOW != 0 { 0 } else { AT_SYMLINK_NOFOLLOW };
+    find_at(kernel, task, fd, path, flags & AT_EMPTY_PATH | followed)?;
+    Err(Errno::EOPNOTSUPP.into())
+}
+
 /// setxattr(2) and removexattr(2): no volume keeps extended attributes.
 pub(super) fn set_extended(kernel: &mut Kernel, task: TaskId, [path, ..]: Arguments) -> Outcome {
     find_at(kernel, task, AT_FDCWD, path, 0)?;

@@ -5,6 +5,7 @@ use bitflags::bitflags;
 use super::table::Arguments;
 use super::time::resource_usage;
 use crate::Errno;
+use crate::fs::OpenFlags;
 use crate::kernel::{Kernel, Termination};
 use crate::signal::{Info, Signal, code};
 use crate::task::{ChildEvent, ProcessId, TaskId};
@@ -168,6 +169,12 @@ pub(super) fn waitid(
     let which = match kind {
         0 => Children::Any,
         1 if target as i32 > 0 => Children::One(ProcessId(target)),
+        3 => match super::pidfd::process(kernel, task, target) {
+            Ok((process, _)) => Children::One(process),
+            // It has been waited for.
+            Err(Errno::ESRCH) => return Err(Errno::ECHILD.into()),
+            Err(errno) => return Err(errno.into()),
+        },
         2 if target == 0 => Children::Group(kernel.process(task).group),
         2 if target as i32 > 0 => Children::Group(ProcessId(target)),
         _ => return Err(Errno::EINVAL.into()),
@@ -177,6 +184,10 @@ pub(super) fn waitid(
             // No child: si_pid and si_signo are 0.
             let record = Record::new().pad_to(24);
             kernel.user(task).copy_out(address, record.as_bytes())?;
+        }
+        let impatient = kind == 3 && !options.contains(WaitOptions::NOHANG);
+        if impatient && super::pidfd::process(kernel, task, target)?.1.contains(OpenFlags::O_NONBLOCK) {
+            return Err(Errno::EAGAIN.into());
         }
         return wait_or_leave(kernel, task, options);
     };

@@ -144,6 +144,37 @@ pub(super) fn splice(kernel: &mut Kernel, task: TaskId, arguments: Arguments) ->
     Ok(moved)
 }
 
+/// vmsplice(2): between memory and a pipe, by copying.
+pub(super) fn vmsplice(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [fd, vector, count, flags, ..]: Arguments,
+) -> Outcome {
+    const KNOWN: u32 = 0xf;
+    let id = kernel.open_file(task, fd)?;
+    let description = kernel.fs.description(id);
+    let writes = description.flags.writes();
+    if !matches!(description.object, Object::Pipe(_)) {
+        return Err(Errno::EBADF.into());
+    }
+    if flags & !KNOWN != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let arguments = [fd, vector, count, 0, 0, 0];
+    let result = if writes {
+        super::file::writev(kernel, task, arguments)
+    } else {
+        super::file::readv(kernel, task, arguments)
+    };
+    match result {
+        Err(Failure::Block(_)) if flags & SPLICE_NONBLOCK != 0 => match kernel.pending(task)?.progress {
+            0 => Err(Errno::EAGAIN.into()),
+            moved => Ok(moved),
+        },
+        other => other,
+    }
+}
+
 /// tee(2): copies from pipe to pipe and leaves the bytes in the first.
 pub(super) fn tee(kernel: &mut Kernel, task: TaskId, [from, to, length, flags, ..]: Arguments) -> Outcome {
     let (from, to) = (kernel.open_file(task, from)?, kernel.open_file(task, to)?);

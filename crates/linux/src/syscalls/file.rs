@@ -5,7 +5,9 @@ use pentimento_memory::Access;
 use super::table::Arguments;
 use crate::Errno;
 use crate::arena::Id;
-use crate::fs::{Allocation, Description, Last, Object, OpenFlags, Opened, Vnode, Whence};
+use crate::fs::{
+    Allocation, Caller, Description, Last, Object, OpenFlags, Opened, Restrictions, Vnode, Whence,
+};
 use crate::kernel::Kernel;
 use crate::signal::{Info, Signal};
 use crate::task::TaskId;
@@ -75,15 +77,37 @@ fn offset(low: u32, high: u32) -> Result<u64, Errno> {
     if offset > i64::MAX as u64 { Err(Errno::EINVAL) } else { Ok(offset) }
 }
 
+/// The two restrictions that exclude each other.
+const BOTH_ROOTS: Restrictions = Restrictions::BENEATH.union(Restrictions::IN_ROOT);
+
 fn open_path(kernel: &mut Kernel, task: TaskId, dirfd: u32, path: u32, flags: u32, mode: u32) -> Outcome {
+    open_restricted(kernel, task, dirfd, path, (flags, mode), Restrictions::empty())
+}
+
+fn open_restricted(
+    kernel: &mut Kernel,
+    task: TaskId,
+    dirfd: u32,
+    path: u32,
+    (flags, mode): (u32, u32),
+    restrictions: Restrictions,
+) -> Outcome {
     let flags = OpenFlags::from_bits_retain(flags);
     let close_on_exec = flags.contains(OpenFlags::O_CLOEXEC);
     if let Some(waiting) = kernel.pending(task)?.progress.checked_sub(1) {
         return finish_fifo(kernel, task, Id::from_number(waiting), close_on_exec);
     }
     let path = kernel.user(task).path(path)?;
-    let start = start(kernel, task, dirfd, &path)?;
-    let opened = kernel.with_files(task, |files, caller| files.open(caller, start, &path, flags, mode))?;
+    // Restricted to a directory, an absolute path has to do with it too.
+    let start = start(kernel, task, dirfd, if restrictions.intersects(BOTH_ROOTS) { b"." } else { &path })?;
+    let opened = kernel.with_files(task, |files, caller| {
+        let mut location = *caller.location;
+        if restrictions.contains(Restrictions::IN_ROOT) {
+            location.root = start;
+        }
+        let caller = Caller { restrictions, location: &location, ..*caller };
+        files.open(&caller, start, &path, flags, mode)
+    })?;
     match opened {
         Opened::Ready(description) => Ok(kernel.add_descriptor(task, description, 0, close_on_exec)?),
         Opened::Waits(description) => {
@@ -123,7 +147,7 @@ pub(super) fn openat(kernel: &mut Kernel, task: TaskId, [fd, path, flags, mode, 
     open_path(kernel, task, fd, path, flags, mode)
 }
 
-/// openat2(2) without restrictions on how the path is resolved; those are not known.
+/// openat2(2).
 pub(super) fn openat2(kernel: &mut Kernel, task: TaskId, [fd, path, how, size, ..]: Arguments) -> Outcome {
     const HOW_SIZE: u32 = 24;
     if size < HOW_SIZE {
@@ -133,11 +157,19 @@ pub(super) fn openat2(kernel: &mut Kernel, task: TaskId, [fd, path, how, size, .
     if flags_high != 0 || mode_high != 0 || mode & !0o7777 != 0 {
         return Err(Errno::EINVAL.into());
     }
-    // A program that relies on a restriction must not be told that it holds.
-    if resolve != 0 || resolve_high != 0 || size > HOW_SIZE {
+    // What a longer structure says further on is only known to be nothing if it is zero.
+    let further = kernel.user(task).bytes(how.wrapping_add(HOW_SIZE), size.min(4096) - HOW_SIZE)?;
+    if size > 4096 || further.iter().any(|byte| *byte != 0) {
         return Err(Errno::E2BIG.into());
     }
-    open_path(kernel, task, fd, path, flags, mode)
+    let known = OpenFlags::KNOWN.bits();
+    let makes = OpenFlags::from_bits_retain(flags).intersects(OpenFlags::O_CREAT)
+        || OpenFlags::from_bits_retain(flags).contains(OpenFlags::O_TMPFILE);
+    let restrictions = Restrictions::from_bits(resolve).filter(|_| resolve_high == 0).ok_or(Errno::EINVAL)?;
+    if flags & !known != 0 || mode != 0 && !makes || restrictions.contains(BOTH_ROOTS) {
+        return Err(Errno::EINVAL.into());
+    }
+    open_restricted(kernel, task, fd, path, (flags, mode), restrictions)
 }
 
 /// close(2).
@@ -432,13 +464,22 @@ pub(super) fn llseek(
     Ok(0)
 }
 
+/// A file that would grow beyond RLIMIT_FSIZE is worth a signal beside the error.
+fn report_size(kernel: &mut Kernel, task: TaskId, result: Result<(), Errno>) -> Outcome {
+    if result == Err(Errno::EFBIG) {
+        kernel.signal_task(task, Info::kernel(Signal::XFSZ));
+    }
+    result?;
+    Ok(0)
+}
+
 fn truncate_path(kernel: &mut Kernel, task: TaskId, path: u32, size: u64) -> Outcome {
     let file = find_at(kernel, task, AT_FDCWD, path, 0)?;
-    kernel.with_files(task, |files, caller| {
+    let result = kernel.with_files(task, |files, caller| {
         files.check_access(caller, file, 2)?;
         files.truncate(caller, file, size)
-    })?;
-    Ok(0)
+    });
+    report_size(kernel, task, result)
 }
 
 fn truncate_open(kernel: &mut Kernel, task: TaskId, fd: u32, size: u64) -> Outcome {
@@ -451,8 +492,8 @@ fn truncate_open(kernel: &mut Kernel, task: TaskId, fd: u32, size: u64) -> Outco
     if object != Object::File || !flags.writes() {
         return Err(Errno::EINVAL.into());
     }
-    kernel.with_files(task, |files, caller| files.truncate(caller, file, size))?;
-    Ok(0)
+    let result = kernel.with_files(task, |files, caller| files.truncate(caller, file, size));
+    report_size(kernel, task, result)
 }
 
 /// truncate(2).
@@ -502,8 +543,15 @@ pub(super) fn fallocate(kernel: &mut Kernel, task: TaskId, arguments: Arguments)
         Object::Pipe(_) => return Err(Errno::ESPIPE.into()),
         _ => return Err(Errno::ENODEV.into()),
     }
-    kernel.with_files(task, |files, caller| files.allocate(caller, file, start, length, how))?;
-    Ok(0)
+    let result = kernel.with_files(task, |files, caller| {
+        let end = start.checked_add(length).ok_or(Errno::EFBIG)?;
+        if end > caller.view.file_size {
+            Err(Errno::EFBIG)
+        } else {
+            files.allocate(caller, file, start, length, how)
+        }
+    });
+    report_size(kernel, task, result)
 }
 
 /// fsync(2), fdatasync(2), syncfs(2), sync_file_range(2), fadvise64(2), readahead(2): what is

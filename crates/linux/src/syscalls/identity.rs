@@ -7,6 +7,9 @@ use crate::task::{Credentials, ProcessId, TaskId};
 use crate::user_memory::Record;
 use crate::wait::Outcome;
 
+/// Groups that a process may be in beside its own (NGROUPS_MAX).
+const GROUPS_MAX: u32 = 65_536;
+
 /// "Leave it as it is" in setresuid(2) and its like.
 const KEEP: u32 = u32::MAX;
 
@@ -267,13 +270,41 @@ pub(super) fn getgroups(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arg
     Ok(count)
 }
 
-/// setgroups(2).
-pub(super) fn setgroups(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> Outcome {
-    const MOST: u32 = 65536;
+/// getgroups(2) with 16-bit numbers; a group that needs more shows as the overflow group.
+pub(super) fn getgroups16(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> Outcome {
+    let groups = kernel.process(task).credentials.groups.clone();
+    let count = groups.len() as u32;
+    if (size as i32) < 0 || size != 0 && size < count {
+        return Err(Errno::EINVAL.into());
+    }
+    if size != 0 {
+        let short = |group: u32| u16::try_from(group).unwrap_or(65_534);
+        let record = groups.iter().fold(Record::new(), |record, group| record.u16(short(*group)));
+        kernel.user(task).copy_out(list, record.as_bytes())?;
+    }
+    Ok(count)
+}
+
+/// setgroups(2) with 16-bit numbers.
+pub(super) fn setgroups16(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> Outcome {
     if kernel.process(task).credentials.euid != 0 {
         return Err(Errno::EPERM.into());
     }
-    if size > MOST {
+    if size > GROUPS_MAX {
+        return Err(Errno::EINVAL.into());
+    }
+    let bytes = kernel.user(task).bytes(list, size * 2)?;
+    let groups = bytes.as_chunks::<2>().0.iter().map(|bytes| u16::from_le_bytes(*bytes).into()).collect();
+    kernel.process(task).credentials.groups = groups;
+    Ok(0)
+}
+
+/// setgroups(2).
+pub(super) fn setgroups(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> Outcome {
+    if kernel.process(task).credentials.euid != 0 {
+        return Err(Errno::EPERM.into());
+    }
+    if size > GROUPS_MAX {
         return Err(Errno::EINVAL.into());
     }
     let bytes = kernel.user(task).bytes(list, size * 4)?;

@@ -90,8 +90,7 @@ pub(super) fn mmap2(
         return map_file(kernel, task, start, length, area, fd, offset);
     }
     if shared {
-        kernel.next_object += 1;
-        let object = kernel.next_object;
+        let object = kernel.new_object();
         kernel.space(task).map_shared(start, length, area, object)?;
     } else {
         kernel.space(task).map(start, length, area)?;
@@ -210,6 +209,16 @@ pub(super) fn pkey_mprotect(kernel: &mut Kernel, task: TaskId, arguments: Argume
         -1 => mprotect(kernel, task, arguments),
         _ => Err(Errno::EINVAL.into()),
     }
+}
+
+/// pkey_alloc(2): the processor has no keys to give.
+pub(super) fn pkey_alloc(_: &mut Kernel, _: TaskId, [flags, rights, ..]: Arguments) -> Outcome {
+    Err(if flags != 0 || rights & !3 != 0 { Errno::EINVAL } else { Errno::ENOSPC }.into())
+}
+
+/// pkey_free(2): no key is in use.
+pub(super) fn pkey_free(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+    Err(Errno::EINVAL.into())
 }
 
 const MREMAP_MAYMOVE: u32 = 1;

@@ -13,6 +13,7 @@ mod identity;
 mod lock;
 mod memory;
 mod message;
+mod pidfd;
 mod poll;
 mod priority;
 mod process;

@@ -64,6 +64,8 @@ struct Request {
     parent_number: u32,
     child_number: u32,
     tls: u32,
+    /// Where CLONE_PIDFD stores the descriptor.
+    descriptor: u32,
 }
 
 impl Request {
@@ -74,6 +76,7 @@ impl Request {
         parent_number: 0,
         child_number: 0,
         tls: 0,
+        descriptor: 0,
     };
 
     /// Whether the flags go together (clone(2), "ERRORS").
@@ -86,7 +89,8 @@ impl Request {
         if flags.intersects(CloneFlags::NAMESPACES) {
             return Err(Errno::EPERM);
         }
-        if flags.contains(CloneFlags::PIDFD) || self.exit_signal > 64 {
+        let threaded = CloneFlags::THREAD | CloneFlags::DETACHED;
+        if flags.contains(CloneFlags::PIDFD) && flags.intersects(threaded) || self.exit_signal > 64 {
             return Err(Errno::EINVAL);
         }
         Ok(())
@@ -109,14 +113,14 @@ pub(super) fn clone(
     task: TaskId,
     [bits, stack, parent_number, tls, child_number, _]: Arguments,
 ) -> Outcome {
-    let request = Request {
-        flags: CloneFlags::from_bits_truncate(bits & !0xff),
-        exit_signal: bits & 0xff,
-        stack,
-        parent_number,
-        child_number,
-        tls,
-    };
+    let flags = CloneFlags::from_bits_truncate(bits & !0xff);
+    if flags.contains(CloneFlags::PIDFD | CloneFlags::PARENT_SETTID) {
+        // The two would be stored in one place.
+        return Err(Errno::EINVAL.into());
+    }
+    let exit_signal = bits & 0xff;
+    let request =
+        Request { flags, exit_signal, stack, parent_number, child_number, tls, descriptor: parent_number };
     start(kernel, task, request)
 }
 
@@ -154,6 +158,7 @@ pub(super) fn clone3(kernel: &mut Kernel, task: TaskId, [address, size, ..]: Arg
         parent_number: small(3)?,
         child_number: small(2)?,
         tls: small(7)?,
+        descriptor: small(1)?,
     };
     start(kernel, task, request)
 }
@@ -186,12 +191,31 @@ fn wait_for_vfork(kernel: &mut Kernel, number: u32) -> Outcome {
     }
 }
 
+/// EAGAIN where the caller's user has as many tasks as it may (RLIMIT_NPROC), the superuser excepted.
+fn check_process_limit(kernel: &mut Kernel, caller: TaskId) -> Result<(), Errno> {
+    const NPROC: usize = 6;
+    let process = kernel.process(caller);
+    let (limit, user) = (process.limits[NPROC].0, process.credentials.uid);
+    if user == 0 || limit >= u64::from(kernel.limits.tasks) {
+        return Ok(());
+    }
+    let own = |task: &&Task| {
+        kernel.processes.get(&task.process).is_some_and(|process| process.credentials.uid == user)
+    };
+    let count = kernel.tasks.values().filter(own).count() as u64;
+    if count >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
+}
+
 /// Makes the new task, and gives its number.
 fn create(kernel: &mut Kernel, caller: TaskId, request: Request) -> Result<u32, Errno> {
     let flags = request.flags;
     let is_thread = flags.contains(CloneFlags::THREAD);
     if !is_thread && kernel.processes.len() >= kernel.limits.processes as usize {
         return Err(Errno::EAGAIN);
+    }
+    check_process_limit(kernel, caller)?;
+    if flags.contains(CloneFlags::PIDFD) {
+        super::pidfd::prepare(kernel, caller, request.descriptor)?;
     }
     let mut cpu = kernel.task(caller).cpu.clone();
     let mut tls = kernel.task(caller).tls;
@@ -226,6 +250,9 @@ fn create(kernel: &mut Kernel, caller: TaskId, request: Request) -> Result<u32, 
     if flags.contains(CloneFlags::CHILD_SETTID) {
         // The kernel ignores a bad pointer here too.
         let _ = kernel.user(id).write(request.child_number, number);
+    }
+    if flags.contains(CloneFlags::PIDFD) {
+        super::pidfd::give(kernel, caller, ProcessId(number), request.descriptor)?;
     }
     kernel.make_runnable(id);
     Ok(number)
@@ -302,7 +329,10 @@ fn create_process(
     let id = ProcessId(number);
     let parent = &kernel.processes[&parent_id];
     let real_parent = if flags.contains(CloneFlags::PARENT) { parent.parent } else { parent_id };
+    let serial = kernel.new_object();
+    let parent = &kernel.processes[&parent_id];
     let process = Process {
+        serial,
         parent: real_parent,
         group: parent.group,
         session: parent.session,
@@ -320,7 +350,7 @@ fn create_process(
         actions,
         pending: Pending::default(),
         limits: parent.limits,
-        timers: Timers::default(),
+        timers: Timers { limit: parent.limits[0].0, ..Timers::default() },
         personality: parent.personality,
         attributes: crate::task::Attributes { death_signal: 0, subreaper: 0, ..parent.attributes },
         instructions: 0,

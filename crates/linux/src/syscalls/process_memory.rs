@@ -1,4 +1,4 @@
-//! Other processes' memory: process_vm_readv(2) and process_vm_writev(2).
+//! Other processes' memory and resources: process_vm_readv(2), process_vm_writev(2), kcmp(2).
 
 use super::table::Arguments;
 use crate::Errno;
@@ -38,11 +38,19 @@ fn transfer(
     writes: bool,
 ) -> Outcome {
     const CHUNK: u32 = 4096;
+    /// Most bytes that one call moves (MAX_RW_COUNT).
+    const MOST: u32 = 0x7fff_f000;
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }
     let mut local = segments(kernel, task, local, local_count)?;
     let mut remote = segments(kernel, task, remote, remote_count)?;
+    if local.iter().chain(&remote).any(|segment| segment.1 > i32::MAX as u32) {
+        return Err(Errno::EINVAL.into());
+    }
+    // The first segment of each is where the transfer is; empty ones would stop it.
+    local.retain(|segment| segment.1 > 0);
+    remote.retain(|segment| segment.1 > 0);
     let other = kernel.tasks.contains_key(&TaskId(target)).then_some(TaskId(target)).ok_or(Errno::ESRCH)?;
     let (own, others) = (kernel.process(task).credentials.euid, kernel.process(other).credentials.uid);
     if own != 0 && own != others {
@@ -51,7 +59,10 @@ fn transfer(
     let (from, to) = if writes { (task, other) } else { (other, task) };
     let mut done = 0_u32;
     while let (Some(mine), Some(theirs)) = (local.first_mut(), remote.first_mut()) {
-        let length = mine.1.min(theirs.1).min(CHUNK);
+        let length = mine.1.min(theirs.1).min(CHUNK).min(MOST - done);
+        if length == 0 {
+            break;
+        }
         let (source, sink) = if writes { (mine.0, theirs.0) } else { (theirs.0, mine.0) };
         let moved =
             kernel.user(from).bytes(source, length).and_then(|bytes| kernel.user(to).copy_out(sink, &bytes));
@@ -67,4 +78,35 @@ fn transfer(
         remote.retain(|segment| segment.1 > 0);
     }
     Ok(done)
+}
+
+/// kcmp(2): whether two processes share a resource; which of the two comes first if they do not.
+pub(super) fn kcmp(kernel: &mut Kernel, task: TaskId, [first, second, kind, a, b, _]: Arguments) -> Outcome {
+    let of = |kernel: &Kernel, number: u32| {
+        kernel.tasks.contains_key(&TaskId(number)).then_some(TaskId(number)).ok_or(Errno::ESRCH)
+    };
+    let (first, second) = (of(kernel, first)?, of(kernel, second)?);
+    let own = kernel.process(task).credentials.euid;
+    for other in [first, second] {
+        if own != 0 && own != kernel.process(other).credentials.uid {
+            return Err(Errno::EPERM.into());
+        }
+    }
+    let mut number = |task: TaskId, fd: u32| -> Result<u64, Errno> {
+        Ok(match kind {
+            0 => kernel.open_file(task, fd)?.number().into(),
+            1 => kernel.space(task).id.number().into(),
+            2 => kernel.task(task).files.number().into(),
+            3 => kernel.task(task).location.number().into(),
+            4 => kernel.process(task).actions.number().into(),
+            // No input contexts and no semaphore undo lists are shared.
+            5 | 6 => task.number().into(),
+            _ => return Err(Errno::EINVAL),
+        })
+    };
+    Ok(match number(first, a)?.cmp(&number(second, b)?) {
+        core::cmp::Ordering::Equal => 0,
+        core::cmp::Ordering::Less => 1,
+        core::cmp::Ordering::Greater => 2,
+    })
 }

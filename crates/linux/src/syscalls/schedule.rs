@@ -166,6 +166,37 @@ pub(super) fn sched_getattr(
     Ok(0)
 }
 
+/// sched_setattr(2): nice values are kept, and every policy without privilege is the same.
+pub(super) fn sched_setattr(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, address, flags, ..]: Arguments,
+) -> Outcome {
+    const SIZE: u32 = 48;
+    const SMALLEST: u32 = 48;
+    check_task(kernel, target)?;
+    if address == 0 || flags != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let size: u32 = kernel.user(task).read(address)?;
+    if size != 0 && !(SMALLEST..=4096).contains(&size) {
+        kernel.user(task).write(address, SIZE)?;
+        return Err(Errno::E2BIG.into());
+    }
+    // size, policy, flags (64 bits), nice, priority, then what deadlines need.
+    let [_, policy, _, _, nice, priority] = kernel.user(task).words(address)?;
+    match policy {
+        0 | 3 | 5 if priority == 0 => {
+            let subject = if target == 0 { task.number() } else { target };
+            let nice = if policy == 5 { kernel.task(TaskId(subject)).nice as u32 } else { nice };
+            super::priority::setpriority(kernel, task, [0, subject, nice, 0, 0, 0])
+        }
+        1 | 2 if (1..=99).contains(&priority) => Err(Errno::EPERM.into()),
+        6 => Err(Errno::EPERM.into()),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
 /// ioprio_get(2) and ioprio_set(2): every task has the default priority, "none".
 pub(super) fn ioprio(_: &mut Kernel, _: TaskId, [which, ..]: Arguments) -> Outcome {
     if (1..=3).contains(&which) { Ok(0) } else { Err(Errno::EINVAL.into()) }

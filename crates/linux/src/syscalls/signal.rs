@@ -327,7 +327,12 @@ fn return_from_handler(kernel: &mut Kernel, id: TaskId, extended: bool) -> Outco
 }
 
 /// Whether `sender` may signal `target` (kill(2)).
-fn may_signal(kernel: &Kernel, sender: ProcessId, target: ProcessId, signal: Option<Signal>) -> bool {
+pub(super) fn may_signal(
+    kernel: &Kernel,
+    sender: ProcessId,
+    target: ProcessId,
+    signal: Option<Signal>,
+) -> bool {
     let (Some(from), Some(to)) = (kernel.processes.get(&sender), kernel.processes.get(&target)) else {
         return false;
     };
@@ -338,7 +343,7 @@ fn may_signal(kernel: &Kernel, sender: ProcessId, target: ProcessId, signal: Opt
 }
 
 /// A signal number; 0 only asks whether it could be sent.
-fn signal_or_zero(number: u32) -> Result<Option<Signal>, Errno> {
+pub(super) fn signal_or_zero(number: u32) -> Result<Option<Signal>, Errno> {
     match number {
         0 => Ok(None),
         number => Signal::new(number).map(Some).ok_or(Errno::EINVAL),
@@ -346,7 +351,7 @@ fn signal_or_zero(number: u32) -> Result<Option<Signal>, Errno> {
 }
 
 /// What a signal sent by `task` says of its origin.
-fn sent_by(kernel: &mut Kernel, task: TaskId, signal: Signal, code: i32) -> Info {
+pub(super) fn sent_by(kernel: &mut Kernel, task: TaskId, signal: Signal, code: i32) -> Info {
     let process = kernel.task(task).process;
     let user = kernel.process(task).credentials.uid;
     Info::sent(signal, code, process.0, user)
@@ -449,7 +454,7 @@ pub(super) fn tkill(kernel: &mut Kernel, task: TaskId, [target, number, ..]: Arg
 }
 
 /// The `siginfo_t` that a program made; only to itself may it claim to be the kernel or kill(2).
-fn made_info(
+pub(super) fn made_info(
     kernel: &mut Kernel,
     task: TaskId,
     signal: Signal,

@@ -11,28 +11,85 @@ use crate::wait::Outcome;
 /// Bytes of a field of `struct utsname`.
 const NAME: usize = 65;
 
-/// uname(2).
-pub(super) fn uname(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
-    let node = kernel.host_name.clone();
-    let fields: [&[u8]; 6] =
-        [b"Linux", &node, b"6.1.0-pentimento", b"#1 SMP PREEMPT_DYNAMIC 2000-01-01", b"i686", b"(none)"];
-    let record = fields
-        .iter()
-        .enumerate()
-        .fold(Record::new(), |record, (index, field)| record.bytes(field).pad_to(NAME * (index + 1)));
+/// The fields of `struct utsname`.
+fn names(kernel: &Kernel) -> [Vec<u8>; 6] {
+    [
+        b"Linux".to_vec(),
+        kernel.host_name.clone(),
+        b"6.1.0-pentimento".to_vec(),
+        b"#1 SMP PREEMPT_DYNAMIC 2000-01-01".to_vec(),
+        b"i686".to_vec(),
+        kernel.domain_name.clone(),
+    ]
+}
+
+/// uname(2) with `count` fields of `size` bytes.
+fn name_system(kernel: &mut Kernel, task: TaskId, address: u32, count: usize, size: usize) -> Outcome {
+    let record =
+        names(kernel).iter().take(count).enumerate().fold(Record::new(), |record, (index, field)| {
+            record.bytes(&field[..field.len().min(size - 1)]).pad_to(size * (index + 1))
+        });
     kernel.user(task).copy_out(address, record.as_bytes())?;
     Ok(0)
 }
 
-/// sethostname(2).
-pub(super) fn sethostname(kernel: &mut Kernel, task: TaskId, [name, length, ..]: Arguments) -> Outcome {
+/// uname(2).
+pub(super) fn uname(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+    name_system(kernel, task, address, 6, NAME)
+}
+
+/// uname(2) as number 109: without the domain.
+pub(super) fn olduname(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+    name_system(kernel, task, address, 5, NAME)
+}
+
+/// uname(2) as number 59: fields of nine bytes.
+pub(super) fn oldolduname(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+    name_system(kernel, task, address, 5, 9)
+}
+
+/// A name that the superuser gives the machine.
+fn new_name(kernel: &mut Kernel, task: TaskId, name: u32, length: u32) -> Result<Vec<u8>, Errno> {
     if kernel.process(task).credentials.euid != 0 {
-        return Err(Errno::EPERM.into());
+        return Err(Errno::EPERM);
     }
     if length >= NAME as u32 {
-        return Err(Errno::EINVAL.into());
+        return Err(Errno::EINVAL);
     }
-    kernel.host_name = kernel.user(task).bytes(name, length)?;
+    kernel.user(task).bytes(name, length)
+}
+
+/// setdomainname(2).
+pub(super) fn setdomainname(kernel: &mut Kernel, task: TaskId, [name, length, ..]: Arguments) -> Outcome {
+    kernel.domain_name = new_name(kernel, task, name, length)?;
+    Ok(0)
+}
+
+/// syslog(2): the kernel's log is empty.
+pub(super) fn syslog(kernel: &mut Kernel, task: TaskId, [action, buffer, length, ..]: Arguments) -> Outcome {
+    match action {
+        // SYSLOG_ACTION_READ would wait for a message that never comes; the others find none.
+        2..=4 if buffer == 0 || length as i32 <= -1 => Err(Errno::EINVAL.into()),
+        2 | 5 | 6 | 7 | 8 if kernel.process(task).credentials.euid != 0 => Err(Errno::EPERM.into()),
+        0..=10 => Ok(0),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// arch_prctl(2): a 32-bit program can only ask whether CPUID works.
+pub(super) fn arch_prctl(_: &mut Kernel, _: TaskId, [code, ..]: Arguments) -> Outcome {
+    const ARCH_GET_CPUID: u32 = 0x1011;
+    const ARCH_SET_CPUID: u32 = 0x1012;
+    match code {
+        ARCH_GET_CPUID => Ok(1),
+        ARCH_SET_CPUID => Err(Errno::ENODEV.into()),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// sethostname(2).
+pub(super) fn sethostname(kernel: &mut Kernel, task: TaskId, [name, length, ..]: Arguments) -> Outcome {
+    kernel.host_name = new_name(kernel, task, name, length)?;
     Ok(0)
 }
 
@@ -128,8 +185,10 @@ fn set_limit(
     const STACK: usize = 3;
     const NOFILE: usize = 7;
     const ADDRESS_SPACE: usize = 9;
+    const DATA: usize = 2;
+    const CPU: usize = 0;
     let machine = &kernel.limits;
-    let highest = if number == NOFILE { u64::from(machine.descriptors).max(1 << 20) } else { u64::MAX };
+    let highest = if number == NOFILE { u64::from(machine.descriptors) } else { u64::MAX };
     let memory = machine.memory;
     let process = kernel.processes.get_mut(&id).ok_or(Errno::ESRCH)?;
     if soft > hard {
@@ -140,10 +199,14 @@ fn set_limit(
         return Err(Errno::EPERM);
     }
     process.limits[number] = (soft, hard);
+    if number == CPU {
+        process.timers.limit = soft;
+    }
     let Some(space) = process.space.and_then(|space| kernel.spaces.get_mut(space)) else { return Ok(()) };
     match number {
         STACK => space.stack_limit = short(soft),
         ADDRESS_SPACE => space.limit = soft.min(memory),
+        DATA => space.data_limit = soft,
         _ => {}
     }
     Ok(())

@@ -27,7 +27,7 @@ impl Fixture {
     fn new() -> Self {
         let streams =
             Streams::new(Box::new(Bytes::default()), Box::new(Discard), Box::new(Discard), u64::MAX);
-        let files = FileSystem::for_machine(streams, 0, &Limits::default(), 0);
+        let files = FileSystem::for_machine(streams, 0, &Limits::default(), Owner::default(), 0);
         Self { files, location: Location::default(), uid: 0, file_size: u64::MAX }
     }
 
@@ -45,7 +45,10 @@ impl Fixture {
             processes: &NoProcesses,
         };
         let credentials = FileCredentials { uid: self.uid, gid: self.uid, groups: &[] };
-        action(&mut self.files, &Caller { view, location: &self.location, credentials })
+        action(
+            &mut self.files,
+            &Caller { view, location: &self.location, credentials, restrictions: Restrictions::empty() },
+        )
     }
 
     fn open(&mut self, path: &str, flags: OpenFlags) -> Result<Id<Description>, Errno> {

@@ -181,3 +181,47 @@ fn what_is_on_its_way_is_bounded_and_accounted_for() {
     fixture.list("/dev").unwrap();
     assert_eq!(fixture.files.in_flight, 0);
 }
+
+#[test]
+fn sockets_that_only_their_own_messages_hold_are_collected() {
+    let mut fixture = Fixture::new();
+    for _ in 0..100 {
+        let pair = fixture.run(|files, caller| {
+            files.socket_pair(caller, Kind::Stream, Peer::default(), OpenFlags::empty())
+        });
+        for (from, sent) in [(pair[0], pair[1]), (pair[1], pair[0])] {
+            let socket = fixture.files.socket_of(from).unwrap();
+            let rights = vec![fixture.files.hold(sent)];
+            let sending = Sending { rights, immediate: true, ..Sending::default() };
+            fixture.run(|files, caller| files.send(caller, socket, b"x", &sending)).unwrap();
+        }
+        fixture.files.close(pair[0]);
+        fixture.files.close(pair[1]);
+    }
+    // The collector waits until it is worth it: one more, which nobody sends, closes.
+    let (last, _) = fixture.socket(AF_UNIX, Kind::Stream);
+    for _ in 0..100 {
+        let (open, _) = fixture.socket(AF_UNIX, Kind::Stream);
+        fixture.files.close(open);
+    }
+    assert_eq!((fixture.files.sockets.len(), fixture.files.rights_in_flight), (1, 0));
+    fixture.files.close(last);
+}
+
+#[test]
+fn messages_that_somebody_can_reach_keep_their_files() {
+    let mut fixture = Fixture::new();
+    let [one, other] = fixture
+        .run(|files, caller| files.socket_pair(caller, Kind::Stream, Peer::default(), OpenFlags::empty()));
+    let (sent, _) = fixture.socket(AF_UNIX, Kind::Stream);
+    let socket = fixture.files.socket_of(one).unwrap();
+    let sending = Sending { rights: vec![sent], immediate: true, ..Sending::default() };
+    fixture.run(|files, caller| files.send(caller, socket, b"x", &sending)).unwrap();
+    for _ in 0..100 {
+        let (open, _) = fixture.socket(AF_UNIX, Kind::Stream);
+        fixture.files.close(open);
+    }
+    let socket = fixture.files.socket_of(other).unwrap();
+    let received = fixture.files.receive(socket, &mut [0; 8], false, true).unwrap();
+    assert_eq!((received.rights, fixture.files.rights_in_flight), (vec![sent], 0));
+}
