@@ -27,6 +27,7 @@ mod frame;
 mod indirect;
 mod liveness;
 mod operand;
+mod pair;
 mod select;
 mod select_rarer;
 mod select_vector;

@@ -10,10 +10,11 @@ use super::arithmetic::{
 };
 use super::branch::{Always, branch, fused, straight};
 use super::cursor::{Handler, Op};
-use super::frame::Step;
+use super::frame::{End, MOST, Step};
 use super::indirect::{self, CallIndirect, JumpIndirect};
 use super::liveness::Liveness;
 use super::operand::{Absolute, Base, Based, First, Fixed, Immediate, Indexed, Memory, Scaled, Second};
+use super::pair::{self, Kind};
 use super::select_rarer;
 use super::select_vector;
 use super::select_x87;
@@ -123,6 +124,7 @@ struct Choice<'a> {
 /// Gives the operations of a block their handlers and operands.
 pub(super) fn select(ops: &mut [Op], steps: &[Step]) {
     let mut liveness = Liveness::at_end();
+    let mut kinds = [None; MOST as usize];
     for index in (0..ops.len().min(steps.len())).rev() {
         let Some(instruction) = steps[index].instruction else { continue };
         let live = liveness.step(&instruction, steps[index].lacking);
@@ -134,6 +136,9 @@ pub(super) fn select(ops: &mut [Op], steps: &[Step]) {
         let shapes = operands(op, &instruction);
         let bytes = crate::place::operand_bytes(&instruction, 0);
         let choice = Choice { instruction: &instruction, shapes, bytes, live };
+        if let Some(kind) = kinds.get_mut(index) {
+            *kind = pair::kind(&instruction, shapes, bytes, live);
+        }
         let handler = choice.handler(op, &steps[index]);
         if let Some(handler) = handler.or_else(|| select_rarer::select(op, &steps[index], &instruction)) {
             op.handler = handler;
@@ -145,6 +150,35 @@ pub(super) fn select(ops: &mut [Op], steps: &[Step]) {
         {
             ops[index].handler = handler;
             ops[index].joins_next = true;
+        }
+    }
+    if is_long_stretch(steps) {
+        join_pairs(ops, &kinds);
+    }
+}
+
+/// Whether a block is as long as blocks can be and has no branch: so it is one of many in a row, as
+/// the unrolled rounds of ciphers and hashes are. In loops that the host's predictor remembers, pairs
+/// only cost what they look up.
+fn is_long_stretch(steps: &[Step]) -> bool {
+    steps.len() > MOST.into() && steps[..MOST.into()].iter().all(|step| step.end == End::Next)
+}
+
+/// Joins neighbours that there is a handler of both for.
+fn join_pairs(ops: &mut [Op], kinds: &[Option<Kind>]) {
+    let mut index = 0;
+    while let (Some(&[first, second]), Some([op, next])) = (
+        kinds.get(index..index + 2).and_then(<[_]>::first_chunk),
+        ops.get_mut(index..).and_then(<[_]>::first_chunk_mut),
+    ) {
+        index += 1;
+        if let (Some(first), Some(second)) = (first, second)
+            && !op.joins_next
+            && !next.joins_next
+        {
+            op.handler = pair::handler(first, second);
+            op.joins_next = true;
+            index += 1;
         }
     }
 }

@@ -324,3 +324,52 @@ fn long_runs_need_no_stack() {
     let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(run).unwrap();
     assert_eq!(thread.join().unwrap(), (5_000_000, Exit::Budget));
 }
+
+#[test]
+fn pairs_do_what_their_halves_do() {
+    // One of each kind that pairs are made of, in blocks that are long enough for them.
+    #[rustfmt::skip]
+    const CODE: &[&[u8]] = &[
+        &[0x89, 0xc8],                          // mov eax, ecx
+        &[0xb9, 0x78, 0x56, 0x34, 0x92],        // mov ecx, 0x92345678
+        &[0x8b, 0x43, 0x04],                    // mov eax, [ebx+4]
+        &[0x8b, 0x44, 0xb3, 0x08],              // mov eax, [ebx+esi*4+8]
+        &[0x0f, 0xb6, 0x53, 0x05],              // movzx edx, byte [ebx+5]
+        &[0x89, 0x53, 0x0c],                    // mov [ebx+12], edx
+        &[0xc7, 0x43, 0x08, 0xef, 0xbe, 0, 0],  // mov dword [ebx+8], 0xbeef
+        &[0x8d, 0x51, 0x07],                    // lea edx, [ecx+7]
+        &[0x8d, 0x54, 0x81, 0x03],              // lea edx, [ecx+eax*4+3]
+        &[0x50],                                // push eax
+        &[0x59],                                // pop ecx
+        &[0x01, 0xc2],                          // add edx, eax
+        &[0x83, 0xc1, 0x97],                    // add ecx, -0x69
+        &[0x03, 0x53, 0x08],                    // add edx, [ebx+8]
+        &[0x29, 0xca],                          // sub edx, ecx
+        &[0x83, 0xea, 0x05],                    // sub edx, 5
+        &[0x21, 0xd1],                          // and ecx, edx
+        &[0x83, 0xe2, 0x7f],                    // and edx, 0x7f
+        &[0x09, 0xd0],                          // or eax, edx
+        &[0x31, 0xc8],                          // xor eax, ecx
+        &[0xc1, 0xe0, 0x03],                    // shl eax, 3
+        &[0xc1, 0xea, 0x02],                    // shr edx, 2
+        &[0xc1, 0xc1, 0x05],                    // rol ecx, 5
+        &[0xc1, 0xc8, 0x07],                    // ror eax, 7
+    ];
+    for (index, first) in CODE.iter().enumerate() {
+        let mut code = Vec::new();
+        for second in CODE {
+            code.extend_from_slice(first);
+            code.extend_from_slice(second);
+        }
+        // Twice, so that a block is full, and once more, the other way round.
+        let once = code.clone();
+        code.extend_from_slice(&once);
+        code.extend_from_slice(first);
+        code.extend_from_slice(&once);
+        code.extend_from_slice(&once);
+        code.extend([0xcd, 0x80]);
+        for budget in [20, 33, 64, 1000] {
+            agree(&alloc::format!("pairs with {index}, {budget} instructions"), &code, budget);
+        }
+    }
+}
