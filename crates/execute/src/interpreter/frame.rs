@@ -10,6 +10,7 @@ use super::flags::{Lazy, Pending};
 use super::indirect::Calls;
 use super::x87;
 use crate::reference::exit;
+use crate::vector::host::is_silent;
 use crate::{Context, Environment, Exit, Trap};
 
 /// What is behind an instruction.
@@ -78,6 +79,8 @@ pub(super) struct Frame<'a> {
     pub(super) generation: u64,
     pub(super) stop: Stop,
     pub(super) x87: x87::Unit,
+    /// MXCSR [is silent](is_silent); where it becomes so, this may lag behind.
+    pub(super) silent: bool,
 }
 
 /// How [`Frame::execute`] went.
@@ -107,6 +110,7 @@ impl<'a> Frame<'a> {
         let mut context = Context { state: cpu, memory, environment: self.environment, start: step.eip };
         let outcome = (step.handler)(&mut context, instruction);
         self.x87 = x87::Unit::new(context.state);
+        self.silent = is_silent(context.state.mxcsr);
         match outcome {
             Ok(()) => {}
             Err(trap) => {

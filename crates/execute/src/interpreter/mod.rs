@@ -40,6 +40,7 @@ mod tests;
 mod thread_local;
 mod transfer;
 mod vector;
+mod vector_arithmetic;
 mod x87;
 mod x87_arithmetic;
 mod x87_operand;
@@ -50,6 +51,7 @@ use core::{fmt, mem};
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Descriptor, Eflags, SegmentRegister};
 
+use crate::vector::host::is_silent;
 use crate::{Context, Environment, Exit, Reference};
 use code::{Block, Code};
 use cursor::{Cursor, drive};
@@ -192,6 +194,7 @@ impl Interpreter {
             generation: self.code.generation,
             stop: Stop::Continue,
             x87: x87::Unit::new(state),
+            silent: is_silent(state.mxcsr),
         };
         drive(Cursor::at(frame.ops, block.first), state, memory, &mut frame);
         frame.pending.settle(state);

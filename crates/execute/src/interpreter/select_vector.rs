@@ -8,10 +8,11 @@ use super::cursor::{Handler, Op};
 use super::operand::{Absolute, Based, Indexed, Scaled};
 use super::shape::{Mode, Shape};
 use super::vector::{
-    Aligned, Arithmetic, Clear, Compare, Double, Float, FloatImmediate, General, Load, LoadQuad, Mask,
-    MergeDouble, MergeHigh, MergeQuad, Packed, PackedCall, Quad, ShiftBy, ShiftImmediate, Shuffle,
-    StoreAligned, StoreDouble, StoreHigh, StoreQuad, StoreUnaligned, ToGeneral, ToRegister, Unaligned, Xmm,
+    Aligned, Clear, Double, Float, FloatImmediate, General, Load, LoadQuad, Mask, MergeDouble, MergeHigh,
+    MergeQuad, Packed, PackedCall, Quad, ShiftBy, ShiftImmediate, Shuffle, StoreAligned, StoreDouble,
+    StoreHigh, StoreQuad, StoreUnaligned, ToGeneral, ToRegister, Unaligned, Xmm,
 };
+use super::vector_arithmetic::{arithmetic, compare};
 
 /// The handler for an addressing form.
 macro_rules! by_mode {
@@ -102,12 +103,12 @@ pub(super) fn select(op: &mut Op, instruction: &Instruction, shapes: [Shape; 2])
         O::Pmovmskb => straight::<Mask<Xmm, 8>>,
         O::Movmskps => straight::<Mask<Xmm, 32>>,
         O::Movmskpd => straight::<Mask<Xmm, 64>>,
-        O::Comisd => by_source!(from, Xmm, Quad, S => straight::<Compare<S, { O::Comisd as u16 }>>),
-        O::Ucomisd => by_source!(from, Xmm, Quad, S => straight::<Compare<S, { O::Ucomisd as u16 }>>),
-        O::Comiss => by_source!(from, Xmm, Double, S => straight::<Compare<S, { O::Comiss as u16 }>>),
-        O::Ucomiss => by_source!(from, Xmm, Double, S => straight::<Compare<S, { O::Ucomiss as u16 }>>),
+        O::Comisd => by_source!(from, Xmm, Quad, S => compare::<u64, S, true>),
+        O::Ucomisd => by_source!(from, Xmm, Quad, S => compare::<u64, S, false>),
+        O::Comiss => by_source!(from, Xmm, Double, S => compare::<u32, S, true>),
+        O::Ucomiss => by_source!(from, Xmm, Double, S => compare::<u32, S, false>),
         _ => {
-            return arithmetic(instruction, from)
+            return basic(instruction, from)
                 .or_else(|| scalar(instruction, from))
                 .or_else(|| float(instruction, from))
                 .or_else(|| integer(instruction, from))
@@ -182,18 +183,18 @@ fn part(instruction: &Instruction, to: Shape, from: Shape) -> Option<Handler> {
 }
 
 /// Addition to square root.
-fn arithmetic(instruction: &Instruction, from: Shape) -> Option<Handler> {
+fn basic(instruction: &Instruction, from: Shape) -> Option<Handler> {
     Some(match instruction.operation() {
         Operation::Addsd | Operation::Subsd | Operation::Mulsd | Operation::Divsd | Operation::Sqrtsd => {
             by_operation!(instruction.operation(),
-                N => by_source!(from, Xmm, Quad, S => straight::<Arithmetic<S, N>>), Addsd Subsd Mulsd Divsd Sqrtsd)
+                N => by_source!(from, Xmm, Quad, S => arithmetic::<S, N>), Addsd Subsd Mulsd Divsd Sqrtsd)
         }
         Operation::Addss | Operation::Subss | Operation::Mulss | Operation::Divss | Operation::Sqrtss => {
             by_operation!(instruction.operation(),
-                N => by_source!(from, Xmm, Double, S => straight::<Arithmetic<S, N>>), Addss Subss Mulss Divss Sqrtss)
+                N => by_source!(from, Xmm, Double, S => arithmetic::<S, N>), Addss Subss Mulss Divss Sqrtss)
         }
         _ => by_operation!(instruction.operation(),
-            N => by_source!(from, Xmm, Aligned, S => straight::<Arithmetic<S, N>>),
+            N => by_source!(from, Xmm, Aligned, S => arithmetic::<S, N>),
             Addps Addpd Subps Subpd Mulps Mulpd Divps Divpd Sqrtps Sqrtpd),
     })
 }

@@ -8,7 +8,7 @@ use super::cursor::{Handler, Op};
 use super::operand::{Absolute, Based, Indexed, Scaled};
 use super::shape::{Mode, Shape};
 use super::x87_arithmetic::{
-    self as a, Add, Compare, CompareIntoFlags, Compute, Div, Mul, Sub, Unary, binary,
+    self as a, Add, Compare, CompareIntoFlags, Compute, Div, Mul, Sub, Unary, binary, binary_integer,
 };
 use super::x87_operand::{Double, Extended, Int, Memory, Single, Stack, ToStack};
 use super::x87_transfer::{self as t, Copy, Load, MoveIf, Rotate, Store};
@@ -173,8 +173,8 @@ impl Choice<'_> {
 
     fn binary_integer<C: Compute>(&self) -> Option<Handler> {
         Some(match self.bytes {
-            4 => by_mode!(self.mode?, A => binary::<C, Memory<Int<i32>, A>>),
-            _ => by_mode!(self.mode?, A => binary::<C, Memory<Int<i16>, A>>),
+            4 => by_mode!(self.mode?, A => binary_integer::<C, Int<i32>, A>),
+            _ => by_mode!(self.mode?, A => binary_integer::<C, Int<i16>, A>),
         })
     }
 

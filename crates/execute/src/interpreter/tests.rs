@@ -250,26 +250,57 @@ fn random_x87(bits: &mut Bits) -> Vec<u8> {
     }
 }
 
-#[test]
-fn sequences_of_x87_instructions_agree_with_the_reference() {
+/// A random SSE instruction that reads or writes MXCSR, or is wanted for its operands.
+fn random_sse(bits: &mut Bits) -> Vec<u8> {
+    const MXCSR: &[u32] = &[0x1f80, 0x1fa0, 0x1fbf, 0x3fa0, 0x9fa0, 0x1fe0, 0x1f20, 0x0fa0];
+    const ESCAPES: &[&[u8]] = &[&[0xf2, 0x0f], &[0xf2, 0x0f], &[0xf3, 0x0f], &[0x66, 0x0f], &[0x0f]];
+    // Root, sum, product, conversions, difference, minimum, quotient, maximum.
+    const OPCODES: &[u8] = &[0x51, 0x58, 0x58, 0x59, 0x59, 0x5a, 0x5c, 0x5d, 0x5e, 0x5f, 0x2e, 0x2f];
+    let escape = bits.of(ESCAPES);
+    // [ebx+disp8], or a register.
+    let modrm = match bits.next() % 3 {
+        0 => vec![0x43 | (bits.0 as u8 & 7) << 3, bits.of(&[0, 16, 32, 48])],
+        _ => vec![0xc0 | bits.0 as u8 & 0x3f],
+    };
+    match bits.next() % 16 {
+        // mov dword [ebx+60h], MXCSR; ldmxcsr [ebx+60h]
+        0 => [&[0xc7, 0x43, 0x60], &bits.of(MXCSR).to_le_bytes()[..], &[0x0f, 0xae, 0x53, 0x60]].concat(),
+        // stmxcsr [ebx+64h]
+        1 => vec![0x0f, 0xae, 0x5b, 0x64],
+        // Loads that fill the register, or its lower part.
+        2..6 => {
+            [bits.of(&[&[0xf2, 0x0f, 0x10], &[0xf3, 0x0f, 0x10], &[0x66, 0x0f, 0x28]]), &modrm[..]].concat()
+        }
+        _ => {
+            let opcode = bits.of(OPCODES);
+            // Comparisons have no prefix or 66h.
+            let escape = if opcode < 0x30 { bits.of(&[&[0x66, 0x0f][..], &[0x0f]]) } else { escape };
+            [escape, &[opcode], &modrm].concat()
+        }
+    }
+}
+
+/// Runs random sequences on doubles at EBX, and compares the engines after some instructions.
+fn sequences_agree(random: fn(&mut Bits) -> Vec<u8>) {
     const NUMBERS: &[f64] = &[0.0, -0.0, 1.0, -1.0, 0.5, 3.0, 0.1, -2.7, 1e10, 1e-10, 12345.678, 1e300];
     let mut bits = Bits(1);
     for round in 0..4000 {
         let mut code = Vec::new();
         for _ in 0..8 {
-            // mov dword [ebx+disp8], imm32: half of a double.
+            // mov dword [ebx+disp8], imm32: half of a double, or a single.
             let number = match bits.next() % 8 {
-                0 => f64::from_bits(bits.next() << 40 ^ bits.next()),
-                1 => f64::from(bits.next() as i32 >> (bits.next() % 32)),
-                _ => bits.of(NUMBERS),
+                0 => bits.next() << 40 ^ bits.next(),
+                1 => f64::from(bits.next() as i32 >> (bits.next() % 32)).to_bits(),
+                2 => u64::from((bits.of(NUMBERS) as f32).to_bits()) << 32 | 0x3f80_0000,
+                _ => bits.of(NUMBERS).to_bits(),
             };
             for half in 0..2 {
                 code.extend([0xc7, 0x43, (bits.0 as u8 & 7) * 8 + half * 4]);
-                code.extend(((number.to_bits() >> (32 * half)) as u32).to_le_bytes());
+                code.extend(((number >> (32 * half)) as u32).to_le_bytes());
             }
         }
         for _ in 0..40 {
-            code.extend(random_x87(&mut bits));
+            code.extend(random(&mut bits));
         }
         code.push(0xf4);
         agree(&format!("{round}: {code:02x?}"), &code, bits.next() % 60);
@@ -277,39 +308,13 @@ fn sequences_of_x87_instructions_agree_with_the_reference() {
 }
 
 #[test]
-fn repeated_instructions_agree_at_every_count() {
-    #[rustfmt::skip]
-    const CASES: &[(&str, &[u8])] = &[
-        ("rep movsb",   &[0xf3, 0xa4]),
-        ("rep movsd",   &[0xf3, 0xa5]),
-        ("rep stosw",   &[0xf3, 0x66, 0xab]),
-        ("rep lodsb",   &[0xf3, 0xac]),
-        ("repe cmpsb",  &[0xf3, 0xa6]),
-        ("repne cmpsd", &[0xf2, 0xa7]),
-        ("repe scasd",  &[0xf3, 0xaf]),
-        ("repne scasb", &[0xf2, 0xae]),
-    ];
-    // Loops long enough for the memory to be ready for fast accesses: xor eax, eax; mov ecx, 1000; loop $.
-    const WARM_UP: &[u8] = &[0x31, 0xc0, 0xb9, 0xe8, 3, 0, 0, 0xe2, 0xfe];
-    for (name, instruction) in CASES {
-        // cld; std; inc eax, which SCAS then does not find.
-        for before in [0xfc, 0xfd, 0x40] {
-            for count in [0, 1, 2, 700, 1024, 1025, 2600, u32::MAX] {
-                let mut code = WARM_UP.to_vec();
-                // mov esi, DATA + 1500; mov edi, DATA + 1000; mov ecx, count; cmp eax, 1
-                for (opcode, value) in [(0xbe, DATA + 1500), (0xbf, DATA + 1000), (0xb9, count)] {
-                    code.push(opcode);
-                    code.extend(value.to_le_bytes());
-                }
-                code.extend([0x83, 0xf8, 0x01, before]);
-                code.extend(*instruction);
-                code.extend([0x90, 0xcd, 0x80]);
-                for budget in [1012, 1013, 1014, 100_000] {
-                    agree(&format!("{name}, {before:x}, {count}"), &code, budget);
-                }
-            }
-        }
-    }
+fn sequences_of_x87_instructions_agree_with_the_reference() {
+    sequences_agree(random_x87);
+}
+
+#[test]
+fn sequences_of_sse_instructions_agree_with_the_reference() {
+    sequences_agree(random_sse);
 }
 
 #[test]

@@ -10,16 +10,15 @@ use core::marker::PhantomData;
 
 use pentimento_decoder::Operation;
 use pentimento_memory::AddressSpace;
-use pentimento_registers::{CpuState, Eflags};
+use pentimento_registers::CpuState;
 
 use super::branch::{Done, Miss, Straight};
 use super::cursor::Op;
-use super::flags::Pending;
 use super::frame::Frame;
 use super::operand::Address;
 use crate::float::Flags;
-use crate::vector::floating_point::{self, FloatBinary, FloatHost, FloatWithImmediate};
-use crate::vector::{Binary, Shift, WithImmediate, comparison, lane, packed, shuffle, sign_bits};
+use crate::vector::floating_point::{self, FloatBinary, FloatWithImmediate};
+use crate::vector::{Binary, Shift, WithImmediate, packed, shuffle, sign_bits};
 
 /// A vector in memory.
 type Wide = [u128; 1];
@@ -90,7 +89,7 @@ impl<A: Address> Source for Double<A> {
 
 /// The XMM register in [`Op::first`].
 #[inline(always)]
-fn first<'c>(op: &Op, cpu: &'c mut CpuState) -> &'c mut u128 {
+pub(super) fn first<'c>(op: &Op, cpu: &'c mut CpuState) -> &'c mut u128 {
     &mut cpu.xmm[op.first as usize]
 }
 
@@ -171,17 +170,6 @@ vector! {
         function(first(op, cpu), source[0] as u64);
         Ok(())
     }
-    /// Arithmetic where the host's is as good; see [`host`](crate::vector::host).
-    inlined Arithmetic<const OPERATION: u16>(op, cpu, source, _frame) {
-        let function = const { host_function(OPERATION) };
-        let mxcsr = cpu.mxcsr;
-        match function(first(op, cpu), &source[0], mxcsr) {
-            // All exceptions are masked.
-            Some(flags) if flags.is_empty() => Ok(()),
-            Some(flags) => settle(cpu, flags),
-            None => Err(Miss::Slow),
-        }
-    }
     /// A function of [`floating_point::binary`].
     outlined Float<const OPERATION: u16>(op, cpu, source, _frame) {
         let mut value = *array::from_ref(first(op, cpu));
@@ -207,21 +195,6 @@ vector! {
         let flags = function(&mut value[0], &source[0], cpu.mxcsr);
         settle(cpu, flags)?;
         cpu.set_gpr(op.first, value[0] as u32);
-        Ok(())
-    }
-    /// COMISS, UCOMISS, COMISD and UCOMISD.
-    outlined Compare<const OPERATION: u16>(op, cpu, source, frame) {
-        let a = &cpu.xmm[op.first as usize];
-        let signalling = OPERATION == Operation::Comiss as u16 || OPERATION == Operation::Comisd as u16;
-        let double = OPERATION == Operation::Comisd as u16 || OPERATION == Operation::Ucomisd as u16;
-        let (eflags, flags) = if double {
-            comparison::ordered::<u64>(lane(a, 0), lane(&source[0], 0), signalling, cpu.mxcsr)
-        } else {
-            comparison::ordered::<u32>(lane(a, 0), lane(&source[0], 0), signalling, cpu.mxcsr)
-        };
-        settle(cpu, flags)?;
-        frame.pending = Pending::SETTLED;
-        cpu.eflags = cpu.eflags.difference(Eflags::STATUS).union(eflags);
         Ok(())
     }
     /// PMOVMSKB, MOVMSKPS and MOVMSKPD, by the width of a lane.
@@ -300,7 +273,7 @@ stores! {
 
 /// Makes exceptions sticky; does nothing if one is unmasked, so that the reference raises it.
 #[inline(always)]
-fn settle(cpu: &mut CpuState, flags: Flags) -> Done {
+pub(super) fn settle(cpu: &mut CpuState, flags: Flags) -> Done {
     if !flags.is_empty() {
         let (mxcsr, unmasked) = floating_point::settle(cpu.mxcsr, flags);
         if unmasked {
@@ -312,7 +285,7 @@ fn settle(cpu: &mut CpuState, flags: Flags) -> Done {
 }
 
 /// The operation with this number.
-const fn operation(number: u16) -> Operation {
+pub(super) const fn operation(number: u16) -> Operation {
     Operation::ALL[number as usize]
 }
 
@@ -334,13 +307,6 @@ const fn shift_function(number: u16) -> Shift<u128> {
     match packed::shift(operation(number)) {
         Some(function) => function,
         None => |_, _| {},
-    }
-}
-
-const fn host_function(number: u16) -> FloatHost {
-    match floating_point::host_binary(operation(number)) {
-        Some(function) => function,
-        None => |_, _, _| None,
     }
 }
 

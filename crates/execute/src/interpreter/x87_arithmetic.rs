@@ -10,8 +10,9 @@ use super::branch::{Done, Miss, Straight, straight};
 use super::cursor::{Cursor, Op, advance};
 use super::flags::Pending;
 use super::frame::Frame;
+use super::operand::Address;
 use super::x87::{both, computed, physical, register, set_register};
-use super::x87_operand::{Source, Stack};
+use super::x87_operand::{Datum, Memory, Source, Stack};
 use crate::float::Environment;
 use crate::float::extended::{self, Rounded};
 
@@ -83,6 +84,16 @@ fn binary_general<'a, C: Compute, S: Source>(
     frame: &mut Frame<'a>,
 ) -> Cursor<'a> {
     straight::<Binary<C, S, false>>(cursor, cpu, memory, frame)
+}
+
+/// The handler of an instruction with an integer operand, which is rare.
+pub(super) fn binary_integer<'a, C: Compute, D: Datum, A: Address>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    straight::<Binary<C, Memory<D, A>, false>>(cursor, cpu, memory, frame)
 }
 
 /// An instruction of two operands: with usual ones, or in general.

@@ -90,3 +90,17 @@ pub fn ordered<R: Real>(a: R, b: R, signalling: bool, mxcsr: Mxcsr) -> (Eflags, 
     };
     (eflags, flags)
 }
+
+/// The status flags where nothing is raised: for numbers that are no denormals, and infinities.
+#[inline(always)]
+pub(crate) fn ordered_quietly<R: Real>(a: R, b: R) -> Option<Eflags> {
+    if a.is_denormal() || b.is_denormal() {
+        return None;
+    }
+    match (a.host_less(b), b.host_less(a), a.host_equal(b)) {
+        (true, ..) => Some(Eflags::CF),
+        (_, true, _) => Some(Eflags::empty()),
+        (.., true) => Some(Eflags::ZF),
+        _ => None,
+    }
+}

@@ -9,15 +9,15 @@
 use pentimento_decoder::Operation;
 use pentimento_registers::Mxcsr;
 
-use super::host::Real;
+use super::host::{Middle, Real};
 use super::packed::lane_of_two;
 use super::{build, host, lane, lanes, lanes_mut, rebuild};
 use crate::float::{self, Environment, Flags, Unpacked};
 
 /// `destination = f(destination, source)` under MXCSR; returns the exceptions raised.
 pub type FloatBinary = fn(&mut u128, &u128, Mxcsr) -> Flags;
-/// As [`FloatBinary`], but `None` and no change where the host's arithmetic does not tell all.
-pub type FloatHost = fn(&mut u128, &u128, Mxcsr) -> Option<Flags>;
+/// `destination = f(destination, source)`, if it answers `true`; else no change.
+pub type FloatMiddling = fn(&mut u128, &u128) -> bool;
 /// `destination = f(destination, source, imm8)` under MXCSR; returns the exceptions raised.
 pub type FloatWithImmediate = fn(&mut u128, &u128, u8, Mxcsr) -> Flags;
 
@@ -53,6 +53,13 @@ pub(super) trait Arithmetic {
     fn unusual<R: Real>(a: R, b: R, result: R) -> R;
     /// Whether a result that is not unusual is exact.
     fn exact<R: Real>(a: R, b: R, result: R) -> bool;
+    /// The operands with which nothing can happen but the precision exception.
+    const MIDDLE: Middle;
+    /// The operands' upper words as [`Middle`] wants to see them.
+    #[inline(always)]
+    fn middle_bits(a: u32, b: u32, shift: u32) -> u32 {
+        a.wrapping_add(shift) | b.wrapping_add(shift)
+    }
 }
 
 pub(super) struct Add;
@@ -62,6 +69,7 @@ pub(super) struct Div;
 pub(super) struct Sqrt;
 
 impl Arithmetic for Add {
+    const MIDDLE: Middle = Middle::WIDE;
     fn soft<R: Real>(a: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
         float::add(a, b, environment)
     }
@@ -80,6 +88,7 @@ impl Arithmetic for Add {
 }
 
 impl Arithmetic for Sub {
+    const MIDDLE: Middle = Middle::WIDE;
     fn soft<R: Real>(a: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
         float::sub(a, b, environment)
     }
@@ -97,6 +106,7 @@ impl Arithmetic for Sub {
 }
 
 impl Arithmetic for Mul {
+    const MIDDLE: Middle = Middle::NARROW;
     fn soft<R: Real>(a: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
         float::mul(a, b, environment)
     }
@@ -115,6 +125,7 @@ impl Arithmetic for Mul {
 }
 
 impl Arithmetic for Div {
+    const MIDDLE: Middle = Middle::NARROW;
     fn soft<R: Real>(a: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
         float::div(a, b, environment)
     }
@@ -134,6 +145,12 @@ impl Arithmetic for Div {
 
 /// Of the second operand; the first does not count.
 impl Arithmetic for Sqrt {
+    const MIDDLE: Middle = Middle::POSITIVE;
+    #[inline(always)]
+    fn middle_bits(_: u32, b: u32, shift: u32) -> u32 {
+        // The host's root is in the standard library.
+        if cfg!(feature = "std") { b.wrapping_add(shift) } else { !0 }
+    }
     fn soft<R: Real>(_: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
         float::sqrt(b, environment)
     }
@@ -193,33 +210,34 @@ pub const fn binary(operation: Operation) -> Option<FloatBinary> {
     Some(function)
 }
 
-/// Addition to square root by the host alone: `None`, and no change, where only [`binary`] can tell.
-/// Answers only while all exceptions are masked.
+/// Addition to square root by the host, while all exceptions are masked, rounding is to nearest,
+/// DAZ and FZ are clear, and the precision exception is sticky: answers `true` where MXCSR stays as it
+/// is and the host's result is silicon's.
 #[rustfmt::skip]
 #[must_use]
-pub const fn host_binary(operation: Operation) -> Option<FloatHost> {
+pub const fn middling(operation: Operation) -> Option<FloatMiddling> {
     use Operation as O;
-    let function: FloatHost = match operation {
-        O::Addps => host::arithmetic::<Add, u32, 4>,
-        O::Addpd => host::arithmetic::<Add, u64, 2>,
-        O::Addss => host::arithmetic::<Add, u32, 1>,
-        O::Addsd => host::arithmetic::<Add, u64, 1>,
-        O::Subps => host::arithmetic::<Sub, u32, 4>,
-        O::Subpd => host::arithmetic::<Sub, u64, 2>,
-        O::Subss => host::arithmetic::<Sub, u32, 1>,
-        O::Subsd => host::arithmetic::<Sub, u64, 1>,
-        O::Mulps => host::arithmetic::<Mul, u32, 4>,
-        O::Mulpd => host::arithmetic::<Mul, u64, 2>,
-        O::Mulss => host::arithmetic::<Mul, u32, 1>,
-        O::Mulsd => host::arithmetic::<Mul, u64, 1>,
-        O::Divps => host::arithmetic::<Div, u32, 4>,
-        O::Divpd => host::arithmetic::<Div, u64, 2>,
-        O::Divss => host::arithmetic::<Div, u32, 1>,
-        O::Divsd => host::arithmetic::<Div, u64, 1>,
-        O::Sqrtps => host::arithmetic::<Sqrt, u32, 4>,
-        O::Sqrtpd => host::arithmetic::<Sqrt, u64, 2>,
-        O::Sqrtss => host::arithmetic::<Sqrt, u32, 1>,
-        O::Sqrtsd => host::arithmetic::<Sqrt, u64, 1>,
+    let function: FloatMiddling = match operation {
+        O::Addps => host::middling::<Add, u32, 4>,
+        O::Addpd => host::middling::<Add, u64, 2>,
+        O::Addss => host::middling::<Add, u32, 1>,
+        O::Addsd => host::middling::<Add, u64, 1>,
+        O::Subps => host::middling::<Sub, u32, 4>,
+        O::Subpd => host::middling::<Sub, u64, 2>,
+        O::Subss => host::middling::<Sub, u32, 1>,
+        O::Subsd => host::middling::<Sub, u64, 1>,
+        O::Mulps => host::middling::<Mul, u32, 4>,
+        O::Mulpd => host::middling::<Mul, u64, 2>,
+        O::Mulss => host::middling::<Mul, u32, 1>,
+        O::Mulsd => host::middling::<Mul, u64, 1>,
+        O::Divps => host::middling::<Div, u32, 4>,
+        O::Divpd => host::middling::<Div, u64, 2>,
+        O::Divss => host::middling::<Div, u32, 1>,
+        O::Divsd => host::middling::<Div, u64, 1>,
+        O::Sqrtps => host::middling::<Sqrt, u32, 4>,
+        O::Sqrtpd => host::middling::<Sqrt, u64, 2>,
+        O::Sqrtss => host::middling::<Sqrt, u32, 1>,
+        O::Sqrtsd => host::middling::<Sqrt, u64, 1>,
         _ => return None,
     };
     Some(function)

@@ -6,13 +6,16 @@
 //! normal numbers or zeros and the result is normal or an exact zero: then nothing but the
 //! precision exception can have happened. If that is not sticky already, it is found with
 //! error-free transformations. Everything else takes the soft path.
+//!
+//! Once it is sticky, and where operands are of a middling size, nothing is to be found out about
+//! the result at all: see [`middling`].
 
 use core::ops::{BitAnd, BitOr, BitXor, Not};
 
 use pentimento_registers::Mxcsr;
 
 use super::floating_point::Arithmetic;
-use super::{Lane, lanes, lanes_mut, mask};
+use super::{Lane, lane, lanes, lanes_mut, mask};
 use crate::float::{Flags, Format};
 
 /// A lane that holds a floating-point number: `u32` (single) or `u64` (double).
@@ -53,9 +56,15 @@ pub trait Real:
     /// Toward zero, saturating; zero for a NaN.
     #[must_use]
     fn host_truncate(self) -> i64;
-    /// Whether `a < b`, neither being a NaN.
+    /// Whether `a < b`; with a NaN it is not.
     #[must_use]
     fn host_less(self, other: Self) -> bool;
+    /// Whether `a == b`.
+    #[must_use]
+    fn host_equal(self, other: Self) -> bool;
+    /// Whether it is a denormal.
+    #[must_use]
+    fn is_denormal(self) -> bool;
     /// Whether `sum`, the rounded sum of `a` and `b`, is exact (Knuth's TwoSum; Handbook of
     /// Floating-Point Arithmetic, section 4.3.2). Nothing may be near overflow.
     #[must_use]
@@ -113,6 +122,15 @@ macro_rules! reals {
             #[inline(always)]
             fn host_less(self, other: Self) -> bool {
                 $float::from_bits(self) < $float::from_bits(other)
+            }
+            #[inline(always)]
+            fn host_equal(self, other: Self) -> bool {
+                $float::from_bits(self) == $float::from_bits(other)
+            }
+            #[inline(always)]
+            fn is_denormal(self) -> bool {
+                // Shifting out the sign and subtracting puts zero last.
+                (self << 1).wrapping_sub(1) < (1 << ($fraction + 1)) - 1
             }
             #[inline(always)]
             fn sum_is_exact(a: Self, b: Self, sum: Self) -> bool {
@@ -200,6 +218,55 @@ pub(super) fn arithmetic<A: Arithmetic, R: Real, const N: usize>(
     Some(if exact { Flags::empty() } else { Flags::INEXACT })
 }
 
+/// Magnitudes of operands for which an operation neither overflows nor underflows, told by two
+/// operations on the upper word: adding `shift` clears all bits of `mask` for these and no others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Middle {
+    shift: u32,
+    mask: u32,
+}
+
+impl Middle {
+    /// From 2^-511 to 2^513 (double) or 2^-63 to 2^65 (single), for sums and differences.
+    pub(super) const WIDE: Self = Self { shift: 0x6000_0000, mask: 0x4000_0000 };
+    /// From 2^-255 to 2^257 (double) or 2^-31 to 2^33 (single), for products and quotients.
+    pub(super) const NARROW: Self = Self { shift: 0x5000_0000, mask: 0x6000_0000 };
+    /// As [`Self::WIDE`], and positive, for roots.
+    pub(super) const POSITIVE: Self = Self { shift: 0xe000_0000, mask: 0xc000_0000 };
+}
+
+/// Whether nothing is left to find out about operations on [`Middle`] operands: MXCSR is as it starts,
+/// with the precision exception sticky and whatever others.
+#[inline]
+pub(crate) fn is_silent(mxcsr: Mxcsr) -> bool {
+    applies(mxcsr) && mxcsr.contains(Mxcsr::PE)
+}
+
+/// `A` on the lowest `N` lanes by the host where MXCSR [is silent](is_silent), if all operands are
+/// of a middling size; else says so and changes nothing.
+#[inline(always)]
+pub(super) fn middling<A: Arithmetic, R: Real, const N: usize>(
+    destination: &mut u128,
+    source: &u128,
+) -> bool {
+    let words = size_of::<R>() / 4;
+    let mut results = [R::zeroed(); N];
+    let mut bits = 0;
+    let pairs = lanes::<R, _>(destination).iter().zip(lanes::<R, _>(source));
+    for (i, (result, (a, b))) in results.iter_mut().zip(pairs).enumerate() {
+        let upper = |vector| lane::<u32, _>(vector, i * words + words - 1);
+        bits |= A::middle_bits(upper(destination), upper(source), A::MIDDLE.shift);
+        *result = A::host(a.guest_order(), b.guest_order());
+    }
+    if bits & A::MIDDLE.mask != 0 {
+        return false;
+    }
+    for (lane, result) in lanes_mut::<R, _>(destination).iter_mut().zip(results) {
+        *lane = result.guest_order();
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use std::vec;
@@ -234,6 +301,11 @@ mod tests {
                 assert_eq!((ours, settle(mxcsr, flags)), (soft, settle(mxcsr, expected)), "{a:#x}, {b:#x}");
             } else {
                 assert_eq!(ours, a);
+            }
+            let (mut ours, mut soft) = (a, a);
+            if is_silent(mxcsr) && middling::<A, R, N>(&mut ours, &b) {
+                let raised = soft_arithmetic::<A, R, N>(&mut soft, &b, mxcsr);
+                assert_eq!((ours, (mxcsr, false)), (soft, settle(mxcsr, raised)), "{a:#x}, {b:#x}");
             }
         }
     }
@@ -277,5 +349,8 @@ mod tests {
         assert_eq!(arithmetic::<Add, u64, 1>(&mut result, &b, Mxcsr::INITIAL | Mxcsr::FZ), None);
         assert_eq!(arithmetic::<Sub, u64, 1>(&mut { a }, &a, Mxcsr::INITIAL), Some(Flags::empty()));
         assert_eq!(arithmetic::<Div, u64, 1>(&mut { a }, &0, Mxcsr::INITIAL), None);
+        assert!(middling::<Add, u64, 1>(&mut { a }, &b) && middling::<Mul, u64, 1>(&mut { a }, &b));
+        assert!(middling::<Sqrt, u64, 1>(&mut { a }, &a) && !middling::<Sqrt, u64, 1>(&mut { a }, &b));
+        assert!(!is_silent(Mxcsr::INITIAL) && is_silent(Mxcsr::INITIAL | Mxcsr::PE));
     }
 }
