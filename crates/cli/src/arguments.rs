@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::num::TryFromIntError;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pentimento::CpuModel;
+use pentimento::linux::Limits;
 
 /// Run 32-bit x86 (IA-32) Linux programs and code, sandboxed and deterministic.
 #[derive(Parser, Debug)]
@@ -53,6 +55,17 @@ pub(crate) struct RunOptions {
     /// Stop after this much host time (such as 500ms, 10s, 2m).
     #[arg(long, value_name = "T", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+    /// The network that the guest reaches beside its own loopback.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) net: NetworkOption,
+    /// The user that the program runs as inside; 0 may do everything there.
+    #[arg(long, value_name = "UID[:GID]", default_value = "0", value_parser = identity)]
+    pub(crate) user: (u32, u32),
+    /// Bound what the guest uses; may be repeated. RESOURCE is memory (bytes of a process), processes,
+    /// threads, descriptors (of a process), stack, file-size, files (bytes of each file system in
+    /// memory), inodes or output (suffixes k, M, G).
+    #[arg(long = "max", value_name = "RESOURCE=N", value_parser = bound)]
+    pub(crate) bounds: Vec<Bound>,
     /// Print each system call on standard error.
     #[arg(long)]
     pub(crate) strace: bool,
@@ -78,6 +91,64 @@ pub(crate) struct RunOptions {
 
 const RUN_HELP: &str = "Without --root the guest sees the program, the current folder (copy-on-write, under its own \
     path), an in-memory /tmp, a minimal /dev and /proc/self, and nothing else.";
+
+/// The networks that can be granted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub(crate) enum NetworkOption {
+    /// None.
+    #[default]
+    None,
+    /// The host's own.
+    Host,
+}
+
+/// One `--max`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    set: Setter,
+    value: u64,
+}
+
+impl Bound {
+    /// Changes the limit that it is about; its value has been found to fit.
+    pub(crate) fn apply(self, limits: &mut Limits) {
+        let _ = (self.set)(limits, self.value);
+    }
+}
+
+/// Sets one limit, if the value fits.
+type Setter = fn(&mut Limits, u64) -> Result<(), TryFromIntError>;
+
+/// The resources of `--max`.
+#[rustfmt::skip]
+const RESOURCES: &[(&str, Setter)] = &[
+    ("memory",      |limits, value| { limits.memory = value; Ok(()) }),
+    ("processes",   |limits, value| { limits.processes = value.try_into()?; Ok(()) }),
+    ("threads",     |limits, value| { limits.tasks = value.try_into()?; Ok(()) }),
+    ("descriptors", |limits, value| { limits.descriptors = value.try_into()?; Ok(()) }),
+    ("stack",       |limits, value| { limits.stack = value.try_into()?; Ok(()) }),
+    ("file-size",   |limits, value| { limits.file_size = value; Ok(()) }),
+    ("files",       |limits, value| { limits.memory_files = value; Ok(()) }),
+    ("inodes",      |limits, value| { limits.inodes = value; Ok(()) }),
+    ("output",      |limits, value| { limits.output = value; Ok(()) }),
+];
+
+fn bound(text: &str) -> Result<Bound, String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| "give RESOURCE=N".to_owned())?;
+    let Some((_, set)) = RESOURCES.iter().find(|(resource, _)| *resource == name) else {
+        let names: Vec<&str> = RESOURCES.iter().map(|(resource, _)| *resource).collect();
+        return Err(format!("no resource '{name}'; the resources are {}", names.join(", ")));
+    };
+    let value = count(value)?;
+    set(&mut Limits::default(), value).map_err(|_| format!("{name}: at most {}", u32::MAX))?;
+    Ok(Bound { set: *set, value })
+}
+
+fn identity(text: &str) -> Result<(u32, u32), String> {
+    let (user, group) = text.split_once(':').unwrap_or((text, text));
+    let id = |text: &str| text.parse().map_err(|_| format!("'{text}' is no user or group number"));
+    Ok((id(user)?, id(group)?))
+}
 
 /// One `--mount`.
 #[derive(Clone, Debug)]
@@ -284,6 +355,20 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         assert!(duration("-1s").is_err() && duration("1 parsec").is_err() && address("0x100000000").is_err());
+    }
+
+    #[test]
+    fn bounds_and_identities() {
+        let mut limits = Limits::default();
+        for text in ["memory=64M", "processes=8", "output=1k"] {
+            bound(text).unwrap().apply(&mut limits);
+        }
+        assert_eq!((limits.memory, limits.processes, limits.output), (64 << 20, 8, 1024));
+        assert!(bound("processes=8G").unwrap_err().contains("at most"));
+        assert!(bound("happiness=1").unwrap_err().contains("memory, processes"));
+        assert!(bound("memory").is_err() && bound("memory=much").is_err());
+        assert_eq!((identity("1000"), identity("1:2")), (Ok((1000, 1000)), Ok((1, 2))));
+        assert!(identity("root").is_err());
     }
 
     #[test]

@@ -46,3 +46,26 @@ impl From<std::io::Error> for Failure {
         Self { broken_pipe, ..Self::new(error.to_string()) }
     }
 }
+
+/// What is wrong with the command line, in one line: of what clap says, the first paragraph and the
+/// names in the second, without the usage.
+pub(crate) fn one_line(message: &str) -> String {
+    let message = message.trim_start_matches("error: ");
+    let body = message.split("\n\nUsage:").next().unwrap_or(message);
+    let body = body.split("\n\nFor more information").next().unwrap_or(body);
+    let words: Vec<&str> = body.split_whitespace().collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn one_line_keeps_what_matters() {
+        let message = "error: invalid value 'x' for '--net <NET>'\n  [possible values: none, host]\n\nFor more information, try '--help'.\n";
+        assert_eq!(one_line(message), "invalid value 'x' for '--net <NET>' [possible values: none, host]");
+        let message = "error: the following required arguments were not provided:\n  <PROGRAM>\n\nUsage: pentimento run <PROGRAM>\n";
+        assert_eq!(one_line(message), "the following required arguments were not provided: <PROGRAM>");
+    }
+}

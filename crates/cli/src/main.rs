@@ -9,6 +9,7 @@ mod arguments;
 mod disasm;
 mod exec;
 mod failure;
+mod network;
 mod run;
 mod streams;
 
@@ -21,9 +22,14 @@ use arguments::{Arguments, Command};
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(failure::OWN) } else { ExitCode::SUCCESS };
+        Err(error) if error.use_stderr() => {
+            eprintln!("pentimento: {}", failure::one_line(&error.to_string()));
+            return ExitCode::from(failure::OWN);
+        }
+        Err(help) => {
+            // Whoever closed standard output does not want to read it.
+            let _ = help.print();
+            return ExitCode::SUCCESS;
         }
     };
     let result = match &arguments.command {

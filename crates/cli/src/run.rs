@@ -10,9 +10,10 @@ use pentimento::linux::host::{Entropy, TraceSink};
 use pentimento::linux::{Config, Invocation, LocalFolder, Mount, TaskId, TimeMode};
 use pentimento::{Halt, Machine};
 
-use crate::arguments::{MountAccess, RunOptions};
+use crate::arguments::{MountAccess, NetworkOption, RunOptions};
 use crate::exec::{describe, exit_code};
 use crate::failure::{Failure, NOT_EXECUTABLE, NOT_FOUND};
+use crate::network::HostNetwork;
 use crate::streams::{HostInput, HostOutput};
 
 /// Runs the program; returns its exit code, or 128 and the number of the signal that killed it.
@@ -58,6 +59,13 @@ fn machine(options: &RunOptions) -> Result<Machine, Failure> {
     if options.strace {
         config.trace = Some(Box::new(Trace));
     }
+    for bound in &options.bounds {
+        bound.apply(&mut config.limits);
+    }
+    config.identity = options.user;
+    if options.net == NetworkOption::Host {
+        config.network = Some(Box::new(HostNetwork::default()));
+    }
     let mut builder = Machine::builder();
     if options.trace_hash {
         builder = builder.trace_hash();
@@ -79,9 +87,8 @@ fn place(machine: &mut Machine, options: &RunOptions) -> Result<String, Failure>
     let mut program = options.program.clone().into_bytes();
     let mut directory = options.cwd.clone().map(String::into_bytes);
     if let Some(root) = &options.root {
+        // A machine has its own /tmp, /dev and /proc, which stay over those of the folder.
         mount(machine, b"/", root, MountAccess::CopyOnWrite)?;
-        // What a root folder of packages has no use of, or only of an older host.
-        mount_memory(machine, b"/tmp")?;
     } else {
         mount(machine, current.as_os_str().as_bytes(), &current, MountAccess::CopyOnWrite)?;
         program = install(machine, &current.join(&options.program))?;
@@ -133,10 +140,6 @@ fn mount(machine: &mut Machine, guest: &[u8], host: &PathBuf, access: MountAcces
         MountAccess::CopyOnWrite => Mount::CopyOnWrite(folder),
     };
     machine.kernel().mount(guest, mount).map_err(|error| Failure::new(error.to_string()))
-}
-
-fn mount_memory(machine: &mut Machine, guest: &[u8]) -> Result<(), Failure> {
-    machine.kernel().mount(guest, Mount::Memory).map_err(|error| Failure::new(error.to_string()))
 }
 
 /// Stops the machine at the end of `--timeout`; the flag says that it was that.

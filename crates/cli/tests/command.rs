@@ -114,6 +114,12 @@ fn own_failures_are_one_line_with_the_documented_code() {
         (&["exec", "--hex", "zz"], 125, "hexadecimal"),
         (&["exec", "--reg", "foo=1", "--hex", "90"], 125, "foo"),
         (&["disasm", "no/such/file"], 125, "no/such/file"),
+        (&["run"], 125, "<PROGRAM>"),
+        (&["walk"], 125, "walk"),
+        (&["run", "--net", "moon", "x"], 125, "none, host"),
+        (&["run", "--max", "happiness=1", "x"], 125, "happiness"),
+        (&["run", "--max", "processes=1", "--nonsense", "x"], 125, "--nonsense"),
+        (&["run", "--user", "root", "x"], 125, "root"),
     ];
     for (arguments, code, reason) in cases {
         let output = pentimento(arguments);
@@ -139,4 +145,12 @@ fn strace_and_statistics_go_to_standard_error() {
     assert!(shown.contains("write(1, \"Hello, world!\\n\", 14) = 14"), "{shown}");
     assert!(shown.contains("instructions: 8"), "{shown}");
     assert_eq!(text(&output.stdout), "Hello, world!\n");
+}
+
+#[test]
+fn bounds_and_users_are_the_guests() {
+    let output = pentimento(&["run", "--max", "output=5", "fixtures/programs/hello"]);
+    assert_eq!(text(&output.stdout), "Hello");
+    let output = pentimento(&["run", "--strace", "--user", "1000:100", "fixtures/programs/system_name"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }

@@ -48,7 +48,7 @@ fn check(root: Way, mnt: Way) {
         Machine::builder().config(config).stdout(output.clone()).stderr(output.clone()).build().unwrap();
     machine.kernel().mount(b"/", root.mount(&cage)).unwrap();
     machine.kernel().mount(b"/mnt", mnt.mount(&cage)).unwrap();
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/containment/escape");
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/machines/escape");
     let canary = cage.canary().to_string_lossy().into_owned();
     let port = listener.local_addr().unwrap().port().to_string();
     let arguments = ["escape", &canary, &veiled(cage.secret()), &port, "1"];

@@ -87,6 +87,8 @@ pub struct Config {
     pub clock: Box<dyn host::Clock>,
     /// Random bytes from the host instead of the seed.
     pub entropy: Option<Box<dyn host::Entropy>>,
+    /// The host's network, if the guest may use it.
+    pub network: Option<Box<dyn host::Network>>,
     /// Who is told of system calls.
     pub trace: Option<Box<dyn host::TraceSink>>,
     /// The user and group that the first process runs as, and that files of host folders belong
@@ -110,6 +112,7 @@ impl Default for Config {
             error: Box::new(host::Discard),
             clock: Box::new(host::SystemClock::new()),
             entropy: None,
+            network: None,
             trace: None,
             identity: (0, 0),
             hardware_capabilities: 0x0781_abfb,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Invocation;
@@ -72,6 +73,85 @@ pub trait Clock: Send {
 pub trait Entropy: Send {
     /// Fills `buffer`.
     fn fill(&mut self, buffer: &mut [u8]);
+}
+
+/// The host's network, as far as a machine may use it. Without one a machine has only its own
+/// loopback. What a host refuses here, or answers with, is what the guest gets; nothing may wait.
+///
+/// Addresses that nobody in the machine has, loopback addresses among them, go to the host, and
+/// what the guest listens at can be reached from the host.
+pub trait Network: Send {
+    /// Begins a TCP connection; [`NetworkStream::is_connected`] tells when it is there.
+    ///
+    /// # Errors
+    /// The host's; the guest gets the errno that fits the kind.
+    fn connect(&mut self, to: SocketAddr) -> io::Result<Box<dyn NetworkStream>>;
+
+    /// Listens for TCP connections.
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect).
+    fn listen(&mut self, at: SocketAddr, backlog: u32) -> io::Result<Box<dyn NetworkListener>>;
+
+    /// A UDP socket at an address, port 0 for any.
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect).
+    fn datagrams(&mut self, at: SocketAddr) -> io::Result<Box<dyn NetworkDatagrams>>;
+
+    /// Waits until something may have happened to any of these, at most for `timeout`.
+    fn wait(&mut self, timeout: Duration);
+}
+
+/// A TCP connection of the host. Dropping it closes it.
+pub trait NetworkStream: Send {
+    /// Whether the connection is there by now.
+    ///
+    /// # Errors
+    /// Why it will never be.
+    fn is_connected(&mut self) -> io::Result<bool>;
+
+    /// Reads what is there; 0 at the end.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where nothing is there yet.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes some of `bytes`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where nothing can be written yet.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Ends the direction from the guest to the other side.
+    fn finish(&mut self);
+
+    /// The address at this end.
+    fn local_address(&self) -> Option<SocketAddr>;
+}
+
+/// A TCP socket of the host that takes connections.
+pub trait NetworkListener: Send {
+    /// The next connection and where it comes from.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where there is none.
+    fn accept(&mut self) -> io::Result<(Box<dyn NetworkStream>, SocketAddr)>;
+}
+
+/// A UDP socket of the host.
+pub trait NetworkDatagrams: Send {
+    /// Sends a datagram.
+    ///
+    /// # Errors
+    /// The host's; one that would wait is lost.
+    fn send(&mut self, bytes: &[u8], to: SocketAddr) -> io::Result<usize>;
+
+    /// Receives a datagram and where it comes from.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where there is none.
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
 }
 
 /// Who wants to know about system calls.

@@ -162,13 +162,14 @@ impl Kernel {
     pub fn new(config: Config) -> Self {
         let streams = fs::Streams::new(config.input, config.output, config.error, config.limits.output);
         let mut time = Timekeeper::new(config.time, config.clock);
-        let fs = fs::FileSystem::for_machine(
+        let mut fs = fs::FileSystem::for_machine(
             streams,
             config.seed,
             &config.limits,
             fs::Owner { uid: config.identity.0, gid: config.identity.1 },
             time.realtime(),
         );
+        fs.grant_network(config.network);
         Self {
             host: HostSide { entropy: config.entropy, trace: config.trace },
             limits: config.limits,

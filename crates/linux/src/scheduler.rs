@@ -100,8 +100,14 @@ impl Kernel {
                 self.fs.pump_console();
                 self.wake_files();
             }
+            if self.fs.has_bridges() {
+                self.fs.pump_network();
+                self.wake_files();
+            }
             let Some((task, left)) = self.pick() else {
-                let real = self.time.is_real() || self.scheduler.waiting.contains_key(&Channel::Console);
+                let real = self.time.is_real()
+                    || self.scheduler.waiting.contains_key(&Channel::Console)
+                    || self.fs.has_bridges();
                 return match self.idle() {
                     true if real => Next::Idle,
                     true => continue,
@@ -272,16 +278,39 @@ impl Kernel {
         if self.scheduler.waiting.contains_key(&Channel::Console) || self.fs.has_console() {
             return self.idle_for_console(next);
         }
+        if self.fs.has_bridges() {
+            self.idle_for_network(next);
+            return true;
+        }
         let Some(next) = next else { return false };
         let longest = self.time.monotonic().saturating_add(NAP.as_nanos() as u64);
         self.time.wait_until(if self.time.is_real() { next.min(longest) } else { next });
         true
     }
 
+    /// Waits for the host's network, but not beyond `next`. Virtual time passes at once.
+    fn idle_for_network(&mut self, next: Option<u64>) {
+        let now = self.time.monotonic();
+        match next {
+            Some(next) if !self.time.is_real() => {
+                self.fs.wait_for_network(Duration::ZERO);
+                self.time.wait_until(next);
+            }
+            next => {
+                let left = next.map_or(NAP, |next| Duration::from_nanos(next.saturating_sub(now)).min(NAP));
+                self.fs.wait_for_network(left);
+            }
+        }
+    }
+
     /// Waits for standard input, but not beyond `next`. Virtual time only passes if there is none now.
     fn idle_for_console(&mut self, next: Option<u64>) -> bool {
         let now = self.time.monotonic();
         let timeout = match next {
+            _ if self.fs.has_bridges() => {
+                self.fs.wait_for_network(Duration::from_millis(1));
+                Duration::ZERO
+            }
             None => NAP,
             Some(_) if !self.time.is_real() => Duration::ZERO,
             Some(next) => Duration::from_nanos(next.saturating_sub(now)).min(NAP),

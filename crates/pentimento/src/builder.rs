@@ -1,8 +1,8 @@
 //! Describing a machine before it starts.
 
 use pentimento_execute::{CpuModel, Environment, Gates};
-use pentimento_linux::host::{Discard, Input, Output};
-use pentimento_linux::{Config, Kernel};
+use pentimento_linux::host::{Discard, Input, Network, Output};
+use pentimento_linux::{Config, Kernel, Limits};
 
 use crate::trace_hash::{TraceHash, Witnessed};
 use crate::{Engine, Error, Machine};
@@ -52,6 +52,29 @@ impl MachineBuilder {
     #[must_use]
     pub fn stderr(mut self, output: impl Output + 'static) -> Self {
         self.config.error = Box::new(output);
+        self
+    }
+
+    /// What the machine may use: memory, processes, threads, descriptors, file sizes, output...
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// The user and group that the first process runs as; 0 is the machine's superuser. Neither
+    /// means anything on the host.
+    #[must_use]
+    pub fn user(mut self, user: u32, group: u32) -> Self {
+        self.config.identity = (user, group);
+        self
+    }
+
+    /// The host's network, as far as the guest may use it; without one there is only the machine's
+    /// own loopback. A machine with a network is no longer deterministic.
+    #[must_use]
+    pub fn network(mut self, network: impl Network + 'static) -> Self {
+        self.config.network = Some(Box::new(network));
         self
     }
 

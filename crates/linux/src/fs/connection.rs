@@ -49,6 +49,9 @@ impl FileSystem {
         if self.names.contains_key(&name) {
             return Err(Errno::EADDRINUSE);
         }
+        if let (Kind::Datagram, Address::Internet(at)) = (self.sockets[id].kind, &address) {
+            self.bind_outside(id, *at)?;
+        }
         self.names.insert(name, id);
         self.sockets[id].local = address;
         Ok(())
@@ -78,7 +81,7 @@ impl FileSystem {
 
     fn choose_port(&self, id: Id<Socket>, address: SocketAddr) -> Result<(Address, SocketName), Errno> {
         let (ip, kind) = (address.ip(), self.sockets[id].kind);
-        if !is_local(ip) {
+        if !is_local(ip) && !self.has_network() {
             return Err(Errno::EADDRNOTAVAIL);
         }
         let port = match address.port() {
@@ -101,8 +104,12 @@ impl FileSystem {
         if self.sockets[id].local != Address::Unnamed || !self.sockets[id].is_internet() {
             return Ok(());
         }
-        let own =
-            if to.is_ipv6() { IpAddr::V6(Ipv6Addr::LOCALHOST) } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
+        let own = match (to.is_ipv6(), is_local(to)) {
+            (true, true) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            (true, false) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            (false, true) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            (false, false) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        };
         self.bind(caller, id, Some(Address::Internet(SocketAddr::new(own, 0))))
     }
 
@@ -170,7 +177,11 @@ impl FileSystem {
             }
             role @ Role::Idle => {
                 *role = Role::Listening { backlog: wanted, queue: VecDeque::new() };
-                Ok(())
+                let opened = self.listen_outside(id, wanted);
+                if opened.is_err() {
+                    self.sockets[id].role = Role::Idle;
+                }
+                opened
             }
         }
     }
@@ -190,7 +201,7 @@ impl FileSystem {
         };
         if kind == Kind::Datagram {
             if let Address::Internet(to) = &address {
-                if !is_local(to.ip()) {
+                if !is_local(to.ip()) && !self.has_network() {
                     return Err(Errno::ENETUNREACH.into());
                 }
                 self.bind_for_sending(caller, id, to.ip())?;
@@ -200,12 +211,20 @@ impl FileSystem {
             self.sockets[id].remote = address;
             return Ok(());
         }
+        if let Some(result) = self.continue_attempt(id, immediate) {
+            return result;
+        }
         match self.sockets[id].role {
             Role::Idle => {}
             Role::Listening { .. } => return Err(Errno::EINVAL.into()),
             Role::Connected(_) => return Err(Errno::EISCONN.into()),
         }
-        let listener = self.socket_at(caller, kind, &address)?;
+        let listener = match (self.socket_at(caller, kind, &address), &address) {
+            (Err(Errno::ECONNREFUSED | Errno::ENETUNREACH), Address::Internet(to)) if self.has_network() => {
+                return self.connect_outside(caller, id, *to, immediate);
+            }
+            (listener, _) => listener?,
+        };
         let Role::Listening { backlog, queue } = &self.sockets[listener].role else {
             return Err(Errno::ECONNREFUSED.into());
         };

@@ -13,6 +13,7 @@
 mod address;
 mod archive;
 mod attributes;
+mod bridge;
 mod connection;
 mod content;
 mod description;
@@ -163,6 +164,8 @@ pub(crate) struct FileSystem {
     in_flight: u64,
     /// Open files that messages hold.
     rights_in_flight: usize,
+    /// The host's network, and the sockets of it that stand for some of the machine's.
+    outside: bridge::Outside,
     /// Sockets closed since such messages were last looked through.
     closed_sockets: usize,
     woken: Vec<Channel>,

@@ -141,6 +141,7 @@ impl FileSystem {
             random: setup.random,
             in_flight: 0,
             rights_in_flight: 0,
+            outside: Default::default(),
             closed_sockets: 0,
             woken: Vec::new(),
             mapped: Default::default(),

@@ -16,10 +16,10 @@ use crate::errno::Errno;
 use crate::wait::{Channel, Failure, Wait};
 
 /// Bytes that wait for one reader at most (`net.core.rmem_default`).
-const BUFFER_MAX: usize = 212_992;
+pub(super) const BUFFER_MAX: usize = 212_992;
 
 /// Largest payload of a UDP datagram.
-const UDP_MAX: usize = 65_507;
+pub(super) const UDP_MAX: usize = 65_507;
 
 /// `SOCK_*`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -44,9 +44,9 @@ pub(crate) struct Peer {
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(super) bytes: VecDeque<u8>,
-    from: Address,
+    pub(super) from: Address,
     pub(super) rights: Vec<Id<Description>>,
-    sender: Peer,
+    pub(super) sender: Peer,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +60,17 @@ pub(super) enum Role {
     Connected(Option<Id<Socket>>),
 }
 
+/// How far a connection to the host is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Attempt {
+    /// None is being made.
+    None,
+    /// The host has not answered.
+    Pending,
+    /// It is there, and connect(2) has not said so.
+    Made,
+}
+
 /// A socket.
 #[derive(Clone, Debug)]
 pub(crate) struct Socket {
@@ -70,9 +81,11 @@ pub(crate) struct Socket {
     pub(crate) remote: Address,
     pub(super) incoming: VecDeque<Message>,
     pub(super) held: usize,
-    receive_closed: bool,
-    send_closed: bool,
-    error: Option<Errno>,
+    pub(super) receive_closed: bool,
+    pub(super) send_closed: bool,
+    pub(super) error: Option<Errno>,
+    /// A connection to the host that is being made.
+    pub(super) attempt: Attempt,
     pub(crate) channel: Channel,
     /// Options that are kept and given back, by level and name.
     pub(crate) options: BTreeMap<(u32, u32), Vec<u8>>,
@@ -94,6 +107,7 @@ impl Socket {
             receive_closed: false,
             send_closed: false,
             error: None,
+            attempt: Attempt::None,
             channel,
             options: BTreeMap::new(),
             creator,
@@ -295,6 +309,12 @@ impl FileSystem {
         }
         let to = match self.receiver(caller, id, sending.to.as_ref()) {
             Ok(to) => to,
+            Err(Errno::ECONNREFUSED | Errno::ENETUNREACH)
+                if internet && kind == Kind::Datagram && self.has_network() =>
+            {
+                self.lose(0, sending);
+                return Ok(self.send_outside(id, bytes, sending.to.as_ref())?);
+            }
             // Nobody at a UDP port: the datagram is lost, as on a network.
             Err(Errno::ECONNREFUSED) if internet && kind == Kind::Datagram => {
                 return Ok(self.lose(bytes.len(), sending));
@@ -421,6 +441,7 @@ impl FileSystem {
         let socket = self.sockets.release(id)?;
         self.in_flight = self.in_flight.saturating_sub(socket.held as u64);
         self.names.retain(|_, named| *named != id);
+        self.forget_outside(id);
         if let Role::Connected(Some(peer)) = socket.role {
             let other = &mut self.sockets[peer];
             other.role = Role::Connected(None);
@@ -454,6 +475,7 @@ impl FileSystem {
             Role::Idle if socket.kind == Kind::Datagram => {
                 readiness.with(Events::READABLE, !socket.incoming.is_empty()).with(Events::WRITABLE, true)
             }
+            _ if socket.attempt == Attempt::Pending => readiness,
             Role::Idle => readiness.with(Events::WRITABLE, true).with(Events::HUP, true),
             Role::Connected(peer) => {
                 let room = peer.is_none_or(|peer| self.sockets[peer].held < BUFFER_MAX);
