@@ -20,6 +20,7 @@ const STEPS: &[Step] = &[
     Step { name: "fixtures",    run: || fixtures::run_task(&[]) },
     Step { name: "tail calls",  run: || run(cargo().args(["test", "--quiet", "--release", "--package", "pentimento-execute", "--lib", "interpreter"])) },
     Step { name: "decode-diff", run: || conformance("decode-diff", &[]) },
+    Step { name: "lockstep",    run: || conformance("lockstep", &["--random".into(), "50000".into()]) },
     Step { name: "oracle",      run: || conformance("oracle", &["--cases".into(), "200000".into()]) },
     Step { name: "guests",      run: || guests::run_task(&["--suite=busybox".into()]) },
 ];

@@ -34,6 +34,7 @@ const TASKS: &[Task] = &[
     Task { name: "bench-starts", help: "start to exit, forks, 1,000 processes, 10,000 machines; --runs=N",                run: starts::run_task },
     Task { name: "perf-check",  help: "host instructions a guest instruction against the baseline; --bless records them",  run: perf::run_task },
     Task { name: "decode-diff", help: "compare the decoder with iced-x86; --long for 20 million encodings",               run: |options| process::conformance("decode-diff", options) },
+    Task { name: "lockstep",    help: "compare the engines at each end of a block: PROGRAM [ARGUMENTS], or --random N --seed S",  run: |options| process::conformance("lockstep", options) },
     Task { name: "oracle",      help: "compare the engines with this host's CPU; --cases N, --only GROUP, --seed S",      run: |options| process::conformance("oracle", options) },
     Task { name: "fuzz-syscalls", help: "random system calls; --calls N, --seed S, --machine M runs one machine again",   run: process::fuzz_system_calls },
 ];

@@ -14,6 +14,7 @@ mod engine;
 mod exclusion;
 pub mod generate;
 pub mod layout;
+pub mod lockstep;
 mod machine;
 #[cfg(target_os = "linux")]
 pub mod oracle;

@@ -34,6 +34,22 @@ impl Runner {
         }
     }
 
+    /// As [`Self::run`], but stops at the first end of a block behind `least` instructions. To the
+    /// reference, each instruction is a block.
+    pub(crate) fn run_to_block_end(
+        &mut self,
+        state: &mut CpuState,
+        memory: &mut AddressSpace,
+        environment: &mut Environment,
+        least: u64,
+        budget: u64,
+    ) -> (u64, Exit) {
+        match self {
+            Self::Interpreter(engine) => engine.run_to_block_end(state, memory, environment, least, budget),
+            Self::Reference(engine) => engine.run(state, memory, environment, least.min(budget)),
+        }
+    }
+
     /// Executes up to `budget` instructions; says how many completed, and why it stopped.
     pub(crate) fn run(
         &mut self,
@@ -42,9 +58,6 @@ impl Runner {
         environment: &mut Environment,
         budget: u64,
     ) -> (u64, Exit) {
-        match self {
-            Self::Interpreter(engine) => engine.run(state, memory, environment, budget),
-            Self::Reference(engine) => engine.run(state, memory, environment, budget),
-        }
+        self.run_to_block_end(state, memory, environment, u64::MAX, budget)
     }
 }

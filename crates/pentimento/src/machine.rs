@@ -101,7 +101,7 @@ impl Machine {
                 return Halt::Stopped;
             }
             let before = self.statistics.instructions;
-            if let Some(halt) = self.turn(left.min(SLICE)) {
+            if let Some(halt) = self.turn(u64::MAX, left.min(SLICE)) {
                 return halt;
             }
             let executed = self.statistics.instructions - before;
@@ -123,8 +123,16 @@ impl Machine {
         self.run(1)
     }
 
-    /// Lets the task whose turn it is execute at most `most` instructions.
-    fn turn(&mut self, most: u64) -> Option<Halt> {
+    /// Runs to the next end of a block behind `least` instructions, to the next system call,
+    /// exception or switch to another task, or until `most` instructions are executed, whatever
+    /// comes first; `None` if the machine can go on. What a block is depends on the engine.
+    pub fn run_to_block_end(&mut self, least: u64, most: u64) -> Option<Halt> {
+        self.turn(least, most)
+    }
+
+    /// Lets the task whose turn it is execute at most `most` instructions, or `least` and those to
+    /// the end of a block.
+    fn turn(&mut self, least: u64, most: u64) -> Option<Halt> {
         let (task, space, quantum) = match self.kernel.schedule() {
             Next::Run { task, space, quantum } => (task, space, quantum),
             Next::Finished(Termination::Exited(status)) => return Some(Halt::Exited(status)),
@@ -150,7 +158,9 @@ impl Machine {
             hash.resumes(task, self.statistics.instructions, parts.cpu);
         }
         let runner = self.runners.entry(space).or_insert_with(|| Runner::new(self.engine));
-        let (executed, exit) = runner.run(parts.cpu, parts.memory, &mut self.environment, most.min(quantum));
+        let most = most.min(quantum);
+        let (executed, exit) =
+            runner.run_to_block_end(parts.cpu, parts.memory, &mut self.environment, least, most);
         self.statistics.instructions += executed;
         self.interrupted = (exit == Exit::Budget).then_some(task);
         if exit != Exit::Budget {

@@ -95,9 +95,22 @@ impl Interpreter {
         environment: &mut Environment,
         budget: u64,
     ) -> (u64, Exit) {
+        self.run_to_block_end(state, memory, environment, u64::MAX, budget)
+    }
+
+    /// [`Self::run`], but comes back with [`Exit::Budget`] at the first end of a block behind
+    /// `least` instructions: for a host that compares, counts or draws block by block.
+    pub fn run_to_block_end(
+        &mut self,
+        state: &mut CpuState,
+        memory: &mut AddressSpace,
+        environment: &mut Environment,
+        least: u64,
+        budget: u64,
+    ) -> (u64, Exit) {
         let mut left = budget;
         let mut site = None;
-        while left > 0 {
+        while left > 0 && budget - left < least {
             self.code.refresh(memory, environment.model);
             // For a single step a block would not pay.
             let block = match left > 1 && blocks_fit(state) {
@@ -112,7 +125,8 @@ impl Interpreter {
             }
             let stop = match block {
                 Some(block) if u64::from(block.instructions) <= left => {
-                    self.chain(block, state, memory, environment, &mut left)
+                    let least = least - (budget - left);
+                    self.chain(block, state, memory, environment, &mut left, least)
                 }
                 Some(block) => self.begin(block, state, memory, environment, &mut left),
                 None => match step(state, memory, environment, &mut left) {
@@ -126,7 +140,7 @@ impl Interpreter {
                 Stop::Exit(exit) => return (budget - left, exit),
             }
         }
-        (budget, Exit::Budget)
+        (budget - left, Exit::Budget)
     }
 
     /// Runs the beginning of a `block` that is too long for what is `left`: by handlers as far as
@@ -142,7 +156,7 @@ impl Interpreter {
         let mut at = block.first as usize;
         if let Some(end) = self.code.last_cut(at, *left as usize) {
             let handler = mem::replace(&mut self.code.ops[end].handler, cut);
-            let stop = self.chain(block, state, memory, environment, left);
+            let stop = self.chain(block, state, memory, environment, left, u64::MAX);
             self.code.ops[end].handler = handler;
             if !matches!(stop, Stop::Continue) {
                 return stop;
@@ -170,7 +184,7 @@ impl Interpreter {
     }
 
     /// Runs `block`, of which all that is executed fits in the budget `left`, and those linked to it
-    /// while they are sure to fit.
+    /// while they are sure to fit and `least` instructions are not executed.
     fn chain(
         &mut self,
         block: Block,
@@ -178,10 +192,12 @@ impl Interpreter {
         memory: &mut AddressSpace,
         environment: &mut Environment,
         left: &mut u64,
+        least: u64,
     ) -> Stop {
         let most = if memory.is_prepared_fast() { i64::MAX as u64 } else { self.warm_up(memory) };
         // A budget beyond this is left for the next chain.
         let here = (*left).min(most) as i64 - i64::from(MOST);
+        let here = here.min(least.min(most) as i64 - 1);
         let mut frame = Frame {
             left: here + i64::from(block.before),
             pending: Pending::SETTLED,

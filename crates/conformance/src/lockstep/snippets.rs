@@ -1,0 +1,162 @@
+//! Random code on a bare CPU, in lockstep.
+
+use pentimento_execute::{Environment, Exit, Gates, Interpreter, Reference};
+use pentimento_memory::{AddressSpace, MapError, Permissions};
+use pentimento_registers::{CpuState, Gpr};
+
+use super::sequence::{CODE, CODE_LENGTH, DATA, DATA_LENGTH, Sequence};
+use super::{Divergence, MemoryComparison, differs, encoded, state_differences};
+use crate::generate::Random;
+use crate::layout;
+
+/// Instructions that a snippet may execute: most loop for ever.
+const BUDGET: u64 = 3000;
+
+/// What snippets ran to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Report {
+    /// Snippets that ran.
+    pub snippets: u64,
+    /// Instructions that both engines executed.
+    pub instructions: u64,
+    /// Snippets that ended with an exception.
+    pub exceptions: u64,
+}
+
+/// One engine's machine.
+struct Side {
+    state: CpuState,
+    memory: AddressSpace,
+    environment: Environment,
+}
+
+impl Side {
+    fn new() -> Result<Self, MapError> {
+        let mut memory = AddressSpace::new();
+        memory.map(CODE, CODE_LENGTH, Permissions::all())?;
+        memory.map(DATA, DATA_LENGTH, Permissions::READ | Permissions::WRITE)?;
+        // Handlers that access memory do nothing before this.
+        memory.prepare_fast();
+        let environment = Environment {
+            descriptors: layout::descriptor_tables(),
+            gates: Gates::Linux,
+            ..Environment::default()
+        };
+        Ok(Self { state: CpuState::new(), memory, environment })
+    }
+
+    fn start(&mut self, sequence: &Sequence) {
+        for (address, bytes) in [(CODE, &sequence.code), (DATA, &sequence.data)] {
+            let poked = self.memory.poke_bytes(address, bytes);
+            debug_assert!(poked.is_ok(), "the pages are mapped");
+        }
+        self.memory.clear_dirty();
+        let mut state = CpuState::new();
+        state.segments[5] = layout::segment(&self.environment.descriptors, layout::GS);
+        state.segments[5].descriptor.iter_mut().for_each(|descriptor| descriptor.base = DATA);
+        *state.gprs_mut() = sequence.registers;
+        state.set_gpr(Gpr::Esp, DATA + DATA_LENGTH / 2);
+        state.xmm = sequence.xmm;
+        state.eip = CODE;
+        self.state = state;
+    }
+}
+
+/// Two machines for snippets, one for each engine.
+pub struct Snippets {
+    slow: Side,
+    fast: Side,
+    report: Report,
+}
+
+impl Snippets {
+    /// Machines that have run nothing yet.
+    ///
+    /// # Errors
+    /// Where the host has no memory for a few pages.
+    pub fn new() -> Result<Self, MapError> {
+        Ok(Self { slow: Side::new()?, fast: Side::new()?, report: Report::default() })
+    }
+
+    /// What has run so far.
+    #[must_use]
+    pub const fn report(&self) -> Report {
+        self.report
+    }
+
+    /// Runs snippet `number` of `seed`.
+    ///
+    /// # Errors
+    /// Where the engines parted, with the code in hexadecimal.
+    pub fn run(&mut self, seed: u64, number: u64) -> Result<(), Box<Divergence>> {
+        let mut random = Random::new(seed, number);
+        let sequence = Sequence::new(&mut random);
+        self.slow.start(&sequence);
+        self.fast.start(&sequence);
+        let mut memory = MemoryComparison::new();
+        let mut interpreter = Interpreter::new();
+        // Single blocks try each handler alone; longer chains try links, too.
+        let least = random.pick(&[1, 1, 2, 10, 100]);
+        self.report.snippets += 1;
+        let mut executed = 0;
+        while executed < BUDGET {
+            let from = self.slow.state.clone();
+            let (count, exit) = self.fast.run_blocks(&mut interpreter, least, BUDGET - executed);
+            let end = self.slow.follow(count, exit);
+            let mut differences = self.differences(end, (count, exit));
+            differences.extend(memory.differences(&mut self.slow.memory, &mut self.fast.memory));
+            if !differences.is_empty() {
+                let end = sequence.code.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+                let code: String = sequence.code[..end].iter().map(|byte| format!("{byte:02x}")).collect();
+                differences.push(format!("seed {seed:#x}, snippet {number}, least {least}; code {code}"));
+                differences.push(format!("registers before: {}", encoded(&from)));
+                return Err(Box::new(Divergence {
+                    executed,
+                    instructions: count,
+                    from: from.eip,
+                    differences,
+                }));
+            }
+            executed += count;
+            self.report.instructions += count;
+            if exit != Exit::Budget {
+                self.report.exceptions += u64::from(matches!(exit, Exit::Exception(_)));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// What differs beside memory, given how many instructions each executed and why it stopped.
+    fn differences(&self, slow: (u64, Exit), fast: (u64, Exit)) -> Vec<String> {
+        let (reference, interpreter) = (&self.slow, &self.fast);
+        let stamps = [reference.environment.time_stamp, interpreter.environment.time_stamp];
+        let found = [
+            differs("executed", &slow.0, &fast.0),
+            differs("exit", &slow.1, &fast.1),
+            differs("time stamp", &stamps[0], &stamps[1]),
+        ];
+        let mut found: Vec<String> = found.into_iter().flatten().collect();
+        found.extend(state_differences(&reference.state, &interpreter.state));
+        found
+    }
+}
+
+impl Side {
+    fn run_blocks(&mut self, interpreter: &mut Interpreter, least: u64, budget: u64) -> (u64, Exit) {
+        let Self { state, memory, environment } = self;
+        interpreter.run_to_block_end(state, memory, environment, least, budget)
+    }
+
+    /// Lets the reference do what the interpreter did: `count` instructions, and then a fault, which
+    /// is none, if that is how it ended.
+    fn follow(&mut self, count: u64, exit: Exit) -> (u64, Exit) {
+        let Self { state, memory, environment } = self;
+        let (executed, result) = Reference.run(state, memory, environment, count);
+        if executed == count && result == Exit::Budget && exit != Exit::Budget {
+            let (more, result) = Reference.run(state, memory, environment, 1);
+            return (executed + more, result);
+        }
+        (executed, result)
+    }
+}
