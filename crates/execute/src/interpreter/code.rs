@@ -20,7 +20,7 @@ pub(super) struct Jump {
     pub(super) first: Link,
 }
 
-const JUMPS: usize = 1024;
+const JUMPS: usize = 4096;
 
 /// Where indirect branches look first; what is empty leads to operation 0, which stops.
 pub(super) type Jumps = [Jump; JUMPS];
@@ -28,7 +28,7 @@ pub(super) type Jumps = [Jump; JUMPS];
 /// The place of `eip` in the table of jumps.
 #[inline(always)]
 pub(super) fn jump_slot(eip: u32) -> usize {
-    (eip ^ eip >> 10) as usize % JUMPS
+    (eip ^ eip >> 12) as usize % JUMPS
 }
 
 /// A block's place in memory and in the arena.
