@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::process::{cargo, conformance, run};
-use crate::{Failure, fixtures, guests, tidy};
+use crate::{Failure, fixtures, guests, perf, tail_calls, tidy};
 
 struct Step {
     name: &'static str,
@@ -18,7 +18,9 @@ const STEPS: &[Step] = &[
     Step { name: "docs",        run: || run(cargo().args(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings")) },
     Step { name: "features",    run: features },
     Step { name: "fixtures",    run: || fixtures::run_task(&[]) },
-    Step { name: "tail calls",  run: || run(cargo().args(["test", "--quiet", "--release", "--package", "pentimento-execute", "--lib", "interpreter"])) },
+    Step { name: "variants",    run: variants },
+    Step { name: "tail calls",  run: || tail_calls::run_task(&[]) },
+    Step { name: "perf-check",  run: || perf::run_task(&[]) },
     Step { name: "decode-diff", run: || conformance("decode-diff", &[]) },
     Step { name: "lockstep",    run: || conformance("lockstep", &["--random".into(), "50000".into()]) },
     Step { name: "oracle",      run: || conformance("oracle", &["--cases".into(), "200000".into()]) },
@@ -64,6 +66,22 @@ pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
 
 fn step_names() -> String {
     STEPS.iter().map(|step| step.name).collect::<Vec<_>>().join(", ")
+}
+
+/// The interpreter's other forms, each with the tests of what it changes: handlers that end in calls
+/// and their loop, pointer and slices, in the optimised build, where they differ; and on the whole
+/// corpus of vectors what replaces host code.
+fn variants() -> Result<(), Failure> {
+    let test = |options: &[&str]| run(cargo().args(["test", "--quiet"]).args(options));
+    for feature in ["std", "safe-dispatch", "dispatch-loop"] {
+        let package = ["--release", "--package", "pentimento-execute", "--features", feature];
+        test(&[&package[..], &["--lib", "interpreter"]].concat())?;
+    }
+    let portable = "pentimento-execute/portable-x87,pentimento-execute/safe-dispatch";
+    let packages = ["--package", "pentimento-execute", "--package", "pentimento-conformance"];
+    let corpus = ["--lib", "--test", "x87", "--test", "integer", "--test", "vectors", "--test", "lockstep"];
+    test(&[&packages[..], &["--features", portable], &corpus].concat())?;
+    run(cargo().args(["check", "--quiet", "--package", "pentimento-cli", "--features", "count-slow"]))
 }
 
 /// Each layer builds alone, with and without its default features.

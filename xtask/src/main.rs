@@ -11,6 +11,7 @@ mod guests;
 mod perf;
 mod process;
 mod starts;
+mod tail_calls;
 mod tidy;
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ const TASKS: &[Task] = &[
     Task { name: "bench-guests", help: "CPU time of kernels and Debian programs: native, QEMU, each engine; --runs=N, --reference, --json, --bless, WORDS select", run: bench::run_task },
     Task { name: "bench-starts", help: "start to exit, forks, 1,000 processes, 10,000 machines; --runs=N",                run: starts::run_task },
     Task { name: "perf-check",  help: "host instructions a guest instruction against the baseline; --bless records them",  run: perf::run_task },
+    Task { name: "tail-calls",  help: "no handler of the interpreter calls the next one, in the release build",             run: tail_calls::run_task },
     Task { name: "decode-diff", help: "compare the decoder with iced-x86; --long for 20 million encodings",               run: |options| process::conformance("decode-diff", options) },
     Task { name: "lockstep",    help: "compare the engines at each end of a block: PROGRAM [ARGUMENTS], or --random N --seed S",  run: |options| process::conformance("lockstep", options) },
     Task { name: "oracle",      help: "compare the engines with this host's CPU; --cases N, --only GROUP, --seed S",      run: |options| process::conformance("oracle", options) },
