@@ -142,7 +142,7 @@ fn the_guest_changes_a_copy_of_the_current_folder() {
 fn strace_and_statistics_go_to_standard_error() {
     let output = pentimento(&["run", "--strace", "--stats", "fixtures/programs/hello"]);
     let shown = text(&output.stderr);
-    assert!(shown.contains("write(1, \"Hello, world!\\n\", 14) = 14"), "{shown}");
+    assert!(shown.contains("write(1, \"Hello, world!\\n\", 14)         = 14"), "{shown}");
     assert!(shown.contains("instructions: 8"), "{shown}");
     assert_eq!(text(&output.stdout), "Hello, world!\n");
 }
@@ -153,4 +153,12 @@ fn bounds_and_users_are_the_guests() {
     assert_eq!(text(&output.stdout), "Hello");
     let output = pentimento(&["run", "--strace", "--user", "1000:100", "fixtures/programs/system_name"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_machine_that_waits_for_nothing_is_reported() {
+    // pause(2), with nobody to send a signal.
+    let output = pentimento(&["exec", "--hex", "b8 1d 00 00 00 cd 80"]);
+    assert_eq!(output.status.code(), Some(125));
+    assert!(text(&output.stderr).contains("deadlock"), "{}", text(&output.stderr));
 }

@@ -240,7 +240,7 @@ impl Arguments {
             if let Some(argument) = arguments.get_mut(index) {
                 *argument = self.argument(random, *kind, own, &mut memory);
             }
-            index += if *kind == Kind::Off64 { 2 } else { 1 };
+            index += if matches!(kind, Kind::Off64 | Kind::Seek64) { 2 } else { 1 };
         }
         self.shape(random, call.name, &arguments, &mut memory);
         Call { number: call.number, arguments, memory }
@@ -297,7 +297,12 @@ impl Arguments {
             }
             Kind::Whence | Kind::SigHow | Kind::Access => random.below(6),
             Kind::Off64 => random.below(10_000),
-            Kind::Hex => self.word(random),
+            Kind::Hex | Kind::FcntlArgument | Kind::StatxMask => self.word(random),
+            Kind::Page | Kind::Seek64 => random.below(100),
+            Kind::Protocol => random.pick(&[0, 0, 6, 17]),
+            Kind::Family => random.pick(&[1, 1, 2, 10, 16]),
+            Kind::SocketType => random.pick(&[1, 1, 2, 5]) | random.pick(&[0, 0o4000, 0o2_000_000]),
+            Kind::AtFlags | Kind::StatxFlags => random.pick(&[0, 0, 0x100, 0x200, 0x400, 0x1000]),
             // Everything else is a pointer to something.
             _ => {
                 let address = self.pointer(random);

@@ -276,7 +276,7 @@ impl FileSystem {
             return peer.ok_or(gone);
         }
         if socket.kind != Kind::Datagram {
-            return Err(Errno::ENOTCONN);
+            return Err(if socket.is_internet() { Errno::EPIPE } else { Errno::ENOTCONN });
         }
         let to = match to {
             Some(to) => to.clone(),

@@ -7,8 +7,8 @@ type Names = [(u32, &'static str)];
 pub(super) const OPEN: &Names = &[
     (0o100, "O_CREAT"), (0o200, "O_EXCL"), (0o400, "O_NOCTTY"), (0o1000, "O_TRUNC"), (0o2000, "O_APPEND"),
     (0o4000, "O_NONBLOCK"), (0o4010000, "O_SYNC"), (0o10000, "O_DSYNC"), (0o20000, "O_ASYNC"), (0o40000, "O_DIRECT"),
-    (0o100000, "O_LARGEFILE"), (0o20200000, "O_TMPFILE"), (0o200000, "O_DIRECTORY"), (0o400000, "O_NOFOLLOW"),
-    (0o1000000, "O_NOATIME"), (0o2000000, "O_CLOEXEC"), (0o10000000, "O_PATH"),
+    (0o100000, "O_LARGEFILE"), (0o20200000, "O_TMPFILE"), (0o400000, "O_NOFOLLOW"),
+    (0o1000000, "O_NOATIME"), (0o2000000, "O_CLOEXEC"), (0o10000000, "O_PATH"), (0o200000, "O_DIRECTORY"),
 ];
 pub(super) const PROTECTION: &Names = &[
     (1, "PROT_READ"),
@@ -52,6 +52,31 @@ pub(super) const AT: &Names = &[
     (0x1000, "AT_EMPTY_PATH"),
     (0x2000, "AT_STATX_FORCE_SYNC"),
     (0x4000, "AT_STATX_DONT_SYNC"),
+];
+#[rustfmt::skip]
+pub(super) const FAMILY: &Names = &[
+    (0, "AF_UNSPEC"), (1, "AF_UNIX"), (2, "AF_INET"), (10, "AF_INET6"), (16, "AF_NETLINK"), (17, "AF_PACKET"),
+];
+pub(super) const PROTOCOL: &Names =
+    &[(0, "IPPROTO_IP"), (1, "IPPROTO_ICMP"), (6, "IPPROTO_TCP"), (17, "IPPROTO_UDP")];
+pub(super) const SOCKET_TYPE: &Names =
+    &[(1, "SOCK_STREAM"), (2, "SOCK_DGRAM"), (3, "SOCK_RAW"), (5, "SOCK_SEQPACKET")];
+pub(super) const SOCKET_FLAGS: &Names = &[(0o2000000, "SOCK_CLOEXEC"), (0o4000, "SOCK_NONBLOCK")];
+pub(super) const STATX: &Names = &[
+    (0x7ff, "STATX_BASIC_STATS"),
+    (1, "STATX_TYPE"),
+    (2, "STATX_MODE"),
+    (4, "STATX_NLINK"),
+    (8, "STATX_UID"),
+    (0x10, "STATX_GID"),
+    (0x20, "STATX_ATIME"),
+    (0x40, "STATX_MTIME"),
+    (0x80, "STATX_CTIME"),
+    (0x100, "STATX_INO"),
+    (0x200, "STATX_SIZE"),
+    (0x400, "STATX_BLOCKS"),
+    (0x800, "STATX_BTIME"),
+    (0x1000, "STATX_MNT_ID"),
 ];
 pub(super) const ACCESS: &Names = &[(4, "R_OK"), (2, "W_OK"), (1, "X_OK")];
 

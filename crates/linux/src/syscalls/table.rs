@@ -49,6 +49,8 @@ pub enum ArgumentKind {
     OutBuf,
     /// An array of buffers that the call reads; the next argument is how many.
     InVec,
+    /// An array of buffers that the call writes; the next argument is how many.
+    OutVec,
     /// A length.
     Size,
     /// A 64-bit offset in two arguments, low half first.
@@ -89,12 +91,35 @@ pub enum ArgumentKind {
     Timespec,
     /// A pointer to a 64-bit timespec.
     Timespec64,
+    /// An offset in pages.
+    Page,
+    /// A signed 64-bit offset in two arguments, high half first.
+    Seek64,
+    /// A pointer to 64 bits that the call writes.
+    OutWide,
+    /// What an fcntl command takes; the argument before says which.
+    FcntlArgument,
+    /// Directory entries that the call writes; the result is how many bytes.
+    Entries,
+    /// AF_*.
+    Family,
+    /// SOCK_* and its flags.
+    SocketType,
+    /// A pointer to a socket's address; the next argument is its length.
+    Address,
+    /// IPPROTO_*, if the first argument is an Internet family.
+    Protocol,
+    /// STATX_*.
+    StatxMask,
+    /// AT_* flags of statx(2).
+    StatxFlags,
 }
 
 use ArgumentKind::{
-    Access, Addr, Argv, At, AtFlags, Clock, CloneBits, Envp, Fcntl, Fd, Futex, Hex, InBuf, InVec, Int, Ioctl,
-    Map, Mode, Off64, Open, OutBuf, Path, Prot, Resource, Sig, SigHow, SigSet, Size, Str, Timespec,
-    Timespec64, Uint, Wait, Whence,
+    Access, Addr, Address, Argv, At, AtFlags, Clock, CloneBits, Entries, Envp, Family, Fcntl, FcntlArgument,
+    Fd, Futex, Hex, InBuf, InVec, Int, Ioctl, Map, Mode, Off64, Open, OutBuf, OutVec, OutWide, Page, Path,
+    Prot, Protocol, Resource, Seek64, Sig, SigHow, SigSet, Size, SocketType, StatxFlags, StatxMask, Str,
+    Timespec, Timespec64, Uint, Wait, Whence,
 };
 
 /// A row of the table.
@@ -126,7 +151,7 @@ pub struct SystemCall {
     pub number: u32,
     /// The name, as in the kernel's own table.
     pub name: &'static str,
-    /// What its arguments are; a [`ArgumentKind::Off64`] takes two registers.
+    /// What its arguments are; a [`ArgumentKind::Off64`] takes two registers, as does a [`ArgumentKind::Seek64`].
     pub arguments: &'static [ArgumentKind],
     /// Whether it does anything but fail with ENOSYS.
     pub is_implemented: bool,
@@ -205,7 +230,7 @@ static TABLE: [Row; 463] = [
     row( 52, "umount2",                       &[Path, Hex], Some(system::forbidden)),
     row( 53, "lock",                          &[Hex, Hex, Hex], None),
     row( 54, "ioctl",                         &[Fd, Ioctl, Addr], Some(descriptor::ioctl)),
-    row( 55, "fcntl",                         &[Fd, Fcntl, Hex], Some(descriptor::fcntl)),
+    row( 55, "fcntl",                         &[Fd, Fcntl, FcntlArgument], Some(descriptor::fcntl)),
     row( 56, "mpx",                           &[Hex, Hex, Hex], None),
     row( 57, "setpgid",                       &[Int, Int], Some(identity::setpgid)),
     row( 58, "ulimit",                        &[Hex, Hex, Hex], None),
@@ -290,12 +315,12 @@ static TABLE: [Row; 463] = [
     row(137, "afs_syscall",                   &[Hex, Hex, Hex], None),
     row(138, "setfsuid",                      &[Int], Some(identity::setfsuid)),
     row(139, "setfsgid",                      &[Int], Some(identity::setfsgid)),
-    row(140, "_llseek",                       &[Fd, Hex, Hex, Addr, Whence], Some(file::llseek)),
-    row(141, "getdents",                      &[Fd, Addr, Size], Some(directory::getdents)),
+    row(140, "_llseek",                       &[Fd, Seek64, OutWide, Whence], Some(file::llseek)),
+    row(141, "getdents",                      &[Fd, Entries, Size], Some(directory::getdents)),
     row(142, "_newselect",                    &[Int, Addr, Addr, Addr, Addr], Some(poll::newselect)),
     row(143, "flock",                         &[Fd, Int], Some(lock::flock)),
     row(144, "msync",                         &[Addr, Size, Hex], Some(memory::msync)),
-    row(145, "readv",                         &[Fd, Addr, Int], Some(file::readv)),
+    row(145, "readv",                         &[Fd, OutVec, Int], Some(file::readv)),
     row(146, "writev",                        &[Fd, InVec, Int], Some(file::writev)),
     row(147, "getsid",                        &[Int], Some(identity::getsid)),
     row(148, "fdatasync",                     &[Fd], Some(file::sync_descriptor)),
@@ -342,7 +367,7 @@ static TABLE: [Row; 463] = [
     row(189, "putpmsg",                       &[Hex, Hex, Hex], None),
     row(190, "vfork",                         &[], Some(process::vfork)),
     row(191, "ugetrlimit",                    &[Resource, Addr], Some(system::getrlimit)),
-    row(192, "mmap2",                         &[Addr, Size, Prot, Map, Fd, Hex], Some(memory::mmap2)),
+    row(192, "mmap2",                         &[Addr, Size, Prot, Map, Fd, Page], Some(memory::mmap2)),
     row(193, "truncate64",                    &[Path, Off64], Some(file::truncate64)),
     row(194, "ftruncate64",                   &[Fd, Off64], Some(file::ftruncate64)),
     row(195, "stat64",                        &[Path, Addr], Some(attributes::stat64)),
@@ -370,8 +395,8 @@ static TABLE: [Row; 463] = [
     row(217, "pivot_root",                    &[Path, Path], Some(system::forbidden)),
     row(218, "mincore",                       &[Addr, Size, Addr], Some(memory::mincore)),
     row(219, "madvise",                       &[Addr, Size, Int], Some(memory::madvise)),
-    row(220, "getdents64",                    &[Fd, Addr, Size], Some(directory::getdents64)),
-    row(221, "fcntl64",                       &[Fd, Fcntl, Hex], Some(descriptor::fcntl)),
+    row(220, "getdents64",                    &[Fd, Entries, Size], Some(directory::getdents64)),
+    row(221, "fcntl64",                       &[Fd, Fcntl, FcntlArgument], Some(descriptor::fcntl)),
     row(222, "unused222",                     &[], None),
     row(223, "unused223",                     &[], None),
     row(224, "gettid",                        &[], Some(identity::gettid)),
@@ -483,7 +508,7 @@ static TABLE: [Row; 463] = [
     row(330, "dup3",                          &[Fd, Fd, Open], Some(descriptor::dup3)),
     row(331, "pipe2",                         &[Addr, Open], Some(descriptor::pipe2)),
     row(332, "inotify_init1",                 &[Hex], None),
-    row(333, "preadv",                        &[Fd, Addr, Int, Off64], Some(file::preadv)),
+    row(333, "preadv",                        &[Fd, OutVec, Int, Off64], Some(file::preadv)),
     row(334, "pwritev",                       &[Fd, InVec, Int, Off64], Some(file::pwritev)),
     row(335, "rt_tgsigqueueinfo",             &[Int, Int, Sig, Addr], Some(signal::rt_tgsigqueueinfo)),
     row(336, "perf_event_open",               &[Hex, Hex, Hex], Some(system::forbidden)),
@@ -509,17 +534,17 @@ static TABLE: [Row; 463] = [
     row(356, "memfd_create",                  &[Str, Hex], Some(file::memfd_create)),
     row(357, "bpf",                           &[Hex, Hex, Hex], Some(system::forbidden)),
     row(358, "execveat",                      &[At, Path, Argv, Envp, AtFlags], Some(execute::execveat)),
-    row(359, "socket",                        &[Int, Hex, Int], Some(socket::socket)),
-    row(360, "socketpair",                    &[Int, Hex, Int, Addr], Some(socket::socketpair)),
-    row(361, "bind",                          &[Fd, Addr, Size], Some(socket::bind)),
-    row(362, "connect",                       &[Fd, Addr, Size], Some(socket::connect)),
+    row(359, "socket",                        &[Family, SocketType, Protocol], Some(socket::socket)),
+    row(360, "socketpair",                    &[Family, SocketType, Protocol, Addr], Some(socket::socketpair)),
+    row(361, "bind",                          &[Fd, Address, Size], Some(socket::bind)),
+    row(362, "connect",                       &[Fd, Address, Size], Some(socket::connect)),
     row(363, "listen",                        &[Fd, Int], Some(socket::listen)),
     row(364, "accept4",                       &[Fd, Addr, Addr, Hex], Some(socket::accept4)),
     row(365, "getsockopt",                    &[Fd, Int, Int, Addr, Addr], Some(socket::getsockopt)),
     row(366, "setsockopt",                    &[Fd, Int, Int, Addr, Size], Some(socket::setsockopt)),
     row(367, "getsockname",                   &[Fd, Addr, Addr], Some(socket::getsockname)),
     row(368, "getpeername",                   &[Fd, Addr, Addr], Some(socket::getpeername)),
-    row(369, "sendto",                        &[Fd, InBuf, Size, Hex, Addr, Size], Some(message::sendto)),
+    row(369, "sendto",                        &[Fd, InBuf, Size, Hex, Address, Size], Some(message::sendto)),
     row(370, "sendmsg",                       &[Fd, Addr, Hex], Some(message::sendmsg)),
     row(371, "recvfrom",                      &[Fd, OutBuf, Size, Hex, Addr, Addr], Some(message::recvfrom)),
     row(372, "recvmsg",                       &[Fd, Addr, Hex], Some(message::recvmsg)),
@@ -528,12 +553,12 @@ static TABLE: [Row; 463] = [
     row(375, "membarrier",                    &[Int, Hex, Int], Some(schedule::membarrier)),
     row(376, "mlock2",                        &[Addr, Size, Hex], Some(memory::mlock)),
     row(377, "copy_file_range",               &[Fd, Addr, Fd, Addr, Size, Hex], Some(copy::copy_file_range)),
-    row(378, "preadv2",                       &[Fd, Addr, Int, Off64, Hex], Some(file::preadv2)),
+    row(378, "preadv2",                       &[Fd, OutVec, Int, Off64, Hex], Some(file::preadv2)),
     row(379, "pwritev2",                      &[Fd, InVec, Int, Off64, Hex], Some(file::pwritev2)),
     row(380, "pkey_mprotect",                 &[Addr, Size, Prot, Int], Some(memory::pkey_mprotect)),
     row(381, "pkey_alloc",                    &[Hex, Hex], Some(memory::pkey_alloc)),
     row(382, "pkey_free",                     &[Int], Some(memory::pkey_free)),
-    row(383, "statx",                         &[At, Path, AtFlags, Hex, Addr], Some(attributes::statx)),
+    row(383, "statx",                         &[At, Path, StatxFlags, StatxMask, Addr], Some(attributes::statx)),
     row(384, "arch_prctl",                    &[Int, Hex], Some(system::arch_prctl)),
     row(385, "io_pgetevents",                 &[Hex, Hex, Hex], None),
     row(386, "rseq",                          &[Addr, Size, Hex, Hex], None),

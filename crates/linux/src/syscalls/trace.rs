@@ -1,10 +1,12 @@
 //! System calls as strace(1) prints them.
 
 use core::fmt;
+use std::net::SocketAddr;
 
 use super::table::{self, ArgumentKind as Kind};
 use super::{flags, time};
 use crate::Errno;
+use crate::fs::{Address, OpenFlags};
 use crate::kernel::Kernel;
 use crate::signal::Signal;
 use crate::task::TaskId;
@@ -27,7 +29,8 @@ pub struct Invocation {
 
 impl fmt::Display for Invocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}({})", self.name, self.arguments.join(", "))?;
+        // Results stand in one column, where the call leaves room for it.
+        write!(f, "{:<39}", format!("{}({})", self.name, self.arguments.join(", ")))?;
         match self.result {
             None => f.write_str(" = ?"),
             Some(Err(errno)) => write!(f, " = -1 {} ({errno})", errno.name()),
@@ -61,18 +64,39 @@ impl Kernel {
         for kind in kinds {
             let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
             let (value, next) = (argument(index), argument(index + 1));
-            printed.push(self.print_argument(id, *kind, value, next));
-            index += if *kind == Kind::Off64 { 2 } else { 1 };
+            let before = index.checked_sub(1).map_or(0, argument);
+            match kind {
+                // Only what creates a file takes a mode.
+                Kind::Mode if kinds.contains(&Kind::Open) && !makes_file(before) => break,
+                Kind::FcntlArgument if matches!(before, F_GETFD | F_GETFL) => break,
+                Kind::FcntlArgument => printed.push(fcntl_argument(before, value)),
+                Kind::Protocol if matches!(argument(0), AF_INET | AF_INET6) => {
+                    printed.push(flags::value(flags::PROTOCOL, value));
+                }
+                kind => printed.push(self.print_argument(id, *kind, value, next)),
+            }
+            index += if matches!(kind, Kind::Off64 | Kind::Seek64) { 2 } else { 1 };
         }
         printed
     }
 
     fn print_argument(&mut self, id: TaskId, kind: Kind, value: u32, next: u32) -> String {
         match kind {
-            Kind::Int | Kind::Fd => (value as i32).to_string(),
+            Kind::Int | Kind::Fd | Kind::Protocol => (value as i32).to_string(),
             Kind::Uint | Kind::Size => value.to_string(),
-            Kind::Hex => format!("{value:#x}"),
-            Kind::Addr | Kind::Envp | Kind::OutBuf => pointer(value),
+            Kind::Hex | Kind::FcntlArgument if value == 0 => "0".to_owned(),
+            Kind::Hex | Kind::FcntlArgument => format!("{value:#x}"),
+            Kind::Page if value == 0 => "0".to_owned(),
+            Kind::Page => format!("{:#x}", u64::from(value) << 12),
+            Kind::Seek64 => ((u64::from(value) << 32 | u64::from(next)) as i64).to_string(),
+            Kind::Family => flags::value(flags::FAMILY, value),
+            Kind::SocketType => socket_type(value),
+            Kind::Address => self.print_address(id, value, next),
+            Kind::StatxMask => flags::bits(flags::STATX, value, "0"),
+            Kind::StatxFlags => flags::bits(flags::AT, value, "AT_STATX_SYNC_AS_STAT"),
+            Kind::Addr | Kind::Envp | Kind::OutBuf | Kind::OutVec | Kind::OutWide | Kind::Entries => {
+                pointer(value)
+            }
             Kind::At if value as i32 == -100 => "AT_FDCWD".to_owned(),
             Kind::At => (value as i32).to_string(),
             Kind::AtFlags => flags::bits(flags::AT, value, "0"),
@@ -82,16 +106,10 @@ impl Kernel {
             },
             Kind::Argv => self.print_strings(id, value),
             Kind::InBuf => self.print_buffer(id, value, next),
-            Kind::InVec => self.print_vector(id, value, next),
+            Kind::InVec => self.print_vector(id, value, next, u32::MAX),
             Kind::Off64 => (u64::from(next) << 32 | u64::from(value)).to_string(),
-            Kind::Mode => format!("{value:#05o}"),
-            Kind::Open => {
-                let access = ["O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"][(value & 3) as usize];
-                match value & !3 {
-                    0 => access.to_owned(),
-                    rest => format!("{access}|{}", flags::bits(flags::OPEN, rest, "")),
-                }
-            }
+            Kind::Mode => format!("{:0>3}", format!("0{value:o}")),
+            Kind::Open => open_flags(value),
             Kind::Access => flags::bits(flags::ACCESS, value, "F_OK"),
             Kind::Whence => flags::value(flags::WHENCE, value),
             Kind::Ioctl => flags::value(flags::IOCTL, value),
@@ -118,6 +136,79 @@ impl Kernel {
         }
     }
 
+    /// Prints what a call that succeeded has written; `length` is its result.
+    fn print_results(
+        &mut self,
+        id: TaskId,
+        kinds: &[Kind],
+        call: &PendingCall,
+        length: u32,
+        printed: &mut [String],
+    ) {
+        let mut index = 0;
+        for (kind, text) in kinds.iter().zip(printed) {
+            let address = call.arguments.get(index).copied().unwrap_or(0);
+            match kind {
+                Kind::OutBuf => *text = self.print_buffer(id, address, length),
+                Kind::OutVec => {
+                    let count = call.arguments.get(index + 1).copied().unwrap_or(0);
+                    *text = self.print_vector(id, address, count, length);
+                }
+                Kind::OutWide => {
+                    if let Ok(value) = self.user(id).read::<u64>(address) {
+                        *text = format!("[{value}]");
+                    }
+                }
+                Kind::Entries => {
+                    let wide = call.number == GETDENTS64;
+                    text.push_str(&format!(
+                        " /* {} entries */",
+                        self.count_entries(id, address, length, wide)
+                    ));
+                }
+                _ => {}
+            }
+            index += if matches!(kind, Kind::Off64 | Kind::Seek64) { 2 } else { 1 };
+        }
+    }
+
+    /// How many directory entries are in `length` bytes.
+    fn count_entries(&mut self, id: TaskId, address: u32, length: u32, wide: bool) -> u32 {
+        let (mut count, mut at) = (0, 0);
+        while at < length {
+            let place = address.wrapping_add(at).wrapping_add(if wide { 16 } else { 8 });
+            match self.user(id).read::<u16>(place) {
+                Ok(size) if size > 0 => at = at.saturating_add(size.into()),
+                _ => break,
+            }
+            count += 1;
+        }
+        count
+    }
+
+    fn print_address(&mut self, id: TaskId, address: u32, length: u32) -> String {
+        let bytes = match self.user(id).bytes(address, length.min(128)) {
+            Ok(bytes) if bytes.len() >= 2 && address != 0 => bytes,
+            _ => return pointer(address),
+        };
+        let family = u16::from_le_bytes([bytes[0], bytes[1]]);
+        let name = flags::value(flags::FAMILY, family.into());
+        let body = match Address::decode(&bytes, family) {
+            Ok(Some(Address::Path(path))) => format!(", sun_path={}", quote(&path, false)),
+            Ok(Some(Address::Abstract(path))) => format!(", sun_path=@{}", quote(&path, false)),
+            Ok(Some(Address::Internet(SocketAddr::V4(at)))) => {
+                format!(", sin_port=htons({}), sin_addr=inet_addr(\"{}\")", at.port(), at.ip())
+            }
+            Ok(Some(Address::Internet(SocketAddr::V6(at)))) => format!(
+                ", sin6_port=htons({}), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, \"{}\", &sin6_addr), sin6_scope_id=0",
+                at.port(),
+                at.ip()
+            ),
+            _ => String::new(),
+        };
+        format!("{{sa_family={name}{body}}}")
+    }
+
     fn print_buffer(&mut self, id: TaskId, address: u32, length: u32) -> String {
         match self.user(id).bytes(address, length.min(SHOWN)) {
             Ok(bytes) => quote(&bytes, length > SHOWN),
@@ -125,13 +216,17 @@ impl Kernel {
         }
     }
 
-    fn print_vector(&mut self, id: TaskId, address: u32, count: u32) -> String {
+    /// An array of buffers, with `left` bytes of them.
+    fn print_vector(&mut self, id: TaskId, address: u32, count: u32, mut left: u32) -> String {
         let mut parts = Vec::new();
         for index in 0..count.min(ELEMENTS) {
             let Ok([base, length]) = self.user(id).words(address.wrapping_add(8 * index)) else {
                 return pointer(address);
             };
-            parts.push(format!("{{iov_base={}, iov_len={length}}}", self.print_buffer(id, base, length)));
+            let held = length.min(left);
+            left -= held;
+            let bytes = if base == 0 { pointer(0) } else { self.print_buffer(id, base, held) };
+            parts.push(format!("{{iov_base={bytes}, iov_len={length}}}"));
         }
         format!("[{}]", parts.join(", "))
     }
@@ -186,11 +281,9 @@ impl Kernel {
         let result = value.or(replaced).map(|value| Errno::from_register(value).map_or(Ok(value), Err));
         let mut arguments = call.printed.clone();
         if let (Some(row), Some(Ok(length))) = (row, result)
-            && let Some(index) = row.arguments.iter().position(|kind| *kind == Kind::OutBuf)
             && self.tasks.contains_key(&id)
-            && let Some(printed) = arguments.get_mut(index)
         {
-            *printed = self.print_buffer(id, call.arguments[index], length);
+            self.print_results(id, row.arguments, call, length, &mut arguments);
         }
         let invocation = Invocation {
             task: id,
@@ -202,6 +295,49 @@ impl Kernel {
         if let Some(trace) = &mut self.host.trace {
             trace.system_call(&invocation);
         }
+    }
+}
+
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
+const GETDENTS64: u32 = 220;
+const F_GETFD: u32 = 1;
+const F_SETFD: u32 = 2;
+const F_GETFL: u32 = 3;
+const F_SETFL: u32 = 4;
+
+/// Whether O_* flags make a file where there is none.
+fn makes_file(flags: u32) -> bool {
+    let flags = OpenFlags::from_bits_retain(flags);
+    flags.contains(OpenFlags::O_CREAT) || flags.contains(OpenFlags::O_TMPFILE)
+}
+
+/// O_* flags with the access mode first.
+fn open_flags(value: u32) -> String {
+    let access = ["O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"][(value & 3) as usize];
+    match value & !3 {
+        0 => access.to_owned(),
+        rest => format!("{access}|{}", flags::bits(flags::OPEN, rest, "")),
+    }
+}
+
+/// The third argument of fcntl(2).
+fn fcntl_argument(command: u32, value: u32) -> String {
+    match command {
+        F_SETFD => flags::bits(&[(1, "FD_CLOEXEC")], value, "0"),
+        F_SETFL => open_flags(value),
+        // F_DUPFD and its kin, F_SETOWN.
+        0 | 8 | 1030 => value.to_string(),
+        _ => format!("{value:#x}"),
+    }
+}
+
+/// The second argument of socket(2).
+fn socket_type(value: u32) -> String {
+    let kind = flags::value(flags::SOCKET_TYPE, value & 0xf);
+    match value & !0xf {
+        0 => kind,
+        rest => format!("{kind}|{}", flags::bits(flags::SOCKET_FLAGS, rest, "")),
     }
 }
 
