@@ -198,9 +198,6 @@ impl<S: Shift, P: Place<W>, W: Sized, const BY_CL: bool, const FLAGS: bool> Stra
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         let count = if BY_CL { cpu.gpr(Gpr::Ecx) as u8 & 31 } else { op.immediate as u8 };
-        if FLAGS && S::LAZY.is_none() && frame.pending.lazy != Lazy::Settled {
-            return Err(Miss::Flags);
-        }
         let eflags = cpu.eflags;
         let (mut before, mut flags) = (0, eflags);
         P::modify(op, cpu, memory, |old: W| {
@@ -212,7 +209,7 @@ impl<S: Shift, P: Place<W>, W: Sized, const BY_CL: bool, const FLAGS: bool> Stra
         if FLAGS && (!BY_CL || count != 0) {
             match S::LAZY {
                 Some(lazy) => frame.pending.record::<W>(lazy, before, count.into()),
-                None => cpu.eflags = eflags.difference(Eflags::STATUS).union(flags),
+                None => frame.pending.record_over(cpu, flags),
             }
         }
         Ok(())
@@ -239,9 +236,6 @@ impl<const RIGHT: bool, const FLAGS: bool> Straight for DoubleShift<RIGHT, FLAGS
     }
 }
 
-/// What multiplications write.
-const PRODUCT_FLAGS: Eflags = Eflags::CF.union(Eflags::OF);
-
 /// Puts flags that an operation writes beside others that it keeps.
 #[inline(always)]
 fn put_flags(cpu: &mut CpuState, mask: Eflags, flags: Eflags) {
@@ -254,13 +248,10 @@ pub(super) struct Multiply<A, B, W, const FLAGS: bool>(PhantomData<(A, B, W)>);
 impl<A: Source<W>, B: Source<W>, W: Sized, const FLAGS: bool> Straight for Multiply<A, B, W, FLAGS> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        if FLAGS && frame.pending.lazy != Lazy::Settled {
-            return Err(Miss::Flags);
-        }
         let (product, _, flags) = binary_arithmetic::imul(A::get(op, cpu, memory)?, B::get(op, cpu, memory)?);
         W::set_first(op, cpu, product);
         if FLAGS {
-            put_flags(cpu, PRODUCT_FLAGS, flags);
+            frame.pending.record_over(cpu, flags);
         }
         Ok(())
     }
@@ -272,9 +263,6 @@ pub(super) struct MultiplyWide<S, const SIGNED: bool, const FLAGS: bool>(Phantom
 impl<S: Source<u32>, const SIGNED: bool, const FLAGS: bool> Straight for MultiplyWide<S, SIGNED, FLAGS> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        if FLAGS && frame.pending.lazy != Lazy::Settled {
-            return Err(Miss::Flags);
-        }
         let factors = (cpu.gpr(Gpr::Eax), S::get(op, cpu, memory)?);
         let (low, high, flags) = match SIGNED {
             true => binary_arithmetic::imul(factors.0, factors.1),
@@ -283,7 +271,7 @@ impl<S: Source<u32>, const SIGNED: bool, const FLAGS: bool> Straight for Multipl
         cpu.set_gpr(Gpr::Eax, low);
         cpu.set_gpr(Gpr::Edx, high);
         if FLAGS {
-            put_flags(cpu, PRODUCT_FLAGS, flags);
+            frame.pending.record_over(cpu, flags);
         }
         Ok(())
     }

@@ -33,6 +33,8 @@ pub(super) enum Lazy {
     Shr,
     /// `a >> b`, signed.
     Sar,
+    /// What `under` says, but CF and OF are in `over`.
+    Over,
 }
 
 /// The instruction that wrote the status flags last.
@@ -44,26 +46,54 @@ pub(super) struct Pending {
     pub(super) lazy: Lazy,
     /// Its operand size.
     pub(super) bytes: u8,
+    /// With [`Lazy::Over`]: the instruction that wrote the other flags last.
+    under: Lazy,
+    /// With [`Lazy::Over`]: CF in bit 0, OF in bit 1.
+    over: u8,
 }
 
 impl Pending {
     /// The flags are in EFLAGS.
-    pub(super) const SETTLED: Self = Self { a: 0, b: 0, lazy: Lazy::Settled, bytes: 4 };
+    pub(super) const SETTLED: Self =
+        Self { a: 0, b: 0, lazy: Lazy::Settled, bytes: 4, under: Lazy::Settled, over: 0 };
 
     /// Remembers an instruction.
     #[inline(always)]
     pub(super) fn record<W: Width>(&mut self, lazy: Lazy, a: u32, b: u32) {
-        *self = Self { a, b, lazy, bytes: W::BYTES as u8 };
+        *self = Self { a, b, lazy, bytes: W::BYTES as u8, ..Self::SETTLED };
+    }
+
+    /// Remembers CF and OF of an instruction that leaves the other flags alone.
+    #[inline(always)]
+    pub(super) fn record_over(&mut self, cpu: &mut CpuState, flags: Eflags) {
+        const OVER: Eflags = Eflags::CF.union(Eflags::OF);
+        if self.lazy == Lazy::Settled {
+            cpu.eflags = cpu.eflags.difference(OVER).union(flags.intersection(OVER));
+            return;
+        }
+        if self.lazy != Lazy::Over {
+            self.under = self.lazy;
+            self.lazy = Lazy::Over;
+        }
+        self.over = u8::from(flags.contains(Eflags::CF)) | u8::from(flags.contains(Eflags::OF)) << 1;
     }
 
     /// Computes the flags that are pending.
     #[inline(never)]
     pub(super) fn settle(&mut self, cpu: &mut CpuState) {
+        let over = (self.lazy == Lazy::Over).then_some(self.over);
+        if over.is_some() {
+            self.lazy = self.under;
+        }
         if self.lazy != Lazy::Settled {
             let (mask, flags) = at_width!(self.bytes, W => self.flags::<W>());
             cpu.eflags = cpu.eflags.difference(mask).union(flags.intersection(mask));
-            *self = Self::SETTLED;
         }
+        if let Some(over) = over {
+            cpu.eflags.set(Eflags::CF, over & 1 != 0);
+            cpu.eflags.set(Eflags::OF, over & 2 != 0);
+        }
+        *self = Self::SETTLED;
     }
 
     /// CF, if it can be told quickly.
@@ -76,6 +106,7 @@ impl Pending {
             (Lazy::Sub, _) => Ok(self.a < self.b),
             (Lazy::SubBorrow, 4) => Ok(self.a <= self.b),
             (Lazy::Logic, _) => Ok(false),
+            (Lazy::Over, _) => Ok(self.over & 1 != 0),
             _ => Err(Miss::Flags),
         }
     }
@@ -136,7 +167,7 @@ impl Pending {
         let count = self.b as u8;
         let none = Eflags::empty();
         match self.lazy {
-            Lazy::Settled => (none, none),
+            Lazy::Settled | Lazy::Over => (none, none),
             Lazy::Add => (Eflags::STATUS, binary_arithmetic::add(a, b).1),
             Lazy::AddCarry => (Eflags::STATUS, binary_arithmetic::adc(a, b, true).1),
             Lazy::Sub => (Eflags::STATUS, binary_arithmetic::sub(a, b).1),

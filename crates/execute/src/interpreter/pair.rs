@@ -3,7 +3,7 @@
 //! Long stretches of code that runs but once a loop are beyond what the host's predictor of indirect
 //! jumps can remember: there, half as many jumps are worth more than registers within handlers.
 
-use pentimento_decoder::{Instruction, Operation};
+use pentimento_decoder::{Instruction, Operand, Operation};
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Eflags};
 
@@ -129,6 +129,5 @@ pub(super) fn kind(instruction: &Instruction, shapes: [Shape; 2], bytes: u16, li
 
 /// Whether a shift or rotate by an immediate does anything.
 fn shifts(instruction: &Instruction) -> bool {
-    use pentimento_decoder::Operand;
     matches!(instruction.operand(1), Some(Operand::Immediate { value, .. }) if value & 31 != 0)
 }

@@ -378,3 +378,38 @@ fn pairs_do_what_their_halves_do() {
         }
     }
 }
+
+#[test]
+fn products_and_rotates_keep_the_flags_that_they_do_not_write() {
+    // Each behind one that leaves its flags for later, and each behind each other.
+    #[rustfmt::skip]
+    const WRITERS: &[&[u8]] = &[
+        &[0x83, 0xc0, 0x7f],            // add eax, 0x7f
+        &[0x48],                        // dec eax
+        &[0xd1, 0xe0],                  // shl eax, 1
+        &[0xa8, 0x35],                  // test al, 0x35
+    ];
+    #[rustfmt::skip]
+    const OVER: &[&[u8]] = &[
+        &[0x0f, 0xaf, 0xc2],            // imul eax, edx
+        &[0xf7, 0xe2],                  // mul edx
+        &[0xc1, 0xc0, 0x05],            // rol eax, 5
+        &[0xc0, 0xc8, 0x03],            // ror al, 3
+    ];
+    // adc ecx, ecx; seta cl; mov [ebx], ecx; lahf; pushf; int 0x80
+    const READERS: &[&[u8]] =
+        &[&[0x11, 0xc9], &[0x0f, 0x97, 0xc1], &[0x89, 0x0b], &[0x9f], &[0x9c], &[0xcd, 0x80]];
+    for writer in WRITERS {
+        for first in OVER {
+            for second in OVER {
+                for reader in READERS {
+                    let start: &[u8] = &[0xb8, 0xff, 0xff, 0xff, 0x7f, 0xba, 0x03, 0x00, 0x00, 0x81];
+                    let code = [start, writer, first, second, reader, &[0xcd, 0x80]].concat();
+                    for budget in 3..8 {
+                        agree(&alloc::format!("{code:02x?}, {budget}"), &code, budget);
+                    }
+                }
+            }
+        }
+    }
+}
