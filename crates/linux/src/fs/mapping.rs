@@ -1,9 +1,12 @@
 //! Files that programs map shared (mmap(2), MAP_SHARED): while anybody maps one, its content is a
 //! memory object, which read(2) and write(2) use too, and which goes back into the file at the end.
 
+use std::sync::Arc;
+
 use pentimento_memory::{SharedError, SharedMemory};
 
 use super::FileSystem;
+use super::host::HostFile;
 use super::path::Caller;
 use super::volume::{View, Vnode};
 use crate::errno::Errno;
@@ -18,6 +21,34 @@ pub(crate) struct MappedFile {
     /// Address spaces that map it.
     holders: u32,
 }
+
+/// Where the pages of a private mapping come from when they are first accessed. What the guest does
+/// to the file meanwhile does not show: mmap(2) leaves that open.
+#[derive(Clone, Debug)]
+pub(crate) struct PageSource(Arc<dyn HostFile>);
+
+impl PageSource {
+    /// Fills `buffer` from `offset` on, and says how many bytes there were before the end.
+    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.0.read_at(offset + done as u64, &mut buffer[done..])? {
+                0 => break,
+                read => done += read,
+            }
+        }
+        Ok(done)
+    }
+}
+
+impl PartialEq for PageSource {
+    /// The same open file of the host.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for PageSource {}
 
 impl From<SharedError> for Errno {
     fn from(error: SharedError) -> Self {
@@ -54,6 +85,15 @@ impl FileSystem {
         self.retain_vnode(file);
         self.mapped.insert(file, MappedFile { memory: memory.clone(), holders: 1 });
         Ok(memory)
+    }
+
+    /// The host's file from which private mappings of `file` can take pages as they are first
+    /// accessed; `None` where the content is in memory anyway.
+    pub(crate) fn page_source(&mut self, file: Vnode) -> Option<PageSource> {
+        if self.mapped.contains_key(&file) {
+            return None;
+        }
+        self.mounts.get_mut(file.volume).ok()?.volume.host_file(file.node).map(PageSource)
     }
 
     /// An address space that shares the mapping of another one (fork).

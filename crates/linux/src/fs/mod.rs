@@ -64,6 +64,7 @@ pub use host::{HostAccess, HostChange, HostEntry, HostFile, HostFolder, HostMeta
 pub use host_unix::LocalFolder;
 pub(crate) use layout::{encode_entries, old_stat, stat, stat64, statfs, statfs64, statx};
 pub(crate) use lock::{Lock, LockFamily, LockOwner, Locks};
+pub(crate) use mapping::PageSource;
 pub use mount::Mount;
 pub(crate) use open::Opened;
 pub(crate) use path::{Caller, Last, Restrictions};

@@ -306,6 +306,10 @@ impl Volume for Passthrough {
         Ok(done)
     }
 
+    fn host_file(&mut self, id: NodeId) -> Option<Arc<dyn HostFile>> {
+        self.handle(id, false).ok()
+    }
+
     fn write(&mut self, _: &View<'_>, id: NodeId, offset: u64, bytes: &[u8]) -> Result<usize, Errno> {
         if offset.checked_add(bytes.len() as u64).is_none_or(|end| end > i64::MAX as u64) {
             return Err(Errno::EFBIG);

@@ -1,9 +1,11 @@
 //! What a file system is to the layer that resolves paths: numbered nodes and operations on them.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use super::archive::ArchiveError;
 use super::attributes::{Attributes, Change, DeviceNumber, FileType, Owner, Timestamp};
+use super::host::HostFile;
 use super::process::ProcessView;
 use crate::errno::Errno;
 
@@ -179,6 +181,12 @@ pub(crate) trait Volume: Send + Debug {
     /// Reads up to `buffer.len()` bytes of a regular file; 0 at its end.
     fn read(&mut self, view: &View<'_>, node: NodeId, offset: u64, buffer: &mut [u8])
     -> Result<usize, Errno>;
+
+    /// The host's file behind a regular file, if its content is there and nowhere else.
+    fn host_file(&mut self, node: NodeId) -> Option<Arc<dyn HostFile>> {
+        let _ = node;
+        None
+    }
 
     /// Writes to a regular file, growing it; fewer bytes than given where room ends.
     fn write(&mut self, view: &View<'_>, node: NodeId, offset: u64, bytes: &[u8]) -> Result<usize, Errno>;

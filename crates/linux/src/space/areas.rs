@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pentimento_memory::Permissions;
 
-use crate::fs::Vnode;
+use crate::fs::{PageSource, Vnode};
 
 /// What stands behind an area.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -53,12 +53,21 @@ pub(crate) struct Area {
     pub(crate) grows_down: bool,
     /// What stands behind it.
     pub(crate) backing: Backing,
+    /// Where pages that are not there yet come from: those of private file areas.
+    pub(crate) source: Option<PageSource>,
 }
 
 impl Area {
     /// A private area.
     pub(crate) const fn private(protection: Permissions, backing: Backing) -> Self {
-        Self { end: 0, protection, shared: false, grows_down: matches!(backing, Backing::Stack), backing }
+        Self {
+            end: 0,
+            protection,
+            shared: false,
+            grows_down: matches!(backing, Backing::Stack),
+            backing,
+            source: None,
+        }
     }
 
     /// Whether it counts as data (RLIMIT_DATA): private, writable, and no stack.
@@ -78,6 +87,15 @@ impl Area {
             _ => {}
         }
         area
+    }
+
+    /// Offset in the file of the area's first byte, if there is a file behind it.
+    pub(crate) fn file_offset(&self) -> Option<u64> {
+        match self.backing {
+            Backing::File { offset, .. } => Some(offset),
+            Backing::Program { offset, .. } => Some(u64::from(offset)),
+            _ => None,
+        }
     }
 
     /// Whether `next`, which starts at this area's end, continues it.

@@ -17,6 +17,9 @@ pub(crate) const TASK_SIZE: u32 = 0xffff_e000;
 /// The lowest address that mappings get (vm.mmap_min_addr).
 pub(crate) const MMAP_MIN: u32 = 0x1_0000;
 
+/// Bytes that come in from a file at once, around the page that is accessed (as Linux's fault-around).
+const LOADED_AT_ONCE: u32 = 16 * PAGE_SIZE;
+
 /// How close to a growing stack another area may come (stack_guard_gap: 256 pages).
 const STACK_GUARD: u32 = 256 * PAGE_SIZE;
 
@@ -202,6 +205,11 @@ impl Space {
                 }
                 _ => return Err(Errno::ENODEV),
             },
+            // Pages of an object without any: each access is a fault, which loads them.
+            _ if area.source.is_some() => {
+                let nothing = SharedMemory::new(0).map_err(|_| Errno::ENOMEM)?;
+                self.memory.map_shared(start, length, permissions, &nothing, 0)
+            }
             _ => self.memory.map(start, length, permissions),
         };
         mapped.map_err(|_| Errno::ENOMEM)
@@ -238,12 +246,19 @@ impl Space {
         area: Area,
     ) -> Result<(), Errno> {
         let copied = matches!(area.backing, Backing::Shared { .. }) || area.shared;
+        let (lazy, permissions) = (area.source.is_some(), self.page_permissions(area.protection));
         self.map(new, new_length, area)?;
         if !copied {
             let zeros = [0; PAGE_SIZE as usize];
             let mut page = zeros;
             for offset in (0..old_length.min(new_length)).step_by(PAGE_SIZE as usize) {
-                if self.memory.peek_bytes(old + offset, &mut page).is_ok() && page != zeros {
+                if self.memory.peek_bytes(old + offset, &mut page).is_err() {
+                    continue;
+                }
+                if lazy {
+                    self.memory.map(new + offset, PAGE_SIZE, permissions).map_err(|_| Errno::ENOMEM)?;
+                }
+                if page != zeros {
                     self.memory.poke_bytes(new + offset, &page).map_err(|_| Errno::ENOMEM)?;
                 }
             }
@@ -299,9 +314,42 @@ impl Space {
             (FaultKind::OutOfMemory, _) => Err(BadAccess::OutOfMemory),
             (FaultKind::Busy, _) => Err(BadAccess::OutOfMemory),
             (_, None) => self.grow_stack(fault.address),
-            (FaultKind::BeyondEnd | FaultKind::NotMapped, Some(_)) => Err(BadAccess::BeyondFile),
+            (FaultKind::BeyondEnd, Some((start, area))) => {
+                let area = area.clone();
+                self.load(fault.address, start, &area)
+            }
+            (FaultKind::NotMapped, Some(_)) => Err(BadAccess::BeyondFile),
             (_, Some(_)) => Err(BadAccess::Forbidden),
         }
+    }
+
+    /// Brings in the page at `address`, and what is not there yet of those around it.
+    fn load(&mut self, address: u32, start: u32, area: &Area) -> Result<(), BadAccess> {
+        let (Some(source), Some(offset)) = (&area.source, area.file_offset()) else {
+            return Err(BadAccess::BeyondFile);
+        };
+        let first = (address & !(LOADED_AT_ONCE - 1)).max(start);
+        let last = (address | (LOADED_AT_ONCE - 1)).min(area.end - 1);
+        let mut content = vec![0; (last - first) as usize + 1];
+        let read = source.read(offset + u64::from(first - start), &mut content);
+        let read = read.map_err(|_| BadAccess::BeyondFile)?;
+        if (address - first) as usize >= read.next_multiple_of(PAGE_SIZE as usize) {
+            return Err(BadAccess::BeyondFile);
+        }
+        let permissions = self.page_permissions(area.protection);
+        let pages = content.chunks(PAGE_SIZE as usize).take(read.div_ceil(PAGE_SIZE as usize));
+        for (page, content) in (first..).step_by(PAGE_SIZE as usize).zip(pages) {
+            if !self.is_loaded(page) {
+                self.memory.map(page, PAGE_SIZE, permissions).map_err(|_| BadAccess::OutOfMemory)?;
+                self.memory.poke_bytes(page, content).map_err(|_| BadAccess::OutOfMemory)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a page of an area with a source has been brought in.
+    fn is_loaded(&self, page: u32) -> bool {
+        self.memory.peek_bytes(page, &mut [0]).is_ok()
     }
 
     /// Extends the stack area above `address` down to it (mmap(2), MAP_GROWSDOWN).

@@ -154,6 +154,14 @@ fn map_file(
         kernel.space(task).map(start, length, area)?;
         return Ok(start);
     }
+    if !kernel.space(task).files.contains_key(&node) {
+        kernel.add_file_mapping(task, node, None)?;
+    }
+    area.source = kernel.fs.page_source(node);
+    if area.source.is_some() {
+        kernel.space(task).map(start, length, area)?;
+        return Ok(start);
+    }
     let content = kernel.with_files(task, |files, caller| {
         let size = files.attributes(caller, node)?.size;
         let mut content = vec![0; size.saturating_sub(offset).min(u64::from(length)) as usize];
@@ -161,9 +169,6 @@ fn map_file(
         content.truncate(read);
         Ok::<_, Errno>(content)
     })?;
-    if !kernel.space(task).files.contains_key(&node) {
-        kernel.add_file_mapping(task, node, None)?;
-    }
     kernel.space(task).map_private_file(start, length, area, &content)?;
     Ok(start)
 }
@@ -293,9 +298,8 @@ impl Kernel {
 
     /// Forgets what was written to private pages (MADV_DONTNEED).
     fn discard_pages(&mut self, task: TaskId, start: u32, end: u32, area: &Area) -> Result<(), Errno> {
-        if area.shared
-            || matches!(area.backing, Backing::File { .. } | Backing::Program { .. } | Backing::Vdso)
-        {
+        let kept = matches!(area.backing, Backing::File { .. } | Backing::Program { .. } | Backing::Vdso);
+        if area.shared || kept && area.source.is_none() {
             return Ok(());
         }
         self.space(task).map(start, end - start, area.clone())

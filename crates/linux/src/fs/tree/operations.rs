@@ -1,8 +1,11 @@
 //! What a tree does as a volume.
 
+use std::sync::Arc;
+
 use super::super::archive::ArchiveError;
 use super::super::attributes::{Attributes, Change, FileType, Timestamp};
 use super::super::content::{CHUNK, Content, MAX_SIZE};
+use super::super::host::HostFile;
 use super::super::volume::{
     Allocation, Entry, LinkTarget, Name, NewNode, NodeId, RenameMode, Statistics, View, Volume,
 };
@@ -224,6 +227,10 @@ impl Volume for Tree {
             Body::Directory(_) => Err(Errno::EISDIR),
             _ => Err(Errno::EINVAL),
         }
+    }
+
+    fn host_file(&mut self, id: NodeId) -> Option<Arc<dyn HostFile>> {
+        matches!(self.node(id).ok()?.body, Body::Below).then(|| self.handle(id).ok())?
     }
 
     fn write(&mut self, view: &View<'_>, id: NodeId, offset: u64, bytes: &[u8]) -> Result<usize, Errno> {
