@@ -34,7 +34,7 @@ impl Kernel {
         let name = || String::from_utf8_lossy(path).into_owned();
         let (path, file) =
             self.read_program(None, path).map_err(|errno| Error::Open { path: name(), errno })?;
-        self.spawn_image(&path, &file, argv, envp)
+        self.spawn_file(&path, file, argv, envp)
     }
 
     /// Starts a program from the bytes of its file; `path` is what it is told that it is called.
@@ -48,9 +48,19 @@ impl Kernel {
         argv: &[&[u8]],
         envp: &[&[u8]],
     ) -> Result<ProcessId, Error> {
+        self.spawn_file(path, loader::File::from(file.to_vec()), argv, envp)
+    }
+
+    fn spawn_file(
+        &mut self,
+        path: &[u8],
+        file: loader::File,
+        argv: &[&[u8]],
+        envp: &[&[u8]],
+    ) -> Result<ProcessId, Error> {
         let copy = |texts: &[&[u8]]| texts.iter().map(|text| text.to_vec()).collect();
         let arguments = Arguments { argv: copy(argv), envp: copy(envp) };
-        let program = Program { path: path.to_vec(), file: file.to_vec(), ..Program::default() };
+        let program = Program { path: path.to_vec(), file, ..Program::default() };
         let loaded = self.resolve_program(None, program, arguments).and_then(|(program, arguments)| {
             let (space, cpu) = self.load(None, &program, &arguments)?;
             Ok((space, cpu, program))
@@ -70,7 +80,7 @@ impl Kernel {
         mut arguments: Arguments,
     ) -> Result<(Program, Arguments), LoadError> {
         for _ in 0..MAX_SCRIPTS {
-            let Some((interpreter, argument)) = script_interpreter(&program.file)? else {
+            let Some((interpreter, argument)) = script_interpreter(program.file.head())? else {
                 self.read_interpreter(caller, &mut program)?;
                 return Ok((program, arguments));
             };
@@ -100,7 +110,7 @@ impl Kernel {
         &mut self,
         caller: Option<TaskId>,
         path: &[u8],
-    ) -> Result<(Vec<u8>, Vec<u8>), LoadError> {
+    ) -> Result<(Vec<u8>, loader::File), LoadError> {
         self.read_program(caller, path).map_err(|errno| LoadError::Interpreter {
             path: String::from_utf8_lossy(path).into_owned(),
             errno,

@@ -8,6 +8,7 @@ use crate::fs::{
     Mount, NoProcesses, Owner, ProcessFile, ProcessView, Restrictions, SystemFile, Timestamp, View,
 };
 use crate::kernel::Kernel;
+use crate::loader::File;
 use crate::process_text::process_text;
 use crate::signal::{Actions, Info, Signal, code};
 use crate::space::Space;
@@ -250,7 +251,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// A program that `task`, or without one the host, wants to run: its own absolute path, and its bytes.
+    /// A program that `task`, or without one the host, wants to run: its own absolute path, and its file.
     ///
     /// # Errors
     /// What execve(2) says: ENOENT, EACCES...
@@ -258,7 +259,7 @@ impl Kernel {
         &mut self,
         task: Option<TaskId>,
         path: &[u8],
-    ) -> Result<(Vec<u8>, Vec<u8>), Errno> {
+    ) -> Result<(Vec<u8>, File), Errno> {
         if let Some(task) = task {
             let location = *self.location(task)?;
             let absolute = path.first() == Some(&b'/');

@@ -17,6 +17,7 @@ use super::{Attributes, DeviceNumber, FileSystem, Location, Owner, Timestamp};
 use crate::arena::Arena;
 use crate::config::Limits;
 use crate::errno::Errno;
+use crate::loader::File;
 use crate::random::Random;
 use crate::wait::Channel;
 
@@ -355,7 +356,7 @@ impl FileSystem {
         descriptors
     }
 
-    /// A program's own absolute path and its bytes, if the caller may execute it.
+    /// A program's own absolute path and its file, if the caller may execute it.
     ///
     /// # Errors
     /// What execve(2) says: EACCES where it is no regular file or not executable.
@@ -364,17 +365,17 @@ impl FileSystem {
         caller: &Caller<'_>,
         start: Vnode,
         path: &[u8],
-    ) -> Result<(Vec<u8>, Vec<u8>), Errno> {
+    ) -> Result<(Vec<u8>, File), Errno> {
         let file = self.find(caller, start, path, Last::Follow)?;
         let bytes = self.read_executable(caller, file)?;
         Ok((self.name_of(caller.location.root, file), bytes))
     }
 
-    /// The bytes of a program that has been found.
+    /// The file of a program that has been found.
     ///
     /// # Errors
     /// As [`FileSystem::read_program`].
-    pub(crate) fn read_executable(&mut self, caller: &Caller<'_>, file: Vnode) -> Result<Vec<u8>, Errno> {
+    pub(crate) fn read_executable(&mut self, caller: &Caller<'_>, file: Vnode) -> Result<File, Errno> {
         let attributes = self.attributes(caller, file)?;
         if attributes.file_type != FileType::Regular {
             return Err(Errno::EACCES);
@@ -383,9 +384,12 @@ impl FileSystem {
         if attributes.size > PROGRAM_MAX {
             return Err(Errno::ENOMEM);
         }
+        if let Some(source) = self.page_source(file) {
+            return File::of(source, attributes.size);
+        }
         let mut bytes = vec![0; attributes.size as usize];
         let length = self.read_vnode(caller, file, 0, &mut bytes)?;
         bytes.truncate(length);
-        Ok(bytes)
+        Ok(File::from(bytes))
     }
 }

@@ -13,6 +13,8 @@ use pentimento_memory::{PAGE_SIZE, Permissions};
 use crate::Errno;
 use crate::space::TASK_SIZE;
 
+use super::file::File;
+
 /// Why a file cannot be loaded as a program.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -113,11 +115,11 @@ const MAX_HEADERS: usize = 65536;
 
 impl Elf {
     /// Parses `file`.
-    pub(crate) fn parse(file: &[u8]) -> Result<Self, LoadError> {
-        if u32::try_from(file.len()).is_err() {
+    pub(crate) fn parse(file: &File) -> Result<Self, LoadError> {
+        if u32::try_from(file.size()).is_err() {
             return Err(LoadError::Malformed("larger than 4 GiB"));
         }
-        let header = Self::header(file)?;
+        let header = Self::header(file.head())?;
         let table = Self::program_headers(file, &header)?;
         let mut elf = Self {
             kind: if header.e_type == ET_DYN { Kind::Relocatable } else { Kind::Fixed },
@@ -165,7 +167,7 @@ impl Elf {
         Ok(header)
     }
 
-    fn program_headers(file: &[u8], header: &Header) -> Result<Vec<ProgramHeader>, LoadError> {
+    fn program_headers(file: &File, header: &Header) -> Result<Vec<ProgramHeader>, LoadError> {
         let length = usize::from(header.e_phnum) * SIZEOF_PHDR;
         if usize::from(header.e_phentsize) != SIZEOF_PHDR || length == 0 || length > MAX_HEADERS {
             return Err(LoadError::Malformed("size or number of program headers"));
@@ -176,17 +178,17 @@ impl Elf {
             return Err(outside);
         };
         let context = Ctx::new(Container::Little, Endian::Little);
-        ProgramHeader::parse(table, 0, usize::from(header.e_phnum), context).map_err(|_| outside)
+        ProgramHeader::parse(&table, 0, usize::from(header.e_phnum), context).map_err(|_| outside)
     }
 
-    fn segment(file: &[u8], header: &ProgramHeader) -> Result<Segment, LoadError> {
+    fn segment(file: &File, header: &ProgramHeader) -> Result<Segment, LoadError> {
         // 32-bit fields in 64-bit places: the sums cannot overflow.
         let file_end = header.p_offset + header.p_filesz;
         let memory_end = header.p_vaddr + header.p_memsz;
         if header.p_filesz > header.p_memsz {
             return Err(LoadError::Malformed("a segment is larger in the file than in memory"));
         }
-        if file_end > file.len() as u64 {
+        if file_end > file.size() {
             return Err(LoadError::Malformed("a segment lies outside the file"));
         }
         if memory_end > u64::from(TASK_SIZE) {
@@ -208,7 +210,7 @@ impl Elf {
         })
     }
 
-    fn interpreter(file: &[u8], header: &ProgramHeader) -> Result<Vec<u8>, LoadError> {
+    fn interpreter(file: &File, header: &ProgramHeader) -> Result<Vec<u8>, LoadError> {
         let start = header.p_offset as usize;
         let path = start
             .checked_add(header.p_filesz as usize)

@@ -4,6 +4,7 @@ use pentimento_memory::{PAGE_SIZE, Permissions};
 use pentimento_registers::{CpuState, Gpr};
 
 use super::elf::{Elf, Kind, LoadError, Segment};
+use super::file::File;
 use super::stack::{self, Arguments, Auxiliary};
 use crate::random::Random;
 use crate::space::{Area, Backing, Space, TASK_SIZE, page_align};
@@ -20,9 +21,9 @@ pub(crate) struct Program {
     /// What /proc/self/exe names.
     pub(crate) executable: Vec<u8>,
     /// The file.
-    pub(crate) file: Vec<u8>,
+    pub(crate) file: File,
     /// The interpreter's file, if it names one.
-    pub(crate) interpreter: Option<Vec<u8>>,
+    pub(crate) interpreter: Option<File>,
 }
 
 impl Program {
@@ -109,7 +110,7 @@ fn map_stack(space: &mut Space, top: u32, executable: bool) -> Result<(), LoadEr
 }
 
 /// Maps the segments at `base` and copies their bytes.
-fn map_elf(space: &mut Space, elf: &Elf, file: &[u8], base: u32, interpreter: bool) -> Result<(), LoadError> {
+fn map_elf(space: &mut Space, elf: &Elf, file: &File, base: u32, interpreter: bool) -> Result<(), LoadError> {
     let (low, high) = elf.extent();
     let start = base.wrapping_add(low);
     let end = start.checked_add(high - low).filter(|end| *end <= TASK_SIZE).ok_or(LoadError::Memory)?;
@@ -126,7 +127,7 @@ fn map_elf(space: &mut Space, elf: &Elf, file: &[u8], base: u32, interpreter: bo
 fn map_segment(
     space: &mut Space,
     segment: &Segment,
-    file: &[u8],
+    file: &File,
     base: u32,
     interpreter: bool,
 ) -> Result<(), LoadError> {
@@ -135,29 +136,39 @@ fn map_segment(
     let start = address - lead;
     // The first page comes whole from the file, bytes before the segment too, as mmap brings them.
     let first = segment.offset - lead.min(segment.offset);
-    let mut map = |start: u32, length: u32, backing| {
-        space.map(start, length, Area::private(segment.permissions, backing)).map_err(|_| LoadError::Memory)
+    let mut map = |start: u32, length: u32, backing, source| {
+        let area = Area { source, ..Area::private(segment.permissions, backing) };
+        space.map(start, length, area).map_err(|_| LoadError::Memory)
     };
     let from_file = page_align(lead + segment.file_size).ok_or(LoadError::Memory)?;
     let length = page_align(lead + segment.memory_size).ok_or(LoadError::Memory)?;
     if segment.file_size > 0 {
-        map(start, from_file, Backing::Program { offset: first, interpreter })?;
+        map(start, from_file, Backing::Program { offset: first, interpreter }, file.source().cloned())?;
     }
     let zeros = if segment.file_size > 0 { from_file } else { 0 };
     if length > zeros {
-        map(start + zeros, length - zeros, Backing::Anonymous)?;
+        map(start + zeros, length - zeros, Backing::Anonymous, None)?;
     }
-    // So does the last one, unless zeros follow.
-    let end = segment.offset + segment.file_size;
-    let whole = page_align(end).unwrap_or(end).min(file.len() as u32);
-    let end = if segment.memory_size > segment.file_size { end } else { whole.max(end) };
-    let bytes = file
-        .get(first as usize..end as usize)
-        .ok_or(LoadError::Malformed("a segment lies outside the file"))?;
     if segment.file_size == 0 {
         return Ok(());
     }
-    space.memory.poke_bytes(start, bytes).map_err(|_| LoadError::Memory)
+    let outside = LoadError::Malformed("a segment lies outside the file");
+    let end = segment.offset + segment.file_size;
+    let zeros_follow = segment.memory_size > segment.file_size;
+    if file.source().is_none() {
+        // So does the last one, unless zeros follow.
+        let whole = page_align(end).unwrap_or(end).min(file.size() as u32);
+        let end = if zeros_follow { end } else { whole.max(end) };
+        let bytes = file.get(first as usize..end as usize).ok_or(outside)?;
+        space.memory.poke_bytes(start, &bytes).map_err(|_| LoadError::Memory)
+    } else if zeros_follow && !end.is_multiple_of(PAGE_SIZE) {
+        // Pages that come in later are the file's: the one with zeros behind the segment is not.
+        let offset = end - end % PAGE_SIZE;
+        let bytes = file.get(offset as usize..end as usize).ok_or(outside)?;
+        space.map_page(start + (offset - first), segment.permissions, &bytes).map_err(|_| LoadError::Memory)
+    } else {
+        Ok(())
+    }
 }
 
 /// The auxiliary vector (getauxval(3)).

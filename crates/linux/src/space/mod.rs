@@ -246,7 +246,7 @@ impl Space {
         area: Area,
     ) -> Result<(), Errno> {
         let copied = matches!(area.backing, Backing::Shared { .. }) || area.shared;
-        let (lazy, permissions) = (area.source.is_some(), self.page_permissions(area.protection));
+        let (lazy, protection) = (area.source.is_some(), area.protection);
         self.map(new, new_length, area)?;
         if !copied {
             let zeros = [0; PAGE_SIZE as usize];
@@ -256,9 +256,8 @@ impl Space {
                     continue;
                 }
                 if lazy {
-                    self.memory.map(new + offset, PAGE_SIZE, permissions).map_err(|_| Errno::ENOMEM)?;
-                }
-                if page != zeros {
+                    self.map_page(new + offset, protection, &page)?;
+                } else if page != zeros {
                     self.memory.poke_bytes(new + offset, &page).map_err(|_| Errno::ENOMEM)?;
                 }
             }
@@ -336,15 +335,28 @@ impl Space {
         if (address - first) as usize >= read.next_multiple_of(PAGE_SIZE as usize) {
             return Err(BadAccess::BeyondFile);
         }
-        let permissions = self.page_permissions(area.protection);
         let pages = content.chunks(PAGE_SIZE as usize).take(read.div_ceil(PAGE_SIZE as usize));
         for (page, content) in (first..).step_by(PAGE_SIZE as usize).zip(pages) {
             if !self.is_loaded(page) {
-                self.memory.map(page, PAGE_SIZE, permissions).map_err(|_| BadAccess::OutOfMemory)?;
-                self.memory.poke_bytes(page, content).map_err(|_| BadAccess::OutOfMemory)?;
+                self.map_page(page, area.protection, content).map_err(|_| BadAccess::OutOfMemory)?;
             }
         }
         Ok(())
+    }
+
+    /// Brings in one page of an area with a source: `content`, then zeros.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(crate) fn map_page(
+        &mut self,
+        page: u32,
+        protection: Permissions,
+        content: &[u8],
+    ) -> Result<(), Errno> {
+        let permissions = self.page_permissions(protection);
+        self.memory.map(page, PAGE_SIZE, permissions).map_err(|_| Errno::ENOMEM)?;
+        self.memory.poke_bytes(page, content).map_err(|_| Errno::ENOMEM)
     }
 
     /// Whether a page of an area with a source has been brought in.

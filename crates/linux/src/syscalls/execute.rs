@@ -69,12 +69,12 @@ pub(super) fn execveat(
     run_program(kernel, task, name, (executable, bytes), argv, envp)
 }
 
-/// Replaces the caller's program by one that has been found: its own path, and its bytes.
+/// Replaces the caller's program by one that has been found: its own path, and its file.
 fn run_program(
     kernel: &mut Kernel,
     task: TaskId,
     path: Vec<u8>,
-    (executable, file): (Vec<u8>, Vec<u8>),
+    (executable, file): (Vec<u8>, loader::File),
     argv: u32,
     envp: u32,
 ) -> Outcome {
