@@ -193,8 +193,8 @@ fn peak_memory() -> Option<u64> {
 
 /// CPU time that this process has used, in seconds.
 fn cpu_seconds() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID);
+    time.map_or(f64::NAN, |time| std::time::Duration::from(time).as_secs_f64())
 }
 
 /// The host's random numbers.
