@@ -64,7 +64,7 @@ const fn are_normal(a: F80, b: F80) -> bool {
 /// numbers neither overflow nor underflow, and exponents of products and quotients are off by no more
 /// than [`in_range`] finds out. The carry into bit 14 tells it.
 #[inline(always)]
-const fn usual(a: F80, b: F80) -> bool {
+pub(crate) const fn usual(a: F80, b: F80) -> bool {
     let (x, y) = (a.sign_exponent as u32 + 0x2000, b.sign_exponent as u32 + 0x2000);
     x & y & 0x4000 != 0 && (a.significand & b.significand) >> 63 != 0
 }
@@ -179,16 +179,13 @@ const fn quotient(a: u64, b: u64) -> (u64, u64, bool) {
 /// The larger magnitude first.
 #[inline(always)]
 fn ordered(a: F80, b: F80) -> (F80, F80) {
-    let key = |value: F80| (exponent(value), value.significand);
+    let key = |value: F80| u128::from(exponent(value)) << 64 | u128::from(value.significand);
     if key(a) < key(b) { (b, a) } else { (a, b) }
 }
 
 /// `a + b` rounded to extended precision, for usual operands.
 #[inline(always)]
 pub(crate) fn add_usual(a: F80, b: F80) -> Option<Rounded<F80>> {
-    if !usual(a, b) {
-        return None;
-    }
     let (a, b) = ordered(a, b);
     let distance = exponent(a) - exponent(b);
     if distance >= 64 {
@@ -238,9 +235,6 @@ pub(crate) fn add(a: F80, b: F80, extended: bool) -> Option<Rounded<F80>> {
 /// `a * b` rounded to extended precision, for usual operands.
 #[inline(always)]
 pub(crate) fn mul_usual(a: F80, b: F80) -> Option<Rounded<F80>> {
-    if !usual(a, b) {
-        return None;
-    }
     let (significand, extra, carry) = product(a.significand, b.significand);
     // The signs' bits add up to the sign's.
     let sum = a.sign_exponent.wrapping_add(b.sign_exponent).wrapping_sub(BIAS as u16);
@@ -273,9 +267,6 @@ const fn zero_over(sign: u16, a: F80, b: F80) -> Option<Rounded<F80>> {
 /// `a / b` rounded to extended precision, for usual operands.
 #[inline(always)]
 pub(crate) fn div_usual(a: F80, b: F80) -> Option<Rounded<F80>> {
-    if !usual(a, b) {
-        return None;
-    }
     let (significand, extra, borrow) = quotient(a.significand, b.significand);
     let difference = a.sign_exponent.wrapping_sub(b.sign_exponent).wrapping_add(BIAS as u16);
     let sign_exponent = difference.wrapping_sub(borrow.into());
@@ -317,10 +308,36 @@ pub(crate) fn sqrt(a: F80, extended: bool) -> Option<Rounded<F80>> {
 }
 
 /// The integer square root of a number of 127 or 128 bits, and what remains.
+#[cfg(not(feature = "std"))]
 #[inline(always)]
 fn root(radicand: u128) -> (u64, u128) {
     let root = radicand.isqrt();
     (root as u64, radicand - root * root)
+}
+
+/// The integer square root of a number of 127 or 128 bits, and what remains: the host's root has
+/// all but about twelve bits of it, one step of Newton's method the rest but for the last one.
+#[cfg(feature = "std")]
+#[inline(always)]
+fn root(radicand: u128) -> (u64, u128) {
+    const TWO_TO_32: f64 = 4_294_967_296.0;
+    // Conversions are of signed integers, which more hosts have an instruction for.
+    let near = ((radicand >> 66) as i64 as f64).sqrt();
+    let root = ((near * TWO_TO_32) as i64 as u64) << 1;
+    let rest = radicand.wrapping_sub(u128::from(root) * u128::from(root)) as i128;
+    // rest / (2 * root), where 2 * root is near * 2^34 and rest takes up no more than 80 bits.
+    let step = (rest >> 20) as i64 as f64 / (near * 16384.0);
+    let mut root = root.wrapping_add(step as i64 as u64);
+    let mut rest = radicand.wrapping_sub(u128::from(root) * u128::from(root)) as i128;
+    if rest < 0 {
+        root -= 1;
+        rest += i128::from(root) * 2 + 1;
+    }
+    if rest > i128::from(root) * 2 {
+        rest -= i128::from(root) * 2 + 1;
+        root += 1;
+    }
+    (root, rest as u128)
 }
 
 /// How `a` compares with `b`.
@@ -404,11 +421,11 @@ pub(crate) const fn from_integer(value: i64) -> F80 {
 
 /// Declares conversions from and to an interchange format.
 macro_rules! interchange {
-    ($($from:ident $to:ident: $bits:ty, fraction $fraction:literal, bias $bias:literal;)*) => {$(
+    ($($from:ident $from_usual:ident $to:ident $to_usual:ident: $bits:ident $signed:ident, fraction $fraction:literal, bias $bias:literal;)*) => {$(
         /// A datum of the narrower format.
         #[inline(always)]
         pub(crate) const fn $from(value: $bits) -> Option<F80> {
-            let sign = (value >> (<$bits>::BITS - 16)) as u16 & 0x8000;
+            let sign = (value >> ($bits::BITS - 16)) as u16 & 0x8000;
             let magnitude = value << 1 >> 1;
             let exponent = (magnitude >> $fraction) as u32;
             if exponent.wrapping_sub(1) >= 2 * $bias {
@@ -418,12 +435,24 @@ macro_rules! interchange {
             Some(F80::new(sign | (exponent + (BIAS - $bias)) as u16, significand))
         }
 
+        /// The same where the exponent is in the middle half of the range, which makes it usual.
+        #[inline(always)]
+        pub(crate) const fn $from_usual(value: $bits) -> Option<F80> {
+            // The sign fills all that the exponent leaves.
+            let sign_exponent = (value as $signed >> $fraction) as u32;
+            if sign_exponent.wrapping_add(3 * ($bias + 1) / 2) & ($bias + 1) != 0 {
+                return None;
+            }
+            let widened = (sign_exponent & (0x8000 | 2 * $bias + 1)) + (BIAS - $bias);
+            Some(F80::new(widened as u16, (value as u64) << (63 - $fraction) | TOP))
+        }
+
         /// Rounded to the narrower format.
         #[inline(always)]
         pub(crate) fn $to(value: F80) -> Option<Rounded<$bits>> {
             const BELOW: u32 = 63 - $fraction;
             const REST: u64 = (1 << BELOW) - 1;
-            let sign = <$bits>::from(value.is_negative()) << (<$bits>::BITS - 1);
+            let sign = $bits::from(value.is_negative()) << ($bits::BITS - 1);
             let exponent = exponent(value).wrapping_sub(BIAS - $bias);
             if exponent.wrapping_sub(1) >= 2 * $bias || value.significand >> 63 == 0 {
                 return if is_zero(value) { Some(Rounded::exact(sign)) } else { None };
@@ -432,19 +461,41 @@ macro_rules! interchange {
             let half = REST / 2 + (value.significand >> BELOW & 1);
             let up = rest + half > REST;
             // The integer bit, and a carry out of the fraction, count in the exponent.
-            let fraction = (value.significand >> BELOW) as $bits + <$bits>::from(up);
-            let magnitude = ((exponent - 1) as $bits << $fraction) + fraction;
+            let fraction = (value.significand >> BELOW) as $bits + $bits::from(up);
+            let magnitude = (((exponent - 1) as $bits) << $fraction) + fraction;
             if magnitude >= (2 * $bias + 1) << $fraction {
                 return None;
             }
             Some(Rounded { value: sign | magnitude, rest, up })
         }
+
+        /// The same for normal numbers in the middle half of the narrower format's range, unless
+        /// rounding carries.
+        #[inline(always)]
+        pub(crate) fn $to_usual(value: F80) -> Option<Rounded<$bits>> {
+            const BELOW: u32 = 63 - $fraction;
+            const REST: u64 = (1 << BELOW) - 1;
+            const LOWEST: u32 = BIAS - $bias / 2;
+            let sign_exponent = u32::from(value.sign_exponent);
+            let outside = (sign_exponent + (0x8000 - LOWEST)) & (0x7fff - $bias);
+            if outside != 0 || value.significand >> 63 == 0 {
+                return None;
+            }
+            let rest = value.significand & REST;
+            let half = REST / 2 + (value.significand >> BELOW & 1);
+            let rounded = value.significand.checked_add(half)?;
+            let sign = ((sign_exponent >> 15) as $bits) << ($bits::BITS - 1);
+            // The integer bit counts in the exponent, and shifting leaves the sign out.
+            let exponent = sign_exponent.wrapping_sub(BIAS - $bias + 1) & (2 * $bias + 1);
+            let magnitude = ((exponent as $bits) << $fraction) + (rounded >> BELOW) as $bits;
+            Some(Rounded { value: sign | magnitude, rest, up: rest + half > REST })
+        }
     )*};
 }
 
 interchange! {
-    from_single to_single: u32, fraction 23, bias 0x7f;
-    from_double to_double: u64, fraction 52, bias 0x3ff;
+    from_single from_single_usual to_single to_single_usual: u32 i32, fraction 23, bias 0x7f;
+    from_double from_double_usual to_double to_double_usual: u64 i64, fraction 52, bias 0x3ff;
 }
 
 #[cfg(test)]
@@ -532,7 +583,7 @@ mod tests {
                 check("mul", mul(a, b, extended), float::mul(x, y, &environment), &[a, b], false);
                 check("div", div(a, b, extended), float::div(x, y, &environment), &[a, b], false);
                 check("sqrt", sqrt(a, extended), float::sqrt(x, &environment), &[a], false);
-                if extended {
+                if extended && usual(a, b) {
                     check("add", add_usual(a, b), float::add(x, y, &environment), &[a, b], true);
                     check("mul", mul_usual(a, b), float::mul(x, y, &environment), &[a, b], true);
                     check("div", div_usual(a, b), float::div(x, y, &environment), &[a, b], true);
@@ -581,8 +632,14 @@ mod tests {
             for (ours, (value, flags)) in [(from_single(single), widened(single.unpack())), (from_double(double), widened(double.unpack()))] {
                 prop_assert_eq!(ours, ordinary(value, flags, &[]).map(|_| value));
             }
+            prop_assert!(from_single_usual(single).is_none_or(|usual| Some(usual) == from_single(single)));
+            prop_assert!(from_double_usual(double).is_none_or(|usual| Some(usual) == from_double(double)));
+            let middling = double & !(0x7ff << 52) | (0x200 + (double >> 32 & 0x3ff)) << 52;
+            prop_assert!(from_double_usual(middling).is_some_and(|value| usual(value, value)));
             for a in [a, widened(single.unpack()).0, widened(double.unpack()).0] {
                 let (doubles, singles) = (float::convert::<u64>(a.unpack(), &environment), float::convert::<u32>(a.unpack(), &environment));
+                prop_assert!(to_double_usual(a).is_none_or(|usual| Some(usual) == to_double(a)));
+                prop_assert!(to_single_usual(a).is_none_or(|usual| Some(usual) == to_single(a)));
                 match to_double(a) {
                     Some(ours) => prop_assert_eq!((ours.value, flags(&ours)), doubles),
                     None => prop_assert!(ordinary(F80::ZERO, doubles.1, &[a]).is_none() || doubles.0 << 1 >> 53 <= 1),

@@ -15,6 +15,7 @@
 //! - `x87`: the floating-point unit.
 
 mod arithmetic;
+mod attempt;
 mod bit_byte;
 mod block;
 mod branch;

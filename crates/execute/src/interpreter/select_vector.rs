@@ -3,6 +3,7 @@
 use pentimento_decoder::{Instruction, Operand, Operation, Register};
 use pentimento_registers::Gpr;
 
+use super::attempt::attempt;
 use super::branch::straight;
 use super::cursor::{Handler, Op};
 use super::operand::{Absolute, Based, Indexed, Scaled};
@@ -12,7 +13,7 @@ use super::vector::{
     MergeQuad, Packed, PackedCall, Quad, ShiftBy, ShiftImmediate, Shuffle, StoreAligned, StoreDouble,
     StoreHigh, StoreQuad, StoreUnaligned, ToGeneral, ToRegister, Unaligned, Xmm,
 };
-use super::vector_arithmetic::{arithmetic, compare};
+use super::vector_arithmetic::{Compare, CompareQuietly, Middling, Noted};
 
 /// The handler for an addressing form.
 macro_rules! by_mode {
@@ -103,10 +104,18 @@ pub(super) fn select(op: &mut Op, instruction: &Instruction, shapes: [Shape; 2])
         O::Pmovmskb => straight::<Mask<Xmm, 8>>,
         O::Movmskps => straight::<Mask<Xmm, 32>>,
         O::Movmskpd => straight::<Mask<Xmm, 64>>,
-        O::Comisd => by_source!(from, Xmm, Quad, S => compare::<u64, S, true>),
-        O::Ucomisd => by_source!(from, Xmm, Quad, S => compare::<u64, S, false>),
-        O::Comiss => by_source!(from, Xmm, Double, S => compare::<u32, S, true>),
-        O::Ucomiss => by_source!(from, Xmm, Double, S => compare::<u32, S, false>),
+        O::Comisd => {
+            by_source!(from, Xmm, Quad, S => attempt::<CompareQuietly<u64, S>, Compare<u64, S, true>>)
+        }
+        O::Ucomisd => {
+            by_source!(from, Xmm, Quad, S => attempt::<CompareQuietly<u64, S>, Compare<u64, S, false>>)
+        }
+        O::Comiss => {
+            by_source!(from, Xmm, Double, S => attempt::<CompareQuietly<u32, S>, Compare<u32, S, true>>)
+        }
+        O::Ucomiss => {
+            by_source!(from, Xmm, Double, S => attempt::<CompareQuietly<u32, S>, Compare<u32, S, false>>)
+        }
         _ => {
             return basic(instruction, from)
                 .or_else(|| scalar(instruction, from))
@@ -187,14 +196,14 @@ fn basic(instruction: &Instruction, from: Shape) -> Option<Handler> {
     Some(match instruction.operation() {
         Operation::Addsd | Operation::Subsd | Operation::Mulsd | Operation::Divsd | Operation::Sqrtsd => {
             by_operation!(instruction.operation(),
-                N => by_source!(from, Xmm, Quad, S => arithmetic::<S, N>), Addsd Subsd Mulsd Divsd Sqrtsd)
+                N => by_source!(from, Xmm, Quad, S => attempt::<Middling<S, N>, Noted<S, N>>), Addsd Subsd Mulsd Divsd Sqrtsd)
         }
         Operation::Addss | Operation::Subss | Operation::Mulss | Operation::Divss | Operation::Sqrtss => {
             by_operation!(instruction.operation(),
-                N => by_source!(from, Xmm, Double, S => arithmetic::<S, N>), Addss Subss Mulss Divss Sqrtss)
+                N => by_source!(from, Xmm, Double, S => attempt::<Middling<S, N>, Noted<S, N>>), Addss Subss Mulss Divss Sqrtss)
         }
         _ => by_operation!(instruction.operation(),
-            N => by_source!(from, Xmm, Aligned, S => arithmetic::<S, N>),
+            N => by_source!(from, Xmm, Aligned, S => attempt::<Middling<S, N>, Noted<S, N>>),
             Addps Addpd Subps Subpd Mulps Mulpd Divps Divpd Sqrtps Sqrtpd),
     })
 }

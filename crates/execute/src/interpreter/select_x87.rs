@@ -3,15 +3,16 @@
 use pentimento_decoder::{Instruction, Operation};
 use pentimento_registers::Condition;
 
+use super::attempt::attempt;
 use super::branch::straight;
 use super::cursor::{Handler, Op};
 use super::operand::{Absolute, Based, Indexed, Scaled};
 use super::shape::{Mode, Shape};
 use super::x87_arithmetic::{
-    self as a, Add, Compare, CompareIntoFlags, Compute, Div, Mul, Sub, Unary, binary, binary_integer,
+    self as a, Add, Compare, CompareIntoFlags, Compute, Div, General, Mul, Sub, Unary, Usual,
 };
 use super::x87_operand::{Double, Extended, Int, Memory, Single, Stack, ToStack};
-use super::x87_transfer::{self as t, Copy, Load, MoveIf, Rotate, Store};
+use super::x87_transfer::{self as t, Copy, Load, LoadUsual, MoveIf, Rotate, Store, StoreUsual};
 use crate::place::operand_bytes;
 
 /// The handler for an addressing form.
@@ -158,23 +159,27 @@ impl Choice<'_> {
     /// D8h is on ST(0), DCh on ST(i), DEh on ST(i) with a pop.
     fn binary_stack<C: Compute>(&self) -> Handler {
         match self.instruction.opcode() {
-            0xd8 => binary::<C, Stack>,
-            0xdc => binary::<C, ToStack<false>>,
-            _ => binary::<C, ToStack<true>>,
+            0xd8 => attempt::<Usual<C, Stack>, General<C, Stack>>,
+            0xdc => attempt::<Usual<C, ToStack<false>>, General<C, ToStack<false>>>,
+            _ => attempt::<Usual<C, ToStack<true>>, General<C, ToStack<true>>>,
         }
     }
 
     fn binary<C: Compute>(&self) -> Option<Handler> {
         Some(match self.bytes {
-            4 => by_mode!(self.mode?, A => binary::<C, Memory<Single, A>>),
-            _ => by_mode!(self.mode?, A => binary::<C, Memory<Double, A>>),
+            4 => {
+                by_mode!(self.mode?, A => attempt::<Usual<C, Memory<Single, A>>, General<C, Memory<Single, A>>>)
+            }
+            _ => {
+                by_mode!(self.mode?, A => attempt::<Usual<C, Memory<Double, A>>, General<C, Memory<Double, A>>>)
+            }
         })
     }
 
     fn binary_integer<C: Compute>(&self) -> Option<Handler> {
         Some(match self.bytes {
-            4 => by_mode!(self.mode?, A => binary_integer::<C, Int<i32>, A>),
-            _ => by_mode!(self.mode?, A => binary_integer::<C, Int<i16>, A>),
+            4 => by_mode!(self.mode?, A => straight::<General<C, Memory<Int<i32>, A>>>),
+            _ => by_mode!(self.mode?, A => straight::<General<C, Memory<Int<i16>, A>>>),
         })
     }
 
@@ -198,8 +203,8 @@ impl Choice<'_> {
             (Operation::Fild, 2) => by_mode!(mode, A => straight::<Load<Memory<Int<i16>, A>>>),
             (Operation::Fild, 4) => by_mode!(mode, A => straight::<Load<Memory<Int<i32>, A>>>),
             (Operation::Fild, _) => by_mode!(mode, A => straight::<Load<Memory<Int<i64>, A>>>),
-            (_, 4) => by_mode!(mode, A => straight::<Load<Memory<Single, A>>>),
-            (_, 8) => by_mode!(mode, A => straight::<Load<Memory<Double, A>>>),
+            (_, 4) => by_mode!(mode, A => attempt::<LoadUsual<Single, A>, Load<Memory<Single, A>>>),
+            (_, 8) => by_mode!(mode, A => attempt::<LoadUsual<Double, A>, Load<Memory<Double, A>>>),
             _ => by_mode!(mode, A => straight::<Load<Memory<Extended, A>>>),
         })
     }
@@ -207,8 +212,8 @@ impl Choice<'_> {
     fn store<const POPS: bool>(&self) -> Option<Handler> {
         let mode = self.mode?;
         Some(match self.bytes {
-            4 => by_mode!(mode, A => straight::<Store<t::Single, A, POPS>>),
-            8 => by_mode!(mode, A => straight::<Store<t::Double, A, POPS>>),
+            4 => by_mode!(mode, A => attempt::<StoreUsual<t::Single, A, POPS>, Store<t::Single, A, POPS>>),
+            8 => by_mode!(mode, A => attempt::<StoreUsual<t::Double, A, POPS>, Store<t::Double, A, POPS>>),
             _ => by_mode!(mode, A => straight::<t::StoreExtended<A>>),
         })
     }

@@ -1,16 +1,15 @@
 //! SSE arithmetic and comparison: what the host's own arithmetic answers at once, and behind that
 //! the rest.
 //!
-//! Each instruction has two operations in one: a short one that takes few host registers, and a
-//! [`Float`] or its like that it leaves everything else to.
+//! They come in pairs for [`attempt`](super::attempt::attempt).
 
 use core::marker::PhantomData;
 
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Eflags};
 
-use super::branch::{Done, Miss, Straight, straight};
-use super::cursor::{Cursor, Op, advance};
+use super::branch::{Done, Miss, Straight};
+use super::cursor::Op;
 use super::flags::Pending;
 use super::frame::Frame;
 use super::vector::{Float, Source, first, operation, settle};
@@ -18,44 +17,8 @@ use crate::vector::floating_point::{self, FloatMiddling};
 use crate::vector::host::{Real, is_silent};
 use crate::vector::{comparison, lane};
 
-/// The handler of an operation that another one stands behind.
-#[inline(always)]
-fn first_try<'a, S: Straight, G: Straight>(
-    cursor: Cursor<'a>,
-    cpu: &mut CpuState,
-    memory: &mut AddressSpace,
-    frame: &mut Frame<'a>,
-) -> Cursor<'a> {
-    let Some(op) = cursor.op() else { return cursor };
-    match S::execute(op, cpu, memory, frame) {
-        Ok(()) => advance(cursor, cpu, memory, frame),
-        Err(_) => second_try::<G>(cursor, cpu, memory, frame),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn second_try<'a, G: Straight>(
-    cursor: Cursor<'a>,
-    cpu: &mut CpuState,
-    memory: &mut AddressSpace,
-    frame: &mut Frame<'a>,
-) -> Cursor<'a> {
-    straight::<G>(cursor, cpu, memory, frame)
-}
-
-/// The handler of addition to square root.
-pub(super) fn arithmetic<'a, S: Source, const OPERATION: u16>(
-    cursor: Cursor<'a>,
-    cpu: &mut CpuState,
-    memory: &mut AddressSpace,
-    frame: &mut Frame<'a>,
-) -> Cursor<'a> {
-    first_try::<Middling<S, OPERATION>, Noted<S, OPERATION>>(cursor, cpu, memory, frame)
-}
-
 /// A function of [`floating_point::middling`].
-struct Middling<S, const OPERATION: u16>(PhantomData<S>);
+pub(super) struct Middling<S, const OPERATION: u16>(PhantomData<S>);
 
 impl<S: Source, const OPERATION: u16> Straight for Middling<S, OPERATION> {
     #[inline(always)]
@@ -77,7 +40,7 @@ const fn middling_function(number: u16) -> FloatMiddling {
 }
 
 /// [`Float`], which may have been what made MXCSR silent.
-struct Noted<S, const OPERATION: u16>(PhantomData<S>);
+pub(super) struct Noted<S, const OPERATION: u16>(PhantomData<S>);
 
 impl<S: Source, const OPERATION: u16> Straight for Noted<S, OPERATION> {
     #[inline(always)]
@@ -88,18 +51,8 @@ impl<S: Source, const OPERATION: u16> Straight for Noted<S, OPERATION> {
     }
 }
 
-/// The handler of COMISD and UCOMISD, or with `u32` COMISS and UCOMISS.
-pub(super) fn compare<'a, R: Real, S: Source, const SIGNALLING: bool>(
-    cursor: Cursor<'a>,
-    cpu: &mut CpuState,
-    memory: &mut AddressSpace,
-    frame: &mut Frame<'a>,
-) -> Cursor<'a> {
-    first_try::<CompareQuietly<R, S>, Compare<R, S, SIGNALLING>>(cursor, cpu, memory, frame)
-}
-
-/// A comparison that raises nothing.
-struct CompareQuietly<R, S>(PhantomData<(R, S)>);
+/// A comparison of doubles, or with `u32` of singles, that raises nothing.
+pub(super) struct CompareQuietly<R, S>(PhantomData<(R, S)>);
 
 impl<R: Real, S: Source> Straight for CompareQuietly<R, S> {
     #[inline(always)]
@@ -112,8 +65,8 @@ impl<R: Real, S: Source> Straight for CompareQuietly<R, S> {
     }
 }
 
-/// Any comparison.
-struct Compare<R, S, const SIGNALLING: bool>(PhantomData<(R, S)>);
+/// COMISD and UCOMISD, or with `u32` COMISS and UCOMISS.
+pub(super) struct Compare<R, S, const SIGNALLING: bool>(PhantomData<(R, S)>);
 
 impl<R: Real, S: Source, const SIGNALLING: bool> Straight for Compare<R, S, SIGNALLING> {
     #[inline(never)]

@@ -6,13 +6,12 @@ use core::marker::PhantomData;
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Eflags, F80, StatusWord};
 
-use super::branch::{Done, Miss, Straight, straight};
-use super::cursor::{Cursor, Op, advance};
+use super::branch::{Done, Miss, Straight};
+use super::cursor::Op;
 use super::flags::Pending;
 use super::frame::Frame;
-use super::operand::Address;
 use super::x87::{both, computed, physical, register, set_register};
-use super::x87_operand::{Datum, Memory, Source, Stack};
+use super::x87_operand::{Source, Stack};
 use crate::float::Environment;
 use crate::float::extended::{self, Rounded};
 
@@ -61,43 +60,13 @@ const fn negated(value: F80) -> F80 {
     F80::new(value.sign_exponent ^ 0x8000, value.significand)
 }
 
-/// The handler of an instruction of two operands: what takes few host registers first.
-pub(super) fn binary<'a, C: Compute, S: Source>(
-    cursor: Cursor<'a>,
-    cpu: &mut CpuState,
-    memory: &mut AddressSpace,
-    frame: &mut Frame<'a>,
-) -> Cursor<'a> {
-    let Some(op) = cursor.op() else { return cursor };
-    match Binary::<C, S, true>::execute(op, cpu, memory, frame) {
-        Ok(()) => advance(cursor, cpu, memory, frame),
-        Err(_) => binary_general::<C, S>(cursor, cpu, memory, frame),
-    }
-}
+/// An instruction of two operands, with [usual](extended::usual) ones.
+pub(super) type Usual<C, S> = Binary<C, S, true>;
+/// The same with others.
+pub(super) type General<C, S> = Binary<C, S, false>;
 
-#[cold]
-#[inline(never)]
-fn binary_general<'a, C: Compute, S: Source>(
-    cursor: Cursor<'a>,
-    cpu: &mut CpuState,
-    memory: &mut AddressSpace,
-    frame: &mut Frame<'a>,
-) -> Cursor<'a> {
-    straight::<Binary<C, S, false>>(cursor, cpu, memory, frame)
-}
-
-/// The handler of an instruction with an integer operand, which is rare.
-pub(super) fn binary_integer<'a, C: Compute, D: Datum, A: Address>(
-    cursor: Cursor<'a>,
-    cpu: &mut CpuState,
-    memory: &mut AddressSpace,
-    frame: &mut Frame<'a>,
-) -> Cursor<'a> {
-    straight::<Binary<C, Memory<D, A>, false>>(cursor, cpu, memory, frame)
-}
-
-/// An instruction of two operands: with usual ones, or in general.
-struct Binary<C, S, const USUAL: bool>(PhantomData<(C, S)>);
+/// An instruction of two operands.
+pub(super) struct Binary<C, S, const USUAL: bool>(PhantomData<(C, S)>);
 
 impl<C: Compute, S: Source, const USUAL: bool> Straight for Binary<C, S, USUAL> {
     #[inline(always)]
@@ -106,11 +75,14 @@ impl<C: Compute, S: Source, const USUAL: bool> Straight for Binary<C, S, USUAL> 
         if USUAL && !extended {
             return Err(Miss::Slow);
         }
-        let address = S::address(op, cpu);
-        let other = S::get(op, cpu, memory, address)?;
         frame.x87.filled(S::registers(op, true))?;
+        let address = S::address(op, cpu);
         let top = physical(cpu, 0);
         let st0 = register(cpu, top);
+        let other = match USUAL {
+            true => S::get_usual(op, cpu, memory, address, st0)?,
+            false => S::get(op, cpu, memory, address)?,
+        };
         let (destination, source) = if S::REVERSED { (other, st0) } else { (st0, other) };
         let result = computed(match USUAL {
             true => C::usual(destination, source),

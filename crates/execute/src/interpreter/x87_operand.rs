@@ -15,6 +15,12 @@ use crate::float::extended;
 /// A datum in memory that becomes a double extended one exactly.
 pub(super) trait Datum {
     fn load(memory: &AddressSpace, address: u32) -> Done<F80>;
+    /// The same if it surely is [usual](extended::usual).
+    #[inline(always)]
+    fn load_usual(memory: &AddressSpace, address: u32) -> Done<F80> {
+        let value = Self::load(memory, address)?;
+        if extended::usual(value, value) { Ok(value) } else { Err(Miss::Slow) }
+    }
 }
 
 /// m32fp.
@@ -31,12 +37,20 @@ impl Datum for Single {
     fn load(memory: &AddressSpace, address: u32) -> Done<F80> {
         extended::from_single(memory.read_fast(address).ok_or(Miss::Slow)?).ok_or(Miss::Slow)
     }
+    #[inline(always)]
+    fn load_usual(memory: &AddressSpace, address: u32) -> Done<F80> {
+        extended::from_single_usual(memory.read_fast(address).ok_or(Miss::Slow)?).ok_or(Miss::Slow)
+    }
 }
 
 impl Datum for Double {
     #[inline(always)]
     fn load(memory: &AddressSpace, address: u32) -> Done<F80> {
         extended::from_double(memory.read_fast(address).ok_or(Miss::Slow)?).ok_or(Miss::Slow)
+    }
+    #[inline(always)]
+    fn load_usual(memory: &AddressSpace, address: u32) -> Done<F80> {
+        extended::from_double_usual(memory.read_fast(address).ok_or(Miss::Slow)?).ok_or(Miss::Slow)
     }
 }
 
@@ -75,6 +89,8 @@ pub(super) trait Source {
     fn registers(op: &Op, st0: bool) -> u8;
     /// The value, if it is a register, or memory that can be read.
     fn get(op: &Op, cpu: &CpuState, memory: &AddressSpace, address: u32) -> Done<F80>;
+    /// The value if it and `st0` are [usual](extended::usual).
+    fn get_usual(op: &Op, cpu: &CpuState, memory: &AddressSpace, address: u32, st0: F80) -> Done<F80>;
     /// Notes that the instruction has executed.
     fn executed(op: &Op, frame: &mut Frame<'_>, address: u32);
 }
@@ -100,6 +116,11 @@ impl Source for Stack {
         Ok(register(cpu, physical(cpu, op.immediate)))
     }
     #[inline(always)]
+    fn get_usual(op: &Op, cpu: &CpuState, _: &AddressSpace, _: u32, st0: F80) -> Done<F80> {
+        let value = register(cpu, physical(cpu, op.immediate));
+        if extended::usual(st0, value) { Ok(value) } else { Err(Miss::Slow) }
+    }
+    #[inline(always)]
     fn executed(op: &Op, frame: &mut Frame<'_>, _: u32) {
         frame.x87.executed(op);
     }
@@ -121,6 +142,10 @@ impl<const POPS: bool> Source for ToStack<POPS> {
         Stack::get(op, cpu, memory, address)
     }
     #[inline(always)]
+    fn get_usual(op: &Op, cpu: &CpuState, memory: &AddressSpace, address: u32, st0: F80) -> Done<F80> {
+        Stack::get_usual(op, cpu, memory, address, st0)
+    }
+    #[inline(always)]
     fn executed(op: &Op, frame: &mut Frame<'_>, address: u32) {
         Stack::executed(op, frame, address);
     }
@@ -138,6 +163,11 @@ impl<D: Datum, A: Address> Source for Memory<D, A> {
     #[inline(always)]
     fn get(_: &Op, _: &CpuState, memory: &AddressSpace, address: u32) -> Done<F80> {
         D::load(memory, address)
+    }
+    #[inline(always)]
+    fn get_usual(_: &Op, _: &CpuState, memory: &AddressSpace, address: u32, st0: F80) -> Done<F80> {
+        let value = D::load_usual(memory, address)?;
+        if extended::usual(st0, st0) { Ok(value) } else { Err(Miss::Slow) }
     }
     #[inline(always)]
     fn executed(op: &Op, frame: &mut Frame<'_>, address: u32) {

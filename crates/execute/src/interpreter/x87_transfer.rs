@@ -11,7 +11,7 @@ use super::flags::Lazy;
 use super::frame::Frame;
 use super::operand::Address;
 use super::x87::{both, computed, other, physical, register, set_register};
-use super::x87_operand::Source;
+use super::x87_operand::{Datum, Source};
 use crate::float::extended::{self, Rounded};
 use crate::float::{Environment, Rounding};
 use crate::x87::constants::NEAREST;
@@ -30,6 +30,22 @@ impl<S: Source> Straight for Load<S> {
         frame.x87.filled(S::registers(op, false))?;
         frame.x87.push(cpu, value);
         S::executed(op, frame, address);
+        Ok(())
+    }
+}
+
+/// FLD of a single or double that is [usual](extended::usual).
+pub(super) struct LoadUsual<D, A>(PhantomData<(D, A)>);
+
+impl<D: Datum, A: Address> Straight for LoadUsual<D, A> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.masked()?;
+        frame.x87.room()?;
+        let address = A::of(op, cpu);
+        let value = D::load_usual(memory, address)?;
+        frame.x87.push(cpu, value);
+        frame.x87.executed_at(op, address);
         Ok(())
     }
 }
@@ -107,6 +123,45 @@ impl<T: Stored, A: Address, const POPS: bool> Straight for Store<T, A, POPS> {
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         frame.x87.filled(1)?;
         let result = T::convert(register(cpu, physical(cpu, 0)), cpu, frame)?;
+        let address = A::of(op, cpu);
+        memory.write_fast(address, result.value).ok_or(Miss::Slow)?;
+        frame.x87.rounded(result);
+        if POPS {
+            frame.x87.pop(cpu);
+        }
+        frame.x87.executed_at(op, address);
+        Ok(())
+    }
+}
+
+/// What a single or double is stored as if its exponent is in the middle half of its format's range.
+pub(super) trait StoredUsual: Stored {
+    fn convert_usual(value: F80) -> Option<Rounded<Self::Bits>>;
+}
+
+impl StoredUsual for Single {
+    #[inline(always)]
+    fn convert_usual(value: F80) -> Option<Rounded<u32>> {
+        extended::to_single_usual(value)
+    }
+}
+
+impl StoredUsual for Double {
+    #[inline(always)]
+    fn convert_usual(value: F80) -> Option<Rounded<u64>> {
+        extended::to_double_usual(value)
+    }
+}
+
+/// FST and FSTP of such a value.
+pub(super) struct StoreUsual<T, A, const POPS: bool>(PhantomData<(T, A)>);
+
+impl<T: StoredUsual, A: Address, const POPS: bool> Straight for StoreUsual<T, A, POPS> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.filled(1)?;
+        frame.x87.extended()?;
+        let result = computed(T::convert_usual(register(cpu, physical(cpu, 0))))?;
         let address = A::of(op, cpu);
         memory.write_fast(address, result.value).ok_or(Miss::Slow)?;
         frame.x87.rounded(result);
