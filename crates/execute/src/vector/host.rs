@@ -8,7 +8,7 @@
 //! error-free transformations. Everything else takes the soft path.
 //!
 //! Once it is sticky, and where operands are of a middling size, nothing is to be found out about
-//! the result at all: see [`middling`].
+//! the result at all: see `middling`.
 
 use core::ops::{BitAnd, BitOr, BitXor, Not};
 
