@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod circles;
 mod debian;
 mod fixtures;
 mod guests;

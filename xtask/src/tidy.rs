@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::Failure;
 use crate::process::{cargo, command, output, top};
+use crate::{Failure, circles};
 
 /// Which workspace crates each crate may depend on (docs/architecture.md, "Who may know whom").
 #[rustfmt::skip]
@@ -49,6 +49,7 @@ pub(crate) fn run(_options: &[String]) -> Result<(), Failure> {
             findings.push(format!("crates/{name} must be no_std"));
         }
     }
+    findings.extend(circles::findings(&sources));
     for finding in &findings {
         eprintln!("tidy: {finding}");
     }
