@@ -33,6 +33,7 @@ const LAYERS: &[&str] = &[
     "pentimento-memory",
     "pentimento-decoder",
     "pentimento-execute",
+    "pentimento-interpreter",
     "pentimento-linux",
     "pentimento",
 ];
@@ -74,13 +75,14 @@ fn step_names() -> String {
 fn variants() -> Result<(), Failure> {
     let test = |options: &[&str]| run(cargo().args(["test", "--quiet"]).args(options));
     for feature in ["std", "safe-dispatch", "dispatch-loop"] {
-        let package = ["--release", "--package", "pentimento-execute", "--features", feature];
-        test(&[&package[..], &["--lib", "interpreter"]].concat())?;
+        let package = ["--release", "--package", "pentimento-interpreter", "--features", feature];
+        test(&package)?;
     }
-    let portable = "pentimento-execute/portable-x87,pentimento-execute/safe-dispatch";
-    let packages = ["--package", "pentimento-execute", "--package", "pentimento-conformance"];
+    let portable = "pentimento-execute/portable-x87,pentimento-interpreter/safe-dispatch";
+    let packages = ["pentimento-execute", "pentimento-interpreter", "pentimento-conformance"]
+        .map(|name| ["--package", name]);
     let corpus = ["--lib", "--test", "x87", "--test", "integer", "--test", "vectors", "--test", "lockstep"];
-    test(&[&packages[..], &["--features", portable], &corpus].concat())?;
+    test(&[packages.as_flattened(), &["--features", portable], &corpus].concat())?;
     run(cargo().args(["check", "--quiet", "--package", "pentimento-cli", "--features", "count-slow"]))
 }
 

@@ -11,7 +11,7 @@ use crate::process::{command, output};
 /// Functions of the interpreter that call through pointers and are no handlers: the loop that calls
 /// the first handler, the slow path, which calls a handler of the reference, and what drops blocks.
 const CALLERS: &[&str] =
-    &["interpreter::Interpreter::", "frame::Frame::execute", "cursor::drive", "code::Code::"];
+    &["pentimento_interpreter::Interpreter::", "frame::Frame::execute", "cursor::drive", "code::Code::"];
 
 /// Handlers that the build has at least: fewer, and this looks in the wrong place.
 const LEAST: usize = 1000;
@@ -51,7 +51,7 @@ fn read(listing: &str) -> Report {
     let mut report = Report { handlers: 0, nested: Vec::new() };
     let (mut function, mut jumps, mut calls) = ("", false, false);
     let mut finish = |function: &str, jumps: bool, calls: bool| {
-        if !function.contains("pentimento_execute::interpreter::") {
+        if !function.contains("pentimento_interpreter::") {
             return;
         }
         report.handlers += usize::from(jumps);
@@ -82,19 +82,19 @@ mod tests {
     #[test]
     fn indirect_calls_of_handlers_are_found() {
         let listing = "\
-0000000000001000 <pentimento_execute::interpreter::branch::straight::h01>:
+0000000000001000 <pentimento_interpreter::branch::straight::h01>:
     1000:\tcall   *0x2000(%rip)        # 3000 <memcpy>
     1006:\tjmp    *(%rdi)
-0000000000002000 <pentimento_execute::interpreter::branch::fused::h02>:
+0000000000002000 <pentimento_interpreter::branch::fused::h02>:
     2000:\tcall   *(%rdi)
     2002:\tret
-0000000000003000 <pentimento_execute::interpreter::frame::Frame::execute::h03>:
+0000000000003000 <pentimento_interpreter::frame::Frame::execute::h03>:
     3000:\tcall   *0x20(%r12)
 0000000000004000 <core::fmt::write::h04>:
     4000:\tcall   *%rax
 ";
         let report = read(listing);
         assert_eq!(report.handlers, 1);
-        assert_eq!(report.nested, ["pentimento_execute::interpreter::branch::fused::h02"]);
+        assert_eq!(report.nested, ["pentimento_interpreter::branch::fused::h02"]);
     }
 }

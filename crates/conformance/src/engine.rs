@@ -1,6 +1,7 @@
 //! The engines under test, and the bench that runs a case on one of them.
 
-use pentimento_execute::{Environment, Exception, Exit, Gates, Interpreter, Reference};
+use pentimento_execute::{Environment, Exception, Exit, Gates, Reference};
+use pentimento_interpreter::Interpreter;
 use pentimento_memory::{AddressSpace, MapError, PAGE_SIZE, Permissions};
 use pentimento_registers::CpuState;
 

@@ -1,11 +1,16 @@
-//! What each IA-32 instruction does, and the engines that run them.
+//! What each IA-32 instruction does, one at a time.
 //!
 //! Three layers: the decoder's row says how an instruction is encoded, a [`Handler`] gets its
 //! operands, computes and stores, and a pure function does the computing. Handlers work on a
 //! [`Context`] and return a [`Trap`] where they cannot complete; an engine such as [`Reference`]
 //! turns that into an [`Exit`].
+//!
+//! Faster engines are crates of their own. They stand on what is here: the pure functions of
+//! [`semantics`], [`float`] and [`vector`] for what they do themselves, and the handlers for all else.
 #![no_std]
-#![deny(unsafe_code)]
+// `x87::host` alone may allow it, and is there unless x87 is portable.
+#![cfg_attr(any(test, not(feature = "portable-x87")), deny(unsafe_code))]
+#![cfg_attr(not(any(test, not(feature = "portable-x87"))), forbid(unsafe_code))]
 
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]
@@ -25,7 +30,6 @@ mod event;
 mod fetch;
 mod flag_control;
 pub mod float;
-mod interpreter;
 mod logical;
 mod misc;
 mod mmx;
@@ -44,7 +48,7 @@ mod system;
 mod trap;
 pub mod vector;
 mod width;
-mod x87;
+pub mod x87;
 
 pub use context::Context;
 pub use descriptors::DescriptorTables;
@@ -52,12 +56,11 @@ pub use dispatch::{Handler, handler, handler_on};
 pub use environment::{Environment, Gates};
 pub use event::{Event, Exception, Exit};
 pub use fetch::fetch;
-pub use interpreter::Interpreter;
 pub use model::{CpuModel, FeatureSet};
-pub use place::Place;
-pub use reference::{Reference, execute};
+pub use place::{Place, operand_bytes, operand_size_bytes};
+pub use reference::{Reference, execute, exit};
 #[cfg(feature = "count-slow")]
 pub use slow_counts::SlowCounts;
-pub use string::REPEAT_CHUNK;
+pub use string::{REPEAT_CHUNK, repeat_chunk};
 pub use trap::{Outcome, Trap};
 pub use width::Width;

@@ -120,7 +120,8 @@ fn general_register(register: Register) -> Outcome<u8> {
 
 /// Bytes that operand `index` is wide: 1, 2 or 4 for the operands of integer instructions.
 #[inline]
-pub(crate) fn operand_bytes(instruction: &Instruction, index: usize) -> u16 {
+#[must_use]
+pub fn operand_bytes(instruction: &Instruction, index: usize) -> u16 {
     match instruction.operand(index) {
         Some(Operand::Register(Register::Gpr8(_))) => 1,
         Some(Operand::Register(Register::Gpr16(_) | Register::Segment(_))) => 2,
@@ -132,7 +133,8 @@ pub(crate) fn operand_bytes(instruction: &Instruction, index: usize) -> u16 {
 
 /// Bytes that the operand size stands for: 2 or 4.
 #[inline]
-pub(crate) fn operand_size_bytes(instruction: &Instruction) -> u16 {
+#[must_use]
+pub fn operand_size_bytes(instruction: &Instruction) -> u16 {
     match instruction.operand_size() {
         OperandSize::Word => 2,
         OperandSize::Dword => 4,

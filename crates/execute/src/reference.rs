@@ -73,7 +73,8 @@ pub fn execute(context: &mut Context<'_>, instruction: &Instruction) -> Result<(
 
 /// Turns what a handler returned into an exit, with EIP where the exception frame would have it.
 #[cold]
-pub(crate) fn exit(context: &mut Context<'_>, trap: Trap) -> Exit {
+#[must_use]
+pub fn exit(context: &mut Context<'_>, trap: Trap) -> Exit {
     match trap {
         Trap::Fault { exception, mut error_code, address } => {
             context.state.eip = context.start;

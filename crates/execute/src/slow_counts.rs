@@ -14,7 +14,7 @@ pub struct SlowCounts(BTreeMap<(Operation, String), u64>);
 
 impl SlowCounts {
     /// Counts an instruction; `why` stands before its form.
-    pub(crate) fn count(&mut self, why: &str, instruction: &Instruction) {
+    pub fn count(&mut self, why: &str, instruction: &Instruction) {
         let key = (instruction.operation(), form(why, instruction));
         *self.0.entry(key).or_default() += 1;
     }

@@ -14,7 +14,9 @@ use crate::{Context, Outcome, Trap, Width};
 pub const REPEAT_CHUNK: u32 = 1 << 10;
 
 /// Iterations from a counter that is not zero to where the instruction counts as executed; none from zero.
-pub(crate) const fn repeat_chunk(counter: u32) -> u32 {
+#[inline]
+#[must_use]
+pub const fn repeat_chunk(counter: u32) -> u32 {
     match counter {
         0 => 0,
         _ => (counter - 1) % REPEAT_CHUNK + 1,

@@ -1,6 +1,7 @@
 //! Which engine runs the code, and its state.
 
-use pentimento_execute::{Environment, Exit, Interpreter, Reference};
+use pentimento_execute::{Environment, Exit, Reference};
+use pentimento_interpreter::Interpreter;
 use pentimento_memory::AddressSpace;
 use pentimento_registers::CpuState;
 

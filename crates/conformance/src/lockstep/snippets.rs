@@ -1,6 +1,7 @@
 //! Random code on a bare CPU, in lockstep.
 
-use pentimento_execute::{Environment, Exit, Gates, Interpreter, Reference};
+use pentimento_execute::{Environment, Exit, Gates, Reference};
+use pentimento_interpreter::Interpreter;
 use pentimento_memory::{AddressSpace, MapError, Permissions};
 use pentimento_registers::{CpuState, Gpr};
 

@@ -27,17 +27,19 @@ const BELOW_DOUBLE: u32 = 11;
 
 /// A result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Rounded<T> {
-    pub(crate) value: T,
+pub struct Rounded<T> {
+    /// The result itself.
+    pub value: T,
     /// Not zero if it is inexact.
-    pub(crate) rest: u64,
+    pub rest: u64,
     /// Whether the magnitude was rounded up.
-    pub(crate) up: bool,
+    pub up: bool,
 }
 
 impl<T> Rounded<T> {
+    /// A result that needed no rounding.
     #[inline(always)]
-    pub(crate) const fn exact(value: T) -> Self {
+    pub const fn exact(value: T) -> Self {
         Self { value, rest: 0, up: false }
     }
 }
@@ -64,7 +66,7 @@ const fn are_normal(a: F80, b: F80) -> bool {
 /// numbers neither overflow nor underflow, and exponents of products and quotients are off by no more
 /// than [`in_range`] finds out. The carry into bit 14 tells it.
 #[inline(always)]
-pub(crate) const fn usual(a: F80, b: F80) -> bool {
+pub const fn usual(a: F80, b: F80) -> bool {
     let (x, y) = (a.sign_exponent as u32 + 0x2000, b.sign_exponent as u32 + 0x2000);
     x & y & 0x4000 != 0 && (a.significand & b.significand) >> 63 != 0
 }
@@ -185,7 +187,7 @@ fn ordered(a: F80, b: F80) -> (F80, F80) {
 
 /// `a + b` rounded to extended precision, for usual operands.
 #[inline(always)]
-pub(crate) fn add_usual(a: F80, b: F80) -> Option<Rounded<F80>> {
+pub fn add_usual(a: F80, b: F80) -> Option<Rounded<F80>> {
     let (a, b) = ordered(a, b);
     let distance = exponent(a) - exponent(b);
     if distance >= 64 {
@@ -202,7 +204,7 @@ pub(crate) fn add_usual(a: F80, b: F80) -> Option<Rounded<F80>> {
 
 /// `a + b`, rounded to extended or else to double precision.
 #[inline(always)]
-pub(crate) fn add(a: F80, b: F80, extended: bool) -> Option<Rounded<F80>> {
+pub fn add(a: F80, b: F80, extended: bool) -> Option<Rounded<F80>> {
     let (a, b) = ordered(a, b);
     let opposite = (a.sign_exponent ^ b.sign_exponent) & 0x8000 != 0;
     if exponent(b) == 0 {
@@ -234,7 +236,7 @@ pub(crate) fn add(a: F80, b: F80, extended: bool) -> Option<Rounded<F80>> {
 
 /// `a * b` rounded to extended precision, for usual operands.
 #[inline(always)]
-pub(crate) fn mul_usual(a: F80, b: F80) -> Option<Rounded<F80>> {
+pub fn mul_usual(a: F80, b: F80) -> Option<Rounded<F80>> {
     let (significand, extra, carry) = product(a.significand, b.significand);
     // The signs' bits add up to the sign's.
     let sum = a.sign_exponent.wrapping_add(b.sign_exponent).wrapping_sub(BIAS as u16);
@@ -244,7 +246,7 @@ pub(crate) fn mul_usual(a: F80, b: F80) -> Option<Rounded<F80>> {
 
 /// `a * b`, rounded to extended or else to double precision.
 #[inline(always)]
-pub(crate) fn mul(a: F80, b: F80, extended: bool) -> Option<Rounded<F80>> {
+pub fn mul(a: F80, b: F80, extended: bool) -> Option<Rounded<F80>> {
     let sign = a.sign_exponent ^ b.sign_exponent;
     if !are_normal(a, b) {
         return zero_over(sign, a, b).or_else(|| zero_over(sign, b, a));
@@ -266,7 +268,7 @@ const fn zero_over(sign: u16, a: F80, b: F80) -> Option<Rounded<F80>> {
 
 /// `a / b` rounded to extended precision, for usual operands.
 #[inline(always)]
-pub(crate) fn div_usual(a: F80, b: F80) -> Option<Rounded<F80>> {
+pub fn div_usual(a: F80, b: F80) -> Option<Rounded<F80>> {
     let (significand, extra, borrow) = quotient(a.significand, b.significand);
     let difference = a.sign_exponent.wrapping_sub(b.sign_exponent).wrapping_add(BIAS as u16);
     let sign_exponent = difference.wrapping_sub(borrow.into());
@@ -275,7 +277,7 @@ pub(crate) fn div_usual(a: F80, b: F80) -> Option<Rounded<F80>> {
 
 /// `a / b`, rounded to extended or else to double precision.
 #[inline(always)]
-pub(crate) fn div(a: F80, b: F80, extended: bool) -> Option<Rounded<F80>> {
+pub fn div(a: F80, b: F80, extended: bool) -> Option<Rounded<F80>> {
     let sign = a.sign_exponent ^ b.sign_exponent;
     if !are_normal(a, b) {
         return if is_zero(b) { None } else { zero_over(sign, a, b) };
@@ -287,7 +289,7 @@ pub(crate) fn div(a: F80, b: F80, extended: bool) -> Option<Rounded<F80>> {
 
 /// The square root of `a`, rounded to extended or else to double precision.
 #[inline(always)]
-pub(crate) fn sqrt(a: F80, extended: bool) -> Option<Rounded<F80>> {
+pub fn sqrt(a: F80, extended: bool) -> Option<Rounded<F80>> {
     if is_zero(a) {
         return Some(Rounded::exact(a));
     }
@@ -342,7 +344,7 @@ fn root(radicand: u128) -> (u64, u128) {
 
 /// How `a` compares with `b`.
 #[inline(always)]
-pub(crate) const fn compare(a: F80, b: F80) -> Option<Ordering> {
+pub const fn compare(a: F80, b: F80) -> Option<Ordering> {
     if !(are_normal(a, a) || is_zero(a)) || !(are_normal(b, b) || is_zero(b)) {
         return None;
     }
@@ -376,7 +378,7 @@ fn integral(value: F80, rounding: Rounding) -> Rounded<u64> {
 
 /// Rounds to an integral value.
 #[inline(always)]
-pub(crate) fn round_to_integral(value: F80, rounding: Rounding) -> Option<Rounded<F80>> {
+pub fn round_to_integral(value: F80, rounding: Rounding) -> Option<Rounded<F80>> {
     if is_zero(value) {
         return Some(Rounded::exact(value));
     }
@@ -392,7 +394,7 @@ pub(crate) fn round_to_integral(value: F80, rounding: Rounding) -> Option<Rounde
 
 /// Rounds to a signed integer.
 #[inline(always)]
-pub(crate) fn to_integer<I: TryFrom<i64>>(value: F80, rounding: Rounding) -> Option<Rounded<I>> {
+pub fn to_integer<I: TryFrom<i64>>(value: F80, rounding: Rounding) -> Option<Rounded<I>> {
     let rounded = match value {
         _ if is_zero(value) => Rounded::exact(0),
         _ if !are_normal(value, value) || exponent(value) >= BIAS + 63 => return None,
@@ -415,7 +417,7 @@ const fn normalised(sign: u16, magnitude: u64) -> F80 {
 
 /// An integer.
 #[inline(always)]
-pub(crate) const fn from_integer(value: i64) -> F80 {
+pub const fn from_integer(value: i64) -> F80 {
     normalised((value >> 48) as u16, value.unsigned_abs())
 }
 
@@ -424,7 +426,7 @@ macro_rules! interchange {
     ($($from:ident $from_usual:ident $to:ident $to_usual:ident: $bits:ident $signed:ident, fraction $fraction:literal, bias $bias:literal;)*) => {$(
         /// A datum of the narrower format.
         #[inline(always)]
-        pub(crate) const fn $from(value: $bits) -> Option<F80> {
+        pub const fn $from(value: $bits) -> Option<F80> {
             let sign = (value >> ($bits::BITS - 16)) as u16 & 0x8000;
             let magnitude = value << 1 >> 1;
             let exponent = (magnitude >> $fraction) as u32;
@@ -437,7 +439,7 @@ macro_rules! interchange {
 
         /// The same where the exponent is in the middle half of the range, which makes it usual.
         #[inline(always)]
-        pub(crate) const fn $from_usual(value: $bits) -> Option<F80> {
+        pub const fn $from_usual(value: $bits) -> Option<F80> {
             // The sign fills all that the exponent leaves.
             let sign_exponent = (value as $signed >> $fraction) as u32;
             if sign_exponent.wrapping_add(3 * ($bias + 1) / 2) & ($bias + 1) != 0 {
@@ -449,7 +451,7 @@ macro_rules! interchange {
 
         /// Rounded to the narrower format.
         #[inline(always)]
-        pub(crate) fn $to(value: F80) -> Option<Rounded<$bits>> {
+        pub fn $to(value: F80) -> Option<Rounded<$bits>> {
             const BELOW: u32 = 63 - $fraction;
             const REST: u64 = (1 << BELOW) - 1;
             let sign = $bits::from(value.is_negative()) << ($bits::BITS - 1);
@@ -472,7 +474,7 @@ macro_rules! interchange {
         /// The same for normal numbers in the middle half of the narrower format's range, unless
         /// rounding carries.
         #[inline(always)]
-        pub(crate) fn $to_usual(value: F80) -> Option<Rounded<$bits>> {
+        pub fn $to_usual(value: F80) -> Option<Rounded<$bits>> {
             const BELOW: u32 = 63 - $fraction;
             const REST: u64 = (1 << BELOW) - 1;
             const LOWEST: u32 = BIAS - $bias / 2;

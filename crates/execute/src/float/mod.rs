@@ -26,7 +26,7 @@ mod arithmetic;
 mod compare;
 mod convert;
 mod environment;
-pub(crate) mod extended;
+pub mod extended;
 mod format;
 mod nan;
 mod remainder;

@@ -93,7 +93,8 @@ pub fn ordered<R: Real>(a: R, b: R, signalling: bool, mxcsr: Mxcsr) -> (Eflags, 
 
 /// The status flags where nothing is raised: for numbers that are no denormals, and infinities.
 #[inline(always)]
-pub(crate) fn ordered_quietly<R: Real>(a: R, b: R) -> Option<Eflags> {
+#[must_use]
+pub fn ordered_quietly<R: Real>(a: R, b: R) -> Option<Eflags> {
     if a.is_denormal() || b.is_denormal() {
         return None;
     }

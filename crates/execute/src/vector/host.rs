@@ -238,7 +238,8 @@ impl Middle {
 /// Whether nothing is left to find out about operations on [`Middle`] operands: MXCSR is as it starts,
 /// with the precision exception sticky and whatever others.
 #[inline]
-pub(crate) fn is_silent(mxcsr: Mxcsr) -> bool {
+#[must_use]
+pub fn is_silent(mxcsr: Mxcsr) -> bool {
     applies(mxcsr) && mxcsr.contains(Mxcsr::PE)
 }
 

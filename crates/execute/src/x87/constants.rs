@@ -26,7 +26,7 @@ const LG2: Constant = Constant { exponent: -2, bits: 0x9a20_9a84_fbcf_f798_8f89_
 const LN2: Constant = Constant { exponent: -1, bits: 0xb172_17f7_d1cf_79ab_c9e3_b398_03f2_f6af };
 
 /// FLD1 to FLDZ, by the low three bits of their ModRM bytes, rounded to nearest.
-pub(crate) const NEAREST: [F80; 8] = {
+pub const NEAREST: [F80; 8] = {
     const fn nearest(constant: &Constant) -> F80 {
         // None has just a half behind its upper 64 bits, or ones only in them.
         let significand = (constant.bits >> 64) as u64 + (constant.bits as u64 >> 63);

@@ -42,7 +42,7 @@ pub(crate) fn fnclex(context: &mut Context<'_>, _: &Instruction) -> Outcome {
 
 /// What FNCLEX does.
 #[inline]
-pub(crate) const fn clear_exceptions(x87: &mut X87State) {
+pub const fn clear_exceptions(x87: &mut X87State) {
     const CLEARED: StatusWord =
         StatusWord::EXCEPTIONS.union(StatusWord::SF).union(StatusWord::ES).union(StatusWord::B);
     x87.status = x87.status.difference(CLEARED);
@@ -66,7 +66,7 @@ pub(crate) fn fldcw(context: &mut Context<'_>, instruction: &Instruction) -> Out
 
 /// What FLDCW does.
 #[inline]
-pub(crate) const fn load_control(x87: &mut X87State, word: u16) {
+pub const fn load_control(x87: &mut X87State, word: u16) {
     x87.control = environment::control_word(word);
     update_summary(x87);
 }

@@ -2,8 +2,8 @@
 
 pub(crate) mod arithmetic;
 pub(crate) mod comparison;
-pub(crate) mod constants;
-pub(crate) mod control;
+pub mod constants;
+pub mod control;
 pub(crate) mod data_transfer;
 mod decimal;
 mod environment;

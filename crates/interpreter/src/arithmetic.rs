@@ -1,0 +1,304 @@
+//! Arithmetic, logic, shifts, multiplication and division, with and without their flags.
+//!
+//! Results come from the pure functions of [`semantics`](pentimento_execute::semantics); what they compute for
+//! flags that nobody asks for, the compiler leaves out.
+
+use core::marker::PhantomData;
+
+use pentimento_memory::AddressSpace;
+use pentimento_registers::{CpuState, Eflags, Gpr};
+
+use crate::branch::{Done, Miss, Straight};
+use crate::cursor::Op;
+use crate::flags::Lazy;
+use crate::frame::Frame;
+use crate::operand::{Place, Sized, Source};
+use pentimento_execute::Width;
+use pentimento_execute::semantics::{binary_arithmetic, logical, shift_rotate};
+
+/// An operation of two operands that writes all status flags.
+pub(crate) trait Binary {
+    /// Whether CF is a third operand.
+    const READS_CARRY: bool = false;
+    fn apply<W: Width>(a: W, b: W, carry: bool) -> W;
+    /// What to remember for the flags, and the operands to remember with it.
+    fn flags(a: u32, b: u32, result: u32, carry: bool) -> (Lazy, u32, u32);
+}
+
+macro_rules! binary {
+    ($($(#[$doc:meta])* $name:ident, $carry:literal: $apply:expr; $flags:expr;)*) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name;
+        impl Binary for $name {
+            const READS_CARRY: bool = $carry;
+            #[inline(always)]
+            fn apply<W: Width>(a: W, b: W, carry: bool) -> W {
+                let apply: fn(W, W, bool) -> W = $apply;
+                apply(a, b, carry)
+            }
+            #[inline(always)]
+            fn flags(a: u32, b: u32, result: u32, carry: bool) -> (Lazy, u32, u32) {
+                let flags: fn(u32, u32, u32, bool) -> (Lazy, u32, u32) = $flags;
+                flags(a, b, result, carry)
+            }
+        }
+    )*};
+}
+
+binary! {
+    /// ADD.
+    Add, false: |a, b, _| binary_arithmetic::add(a, b).0; |a, b, _, _| (Lazy::Add, a, b);
+    /// ADC.
+    Adc, true: |a, b, c| binary_arithmetic::adc(a, b, c).0;
+        |a, b, _, c| (if c { Lazy::AddCarry } else { Lazy::Add }, a, b);
+    /// SUB and CMP.
+    Sub, false: |a, b, _| binary_arithmetic::sub(a, b).0; |a, b, _, _| (Lazy::Sub, a, b);
+    /// SBB.
+    Sbb, true: |a, b, c| binary_arithmetic::sbb(a, b, c).0;
+        |a, b, _, c| (if c { Lazy::SubBorrow } else { Lazy::Sub }, a, b);
+    /// AND and TEST.
+    And, false: |a, b, _| logical::and(a, b).0; |_, _, result, _| (Lazy::Logic, result, 0);
+    /// OR.
+    Or, false: |a, b, _| logical::or(a, b).0; |_, _, result, _| (Lazy::Logic, result, 0);
+    /// XOR.
+    Xor, false: |a, b, _| logical::xor(a, b).0; |_, _, result, _| (Lazy::Logic, result, 0);
+}
+
+/// `destination = destination O source`.
+pub(crate) struct Update<O, D, S, W, const FLAGS: bool>(PhantomData<(O, D, S, W)>);
+
+impl<O: Binary, D: Place<W>, S: Source<W>, W: Sized, const FLAGS: bool> Straight
+    for Update<O, D, S, W, FLAGS>
+{
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        let b = S::get(op, cpu, memory)?;
+        let carry = if O::READS_CARRY { frame.pending.carry(cpu)? } else { false };
+        let (mut a, mut result) = (b, b);
+        D::modify(op, cpu, memory, |old| {
+            a = old;
+            result = O::apply(a, b, carry);
+            result
+        })?;
+        if FLAGS {
+            let (lazy, a, b) = O::flags(a.bits(), b.bits(), result.bits(), carry);
+            frame.pending.record::<W>(lazy, a, b);
+        }
+        Ok(())
+    }
+}
+
+/// The flags of `first O second`: CMP and TEST.
+pub(crate) struct Compare<O, A, B, W>(PhantomData<(O, A, B, W)>);
+
+impl<O: Binary, A: Source<W>, B: Source<W>, W: Sized> Straight for Compare<O, A, B, W> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        let a = A::get(op, cpu, memory)?;
+        let b = B::get(op, cpu, memory)?;
+        let result = O::apply(a, b, false);
+        let (lazy, a, b) = O::flags(a.bits(), b.bits(), result.bits(), false);
+        frame.pending.record::<W>(lazy, a, b);
+        Ok(())
+    }
+}
+
+/// How much of the flags of INC and DEC is wanted.
+pub(crate) const NONE: u8 = 0;
+/// All but CF, whose old value nobody wants either.
+pub(crate) const WITHOUT_CARRY: u8 = 1;
+/// All, with the CF from before.
+pub(crate) const ALL: u8 = 2;
+
+/// INC, and DEC if `DOWN`.
+pub(crate) struct Count<P, W, const DOWN: bool, const FLAGS: u8>(PhantomData<(P, W)>);
+
+impl<P: Place<W>, W: Sized, const DOWN: bool, const FLAGS: u8> Straight for Count<P, W, DOWN, FLAGS> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        let carry = if FLAGS == ALL { frame.pending.carry(cpu)? } else { false };
+        let mut before = W::truncate(0);
+        P::modify(op, cpu, memory, |old| {
+            before = old;
+            if DOWN { binary_arithmetic::dec(old).0 } else { binary_arithmetic::inc(old).0 }
+        })?;
+        if FLAGS == ALL {
+            cpu.eflags.set(Eflags::CF, carry);
+            frame.pending.record::<W>(if DOWN { Lazy::Dec } else { Lazy::Inc }, before.bits(), 1);
+        } else if FLAGS == WITHOUT_CARRY {
+            frame.pending.record::<W>(if DOWN { Lazy::Sub } else { Lazy::Add }, before.bits(), 1);
+        }
+        Ok(())
+    }
+}
+
+/// NEG.
+pub(crate) struct Negate<P, W, const FLAGS: bool>(PhantomData<(P, W)>);
+
+impl<P: Place<W>, W: Sized, const FLAGS: bool> Straight for Negate<P, W, FLAGS> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        let mut before = 0;
+        P::modify(op, cpu, memory, |old: W| {
+            before = old.bits();
+            binary_arithmetic::neg(old).0
+        })?;
+        if FLAGS {
+            frame.pending.record::<W>(Lazy::Sub, 0, before);
+        }
+        Ok(())
+    }
+}
+
+/// NOT.
+pub(crate) struct Complement<P, W>(PhantomData<(P, W)>);
+
+impl<P: Place<W>, W: Sized> Straight for Complement<P, W> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, _: &mut Frame<'_>) -> Done {
+        P::modify(op, cpu, memory, |old: W| W::truncate(!old.bits()))
+    }
+}
+
+/// A shift or rotate.
+pub(crate) trait Shift {
+    /// What to remember for the flags; `None` if the operation leaves some of them alone.
+    const LAZY: Option<Lazy>;
+    fn apply<W: Width>(value: W, count: u8, before: Eflags) -> (W, Eflags);
+}
+
+macro_rules! shifts {
+    ($($name:ident: $function:ident, $lazy:expr;)*) => {$(
+        #[doc = concat!("`", stringify!($function), "`.")]
+        pub(crate) struct $name;
+        impl Shift for $name {
+            const LAZY: Option<Lazy> = $lazy;
+            #[inline(always)]
+            fn apply<W: Width>(value: W, count: u8, before: Eflags) -> (W, Eflags) {
+                shift_rotate::$function(value, count, before)
+            }
+        }
+    )*};
+}
+
+shifts! {
+    Shl: shl, Some(Lazy::Shl);
+    Shr: shr, Some(Lazy::Shr);
+    Sar: sar, Some(Lazy::Sar);
+    Rol: rol, None;
+    Ror: ror, None;
+}
+
+/// `place = place S count`, the count in CL if `BY_CL`, else in the immediate, where it is 1 to 31.
+pub(crate) struct Shifted<S, P, W, const BY_CL: bool, const FLAGS: bool>(PhantomData<(S, P, W)>);
+
+impl<S: Shift, P: Place<W>, W: Sized, const BY_CL: bool, const FLAGS: bool> Straight
+    for Shifted<S, P, W, BY_CL, FLAGS>
+{
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        let count = if BY_CL { cpu.gpr(Gpr::Ecx) as u8 & 31 } else { op.immediate as u8 };
+        let eflags = cpu.eflags;
+        let (mut before, mut flags) = (0, eflags);
+        P::modify(op, cpu, memory, |old: W| {
+            before = old.bits();
+            let (result, after) = S::apply(old, count, eflags);
+            flags = after;
+            result
+        })?;
+        if FLAGS && (!BY_CL || count != 0) {
+            match S::LAZY {
+                Some(lazy) => frame.pending.record::<W>(lazy, before, count.into()),
+                None => frame.pending.record_over(cpu, flags),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// SHLD, and SHRD if `RIGHT`, of registers by the immediate, which is 1 to 31.
+pub(crate) struct DoubleShift<const RIGHT: bool, const FLAGS: bool>;
+
+impl<const RIGHT: bool, const FLAGS: bool> Straight for DoubleShift<RIGHT, FLAGS> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        let (a, b, count) = (cpu.gpr(op.first), cpu.gpr(op.second), op.immediate as u8);
+        let (result, flags) = match RIGHT {
+            true => shift_rotate::shrd(a, b, count, cpu.eflags),
+            false => shift_rotate::shld(a, b, count, cpu.eflags),
+        };
+        cpu.set_gpr(op.first, result);
+        if FLAGS {
+            frame.pending.lazy = Lazy::Settled;
+            cpu.eflags = cpu.eflags.difference(Eflags::STATUS).union(flags);
+        }
+        Ok(())
+    }
+}
+
+/// Puts flags that an operation writes beside others that it keeps.
+#[inline(always)]
+fn put_flags(cpu: &mut CpuState, mask: Eflags, flags: Eflags) {
+    cpu.eflags = cpu.eflags.difference(mask).union(flags.intersection(mask));
+}
+
+/// IMUL with two operands, or with three: `first = A * B`.
+pub(crate) struct Multiply<A, B, W, const FLAGS: bool>(PhantomData<(A, B, W)>);
+
+impl<A: Source<W>, B: Source<W>, W: Sized, const FLAGS: bool> Straight for Multiply<A, B, W, FLAGS> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        let (product, _, flags) = binary_arithmetic::imul(A::get(op, cpu, memory)?, B::get(op, cpu, memory)?);
+        W::set_first(op, cpu, product);
+        if FLAGS {
+            frame.pending.record_over(cpu, flags);
+        }
+        Ok(())
+    }
+}
+
+/// MUL, and IMUL if `SIGNED`, into EDX:EAX.
+pub(crate) struct MultiplyWide<S, const SIGNED: bool, const FLAGS: bool>(PhantomData<S>);
+
+impl<S: Source<u32>, const SIGNED: bool, const FLAGS: bool> Straight for MultiplyWide<S, SIGNED, FLAGS> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        let factors = (cpu.gpr(Gpr::Eax), S::get(op, cpu, memory)?);
+        let (low, high, flags) = match SIGNED {
+            true => binary_arithmetic::imul(factors.0, factors.1),
+            false => binary_arithmetic::mul(factors.0, factors.1),
+        };
+        cpu.set_gpr(Gpr::Eax, low);
+        cpu.set_gpr(Gpr::Edx, high);
+        if FLAGS {
+            frame.pending.record_over(cpu, flags);
+        }
+        Ok(())
+    }
+}
+
+/// DIV, and IDIV if `SIGNED`, of EDX:EAX.
+pub(crate) struct Divide<S, const SIGNED: bool, const FLAGS: bool>(PhantomData<S>);
+
+impl<S: Source<u32>, const SIGNED: bool, const FLAGS: bool> Straight for Divide<S, SIGNED, FLAGS> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        if FLAGS && frame.pending.lazy != Lazy::Settled {
+            return Err(Miss::Flags);
+        }
+        let divisor = S::get(op, cpu, memory)?;
+        let (high, low) = (cpu.gpr(Gpr::Edx), cpu.gpr(Gpr::Eax));
+        let divided = match SIGNED {
+            true => binary_arithmetic::idiv(high, low, divisor),
+            false => binary_arithmetic::div(high, low, divisor),
+        };
+        let (quotient, remainder) = divided.ok_or(Miss::Slow)?;
+        cpu.set_gpr(Gpr::Eax, quotient);
+        cpu.set_gpr(Gpr::Edx, remainder);
+        if FLAGS {
+            let flags = binary_arithmetic::division_flags(cpu.eflags);
+            put_flags(cpu, Eflags::STATUS, flags);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! XCHG with memory, XADD and CMPXCHG, locked or not: one thread at a time uses the memory.
+
+use core::marker::PhantomData;
+
+use pentimento_memory::AddressSpace;
+use pentimento_registers::{CpuState, Gpr};
+
+use crate::branch::{Done, Straight};
+use crate::cursor::Op;
+use crate::flags::Lazy;
+use crate::frame::Frame;
+use crate::operand::{Place, Sized};
+use pentimento_execute::semantics::binary_arithmetic;
+
+/// XCHG of a register with memory.
+pub(crate) struct ExchangeMemory<M, W>(PhantomData<(M, W)>);
+
+impl<M: Place<W>, W: Sized> Straight for ExchangeMemory<M, W> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, _: &mut Frame<'_>) -> Done {
+        let new = W::first(op, cpu);
+        let mut old = new;
+        M::modify(op, cpu, memory, |value| {
+            old = value;
+            new
+        })?;
+        W::set_first(op, cpu, old);
+        Ok(())
+    }
+}
+
+/// XADD to memory.
+pub(crate) struct ExchangeAdd<M, W>(PhantomData<(M, W)>);
+
+impl<M: Place<W>, W: Sized> Straight for ExchangeAdd<M, W> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        let addend = W::first(op, cpu);
+        let mut old = addend;
+        M::modify(op, cpu, memory, |value| {
+            old = value;
+            binary_arithmetic::add(value, addend).0
+        })?;
+        W::set_first(op, cpu, old);
+        frame.pending.record::<W>(Lazy::Add, old.bits(), addend.bits());
+        Ok(())
+    }
+}
+
+/// CMPXCHG with memory, which is written in any case, as silicon does.
+pub(crate) struct CompareExchange<M, W>(PhantomData<(M, W)>);
+
+impl<M: Place<W>, W: Sized> Straight for CompareExchange<M, W> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        let expected = W::register(cpu, Gpr::Eax.number());
+        let new = W::first(op, cpu);
+        let mut old = expected;
+        M::modify(op, cpu, memory, |value| {
+            old = value;
+            if value == expected { new } else { value }
+        })?;
+        if old != expected {
+            W::set_register(cpu, Gpr::Eax.number(), old);
+        }
+        frame.pending.record::<W>(Lazy::Sub, expected.bits(), old.bits());
+        Ok(())
+    }
+}

@@ -1,0 +1,223 @@
+//! What handlers share besides registers and memory, and the operation that can do anything.
+
+use pentimento_decoder::Instruction;
+use pentimento_memory::AddressSpace;
+use pentimento_registers::CpuState;
+
+use crate::code::{Jumps, jump_slot};
+use crate::cursor::{Cursor, Op, advance, dispatch};
+use crate::flags::{Lazy, Pending};
+use crate::indirect::Calls;
+use crate::x87;
+use pentimento_execute::exit;
+use pentimento_execute::vector::host::is_silent;
+use pentimento_execute::{Context, Environment, Exit, Trap};
+
+/// What is behind an instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// The next operation.
+    Next,
+    /// The next operation, or wherever EIP says if that is elsewhere.
+    Branch,
+    /// Wherever EIP says.
+    Jump,
+    /// Wherever EIP says, and segments or flags may have become such that blocks do not fit them.
+    Recheck,
+    /// Nothing: it is a destination of the indirect branch before it.
+    Case,
+}
+
+/// What the rare paths need to know about an operation; it has the operation's position.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// The instruction; a branch that joins two blocks has none.
+    pub(crate) instruction: Option<Instruction>,
+    pub(crate) handler: pentimento_execute::Handler,
+    pub(crate) eip: u32,
+    /// EIP behind the instruction.
+    pub(crate) next: u32,
+    /// EIP that a direct branch goes to if it is taken.
+    pub(crate) target: u32,
+    /// Instructions of the block before this one.
+    pub(crate) before: u16,
+    pub(crate) end: End,
+    /// The CPU model does not have the instruction: the handler is something else.
+    pub(crate) lacking: bool,
+}
+
+/// Why handlers stopped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stop {
+    /// To go on at EIP, wherever that leads.
+    Continue,
+    /// To go on at EIP, and to link this branch to it.
+    Link { site: u32 },
+    /// For good.
+    Exit(Exit),
+}
+
+/// The most instructions in a block.
+pub(crate) const MOST: u16 = 64;
+
+/// The most conditional branches that a block goes on behind.
+pub(crate) const MOST_BRANCHES: u16 = 4;
+
+/// The state of one run through chained blocks.
+pub(crate) struct Frame<'a> {
+    /// Instructions left, less [`MOST`]: below zero, the next block may be too long. Blocks are
+    /// charged when they end.
+    pub(crate) left: i64,
+    pub(crate) pending: Pending,
+    pub(crate) ops: &'a [Op],
+    pub(crate) jumps: &'a Jumps,
+    pub(crate) calls: Calls<'a>,
+    pub(crate) steps: &'a [Step],
+    pub(crate) environment: &'a mut Environment,
+    /// The time-stamp counter when `left` will be zero.
+    pub(crate) end_of_time: u64,
+    pub(crate) generation: u64,
+    pub(crate) stop: Stop,
+    pub(crate) x87: x87::Unit,
+    /// MXCSR [is silent](is_silent); where it becomes so, this may lag behind.
+    pub(crate) silent: bool,
+}
+
+/// How [`Frame::execute`] went.
+enum After {
+    Next,
+    Jump,
+    Stopped,
+}
+
+impl<'a> Frame<'a> {
+    /// The time-stamp counter, `before` instructions into a block.
+    pub(crate) fn time_stamp(&self, before: u16) -> u64 {
+        self.end_of_time.wrapping_sub(self.left as u64).wrapping_add(before.into())
+    }
+
+    /// Executes one operation as the reference does.
+    #[inline(never)]
+    fn execute(&mut self, cursor: Cursor<'a>, cpu: &mut CpuState, memory: &mut AddressSpace) -> After {
+        let Some(step) = self.steps.get(cursor.index_in(self.ops)) else { return After::Stopped };
+        let Some(instruction) = &step.instruction else { return After::Stopped };
+        #[cfg(feature = "count-slow")]
+        self.environment.slow_counts.count("", instruction);
+        self.pending.settle(cpu);
+        self.x87.settle(cpu, self.ops, self.steps);
+        self.environment.time_stamp = self.time_stamp(step.before);
+        cpu.eip = step.next;
+        let mut context = Context { state: cpu, memory, environment: self.environment, start: step.eip };
+        let outcome = (step.handler)(&mut context, instruction);
+        self.x87 = x87::Unit::new(context.state);
+        self.silent = is_silent(context.state.mxcsr);
+        match outcome {
+            Ok(()) => {}
+            Err(trap) => {
+                self.stop = Stop::Exit(exit(&mut context, trap));
+                let completed = !matches!(trap, Trap::Fault { .. });
+                self.left -= i64::from(step.before) + i64::from(completed);
+                return After::Stopped;
+            }
+        }
+        let straight = matches!(step.end, End::Next | End::Branch) && cpu.eip == step.next;
+        let rewritten = memory.code_generation() != self.generation;
+        if straight && !rewritten {
+            return After::Next;
+        }
+        self.left -= i64::from(step.before) + 1;
+        if rewritten || step.end == End::Recheck || self.left < 0 {
+            self.stop = Stop::Continue;
+            return After::Stopped;
+        }
+        After::Jump
+    }
+
+    /// Leaves at a direct branch that is taken and whose destination is unknown, or for which the budget may be too small.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn leave(&mut self, cursor: Cursor<'a>, cpu: &mut CpuState) -> Cursor<'a> {
+        let site = cursor.index_in(self.ops);
+        if let Some(step) = self.steps.get(site) {
+            cpu.eip = step.target;
+        }
+        self.stop = Stop::Link { site: site as u32 };
+        Cursor::STOPPED
+    }
+}
+
+/// Executes the operation at `cursor` as the reference does, whatever it is: the handler of
+/// everything that has no faster one, and where faster ones go when something is out of the ordinary.
+#[cold]
+#[inline(never)]
+pub(crate) fn slow<'a>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    match frame.execute(cursor, cpu, memory) {
+        After::Next => advance(cursor, cpu, memory, frame),
+        After::Jump => jump(cpu, memory, frame),
+        After::Stopped => Cursor::STOPPED,
+    }
+}
+
+/// Computes the pending flags and executes the operation at `cursor` again: where handlers go that
+/// cannot quickly tell a flag.
+#[cold]
+#[inline(never)]
+pub(crate) fn settle<'a>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    if frame.pending.lazy == Lazy::Settled {
+        return slow(cursor, cpu, memory, frame);
+    }
+    #[cfg(feature = "count-slow")]
+    if let Some(Step { instruction: Some(instruction), .. }) = frame.steps.get(cursor.index_in(frame.ops)) {
+        frame.environment.slow_counts.count("flags: ", instruction);
+    }
+    frame.pending.settle(cpu);
+    dispatch(cursor, cpu, memory, frame)
+}
+
+/// Goes to the block at EIP, by the table of jumps.
+#[inline(always)]
+pub(crate) fn jump<'a>(cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'a>) -> Cursor<'a> {
+    let entry = &frame.jumps[jump_slot(cpu.eip)];
+    if entry.eip.get() == cpu.eip {
+        dispatch(Cursor::follow(frame.ops, &entry.first), cpu, memory, frame)
+    } else {
+        frame.stop = Stop::Continue;
+        Cursor::STOPPED
+    }
+}
+
+/// The handler that takes an operation's place where the budget ends in the middle of a block.
+pub(crate) fn cut<'a>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    _: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    if let Some(step) = frame.steps.get(cursor.index_in(frame.ops)) {
+        cpu.eip = step.eip;
+        frame.left -= i64::from(step.before);
+    }
+    frame.stop = Stop::Continue;
+    Cursor::STOPPED
+}
+
+/// The handler of the first and the last operation of every arena.
+pub(crate) fn stop<'a>(
+    _: Cursor<'a>,
+    _: &mut CpuState,
+    _: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    frame.stop = Stop::Continue;
+    Cursor::STOPPED
+}

@@ -1,0 +1,185 @@
+//! Branches to wherever a register, memory or the stack says.
+//!
+//! Behind such a branch the block has operations of its own, a [`case`] for each of the first few
+//! destinations that it turned out to have, and a [`lookup`] for all others. Which case it is, the
+//! host's predictor learns; found by a lookup alone, everything behind would wait for the guest's
+//! data. A CALL has a case for what it returns to, and the RET goes there.
+
+use core::marker::PhantomData;
+
+use pentimento_memory::AddressSpace;
+use pentimento_registers::{CpuState, Gpr};
+
+use crate::branch::{Done, follow, miss};
+use crate::cursor::{Cursor, Op, advance, dispatch};
+use crate::frame::{Frame, Stop, jump};
+use crate::operand::Source;
+use crate::transfer::{peek, push};
+
+/// Cases of an indirect JMP or CALL.
+pub(crate) const CASES: usize = 4;
+
+/// CALLs that a machine remembers, a power of two.
+const DEPTH: usize = 16;
+
+/// The cases behind the latest CALLs: a ring, in which the oldest are forgotten.
+pub(crate) struct Calls<'a> {
+    ring: [Cursor<'a>; DEPTH],
+    top: usize,
+}
+
+impl<'a> Calls<'a> {
+    pub(crate) const NONE: Self = Self { ring: [Cursor::STOPPED; DEPTH], top: 0 };
+
+    #[inline(always)]
+    fn push(&mut self, behind: Cursor<'a>) {
+        self.top = self.top.wrapping_add(1) % DEPTH;
+        self.ring[self.top] = behind;
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Cursor<'a> {
+        let behind = self.ring[self.top];
+        self.top = self.top.wrapping_sub(1) % DEPTH;
+        behind
+    }
+}
+
+/// An indirect branch: says where it goes.
+pub(crate) trait Indirect {
+    /// Whether it is a CALL.
+    const CALLS: bool;
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace) -> Done<u32>;
+}
+
+/// CALL to what a register or memory holds; the immediate is the return address.
+pub(crate) struct CallIndirect<S>(PhantomData<S>);
+
+impl<S: Source<u32>> Indirect for CallIndirect<S> {
+    const CALLS: bool = true;
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace) -> Done<u32> {
+        let target = S::get(op, cpu, memory)?;
+        push(cpu, memory, op.immediate)?;
+        Ok(target)
+    }
+}
+
+/// JMP to what a register or memory holds.
+pub(crate) struct JumpIndirect<S>(PhantomData<S>);
+
+impl<S: Source<u32>> Indirect for JumpIndirect<S> {
+    const CALLS: bool = false;
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace) -> Done<u32> {
+        S::get(op, cpu, memory)
+    }
+}
+
+/// Charges the block that ends with `op`, and says whether the run may go on.
+#[inline(always)]
+fn charge(op: &Op, frame: &mut Frame<'_>) -> bool {
+    frame.left -= i64::from(op.count);
+    if frame.left < 0 {
+        frame.stop = Stop::Continue;
+    }
+    frame.left >= 0
+}
+
+/// The handler of an [`Indirect`] branch.
+pub(crate) fn indirect<'a, I: Indirect>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    let Some(op) = cursor.op() else { return cursor };
+    match I::execute(op, cpu, memory) {
+        Ok(target) => {
+            cpu.eip = target;
+            if !charge(op, frame) {
+                return Cursor::STOPPED;
+            }
+            let mut cases = cursor.next();
+            if I::CALLS {
+                frame.calls.push(cases);
+                cases = cases.next();
+            }
+            dispatch(cases, cpu, memory, frame)
+        }
+        Err(why) => miss(why, cursor, cpu, memory, frame),
+    }
+}
+
+/// The handler of CALL to a known place; the immediate is the return address.
+pub(crate) fn call<'a>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    let Some(op) = cursor.op() else { return cursor };
+    match push(cpu, memory, op.immediate) {
+        Ok(()) => {
+            frame.calls.push(cursor.next());
+            follow(cursor, op, cpu, memory, frame)
+        }
+        Err(why) => miss(why, cursor, cpu, memory, frame),
+    }
+}
+
+/// The handler of RET; the immediate is what it releases.
+pub(crate) fn ret<'a>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    let Some(op) = cursor.op() else { return cursor };
+    match peek(cpu, memory) {
+        Ok(target) => {
+            let top = cpu.gpr(Gpr::Esp).wrapping_add(4).wrapping_add(op.immediate);
+            cpu.set_gpr(Gpr::Esp, top);
+            cpu.eip = target;
+            if !charge(op, frame) {
+                return Cursor::STOPPED;
+            }
+            let behind = frame.calls.pop();
+            match behind.checked() {
+                Some(case) if case.immediate == target => dispatch(behind, cpu, memory, frame),
+                _ => advance(cursor, cpu, memory, frame),
+            }
+        }
+        Err(why) => miss(why, cursor, cpu, memory, frame),
+    }
+}
+
+/// The handler of a destination that an indirect branch was seen to have: the immediate. The first
+/// that is free is filled in with where the branch goes.
+pub(crate) fn case<'a>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    let Some(op) = cursor.op() else { return cursor };
+    if op.taken.is_open() {
+        frame.stop = Stop::Link { site: cursor.index_in(frame.ops) as u32 };
+        return Cursor::STOPPED;
+    }
+    if cpu.eip == op.immediate {
+        dispatch(Cursor::follow(frame.ops, &op.taken), cpu, memory, frame)
+    } else {
+        advance(cursor, cpu, memory, frame)
+    }
+}
+
+/// The handler behind the last case.
+pub(crate) fn lookup<'a>(
+    _: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    jump(cpu, memory, frame)
+}

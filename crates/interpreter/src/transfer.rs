@@ -1,0 +1,133 @@
+//! Moves, extensions, address computation, the stack, and what conditions select.
+
+use core::marker::PhantomData;
+
+use pentimento_memory::AddressSpace;
+use pentimento_registers::{CpuState, Gpr};
+
+use crate::branch::{Branch, Done, Miss, Straight};
+use crate::cursor::Op;
+use crate::frame::Frame;
+use crate::operand::{Address, Place, Sized, Source};
+
+/// Declares types that [`Straight`] is implemented for.
+macro_rules! straight {
+    ($($(#[$doc:meta])* $name:ident<$($type:ident),* $(; const $constant:ident: $of:ty)*>
+        where [$($bounds:tt)*] ($op:ident, $cpu:ident, $memory:ident, $frame:ident) $body:block)*) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name<$($type,)* $(const $constant: $of,)*>(PhantomData<($($type,)*)>);
+        impl<$($type,)* $(const $constant: $of,)*> Straight for $name<$($type,)* $($constant,)*>
+        where $($bounds)*
+        {
+            #[inline(always)]
+            #[allow(unused_variables, reason = "few use all")]
+            fn execute($op: &Op, $cpu: &mut CpuState, $memory: &mut AddressSpace, $frame: &mut Frame<'_>) -> Done
+                $body
+        }
+    )*};
+}
+
+/// Pushes a value.
+#[inline(always)]
+pub(crate) fn push(cpu: &mut CpuState, memory: &mut AddressSpace, value: u32) -> Done {
+    let top = cpu.gpr(Gpr::Esp).wrapping_sub(4);
+    memory.write_fast(top, value).ok_or(Miss::Slow)?;
+    cpu.set_gpr(Gpr::Esp, top);
+    Ok(())
+}
+
+/// The value on top of the stack.
+#[inline(always)]
+pub(crate) fn peek(cpu: &CpuState, memory: &AddressSpace) -> Done<u32> {
+    memory.read_fast(cpu.gpr(Gpr::Esp)).ok_or(Miss::Slow)
+}
+
+straight! {
+    /// MOV.
+    Move<D, S, W> where [D: Place<W>, S: Source<W>, W: Sized] (op, cpu, memory, frame) {
+        let value = S::get(op, cpu, memory)?;
+        D::put(op, cpu, memory, value)
+    }
+    /// MOVZX to 32 bits, and MOVSX if `SIGNED`.
+    Extend<D, S, W; const SIGNED: bool> where [D: Place<u32>, S: Source<W>, W: Sized] (op, cpu, memory, frame) {
+        let value = S::get(op, cpu, memory)?;
+        D::put(op, cpu, memory, if SIGNED { value.signed() as u32 } else { value.bits() })
+    }
+    /// LEA.
+    EffectiveAddress<D, A> where [D: Place<u32>, A: Address] (op, cpu, memory, frame) {
+        let address = A::of(op, cpu);
+        D::put(op, cpu, memory, address)
+    }
+    /// XCHG of registers.
+    Exchange<W> where [W: Sized] (op, cpu, memory, frame) {
+        let (a, b) = (W::first(op, cpu), W::second(op, cpu));
+        W::set_first(op, cpu, b);
+        W::set_second(op, cpu, a);
+        Ok(())
+    }
+    /// BSWAP.
+    SwapBytes<> where [] (op, cpu, memory, frame) {
+        let value = cpu.gpr(op.first).swap_bytes();
+        cpu.set_gpr(op.first, value);
+        Ok(())
+    }
+    /// CDQ.
+    SignIntoEdx<> where [] (op, cpu, memory, frame) {
+        let sign = (cpu.gpr(Gpr::Eax) as i32 >> 31) as u32;
+        cpu.set_gpr(Gpr::Edx, sign);
+        Ok(())
+    }
+    /// CWDE.
+    ExtendEax<> where [] (op, cpu, memory, frame) {
+        let value = cpu.gpr16(Gpr::Eax) as i16 as u32;
+        cpu.set_gpr(Gpr::Eax, value);
+        Ok(())
+    }
+    /// NOP.
+    Nothing<> where [] (op, cpu, memory, frame) {
+        Ok(())
+    }
+    /// PUSH.
+    Push<S> where [S: Source<u32>] (op, cpu, memory, frame) {
+        let value = S::get(op, cpu, memory)?;
+        push(cpu, memory, value)
+    }
+    /// POP into a register.
+    Pop<D> where [D: Place<u32>] (op, cpu, memory, frame) {
+        let value = peek(cpu, memory)?;
+        let top = cpu.gpr(Gpr::Esp).wrapping_add(4);
+        cpu.set_gpr(Gpr::Esp, top);
+        D::put(op, cpu, memory, value)
+    }
+    /// LEAVE.
+    Leave<> where [] (op, cpu, memory, frame) {
+        let base = cpu.gpr(Gpr::Ebp);
+        let value = memory.read_fast(base).ok_or(Miss::Slow)?;
+        cpu.set_gpr(Gpr::Esp, base.wrapping_add(4));
+        cpu.set_gpr(Gpr::Ebp, value);
+        Ok(())
+    }
+    /// SETcc.
+    Set<D; const CONDITION: u8> where [D: Place<u8>] (op, cpu, memory, frame) {
+        let holds = frame.pending.holds::<CONDITION>(cpu)?;
+        D::put(op, cpu, memory, holds.into())
+    }
+    /// CMOVcc: reads its source whatever the condition.
+    ConditionalMove<S; const CONDITION: u8> where [S: Source<u32>] (op, cpu, memory, frame) {
+        let holds = frame.pending.holds::<CONDITION>(cpu)?;
+        let value = S::get(op, cpu, memory)?;
+        let old = cpu.gpr(op.first);
+        cpu.set_gpr(op.first, if holds { value } else { old });
+        Ok(())
+    }
+}
+
+/// Jcc.
+pub(crate) struct JumpIf<const CONDITION: u8>;
+
+impl<const CONDITION: u8> Branch for JumpIf<CONDITION> {
+    #[inline(always)]
+    fn execute(_: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done<bool> {
+        frame.pending.holds::<CONDITION>(cpu)
+    }
+}

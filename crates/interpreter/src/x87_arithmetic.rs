@@ -1,0 +1,239 @@
+//! x87 arithmetic and comparison: what they compute are the functions of [`extended`].
+
+use core::cmp::Ordering;
+use core::marker::PhantomData;
+
+use pentimento_memory::AddressSpace;
+use pentimento_registers::{CpuState, Eflags, F80, StatusWord};
+
+use crate::branch::{Done, Miss, Straight};
+use crate::cursor::Op;
+use crate::flags::Pending;
+use crate::frame::Frame;
+use crate::x87::{both, computed, physical, register, set_register};
+use crate::x87_operand::{Source, Stack};
+use pentimento_execute::float::Environment;
+use pentimento_execute::float::extended::{self, Rounded};
+
+/// What an instruction of two operands computes, if nothing is out of the ordinary.
+pub(crate) trait Compute {
+    /// With usual operands, and to extended precision.
+    fn usual(destination: F80, source: F80) -> Option<Rounded<F80>>;
+    /// With numbers and zeros, and to extended or else to double precision.
+    fn general(destination: F80, source: F80, extended: bool) -> Option<Rounded<F80>>;
+}
+
+macro_rules! compute {
+    ($($(#[$doc:meta])* $name:ident($destination:ident, $source:ident) $usual:ident $general:ident($a:expr, $b:expr);)*) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name;
+        impl Compute for $name {
+            #[inline(always)]
+            fn usual($destination: F80, $source: F80) -> Option<Rounded<F80>> {
+                extended::$usual($a, $b)
+            }
+            #[inline(always)]
+            fn general($destination: F80, $source: F80, extended: bool) -> Option<Rounded<F80>> {
+                extended::$general($a, $b, extended)
+            }
+        }
+    )*};
+}
+
+compute! {
+    /// FADD, FADDP, FIADD.
+    Add(destination, source) add_usual add(destination, source);
+    /// FMUL, FMULP, FIMUL.
+    Mul(destination, source) mul_usual mul(destination, source);
+    /// FSUB, FSUBP, FISUB.
+    Sub(destination, source) add_usual add(destination, negated(source));
+    /// FSUBR, FSUBRP, FISUBR.
+    SubReversed(destination, source) add_usual add(source, negated(destination));
+    /// FDIV, FDIVP, FIDIV.
+    Div(destination, source) div_usual div(destination, source);
+    /// FDIVR, FDIVRP, FIDIVR.
+    DivReversed(destination, source) div_usual div(source, destination);
+}
+
+#[inline(always)]
+const fn negated(value: F80) -> F80 {
+    F80::new(value.sign_exponent ^ 0x8000, value.significand)
+}
+
+/// An instruction of two operands, with [usual](extended::usual) ones.
+pub(crate) type Usual<C, S> = Binary<C, S, true>;
+/// The same with others.
+pub(crate) type General<C, S> = Binary<C, S, false>;
+
+/// An instruction of two operands.
+pub(crate) struct Binary<C, S, const USUAL: bool>(PhantomData<(C, S)>);
+
+impl<C: Compute, S: Source, const USUAL: bool> Straight for Binary<C, S, USUAL> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        let extended = frame.x87.extended()?;
+        if USUAL && !extended {
+            return Err(Miss::Slow);
+        }
+        frame.x87.filled(S::registers(op, true))?;
+        let address = S::address(op, cpu);
+        let top = physical(cpu, 0);
+        let st0 = register(cpu, top);
+        let other = match USUAL {
+            true => S::get_usual(op, cpu, memory, address, st0)?,
+            false => S::get(op, cpu, memory, address)?,
+        };
+        let (destination, source) = if S::REVERSED { (other, st0) } else { (st0, other) };
+        let result = computed(match USUAL {
+            true => C::usual(destination, source),
+            false => C::general(destination, source, extended),
+        })?;
+        let number = if S::REVERSED { physical(cpu, op.immediate) } else { top };
+        let value = frame.x87.rounded(result);
+        set_register(cpu, number, value);
+        if S::POPS {
+            frame.x87.pop(cpu);
+        }
+        S::executed(op, frame, address);
+        Ok(())
+    }
+}
+
+/// What an instruction computes from ST(0) alone.
+pub(crate) trait ComputeAlone {
+    fn compute(value: F80, cpu: &CpuState, frame: &Frame<'_>) -> Done<Rounded<F80>>;
+}
+
+/// FABS.
+pub(crate) struct Absolute;
+/// FCHS.
+pub(crate) struct ChangeSign;
+/// FSQRT.
+pub(crate) struct SquareRoot;
+/// FRNDINT.
+pub(crate) struct RoundToInteger;
+
+impl ComputeAlone for Absolute {
+    #[inline(always)]
+    fn compute(value: F80, _: &CpuState, frame: &Frame<'_>) -> Done<Rounded<F80>> {
+        frame.x87.masked()?;
+        Ok(Rounded::exact(F80::new(value.sign_exponent & 0x7fff, value.significand)))
+    }
+}
+
+impl ComputeAlone for ChangeSign {
+    #[inline(always)]
+    fn compute(value: F80, _: &CpuState, frame: &Frame<'_>) -> Done<Rounded<F80>> {
+        frame.x87.masked()?;
+        Ok(Rounded::exact(negated(value)))
+    }
+}
+
+impl ComputeAlone for SquareRoot {
+    #[inline(always)]
+    fn compute(value: F80, _: &CpuState, frame: &Frame<'_>) -> Done<Rounded<F80>> {
+        computed(extended::sqrt(value, frame.x87.extended()?))
+    }
+}
+
+impl ComputeAlone for RoundToInteger {
+    #[inline(always)]
+    fn compute(value: F80, cpu: &CpuState, frame: &Frame<'_>) -> Done<Rounded<F80>> {
+        frame.x87.masked()?;
+        let rounding = Environment::from_control_word(cpu.x87.control).rounding;
+        computed(extended::round_to_integral(value, rounding))
+    }
+}
+
+/// An instruction on ST(0) alone.
+pub(crate) struct Unary<C>(PhantomData<C>);
+
+impl<C: ComputeAlone> Straight for Unary<C> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.filled(1)?;
+        let top = physical(cpu, 0);
+        let result = C::compute(register(cpu, top), cpu, frame)?;
+        let value = frame.x87.rounded(result);
+        set_register(cpu, top, value);
+        frame.x87.executed(op);
+        Ok(())
+    }
+}
+
+/// How ST(0) compares with `other`, if it is not empty.
+#[inline(always)]
+fn relation(cpu: &CpuState, other: F80) -> Done<Ordering> {
+    computed(extended::compare(register(cpu, physical(cpu, 0)), other))
+}
+
+#[inline(always)]
+fn pop_times<const POPS: u8>(cpu: &mut CpuState, frame: &mut Frame<'_>) {
+    for _ in 0..POPS {
+        frame.x87.pop(cpu);
+    }
+}
+
+/// Comparison into the condition codes, with `POPS` pops: quiet and signalling ones are the same
+/// where there is no NaN.
+pub(crate) struct Compare<S, const POPS: u8>(PhantomData<S>);
+
+impl<S: Source, const POPS: u8> Straight for Compare<S, POPS> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.masked()?;
+        let address = S::address(op, cpu);
+        frame.x87.filled(S::registers(op, true))?;
+        let other = S::get(op, cpu, memory, address)?;
+        let ordering = relation(cpu, other)?;
+        set_conditions(cpu, frame, ordering);
+        pop_times::<POPS>(cpu, frame);
+        S::executed(op, frame, address);
+        Ok(())
+    }
+}
+
+/// FTST.
+pub(crate) struct Test;
+
+impl Straight for Test {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.masked()?;
+        frame.x87.filled(1)?;
+        let ordering = relation(cpu, F80::ZERO)?;
+        set_conditions(cpu, frame, ordering);
+        frame.x87.executed(op);
+        Ok(())
+    }
+}
+
+/// Sets C3 and C0, and clears C2 and C1.
+#[inline(always)]
+fn set_conditions(cpu: &mut CpuState, frame: &mut Frame<'_>, ordering: Ordering) {
+    const CODES: StatusWord = StatusWord::C0.union(StatusWord::C2).union(StatusWord::C3);
+    let less = if ordering == Ordering::Less { StatusWord::C0 } else { StatusWord::empty() };
+    let equal = if ordering == Ordering::Equal { StatusWord::C3 } else { StatusWord::empty() };
+    cpu.x87.status = cpu.x87.status.difference(CODES).union(less).union(equal);
+    frame.x87.clear_c1();
+}
+
+/// FCOMI, FUCOMI and the like with a pop: comparison into EFLAGS. C1 stays.
+pub(crate) struct CompareIntoFlags<const POPS: u8>;
+
+impl<const POPS: u8> Straight for CompareIntoFlags<POPS> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.masked()?;
+        frame.x87.filled(both(op))?;
+        let other = Stack::get(op, cpu, memory, 0)?;
+        let ordering = relation(cpu, other)?;
+        let less = if ordering == Ordering::Less { Eflags::CF } else { Eflags::empty() };
+        let equal = if ordering == Ordering::Equal { Eflags::ZF } else { Eflags::empty() };
+        frame.pending = Pending::SETTLED;
+        cpu.eflags = cpu.eflags.difference(Eflags::STATUS).union(less).union(equal);
+        pop_times::<POPS>(cpu, frame);
+        frame.x87.executed(op);
+        Ok(())
+    }
+}
