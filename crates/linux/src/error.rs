@@ -1,6 +1,6 @@
 //! What can go wrong for the host.
 
-use crate::Errno;
+use crate::errno::Errno;
 use crate::loader::LoadError;
 
 /// Why a machine could not do what its host asked.

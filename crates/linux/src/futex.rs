@@ -1,9 +1,10 @@
 //! Futexes (futex(2)): queues of tasks by word.
 
-use crate::fs::Vnode;
 use crate::kernel::Kernel;
-use crate::space::{Backing, Space};
+use crate::space::Backing;
+use crate::space::Space;
 use crate::task::TaskId;
+use crate::vfs::Vnode;
 
 /// What a futex word is known by: its place in private memory, or in what is mapped there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

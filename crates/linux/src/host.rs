@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::Invocation;
+use crate::syscalls::Invocation;
 
 /// Where the guest's standard input comes from.
 pub trait Input: Send {

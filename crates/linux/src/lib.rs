@@ -15,15 +15,12 @@ mod arena;
 mod config;
 mod errno;
 mod error;
-mod fault;
-mod fs;
 mod futex;
 pub mod host;
 mod kernel;
-mod lifecycle;
 mod loader;
-mod process_text;
-mod process_view;
+mod objects;
+mod procfs;
 mod random;
 mod scheduler;
 mod signal;
@@ -34,19 +31,20 @@ mod time;
 mod timer;
 mod user_memory;
 mod vdso;
+mod vfs;
 mod wait;
 
 pub use config::{Config, Limits, TimeMode};
 pub use errno::Errno;
 pub use error::Error;
-#[cfg(unix)]
-pub use fs::LocalFolder;
-pub use fs::{
-    ArchiveError, DeviceNumber, FileType, HostAccess, HostChange, HostEntry, HostFile, HostFolder,
-    HostMetadata, Mount, Timestamp,
-};
 pub use kernel::{CpuException, DescriptorTables, Kernel, Next, Parts, Termination};
 pub use loader::LoadError;
 pub use space::SpaceId;
 pub use syscalls::{ArgumentKind, Invocation, SystemCall, system_calls};
 pub use task::{ProcessId, TaskId};
+#[cfg(unix)]
+pub use vfs::LocalFolder;
+pub use vfs::{
+    ArchiveError, DeviceNumber, FileType, HostAccess, HostChange, HostEntry, HostFile, HostFolder,
+    HostMetadata, Mount, Timestamp,
+};

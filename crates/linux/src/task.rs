@@ -3,8 +3,8 @@
 use pentimento_registers::{CpuState, Descriptor};
 
 use crate::arena::Id;
-use crate::fs;
 use crate::kernel::Termination;
+use crate::objects::{Descriptors, Location};
 use crate::signal::frame::Cause;
 use crate::signal::{Actions, AlternateStack, Pending, Signal, SignalSet};
 use crate::space::Space;
@@ -60,9 +60,9 @@ pub(crate) struct Task {
     /// The system call that it is in.
     pub(crate) call: Option<PendingCall>,
     /// Its descriptor table (shared by CLONE_FILES).
-    pub(crate) files: Id<fs::Descriptors>,
+    pub(crate) files: Id<Descriptors>,
     /// Its root, working directory and umask (shared by CLONE_FS).
-    pub(crate) location: Id<fs::Location>,
+    pub(crate) location: Id<Location>,
     /// Its own TLS descriptors.
     pub(crate) tls: [Option<Descriptor>; TLS_ENTRIES],
     /// Where to write 0 and wake a futex when it ends (set_tid_address(2)); 0 for nowhere.

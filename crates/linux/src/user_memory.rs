@@ -2,7 +2,7 @@
 
 use pentimento_memory::{Access, Fault, PAGE_SIZE, Value};
 
-use crate::Errno;
+use crate::errno::Errno;
 use crate::space::Space;
 
 /// Bytes of the longest path with its terminating zero (PATH_MAX).

@@ -5,8 +5,9 @@
 
 use pentimento_memory::{PAGE_SIZE, Permissions};
 
-use crate::Errno;
-use crate::space::{Area, Backing, Space};
+use crate::errno::Errno;
+use crate::space::Space;
+use crate::space::{Area, Backing};
 
 /// Offset of `__kernel_vsyscall` (AT_SYSINFO).
 pub(crate) const VSYSCALL: u32 = 0x400;

@@ -10,7 +10,7 @@
 //! may finish (a partial count, a remaining time written out); if it still blocks, the call ends
 //! with EINTR or starts afresh after the signal handler, as [`Restart`] and SA_RESTART say.
 
-use crate::Errno;
+use crate::errno::Errno;
 use crate::task::ProcessId;
 
 /// Something that tasks wait for; [`Kernel::wake`](crate::Kernel) wakes all that wait for it.

@@ -10,7 +10,7 @@ use goblin::elf32::header::{
 use goblin::elf32::program_header::SIZEOF_PHDR;
 use pentimento_memory::{PAGE_SIZE, Permissions};
 
-use crate::Errno;
+use crate::errno::Errno;
 use crate::space::TASK_SIZE;
 
 use super::file::File;

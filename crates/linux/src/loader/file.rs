@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::Errno;
-use crate::fs::PageSource;
+use crate::errno::Errno;
+use crate::vfs::PageSource;
 
 /// Bytes that are read at first: headers and the interpreter's path are nearly always there.
 pub(crate) const HEAD: usize = 4096;

@@ -5,9 +5,11 @@ use pentimento_registers::{CpuState, Gpr};
 
 use super::elf::{Elf, Kind, LoadError, Segment};
 use super::file::File;
-use super::stack::{self, Arguments, Auxiliary};
+use super::stack;
+use super::stack::{Arguments, Auxiliary};
 use crate::random::Random;
-use crate::space::{Area, Backing, Space, TASK_SIZE, page_align};
+use crate::space::{Area, Backing};
+use crate::space::{Space, TASK_SIZE, page_align};
 use crate::vdso;
 
 /// Where Linux places a position-independent program: two thirds of the address space (ELF_ET_DYN_BASE).

@@ -4,7 +4,7 @@
 use crate::random::Random;
 use crate::space::Space;
 
-use super::LoadError;
+use super::elf::LoadError;
 
 /// What execve(2) passes.
 #[derive(Clone, Default, Debug)]

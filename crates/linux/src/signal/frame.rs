@@ -7,7 +7,7 @@
 use pentimento_registers::{ControlWord, CpuState, Eflags, F80, Gpr, Mxcsr, Segment, SegmentRegister};
 
 use super::{Action, Info, SignalSet, flag};
-use crate::Errno;
+use crate::errno::Errno;
 use crate::kernel::DescriptorTables;
 use crate::user_memory::{Record, UserMemory};
 

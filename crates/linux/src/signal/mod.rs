@@ -1,9 +1,8 @@
 //! Signals (signal(7)): numbers, sets, what is pending, and what processes do with them.
 //!
-//! [`delivery`] decides who gets a signal and when; [`frame`] puts handlers on the stack and takes
+//! `kernel::delivery` decides who gets a signal and when; [`frame`] puts handlers on the stack and takes
 //! them off again.
 
-pub(crate) mod delivery;
 pub(crate) mod frame;
 
 /// A signal's number, 1 to 64.
@@ -358,6 +357,11 @@ impl Actions {
         }
     }
 }
+
+/// `stack_t.ss_flags` (sigaltstack(2)).
+pub(crate) const SS_ONSTACK: u32 = 1;
+pub(crate) const SS_DISABLE: u32 = 2;
+pub(crate) const SS_AUTODISARM: u32 = 1 << 31;
 
 /// An alternate signal stack (sigaltstack(2)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

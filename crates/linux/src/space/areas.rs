@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pentimento_memory::Permissions;
 
-use crate::fs::{PageSource, Vnode};
+use crate::vfs::{PageSource, Vnode};
 
 /// What stands behind an area.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use pentimento_memory::{AddressSpace, Fault, FaultKind, PAGE_SIZE, Permissions, SharedMemory};
 use pentimento_registers::Descriptor;
 
-use crate::Errno;
-use crate::fs::Vnode;
+use crate::errno::Errno;
+use crate::vfs::Vnode;
 
 /// One past the highest user address of an i386 process under a 64-bit kernel.
 pub(crate) const TASK_SIZE: u32 = 0xffff_e000;

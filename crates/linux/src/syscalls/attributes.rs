@@ -2,18 +2,19 @@
 
 use super::file::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, find_at, vnode};
 use super::table::Arguments;
-use crate::Errno;
-use crate::fs::{self, Attributes, Change, Timestamp, Vnode};
+use crate::errno::Errno;
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::user_memory::Record;
+use crate::vfs;
+use crate::vfs::{Attributes, Change, Timestamp, Vnode};
 use crate::wait::Outcome;
 
 /// Encodes a structure of the stat family.
 type Layout = fn(Vnode, &Attributes) -> Result<Record, Errno>;
 
 fn stat64_layout(file: Vnode, attributes: &Attributes) -> Result<Record, Errno> {
-    Ok(fs::stat64(file, attributes))
+    Ok(vfs::stat64(file, attributes))
 }
 
 fn fill(kernel: &mut Kernel, task: TaskId, file: Vnode, buffer: u32, layout: Layout) -> Outcome {
@@ -46,8 +47,8 @@ macro_rules! stat_calls {
 }
 
 stat_calls! {
-    oldstat oldlstat oldfstat fs::old_stat, "stat(2) of Linux 1";
-    stat lstat fstat fs::stat, "stat(2)";
+    oldstat oldlstat oldfstat vfs::old_stat, "stat(2) of Linux 1";
+    stat lstat fstat vfs::stat, "stat(2)";
     stat64 lstat64 fstat64 stat64_layout, "stat64(2)";
 }
 
@@ -80,7 +81,7 @@ pub(super) fn statx(
     let (attributes, mount_root) = kernel.with_files(task, |files, caller| {
         Ok::<_, Errno>((files.attributes(caller, file)?, files.is_mount_root(file)))
     })?;
-    let record = fs::statx(file, &attributes, mount_root);
+    let record = vfs::statx(file, &attributes, mount_root);
     kernel.user(task).copy_out(buffer, record.as_bytes())?;
     Ok(0)
 }
@@ -92,7 +93,7 @@ fn check_access(kernel: &mut Kernel, task: TaskId, fd: u32, path: u32, wanted: u
     }
     let path = kernel.user(task).path(path)?;
     let start = super::file::start(kernel, task, fd, &path)?;
-    let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { fs::Last::Stay } else { fs::Last::Follow };
+    let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { vfs::Last::Stay } else { vfs::Last::Follow };
     kernel.with_files_as(task, flags & AT_EACCESS == 0, |files, caller| {
         let own = path.is_empty() && flags & AT_EMPTY_PATH != 0;
         let file = if own { start } else { files.find(caller, start, &path, last)? };
@@ -303,7 +304,7 @@ pub(super) fn utime(kernel: &mut Kernel, task: TaskId, [path, times, ..]: Argume
 }
 
 fn figures(kernel: &mut Kernel, task: TaskId, file: Vnode, buffer: u32) -> Outcome {
-    let record = fs::statfs(file, &kernel.fs.statistics(file), kernel.fs.check_writable(file).is_err())?;
+    let record = vfs::statfs(file, &kernel.fs.statistics(file), kernel.fs.check_writable(file).is_err())?;
     kernel.user(task).copy_out(buffer, record.as_bytes())?;
     Ok(0)
 }
@@ -313,7 +314,7 @@ fn figures64(kernel: &mut Kernel, task: TaskId, file: Vnode, size: u32, buffer: 
     if !SIZES.contains(&size) {
         return Err(Errno::EINVAL.into());
     }
-    let record = fs::statfs64(file, &kernel.fs.statistics(file), kernel.fs.check_writable(file).is_err());
+    let record = vfs::statfs64(file, &kernel.fs.statistics(file), kernel.fs.check_writable(file).is_err());
     kernel.user(task).copy_out(buffer, record.as_bytes())?;
     Ok(0)
 }

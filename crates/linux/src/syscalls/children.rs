@@ -4,9 +4,9 @@ use bitflags::bitflags;
 
 use super::table::Arguments;
 use super::time::resource_usage;
-use crate::Errno;
-use crate::fs::OpenFlags;
+use crate::errno::Errno;
 use crate::kernel::{Kernel, Termination};
+use crate::objects::OpenFlags;
 use crate::signal::{Info, Signal, code};
 use crate::task::{ChildEvent, ProcessId, TaskId};
 use crate::user_memory::Record;

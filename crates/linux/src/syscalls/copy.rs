@@ -2,10 +2,10 @@
 //! copy_file_range.
 
 use super::table::Arguments;
-use crate::Errno;
 use crate::arena::Id;
-use crate::fs::{Description, Object, OpenFlags};
+use crate::errno::Errno;
 use crate::kernel::Kernel;
+use crate::objects::{Description, Object, OpenFlags};
 use crate::task::TaskId;
 use crate::wait::{Failure, Outcome};
 

@@ -1,11 +1,12 @@
 //! Descriptors: duplicating, flags, pipes, device requests.
 
 use super::table::Arguments;
-use crate::Errno;
-use crate::fs::{Descriptor, LockOwner, Object, OpenFlags};
+use crate::errno::Errno;
 use crate::kernel::Kernel;
+use crate::objects::{Descriptor, Object, OpenFlags};
 use crate::task::TaskId;
 use crate::user_memory::Record;
+use crate::vfs::LockOwner;
 use crate::wait::Outcome;
 
 impl Kernel {
@@ -103,7 +104,7 @@ pub(super) fn pipe2(kernel: &mut Kernel, task: TaskId, [pair, flags, ..]: Argume
 pub(super) fn add_pair(
     kernel: &mut Kernel,
     task: TaskId,
-    ends: [crate::arena::Id<crate::fs::Description>; 2],
+    ends: [crate::arena::Id<crate::objects::Description>; 2],
     pair: u32,
     close_on_exec: bool,
 ) -> Outcome {

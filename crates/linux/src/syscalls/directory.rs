@@ -2,11 +2,11 @@
 
 use super::file::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_FOLLOW, start};
 use super::table::Arguments;
-use crate::Errno;
-use crate::fs::{DeviceNumber, FileType, Last, RenameMode, Vnode, encode_entries};
+use crate::errno::Errno;
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::user_memory::Record;
+use crate::vfs::{DeviceNumber, FileType, Last, RenameMode, Vnode, encode_entries};
 use crate::wait::Outcome;
 
 /// `AT_REMOVEDIR` of unlinkat(2).

@@ -3,9 +3,9 @@
 use super::signal::read_set;
 use super::table::Arguments;
 use super::time::{Layout, read_timespec, timespec};
-use crate::Errno;
-use crate::fs::{Object, OpenFlags};
+use crate::errno::Errno;
 use crate::kernel::Kernel;
+use crate::objects::{Object, OpenFlags};
 use crate::signal::SignalSet;
 use crate::task::TaskId;
 use crate::user_memory::Record;

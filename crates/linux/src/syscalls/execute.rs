@@ -2,11 +2,12 @@
 
 use super::file::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, find_at};
 use super::table::Arguments;
-use crate::Errno;
-use crate::fs::FileType;
+use crate::errno::Errno;
 use crate::kernel::Kernel;
-use crate::loader::{self, Program};
+use crate::loader;
+use crate::loader::Program;
 use crate::task::TaskId;
+use crate::vfs::FileType;
 use crate::wait::{Failure, Outcome};
 
 /// The strings of a null-terminated array of pointers; a null array is empty.

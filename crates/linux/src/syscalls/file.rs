@@ -3,14 +3,13 @@
 use pentimento_memory::Access;
 
 use super::table::Arguments;
-use crate::Errno;
 use crate::arena::Id;
-use crate::fs::{
-    Allocation, Caller, Description, Last, Object, OpenFlags, Opened, Restrictions, Vnode, Whence,
-};
+use crate::errno::Errno;
 use crate::kernel::Kernel;
+use crate::objects::{Description, Object, OpenFlags, Opened, Whence};
 use crate::signal::{Info, Signal};
 use crate::task::TaskId;
+use crate::vfs::{Allocation, Caller, Last, Restrictions, Vnode};
 use crate::wait::{Failure, Outcome, Wait};
 
 /// Most bytes that one call moves (MAX_RW_COUNT).

@@ -1,7 +1,7 @@
 //! Who a process is: its numbers, users, groups, process group and session.
 
 use super::table::Arguments;
-use crate::Errno;
+use crate::errno::Errno;
 use crate::kernel::Kernel;
 use crate::task::{Credentials, ProcessId, TaskId};
 use crate::user_memory::Record;

@@ -1,11 +1,12 @@
 //! Advisory locks: flock, and the lock commands of fcntl.
 
 use super::table::Arguments;
-use crate::Errno;
-use crate::fs::{Lock, LockFamily, LockOwner, Object};
+use crate::errno::Errno;
 use crate::kernel::Kernel;
+use crate::objects::Object;
 use crate::task::TaskId;
 use crate::user_memory::Record;
+use crate::vfs::{Lock, LockFamily, LockOwner};
 use crate::wait::Outcome;
 
 /// flock(2).
@@ -118,7 +119,7 @@ pub(super) fn fcntl_lock(
 fn tell_conflict(
     kernel: &mut Kernel,
     task: TaskId,
-    file: crate::fs::Vnode,
+    file: crate::vfs::Vnode,
     lock: &Lock,
     address: u32,
     wide: bool,

@@ -3,11 +3,13 @@
 use pentimento_memory::{PAGE_SIZE, Permissions, SharedMemory};
 
 use super::table::Arguments;
-use crate::Errno;
-use crate::fs::{DeviceNumber, NoProcesses, Object, View, Vnode};
+use crate::errno::Errno;
 use crate::kernel::Kernel;
-use crate::space::{Area, Backing, FileMapping, MMAP_MIN, Space, TASK_SIZE, page_align};
+use crate::objects::{NoProcesses, Object};
+use crate::space::{Area, Backing};
+use crate::space::{FileMapping, MMAP_MIN, Space, TASK_SIZE, page_align};
 use crate::task::TaskId;
+use crate::vfs::{DeviceNumber, View, Vnode};
 use crate::wait::Outcome;
 
 const MAP_SHARED: u32 = 1;

@@ -8,10 +8,10 @@ use super::socket::{
     write_address,
 };
 use super::table::Arguments;
-use crate::Errno;
 use crate::arena::Id;
-use crate::fs::{Address, Description, Kind, Peer, Received, Sending, Socket};
+use crate::errno::Errno;
 use crate::kernel::Kernel;
+use crate::objects::{Address, Description, Kind, Peer, Received, Sending, Socket};
 use crate::task::TaskId;
 use crate::user_memory::Record;
 use crate::wait::{Failure, Outcome};

@@ -32,7 +32,7 @@ use pentimento_registers::Gpr;
 pub use table::{ArgumentKind, SystemCall, system_calls};
 pub use trace::Invocation;
 
-use crate::Errno;
+use crate::errno::Errno;
 use crate::kernel::Kernel;
 use crate::signal::Info;
 use crate::task::{ProcessId, TaskId};

@@ -4,9 +4,9 @@ use pentimento_memory::Access;
 
 use super::signal::{made_info, may_signal, sent_by, signal_or_zero};
 use super::table::Arguments;
-use crate::Errno;
-use crate::fs::{Object, OpenFlags};
+use crate::errno::Errno;
 use crate::kernel::Kernel;
+use crate::objects::{Object, OpenFlags};
 use crate::signal::code;
 use crate::task::{ProcessId, TaskId};
 use crate::wait::Outcome;

@@ -3,10 +3,10 @@
 use super::signal::read_set;
 use super::table::Arguments;
 use super::time::{Layout, read_timeout};
-use crate::Errno;
 use crate::arena::Id;
-use crate::fs::{Control, Description, Events, OpenFlags, Readiness};
+use crate::errno::Errno;
 use crate::kernel::Kernel;
+use crate::objects::{Control, Description, Events, OpenFlags, Readiness};
 use crate::task::TaskId;
 use crate::user_memory::Record;
 use crate::wait::{Failure, Outcome, Wait};

@@ -1,7 +1,7 @@
 //! Nice values: kept and told, though all tasks get the same share of the processor (setpriority(2)).
 
 use super::table::Arguments;
-use crate::Errno;
+use crate::errno::Errno;
 use crate::kernel::Kernel;
 use crate::task::{ProcessId, TaskId};
 use crate::wait::Outcome;

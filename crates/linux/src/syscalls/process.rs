@@ -5,7 +5,7 @@ use pentimento_registers::Gpr;
 
 use super::table::Arguments;
 use super::thread::{UserDescriptor, set_descriptor};
-use crate::Errno;
+use crate::errno::Errno;
 use crate::kernel::{Kernel, Termination};
 use crate::signal::{AlternateStack, Pending, Signal, SignalSet};
 use crate::space::Space;

@@ -1,7 +1,7 @@
 //! Other processes' memory and resources: process_vm_readv(2), process_vm_writev(2), kcmp(2).
 
 use super::table::Arguments;
-use crate::Errno;
+use crate::errno::Errno;
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::wait::Outcome;

@@ -2,7 +2,7 @@
 
 use super::table::Arguments;
 use super::time::Layout;
-use crate::Errno;
+use crate::errno::Errno;
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::user_memory::Record;

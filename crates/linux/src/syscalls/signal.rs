@@ -4,10 +4,11 @@ use pentimento_registers::Gpr;
 
 use super::table::Arguments;
 use super::time::{Layout, read_timeout};
-use crate::Errno;
+use crate::errno::Errno;
 use crate::kernel::{DescriptorTables, Kernel};
-use crate::signal::delivery::{SS_AUTODISARM, SS_DISABLE, SS_ONSTACK};
-use crate::signal::{Action, AlternateStack, Info, Signal, SignalSet, code, frame};
+use crate::signal::{
+    Action, AlternateStack, Info, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, Signal, SignalSet, code, frame,
+};
 use crate::task::{ProcessId, TaskId};
 use crate::user_memory::{Record, UserMemory};
 use crate::wait::{Failure, Outcome, Wait};

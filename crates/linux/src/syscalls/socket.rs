@@ -3,10 +3,10 @@
 use super::descriptor::add_pair;
 use super::message::{recvfrom, recvmmsg, recvmsg, sendmmsg, sendmsg, sendto};
 use super::table::Arguments;
-use crate::Errno;
 use crate::arena::Id;
-use crate::fs::{AF_INET, AF_INET6, AF_UNIX, Address, Kind, OpenFlags, Peer, Socket};
+use crate::errno::Errno;
 use crate::kernel::Kernel;
+use crate::objects::{AF_INET, AF_INET6, AF_UNIX, Address, Kind, OpenFlags, Peer, Socket};
 use crate::task::TaskId;
 use crate::user_memory::Record;
 use crate::wait::{Failure, Outcome};

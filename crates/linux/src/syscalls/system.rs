@@ -1,7 +1,7 @@
 //! The system as a whole: names, limits, random numbers, and the odds and ends of prctl(2).
 
 use super::table::Arguments;
-use crate::Errno;
+use crate::errno::Errno;
 use crate::kernel::Kernel;
 use crate::signal::Signal;
 use crate::task::{ProcessId, RESOURCES, TaskId};

@@ -1,10 +1,10 @@
 //! Requests of terminals (tty_ioctl(4), ioctl_tty(2)).
 
-use crate::Errno;
 use crate::arena::Id;
-use crate::fs::{Description, Modes, Object, OpenFlags, Opened, Standard, Terminal};
+use crate::errno::Errno;
 use crate::host::TerminalSize;
 use crate::kernel::Kernel;
+use crate::objects::{Description, Modes, Object, OpenFlags, Opened, Standard, Terminal};
 use crate::signal::Signal;
 use crate::task::TaskId;
 use crate::user_memory::Record;

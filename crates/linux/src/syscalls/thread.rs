@@ -7,7 +7,7 @@ use pentimento_registers::Descriptor;
 
 use super::table::Arguments;
 use super::time::{Layout, read_timespec};
-use crate::Errno;
+use crate::errno::Errno;
 use crate::futex::{Key, Waiter};
 use crate::kernel::{DescriptorTables, Kernel};
 use crate::task::{TLS_ENTRIES, TaskId};

@@ -1,7 +1,7 @@
 //! Clocks, sleeping, and timers.
 
 use super::table::Arguments;
-use crate::Errno;
+use crate::errno::Errno;
 use crate::kernel::Kernel;
 use crate::signal::Signal;
 use crate::task::{ProcessId, TaskId};

@@ -3,11 +3,11 @@
 use core::fmt;
 use std::net::SocketAddr;
 
-use super::table::{self, ArgumentKind as Kind};
-use super::{flags, time};
-use crate::Errno;
-use crate::fs::{Address, OpenFlags};
+use super::table::ArgumentKind as Kind;
+use super::{flags, table, time};
+use crate::errno::Errno;
 use crate::kernel::Kernel;
+use crate::objects::{Address, OpenFlags};
 use crate::signal::Signal;
 use crate::task::TaskId;
 use crate::wait::PendingCall;

@@ -1,0 +1,352 @@
+//! The kernel of one machine: what a host calls.
+
+use std::collections::BTreeMap;
+
+use pentimento_memory::AddressSpace;
+use pentimento_registers::{CpuState, Descriptor};
+
+use crate::arena::{Arena, Id};
+use crate::config::{Config, Limits};
+use crate::errno::Errno;
+use crate::futex::Futexes;
+use crate::host;
+use crate::objects::{Descriptors, FileSystem, Location, Streams};
+use crate::random::Random;
+use crate::scheduler::Scheduler;
+use crate::signal::Actions;
+use crate::space::{Space, SpaceId};
+use crate::task::{Process, ProcessId, TLS_ENTRIES, Task, TaskId};
+use crate::time::Timekeeper;
+use crate::user_memory::UserMemory;
+use crate::vfs::Owner;
+
+mod delivery;
+mod fault;
+mod lifecycle;
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Termination {
+    /// It called exit(2) with this status.
+    Exited(u8),
+    /// A signal killed it: its number, 1 to 64.
+    Killed(u8),
+}
+
+/// What the host does next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Run `task` in its memory for at most `quantum` instructions.
+    Run {
+        /// Who.
+        task: TaskId,
+        /// The number of its address space.
+        space: SpaceId,
+        /// Instructions, at least 1.
+        quantum: u64,
+    },
+    /// Nobody can run yet: ask again, unless the machine is to stop. Programs that wait for timers
+    /// could keep [`Kernel::schedule`] busy, or sleeping, for ever otherwise.
+    Idle,
+    /// The first process ended, and the machine with it.
+    Finished(Termination),
+    /// Every task waits for something that cannot happen.
+    Deadlock,
+}
+
+/// An exception that the processor raised (SDM volume 3, chapter 6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CpuException {
+    /// Its vector.
+    pub vector: u8,
+    /// Its error code, 0 if it has none.
+    pub error_code: u32,
+    /// The address that could not be accessed, for #PF.
+    pub address: u32,
+    /// The instruction that raised it; for a trap the one after.
+    pub eip: u32,
+}
+
+/// What running a task needs.
+pub struct Parts<'a> {
+    /// Its registers.
+    pub cpu: &'a mut CpuState,
+    /// Its memory.
+    pub memory: &'a mut AddressSpace,
+    /// The segment descriptors that it can load.
+    pub descriptors: DescriptorTables<'a>,
+}
+
+/// The descriptors that segment loads find.
+#[derive(Clone, Copy, Debug)]
+pub struct DescriptorTables<'a> {
+    pub(crate) tls: &'a [Option<Descriptor>; TLS_ENTRIES],
+    pub(crate) local: &'a BTreeMap<u16, Descriptor>,
+}
+
+impl DescriptorTables<'_> {
+    /// First TLS entry of the global table under a 64-bit kernel (set_thread_area(2)).
+    pub(crate) const TLS_FIRST: u16 = 12;
+
+    /// The entries of the global table that hold TLS descriptors.
+    #[must_use]
+    pub fn tls_indices(&self) -> core::ops::Range<u16> {
+        Self::TLS_FIRST..Self::TLS_FIRST + TLS_ENTRIES as u16
+    }
+
+    /// The entries of the process's local table (modify_ldt(2)) by index, lowest first.
+    pub fn local(&self) -> impl Iterator<Item = (u16, Descriptor)> {
+        self.local.iter().map(|(index, descriptor)| (*index, *descriptor))
+    }
+
+    /// The descriptor that `selector` names, or `None` where loading it raises #GP: flat code and
+    /// data, the task's TLS entries, and the process's local table.
+    #[must_use]
+    pub fn descriptor(&self, selector: u16) -> Option<Descriptor> {
+        let index = selector >> 3;
+        if selector & 4 != 0 {
+            return self.local.get(&index).copied();
+        }
+        match index {
+            _ if index == CpuState::USER_CS >> 3 => Some(Descriptor::FLAT_CODE),
+            _ if index == CpuState::USER_DS >> 3 => Some(Descriptor::FLAT_DATA),
+            _ => *self.tls.get(usize::from(index.checked_sub(Self::TLS_FIRST)?))?,
+        }
+    }
+}
+
+/// The host's side of a machine.
+pub(crate) struct HostSide {
+    pub(crate) entropy: Option<Box<dyn host::Entropy>>,
+    pub(crate) trace: Option<Box<dyn host::TraceSink>>,
+}
+
+/// A Linux kernel for the programs of one machine. It is `Send`, and shares nothing with others.
+pub struct Kernel {
+    pub(crate) host: HostSide,
+    pub(crate) limits: Limits,
+    pub(crate) randomize: bool,
+    pub(crate) hardware_capabilities: u32,
+    /// User and group of processes that nobody forked.
+    pub(crate) identity: (u32, u32),
+    pub(crate) random: Random,
+    pub(crate) time: Timekeeper,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) tasks: BTreeMap<TaskId, Task>,
+    pub(crate) processes: BTreeMap<ProcessId, Process>,
+    pub(crate) spaces: Arena<Space>,
+    /// Spaces that have ended since the host asked last.
+    pub(crate) ended_spaces: Vec<SpaceId>,
+    pub(crate) actions: Arena<Actions>,
+    pub(crate) files: Arena<Descriptors>,
+    pub(crate) locations: Arena<Location>,
+    pub(crate) fs: FileSystem,
+    pub(crate) futexes: Futexes,
+    /// The space whose shared objects may be held.
+    pub(crate) active_space: Option<Id<Space>>,
+    /// The last number that a process or task got.
+    pub(crate) last_number: u32,
+    /// The number that the next address space gets.
+    pub(crate) next_space: u32,
+    /// The last number that an anonymous shared mapping or a process got for itself alone.
+    pub(crate) next_object: u64,
+    /// The process whose end is the machine's.
+    pub(crate) first: Option<ProcessId>,
+    /// uname(2)'s node name, which sethostname(2) changes.
+    pub(crate) host_name: Vec<u8>,
+    /// uname(2)'s domain name, which setdomainname(2) changes.
+    pub(crate) domain_name: Vec<u8>,
+    /// Calls of each number that has no handler.
+    pub(crate) unimplemented: BTreeMap<u32, u64>,
+}
+
+/// The number before the first process's: low enough to look usual, and not 1, which signals treat specially.
+const FIRST_NUMBER: u32 = 999;
+
+impl Kernel {
+    /// A machine without processes.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let streams = Streams::new(config.input, config.output, config.error, config.limits.output);
+        let mut time = Timekeeper::new(config.time, config.clock);
+        let mut fs = FileSystem::for_machine(
+            streams,
+            config.seed,
+            &config.limits,
+            Owner { uid: config.identity.0, gid: config.identity.1 },
+            time.realtime(),
+        );
+        fs.grant_network(config.network);
+        Self {
+            host: HostSide { entropy: config.entropy, trace: config.trace },
+            limits: config.limits,
+            randomize: config.randomize_addresses,
+            hardware_capabilities: config.hardware_capabilities,
+            identity: config.identity,
+            random: Random::new(config.seed),
+            time,
+            scheduler: Scheduler::new(config.quantum),
+            tasks: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            spaces: Arena::default(),
+            ended_spaces: Vec::new(),
+            actions: Arena::default(),
+            files: Arena::default(),
+            locations: Arena::default(),
+            fs,
+            futexes: Futexes::default(),
+            active_space: None,
+            last_number: FIRST_NUMBER,
+            next_space: 0,
+            next_object: 0,
+            first: None,
+            host_name: b"pentimento".to_vec(),
+            domain_name: b"(none)".to_vec(),
+            unimplemented: BTreeMap::new(),
+        }
+    }
+
+    /// What running `task` needs, or `None` if there is no such task any more.
+    pub fn parts(&mut self, task: TaskId) -> Option<Parts<'_>> {
+        let task = self.tasks.get_mut(&task)?;
+        let process = self.processes.get(&task.process)?;
+        let space = self.spaces.get_mut(process.space?)?;
+        Some(Parts {
+            cpu: &mut task.cpu,
+            memory: &mut space.memory,
+            descriptors: DescriptorTables { tls: &task.tls, local: &space.local_descriptors },
+        })
+    }
+
+    /// Accounts for instructions that `task` has executed.
+    pub fn retire(&mut self, id: TaskId, executed: u64) {
+        self.time.retire(executed);
+        self.scheduler.retire(id, executed);
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.instructions = task.instructions.wrapping_add(executed);
+            let process = task.process;
+            self.fire_processor_timers(process);
+        }
+    }
+
+    /// The address spaces that have ended since the last call: their numbers never come again, so an
+    /// engine can drop what it keeps for them.
+    pub fn take_ended_spaces(&mut self) -> Vec<SpaceId> {
+        std::mem::take(&mut self.ended_spaces)
+    }
+
+    /// How often each system call was called that is not implemented, by number.
+    #[must_use]
+    pub const fn unimplemented_calls(&self) -> &BTreeMap<u32, u64> {
+        &self.unimplemented
+    }
+
+    /// The memory of `task`.
+    pub(crate) fn user(&mut self, task: TaskId) -> UserMemory<'_> {
+        UserMemory::new(self.space(task))
+    }
+
+    /// The address space of `task`, which becomes the one in use.
+    pub(crate) fn space(&mut self, task: TaskId) -> &mut Space {
+        match self.processes[&self.tasks[&task].process].space {
+            Some(space) => {
+                self.use_space(space);
+                &mut self.spaces[space]
+            }
+            None => unreachable!("a task outlived its process's memory"),
+        }
+    }
+
+    /// Makes a space the one in use: the shared objects that another one has accessed are given back.
+    fn use_space(&mut self, space: Id<Space>) {
+        if self.active_space != Some(space) {
+            self.release_shared();
+            self.active_space = Some(space);
+        }
+    }
+
+    /// Gives back the shared objects that the space in use has accessed, so that files can use them.
+    pub(crate) fn release_shared(&mut self) {
+        if let Some(active) = self.active_space.and_then(|active| self.spaces.get_mut(active)) {
+            active.memory.release_shared();
+        }
+    }
+
+    /// The process of `task`.
+    pub(crate) fn process(&mut self, task: TaskId) -> &mut Process {
+        let id = self.tasks[&task].process;
+        match self.processes.get_mut(&id) {
+            Some(process) => process,
+            None => unreachable!("a task outlived its process"),
+        }
+    }
+
+    /// A task that lives: one whose system call is being handled.
+    pub(crate) fn task(&mut self, id: TaskId) -> &mut Task {
+        match self.tasks.get_mut(&id) {
+            Some(task) => task,
+            None => unreachable!("{id:?} called the kernel after its end"),
+        }
+    }
+
+    /// A number that nothing else gets.
+    pub(crate) const fn new_object(&mut self) -> u64 {
+        self.next_object += 1;
+        self.next_object
+    }
+
+    /// Random bytes for the guest: the host's if it grants them, else the seed's.
+    pub(crate) fn fill_random(&mut self, buffer: &mut [u8]) {
+        match &mut self.host.entropy {
+            Some(entropy) => entropy.fill(buffer),
+            None => self.random.fill(buffer),
+        }
+    }
+
+    /// A number for a new process or task, which no process, group or session has (pid_max is 32768).
+    ///
+    /// # Errors
+    /// EAGAIN if there are too many.
+    pub(crate) fn new_number(&mut self) -> Result<u32, Errno> {
+        if self.tasks.len() >= self.limits.tasks as usize {
+            return Err(Errno::EAGAIN);
+        }
+        for _ in 0..32768 {
+            self.last_number = if self.last_number >= 32767 { 300 } else { self.last_number + 1 };
+            let number = ProcessId(self.last_number);
+            let taken = self.tasks.contains_key(&TaskId(self.last_number))
+                || self.processes.contains_key(&number)
+                || self
+                    .processes
+                    .values()
+                    .any(|process| process.group == number || process.session == number);
+            if !taken {
+                return Ok(self.last_number);
+            }
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    /// Makes the memory of `task` the one in use, and names it.
+    pub(crate) fn switch_to(&mut self, task: TaskId) -> Option<SpaceId> {
+        let process = self.processes.get(&self.tasks.get(&task)?.process)?;
+        let space = process.space?;
+        self.use_space(space);
+        self.spaces.get(space).map(|space| space.id)
+    }
+
+    /// Reloads the descriptors of `task`'s data segments after a table has changed.
+    pub(crate) fn refresh_segments(&mut self, id: TaskId) {
+        use pentimento_registers::SegmentRegister::{Ds, Es, Fs, Gs};
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(process) = self.processes.get(&task.process) else { return };
+        let Some(space) = process.space.and_then(|space| self.spaces.get(space)) else { return };
+        let tables = DescriptorTables { tls: &task.tls, local: &space.local_descriptors };
+        for register in [Ds, Es, Fs, Gs] {
+            let segment = task.cpu.segment_mut(register);
+            if segment.selector & !3 != 0 {
+                segment.descriptor = tables.descriptor(segment.selector);
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Files that programs map shared (mmap(2), MAP_SHARED): while anybody maps one, its content is a
+//! memory object, which read(2) and write(2) use too, and which goes back into the file at the end.
+
+use std::sync::Arc;
+
+use pentimento_memory::{SharedError, SharedMemory};
+
+use super::folder::HostFile;
+use super::path::Caller;
+use super::volume::{View, Vnode};
+use crate::errno::Errno;
+use crate::objects::FileSystem;
+
+/// Bytes that are compared and written back at once.
+const CHUNK: usize = 1 << 16;
+
+/// A file that is mapped shared.
+#[derive(Debug)]
+pub(crate) struct MappedFile {
+    memory: SharedMemory,
+    /// Address spaces that map it.
+    holders: u32,
+}
+
+/// Where the pages of a private mapping come from when they are first accessed. What the guest does
+/// to the file meanwhile does not show: mmap(2) leaves that open.
+#[derive(Clone, Debug)]
+pub(crate) struct PageSource(Arc<dyn HostFile>);
+
+impl PageSource {
+    /// Fills `buffer` from `offset` on, and says how many bytes there were before the end.
+    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.0.read_at(offset + done as u64, &mut buffer[done..])? {
+                0 => break,
+                read => done += read,
+            }
+        }
+        Ok(done)
+    }
+}
+
+impl PartialEq for PageSource {
+    /// The same open file of the host.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for PageSource {}
+
+impl From<SharedError> for Errno {
+    fn from(error: SharedError) -> Self {
+        match error {
+            SharedError::OutOfRange => Self::EFBIG,
+            SharedError::OutOfMemory | SharedError::Busy => Self::ENOMEM,
+        }
+    }
+}
+
+impl FileSystem {
+    /// The content of a file for an address space that maps it shared; ends with [`Self::unmap_shared`].
+    ///
+    /// # Errors
+    /// ENODEV for what has no content, ENOMEM, EFBIG.
+    pub(crate) fn map_shared(&mut self, caller: &Caller<'_>, file: Vnode) -> Result<SharedMemory, Errno> {
+        if let Some(mapped) = self.mapped.get_mut(&file) {
+            mapped.holders += 1;
+            return Ok(mapped.memory.clone());
+        }
+        let size = self.attributes(caller, file)?.size;
+        let memory = SharedMemory::new(size)?;
+        let mut chunk = vec![0; CHUNK];
+        let mut offset = 0;
+        while offset < size {
+            let read = self.read_vnode(caller, file, offset, &mut chunk)?;
+            if read == 0 {
+                break;
+            }
+            let length = read.min((size - offset) as usize);
+            memory.write(offset, &chunk[..length])?;
+            offset += length as u64;
+        }
+        self.retain_vnode(file);
+        self.mapped.insert(file, MappedFile { memory: memory.clone(), holders: 1 });
+        Ok(memory)
+    }
+
+    /// The host's file from which private mappings of `file` can take pages as they are first
+    /// accessed; `None` where the content is in memory anyway.
+    pub(crate) fn page_source(&mut self, file: Vnode) -> Option<PageSource> {
+        if self.mapped.contains_key(&file) {
+            return None;
+        }
+        self.mounts.get_mut(file.volume).ok()?.volume.host_file(file.node).map(PageSource)
+    }
+
+    /// An address space that shares the mapping of another one (fork).
+    pub(crate) fn hold_shared(&mut self, file: Vnode) {
+        if let Some(mapped) = self.mapped.get_mut(&file) {
+            mapped.holders += 1;
+        }
+    }
+
+    /// An address space no longer maps a file shared; with the last one the content goes back.
+    pub(crate) fn unmap_shared(&mut self, view: &View<'_>, file: Vnode) {
+        let Some(mapped) = self.mapped.get_mut(&file) else { return };
+        mapped.holders = mapped.holders.saturating_sub(1);
+        if mapped.holders == 0 {
+            // Nobody is left to tell of an error: close(2) does not report it either.
+            let _ = self.write_back(view, file);
+            self.mapped.remove(&file);
+            self.release_vnode(file);
+        }
+    }
+
+    /// Writes what has changed back into a file that is mapped shared (msync(2)).
+    ///
+    /// # Errors
+    /// What writing the file gives, such as ENOSPC.
+    pub(crate) fn write_back(&mut self, view: &View<'_>, file: Vnode) -> Result<(), Errno> {
+        let Some(mapped) = self.mapped.get(&file) else { return Ok(()) };
+        let volume = &mut self.mounts.get_mut(file.volume)?.volume;
+        let size = mapped.memory.len().ok_or(Errno::EBUSY)?;
+        let (mut new, mut old) = (vec![0; CHUNK], vec![0; CHUNK]);
+        let mut offset = 0;
+        while offset < size {
+            let length = CHUNK.min((size - offset) as usize);
+            mapped.memory.read(offset, &mut new[..length])?;
+            let read = volume.read(view, file.node, offset, &mut old[..length])?;
+            old[read..length].fill(0);
+            if new[..length] != old[..length] {
+                volume.write(view, file.node, offset, &new[..length])?;
+            }
+            offset += length as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads a file's content, from the mapping if there is one.
+    pub(crate) fn read_content(
+        &mut self,
+        view: &View<'_>,
+        file: Vnode,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<usize, Errno> {
+        let Some(mapped) = self.mapped.get(&file) else {
+            let volume = &mut self.mounts.get_mut(file.volume).map_err(|_| Errno::ENODEV)?.volume;
+            return volume.read(view, file.node, offset, buffer);
+        };
+        let size = mapped.memory.len().ok_or(Errno::EBUSY)?;
+        let length = size.saturating_sub(offset).min(buffer.len() as u64) as usize;
+        mapped.memory.read(offset, &mut buffer[..length])?;
+        Ok(length)
+    }
+
+    /// Writes a file's content, and the mapping if there is one.
+    pub(crate) fn write_content(
+        &mut self,
+        view: &View<'_>,
+        file: Vnode,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<usize, Errno> {
+        let volume = &mut self.mounts.get_mut(file.volume)?.volume;
+        let written = volume.write(view, file.node, offset, bytes)?;
+        if let Some(mapped) = self.mapped.get(&file) {
+            let end = offset + written as u64;
+            if mapped.memory.len().is_some_and(|size| size < end) {
+                mapped.memory.resize(end)?;
+            }
+            mapped.memory.write(offset, &bytes[..written])?;
+        }
+        Ok(written)
+    }
+
+    /// Follows a change of a file's size in its mapping.
+    pub(crate) fn resize_mapping(&mut self, file: Vnode, size: u64) -> Result<(), Errno> {
+        match self.mapped.get(&file) {
+            Some(mapped) => Ok(mapped.memory.resize(size)?),
+            None => Ok(()),
+        }
+    }
+}

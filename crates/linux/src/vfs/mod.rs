@@ -1,0 +1,43 @@
+//! The file system: volumes, where they are mounted, and how paths lead to their files.
+//!
+//! What a volume is to path resolution is [`Volume`]; `tree` is memory and copy-on-write overlays,
+//! `passthrough` a host folder that is really written. The host is reached through the
+//! [`HostFolder`]s alone that it mounts.
+//!
+//! Operations take a [`Caller`]: whose rights count, where paths start, what time it is.
+
+mod archive;
+mod attributes;
+mod content;
+mod folder;
+mod layout;
+#[cfg(unix)]
+mod local_folder;
+mod lock;
+mod mapping;
+mod mount;
+mod names;
+mod passthrough;
+mod path;
+mod tree;
+mod view;
+mod volume;
+
+pub use archive::ArchiveError;
+pub(crate) use attributes::{Attributes, Change, FileCredentials, MAY_EXECUTE, MAY_READ, MAY_WRITE, Owner};
+pub use attributes::{DeviceNumber, FileType, Timestamp};
+pub use folder::{HostAccess, HostChange, HostEntry, HostFile, HostFolder, HostMetadata};
+pub(crate) use layout::{encode_entries, old_stat, stat, stat64, statfs, statfs64, statx};
+#[cfg(unix)]
+pub use local_folder::LocalFolder;
+pub(crate) use lock::{Lock, LockFamily, LockOwner, Locks};
+pub(crate) use mapping::{MappedFile, PageSource};
+pub use mount::Mount;
+pub(crate) use mount::{Mounted, Mounts};
+pub(crate) use path::{Caller, Last, Restrictions, Walked};
+pub(crate) use tree::{Capacity, ROOT, Tree};
+pub(crate) use view::{ProcessFile, ProcessView, SystemFile};
+pub(crate) use volume::{
+    Allocation, Entry, LinkTarget, NAME_MAX, Name, NewNode, NodeId, RenameMode, Statistics, View, Vnode,
+    Volume, VolumeId,
+};
