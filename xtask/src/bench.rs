@@ -16,7 +16,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::Failure;
 use crate::guests::{built_command, shell_root};
+use crate::native;
 use crate::process::top;
+use crate::skips::skip;
 use measure::{Contender, measure};
 use members::{Group, KERNELS, Kernel, PROGRAMS};
 use report::{Results, Row};
@@ -69,6 +71,8 @@ struct Field {
     machine: String,
     qemu: bool,
     reference: bool,
+    /// The words before a native run of a whole root, or why there are none.
+    confinement: Result<Vec<String>, String>,
 }
 
 impl Field {
@@ -103,15 +107,15 @@ impl Field {
     }
 
     /// QEMU is left out: it runs one program, not a shell with others in a root of its own.
-    fn program(&self, root: &Path, line: &str) -> Vec<Contender> {
+    fn program(&self, root: &Path, line: &str, confinement: &[String]) -> Vec<Contender> {
         const ENTER: &str = "mount --rbind /dev \"$0/dev\" && exec chroot \"$0\" /bin/bash -c \"$1\"";
         let root = root.display().to_string();
         let mut contenders = self.contenders(|name, mut words| {
             match name {
-                "native" => words.extend(
-                    ["unshare", "--map-root-user", "--mount", "sh", "-c", ENTER, &root, line]
-                        .map(str::to_owned),
-                ),
+                "native" => {
+                    words.extend_from_slice(confinement);
+                    words.extend(["sh", "-c", ENTER, &root, line].map(str::to_owned));
+                }
                 _ => words.extend(["--root", &root, "/bin/bash", "-c", line].map(str::to_owned)),
             }
             words
@@ -129,6 +133,7 @@ pub(crate) fn run_task(words: &[String]) -> Result<(), Failure> {
         machine: built_command()?.display().to_string(),
         qemu: Command::new("qemu-i386").arg("--version").output().is_ok(),
         reference: options.reference,
+        confinement: native::confinement(),
     };
     let mut results = Results { names: field.names(), runs: options.runs, rows: Vec::new() };
     let members = members(&field, &options);
@@ -157,13 +162,14 @@ fn members(field: &Field, options: &Options) -> Vec<(&'static str, Group, Vec<Co
         kernels.map(|kernel| (kernel.name, kernel.group, field.kernel(kernel))).collect();
     let programs: Vec<_> = PROGRAMS.iter().filter(|program| options.wanted(program.name)).collect();
     if !programs.is_empty() {
-        match shell_root() {
-            Ok(root) => members.extend(
+        match (shell_root(), &field.confinement) {
+            (Ok(root), Ok(words)) => members.extend(
                 programs
                     .iter()
-                    .map(|program| (program.name, Group::Debian, field.program(&root, program.line))),
+                    .map(|program| (program.name, Group::Debian, field.program(&root, program.line, words))),
             ),
-            Err(reason) => eprintln!("bench-guests: SKIPPED, the Debian programs: {reason}"),
+            (Err(reason), _) => skip("bench-guests: the Debian programs", &reason),
+            (_, Err(reason)) => skip("bench-guests: the Debian programs", reason),
         }
     }
     members.sort_by_key(|(_, group, _)| Group::ALL.iter().position(|other| other == group));

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use crate::bench::measure::children_time;
 use crate::process::{cargo, conformance, run};
-use crate::{Failure, fixtures, guests, perf, tail_calls, tidy};
+use crate::{Failure, fixtures, guests, licences, perf, portable, publish, skips, tail_calls, tidy};
 
 struct Step {
     name: &'static str,
@@ -17,6 +18,9 @@ const STEPS: &[Step] = &[
     Step { name: "clippy",      run: || run(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])) },
     Step { name: "docs",        run: || run(cargo().args(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings")) },
     Step { name: "features",    run: features },
+    Step { name: "portable",    run: || portable::run_task(&[]) },
+    Step { name: "licences",    run: || licences::run_task(&[]) },
+    Step { name: "publish",     run: || publish::run_task(&[]) },
     Step { name: "fixtures",    run: || fixtures::run_task(&[]) },
     Step { name: "variants",    run: variants },
     Step { name: "tail calls",  run: || tail_calls::run_task(&[]) },
@@ -40,17 +44,22 @@ const LAYERS: &[&str] = &[
 
 fn run_step(name: &str, step: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     println!("== {name}");
-    let start = Instant::now();
+    let (start, used) = (Instant::now(), children_time()?);
     step().map_err(|failure| format!("{name}: {failure}"))?;
-    println!("== {name}: passed in {:.0} s", start.elapsed().as_secs_f64());
+    // The second figure tells how long it takes on a host that has nothing else to do.
+    let seconds = (children_time()? - used).as_secs_f64();
+    println!("== {name}: passed in {:.0} s, {seconds:.0} s of CPU time", start.elapsed().as_secs_f64());
     Ok(())
 }
 
 fn run_all() -> Result<(), Failure> {
+    let start = Instant::now();
     for step in STEPS {
         run_step(step.name, step.run)?;
     }
-    println!("ci: {} steps passed", STEPS.len());
+    skips::list();
+    let (minutes, used) = (start.elapsed().as_secs_f64() / 60.0, children_time()?.as_secs_f64() / 60.0);
+    println!("ci: {} steps passed in {minutes:.1} minutes, {used:.1} of CPU time", STEPS.len());
     Ok(())
 }
 

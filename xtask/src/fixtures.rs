@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use crate::Failure;
 use crate::debian::Archive;
 use crate::process::{command, output, run, top};
+use crate::skips::skip;
 
 /// The compiler whose output is committed; another one builds other bytes.
 const COMPILER: &str = "12.2.0";
@@ -99,7 +100,7 @@ pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
     let toolchain = match Toolchain::find() {
         Ok(toolchain) => toolchain,
         Err(reason) if !bless => {
-            println!("fixtures: SKIPPED, not rebuilt: {reason}");
+            skip("fixtures: rebuilding them", &reason);
             return Ok(());
         }
         Err(reason) => return Err(reason),

@@ -13,7 +13,9 @@ use std::process::{Command, Stdio};
 
 use crate::Failure;
 use crate::debian::Archive;
+use crate::native;
 use crate::process::{cargo, command, output, run, top};
+use crate::skips::skip;
 
 /// A set of checks on Debian packages.
 struct Suite {
@@ -93,7 +95,7 @@ pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
     let archive = match Archive::open() {
         Ok(archive) => archive,
         Err(reason) => {
-            println!("guests: SKIPPED: {reason}");
+            skip("guests", &reason);
             return Ok(());
         }
     };
@@ -174,7 +176,8 @@ fn suite_wanted(suite: &Suite, options: &[String]) -> bool {
 
 /// How a suite's lines are run natively and by us, and where.
 struct Runners {
-    native: Vec<String>,
+    /// Why nothing is run natively, where that is so.
+    native: Result<Vec<String>, String>,
     ours: Vec<String>,
     /// The folder that each invocation finds its input in, on the host.
     work: PathBuf,
@@ -183,28 +186,26 @@ struct Runners {
 impl Runners {
     fn new(suite: &Suite, root: &Path, machine: &Path) -> Self {
         let machine = machine.display().to_string();
+        let confinement = native::confinement();
         match suite.subject {
             Subject::Program(program) => {
                 let program = root.join(program).display().to_string();
                 let ours = vec![machine, "run".into(), "--timeout".into(), TIMEOUT.into(), program.clone()];
-                Self { native: vec![program], ours, work: top().join("guests/work") }
+                let native = confinement.map(|mut words| {
+                    words.push(program);
+                    words
+                });
+                Self { native, ours, work: top().join("guests/work") }
             }
             Subject::Shell => {
                 let root_text = root.display().to_string();
                 let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
                 // The shell stays the first process of its name space, which signals do not kill.
-                let enter = "mount --rbind /dev \"$0/dev\" && mount -t proc proc \"$0/proc\" && { chroot \"$0\" /bin/bash -c \"$1\"; exit $?; }";
-                let native = words(&[
-                    "unshare",
-                    "--map-root-user",
-                    "--mount",
-                    "--pid",
-                    "--fork",
-                    "sh",
-                    "-c",
-                    enter,
-                    &root_text,
-                ]);
+                let enter = "mount --rbind /dev \"$0/dev\" && mount -t proc proc \"$0/proc\" && { chroot \"$0\" busybox ifconfig lo up 2>/dev/null; chroot \"$0\" /bin/bash -c \"$1\"; exit $?; }";
+                let native = confinement.map(|mut confined| {
+                    confined.extend(words(&["sh", "-c", enter, &root_text]));
+                    confined
+                });
                 let path = format!("PATH={PATH}");
                 let ours = words(&[
                     &machine,
@@ -242,11 +243,17 @@ fn run_suite(
     let text = fs::read_to_string(folder.join(suite.name).with_extension("checks"))
         .map_err(|error| error.to_string())?;
     let golden = read_golden(&folder.join(suite.name).with_extension("golden"));
-    let native_works =
-        Runners::command(&runners.native).arg("true").output().is_ok_and(|output| output.status.success());
-    if !native_works {
-        println!("guests: this host runs no 32-bit code: {} is compared with recorded outputs", suite.name);
-    }
+    let native = match &runners.native {
+        Ok(words) if starts(words) => Some(words),
+        Ok(_) => {
+            skip(&format!("guests: {}: native run", suite.name), "this host runs no 32-bit code");
+            None
+        }
+        Err(reason) => {
+            skip(&format!("guests: {}: native run", suite.name), reason);
+            None
+        }
+    };
     let expected = read_expected(&folder.join(suite.name).with_extension("expected-failures"))?;
     let mut blessed = String::new();
     let mut counts = BTreeMap::new();
@@ -258,7 +265,7 @@ fn run_suite(
             Subject::Program(_) => parse(line)?,
             Subject::Shell => Check { line, arguments: vec![format!("cd /work; {line}")], input: None },
         };
-        let native = if native_works { Some(invoke(&runners.native, &runners.work, &check)?) } else { None };
+        let native = native.map(|words| invoke(words, &runners.work, &check)).transpose()?;
         if let (true, Some(native)) = (bless, &native) {
             blessed.push_str(&format!("{} {line}\n", digest(native)));
         }
@@ -274,7 +281,7 @@ fn run_suite(
             Verdict::Failed => report(&check, native.as_ref(), &ours),
             Verdict::FailedAsExpected => println!("guests: expected failure: {line}: {}", expected[line]),
             Verdict::PassedUnexpectedly => println!("guests: PASSES, though listed as failing: {line}"),
-            Verdict::Skipped => println!("guests: SKIPPED, no recorded output: {line}"),
+            Verdict::Skipped => skip(&format!("guests: {line}"), "no recorded output"),
         }
         *counts.entry(verdict).or_insert(0) += 1;
     }
@@ -293,6 +300,11 @@ fn run_suite(
         count(Verdict::Skipped),
     );
     Ok(count(Verdict::Failed) + count(Verdict::PassedUnexpectedly))
+}
+
+/// Whether the host runs the suite's program at all.
+fn starts(words: &[String]) -> bool {
+    Runners::command(words).arg("true").output().is_ok_and(|output| output.status.success())
 }
 
 fn report(check: &Check<'_>, native: Option<&Outcome>, ours: &Outcome) {

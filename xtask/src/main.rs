@@ -9,8 +9,14 @@ mod circles;
 mod debian;
 mod fixtures;
 mod guests;
+mod licences;
+mod native;
 mod perf;
+mod portable;
 mod process;
+mod publish;
+mod sanitize;
+mod skips;
 mod starts;
 mod tail_calls;
 mod tidy;
@@ -36,6 +42,11 @@ const TASKS: &[Task] = &[
     Task { name: "bench-starts", help: "start to exit, forks, 1,000 processes, 10,000 machines; --runs=N",                run: starts::run_task },
     Task { name: "perf-check",  help: "host instructions a guest instruction against the baseline; --bless records them",  run: perf::run_task },
     Task { name: "tail-calls",  help: "no handler of the interpreter calls the next one, in the release build",             run: tail_calls::run_task },
+    Task { name: "licences",    help: "every dependency may be used under permissive licences; advisories where cargo-deny is installed", run: licences::run_task },
+    Task { name: "portable",    help: "the no_std crates build for AArch64 and WebAssembly, where the targets are installed", run: portable::run_task },
+    Task { name: "publish",     help: "what crates.io and docs.rs need of each published crate, and its package",             run: publish::run_task },
+    Task { name: "sanitize",    help: "the tests of the unsafe crates under AddressSanitizer",                              run: sanitize::run_task },
+    Task { name: "miri",        help: "the tests of memory and of the interpreter's safe form under Miri, where it is installed", run: sanitize::run_miri },
     Task { name: "decode-diff", help: "compare the decoder with iced-x86; --long for 20 million encodings",               run: |options| process::conformance("decode-diff", options) },
     Task { name: "lockstep",    help: "compare the engines at each end of a block: PROGRAM [ARGUMENTS], or --random N --seed S",  run: |options| process::conformance("lockstep", options) },
     Task { name: "oracle",      help: "compare the engines with this host's CPU; --cases N, --only GROUP, --seed S",      run: |options| process::conformance("oracle", options) },

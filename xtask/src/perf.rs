@@ -12,6 +12,7 @@ use crate::bench::measure::statistic;
 use crate::bench::members::{KERNELS, Kernel};
 use crate::guests::built_command;
 use crate::process::{command, output, top};
+use crate::skips::skip;
 
 /// How much worse than the baseline a kernel may be, in per cent.
 const TOLERANCE: f64 = 3.0;
@@ -19,7 +20,7 @@ const TOLERANCE: f64 = 3.0;
 pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
     let bless = options.iter().any(|option| option == "--bless");
     if output(command("valgrind").arg("--version")).is_err() {
-        println!("perf-check: SKIPPED: the host has no valgrind");
+        skip("perf-check", "the host has no valgrind");
         return Ok(());
     }
     let machine = built_command()?;

@@ -11,6 +11,7 @@ use std::time::Instant;
 use crate::Failure;
 use crate::guests::{built_command, shell_root};
 use crate::process::{cargo, command, run, top};
+use crate::skips::skip;
 
 /// A program that ends at once.
 struct Start {
@@ -72,7 +73,7 @@ pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
 fn starts(machine: &Path, runs: usize) -> Result<usize, Failure> {
     let root = shell_root();
     if let Err(reason) = &root {
-        println!("bench-starts: SKIPPED, the Debian programs: {reason}");
+        skip("bench-starts: the Debian programs", reason);
     }
     let mut missed = 0;
     for start in STARTS {

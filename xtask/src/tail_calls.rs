@@ -7,6 +7,7 @@
 use crate::Failure;
 use crate::guests::built_command;
 use crate::process::{command, output};
+use crate::skips::skip;
 
 /// Functions of the interpreter that call through pointers and are no handlers: the loop that calls
 /// the first handler, the slow path, which calls a handler of the reference, and what drops blocks.
@@ -18,11 +19,11 @@ const LEAST: usize = 1000;
 
 pub(crate) fn run_task(_: &[String]) -> Result<(), Failure> {
     if !cfg!(target_arch = "x86_64") {
-        println!("tail-calls: SKIPPED: this reads x86-64 code only");
+        skip("tail-calls", "this reads x86-64 code only");
         return Ok(());
     }
     if output(command("objdump").arg("--version")).is_err() {
-        println!("tail-calls: SKIPPED: the host has no objdump");
+        skip("tail-calls", "the host has no objdump");
         return Ok(());
     }
     let machine = built_command()?;

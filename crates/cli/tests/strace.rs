@@ -2,8 +2,13 @@
 //! strace's own.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
+#[path = "../../conformance/src/skip.rs"]
+mod skip;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use skip::skip;
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -100,8 +105,7 @@ fn lines_are_those_of_strace() {
         &["fixtures/programs/malloc_stress"],
     ] {
         let Some(theirs) = theirs(arguments) else {
-            println!("SKIPPED: this host has no strace that runs 32-bit programs");
-            return;
+            return skip("strace", "this host has no strace that runs 32-bit programs");
         };
         let keep =
             |lines: &str| normalised(lines).into_iter().filter(|line| comparable(line)).collect::<Vec<_>>();

@@ -3,7 +3,9 @@
 //!
 //! The root is the one that `cargo xtask guests` fetches; without it these tests say SKIPPED.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
-#![allow(clippy::print_stderr, reason = "a test that is left out says so")]
+
+#[path = "../../conformance/src/skip.rs"]
+mod skip;
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
+use skip::skip;
 
 /// How long a person would wait at most.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,7 +47,7 @@ impl Terminal {
     fn open() -> Option<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests/debian");
         if !root.join("lib/terminfo/x/xterm").exists() {
-            eprintln!("SKIPPED: there is no {}; `cargo xtask guests` fetches it", root.display());
+            skip("the terminal tests", "there is no guests/debian; `cargo xtask guests` fetches it");
             return None;
         }
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();

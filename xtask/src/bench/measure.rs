@@ -75,7 +75,7 @@ pub(crate) fn measure(
 }
 
 /// User and system time of all children that have ended.
-fn children_time() -> Result<Duration, Failure> {
+pub(crate) fn children_time() -> Result<Duration, Failure> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|error| format!("getrusage: {error}"))?;
     let duration = |time: nix::sys::time::TimeVal| {
         Duration::from_micros((time.tv_sec() as u64).saturating_mul(1_000_000) + time.tv_usec() as u64)
