@@ -7,6 +7,7 @@ use crate::skips::skip;
 /// Packages with `unsafe` code, and the tests that reach it.
 const UNSAFE: &[(&str, &[&str])] = &[
     ("pentimento-memory", &[]),
+    ("pentimento-interpreter", &[]),
     ("pentimento-execute", &["--lib", "--test", "integer", "--test", "x87", "--test", "sse"]),
 ];
 

@@ -8,7 +8,7 @@ use crate::case::{Case, Chunk, Outcome};
 /// One field that differs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Difference {
-    /// Which.
+    /// Its name, as reports have it.
     pub field: String,
     /// What was expected.
     pub expected: String,
@@ -33,51 +33,28 @@ impl Difference {
 pub struct Mask {
     /// Flags that may have any value.
     pub flags: Eflags,
-    /// Whether a fault may leave general registers changed.
-    pub registers_at_fault: bool,
-    /// Whether a fault may leave memory changed.
-    pub memory_at_fault: bool,
     /// Whether MXCSR_MASK, in an FXSAVE image, may have any value.
     pub mxcsr_mask: bool,
 }
 
 impl Mask {
-    /// Only what no engine can know: everything else follows the CPU that the engines imitate.
-    #[must_use]
-    pub fn strict(case: &Case) -> Self {
-        let Self { mxcsr_mask, .. } = Self::of(case);
-        Self { flags: Eflags::RF, registers_at_fault: false, memory_at_fault: false, mxcsr_mask }
-    }
-
-    /// What the architecture leaves open after `case`, as the decoder's row says.
+    /// What no engine can know, whatever the CPU.
     #[must_use]
     pub fn of(case: &Case) -> Self {
+        let saves = decode(&case.code).is_ok_and(|instruction| instruction.operation() == Operation::Fxsave);
         // Which exceptions set RF in the saved flags is the host kernel's view, not the instruction's.
-        let mut flags = Eflags::RF;
-        let Ok(instruction) = decode(&case.code) else {
-            return Self { flags, registers_at_fault: false, memory_at_fault: false, mxcsr_mask: false };
-        };
-        flags |= undefined_flags(&instruction, case);
-        // These access memory several times. Silicon keeps what came before the access that
-        // faulted, which the instruction does again when it is restarted; engines keep nothing.
-        let operation = instruction.operation();
-        Self {
-            flags,
-            registers_at_fault: operation == Operation::Popa,
-            memory_at_fault: matches!(operation, Operation::Enter | Operation::Pusha),
-            mxcsr_mask: operation == Operation::Fxsave,
-        }
+        Self { flags: Eflags::RF, mxcsr_mask: saves }
     }
 }
 
-/// The flags that `instruction` leaves undefined, given the count that it shifts by.
-fn undefined_flags(instruction: &Instruction, case: &Case) -> Eflags {
+/// The flags that `instruction` leaves undefined, given the count in `ecx` if it shifts by CL.
+pub(crate) fn undefined_flags(instruction: &Instruction, ecx: u32) -> Eflags {
     use Operation as O;
     let undefined = instruction.flags_undefined();
     if !instruction.flags_depend_on_count() {
         return undefined;
     }
-    match case.state.gpr(Gpr::Ecx) & 31 {
+    match ecx & 31 {
         0 => Eflags::empty(),
         1 => undefined,
         count => {
@@ -131,23 +108,13 @@ pub fn compare(expected: &Outcome, actual: &Outcome, mask: Mask) -> Vec<Differen
     if e.mxcsr != a.mxcsr {
         found.note("mxcsr", format!("{:?}", e.mxcsr), format!("{:?}", a.mxcsr));
     }
-    if !(is_fault(expected) && mask.memory_at_fault) {
-        compare_memory(&mut found, expected, actual, mask);
-    }
+    compare_memory(&mut found, expected, actual, mask);
     found.0
-}
-
-/// Whether a case ended in something other than the traps that end every case.
-fn is_fault(outcome: &Outcome) -> bool {
-    const DEBUG: u32 = 1;
-    const BREAKPOINT: u32 = 3;
-    !matches!(outcome.vector, DEBUG | BREAKPOINT)
 }
 
 fn compare_general(found: &mut Comparison, expected: &Outcome, actual: &Outcome, mask: Mask) {
     let (e, a) = (&expected.state, &actual.state);
-    let partial = is_fault(expected) && mask.registers_at_fault;
-    for register in Gpr::ALL.into_iter().filter(|_| !partial) {
+    for register in Gpr::ALL {
         found.hex(register.name(), e.gpr(register), a.gpr(register));
     }
     found.hex("eip", e.eip, a.eip);

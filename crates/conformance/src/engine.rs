@@ -1,11 +1,14 @@
 //! The engines under test, and the bench that runs a case on one of them.
 
-use pentimento_execute::{Environment, Exception, Exit, Gates, Reference};
+use pentimento_decoder::{Instruction, Operand};
+use pentimento_execute::{Context, Environment, Exception, Exit, Gates, Reference, fetch};
 use pentimento_interpreter::Interpreter;
 use pentimento_memory::{AddressSpace, MapError, PAGE_SIZE, Permissions};
 use pentimento_registers::CpuState;
 
 use crate::case::{Case, Chunk, Outcome};
+use crate::generate;
+use crate::latitude::{Access, Step};
 use crate::layout::{self, PAGE, PAGES};
 
 /// Something that executes IA-32 instructions.
@@ -64,6 +67,9 @@ pub fn engines() -> Vec<Box<dyn Engine>> {
 /// Instructions that a case may take before it counts as endless.
 const BUDGET: u64 = 20_000;
 
+/// Instructions of a case that a trace shows: all that an engine executes.
+const LONGEST_TRACE: usize = BUDGET as usize;
+
 /// An address space with the layout in it, in which case after case runs.
 pub struct Bench {
     memory: AddressSpace,
@@ -118,6 +124,33 @@ impl Bench {
         outcome
     }
 
+    /// The instructions that `case` executes on the reference engine, the last of which may fault;
+    /// at most [`LONGEST_TRACE`] of them.
+    pub(crate) fn trace(&mut self, case: &Case) -> Vec<Step> {
+        self.write(case, false);
+        let mut state = case.state.clone();
+        let mut steps = Vec::new();
+        while steps.len() < LONGEST_TRACE {
+            let context = Context::new(&mut state, &mut self.memory, &mut self.environment);
+            if let Ok(instruction) = fetch(&context) {
+                let (accesses, state) = (accesses(&context, &instruction), context.state.clone());
+                steps.push(Step { state, instruction, accesses, completed: true });
+            }
+            let before = state.eip;
+            match Reference.step(&mut state, &mut self.memory, &mut self.environment) {
+                Ok(()) => {}
+                Err(Exit::Exception(event)) if event.eip == before => {
+                    steps.iter_mut().last().into_iter().for_each(|step| step.completed = false);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        self.collect(&mut Vec::new());
+        self.write(case, true);
+        steps
+    }
+
     /// Writes the case's code and patches, or puts the background back over them.
     fn write(&mut self, case: &Case, undo: bool) {
         for (address, bytes) in case.memory() {
@@ -163,6 +196,20 @@ impl Bench {
             }
         }
     }
+}
+
+/// The explicit memory operands of an instruction that is about to be executed.
+fn accesses(context: &Context<'_>, instruction: &Instruction) -> Vec<Access> {
+    let locate = |operand| match operand {
+        Operand::Memory(memory) => {
+            let offset = context.effective_address(&memory);
+            let linear = context.state.segment(memory.segment).base().wrapping_add(offset);
+            let size = if memory.size == 0 { generate::span(instruction) } else { memory.size.into() };
+            Some(Access { offset, linear, size })
+        }
+        _ => None,
+    };
+    instruction.operands().filter_map(locate).collect()
 }
 
 /// Splits bytes at an address into pieces that lie in one page each.

@@ -13,12 +13,16 @@ pub mod decode_diff;
 mod engine;
 mod exclusion;
 pub mod generate;
+mod judge;
+mod latitude;
 pub mod layout;
 pub mod lockstep;
 mod machine;
+mod make;
 #[cfg(target_os = "linux")]
 pub mod oracle;
 pub mod recording;
+mod skip;
 #[cfg(unix)]
 pub mod system_calls;
 pub mod text;
@@ -28,3 +32,27 @@ pub use case::{Case, Chunk, Outcome, Patch};
 pub use compare::{Difference, Mask, compare};
 pub use engine::{Bench, Engine, engines};
 pub use exclusion::exclusion;
+pub use judge::{Judgement, judge};
+pub use make::{Freedom, Make};
+pub use skip::skip;
+
+/// The examples of every README are tests, here, where all the crates are known.
+#[cfg(doctest)]
+mod readmes {
+    #[doc = include_str!("../../../README.md")]
+    struct Top;
+    #[doc = include_str!("../../decoder/README.md")]
+    struct Decoder;
+    #[doc = include_str!("../../execute/README.md")]
+    struct Execute;
+    #[doc = include_str!("../../interpreter/README.md")]
+    struct Interpreter;
+    #[doc = include_str!("../../linux/README.md")]
+    struct Linux;
+    #[doc = include_str!("../../memory/README.md")]
+    struct Memory;
+    #[doc = include_str!("../../pentimento/README.md")]
+    struct Pentimento;
+    #[doc = include_str!("../../registers/README.md")]
+    struct Registers;
+}

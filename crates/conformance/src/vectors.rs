@@ -204,7 +204,8 @@ impl Draft {
         };
         let chunks = changes(&case, &self.stores);
         let outcome = Outcome { vector, error_code, address, state, chunks };
-        let mask = Mask { flags: self.any, ..Mask::of(&case) };
+        let known = Mask::of(&case);
+        let mask = Mask { flags: known.flags | self.any, ..known };
         Vector { line: self.line, text: self.text, case, outcome, mask }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pentimento_conformance::layout::{self, CODE, DATA};
 use pentimento_conformance::oracle::{OracleError, Silicon};
-use pentimento_conformance::{Case, Outcome, Patch};
+use pentimento_conformance::{Case, Outcome, Patch, skip};
 use pentimento_registers::{Eflags, F80, Gpr};
 
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -25,7 +25,10 @@ fn stepping(mut case: Case) -> Case {
 /// Runs cases natively; `None` where the host has no 32-bit mode.
 fn run(cases: &[Case]) -> Option<Vec<Option<Outcome>>> {
     let silicon = match Silicon::new() {
-        Err(OracleError::NoNative { .. }) => return None,
+        Err(error @ OracleError::NoNative { .. }) => {
+            skip("the native oracle", &error.to_string());
+            return None;
+        }
         started => started.expect("the oracle starts"),
     };
     Some(silicon.with_patience(PATIENCE).run(cases).expect("the oracle answers"))

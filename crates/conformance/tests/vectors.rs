@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use pentimento_conformance::vectors::{Vector, parse};
-use pentimento_conformance::{Bench, Outcome, compare, engines};
+use pentimento_conformance::{Bench, Difference, Outcome, compare, engines};
 use pentimento_decoder::decode;
 
 fn vectors() -> Vec<(String, Vector)> {
@@ -27,7 +27,10 @@ fn vectors() -> Vec<(String, Vector)> {
 }
 
 fn check(who: &str, file: &str, vector: &Vector, actual: &Outcome) -> Option<String> {
-    let differences = compare(&vector.outcome, actual, vector.mask);
+    report(who, file, vector, &compare(&vector.outcome, actual, vector.mask))
+}
+
+fn report(who: &str, file: &str, vector: &Vector, differences: &[Difference]) -> Option<String> {
     let place = format!("{file}:{}: {}: {who}", vector.line, vector.text);
     (!differences.is_empty()).then(|| format!("{place}: {differences:#?}"))
 }
@@ -64,8 +67,11 @@ fn texts_are_those_of_the_bytes() {
 #[test]
 fn silicon_agrees_with_the_vectors() {
     use pentimento_conformance::oracle::{OracleError, Silicon};
+    use pentimento_conformance::{Make, judge, skip};
+    let make = Make::host();
+    let mut bench = Bench::new(true).expect("memory for a few pages");
     let mut silicon = match Silicon::new() {
-        Err(OracleError::NoNative { .. }) => return,
+        Err(error @ OracleError::NoNative { .. }) => return skip("vectors on silicon", &error.to_string()),
         started => started.expect("the oracle starts"),
     };
     let vectors = vectors();
@@ -75,7 +81,9 @@ fn silicon_agrees_with_the_vectors() {
         .iter()
         .zip(verdicts)
         .filter_map(|((file, vector), verdict)| {
-            check("silicon", file, vector, &verdict.expect("the case survives"))
+            let silicon = verdict.expect("the case survives");
+            let judgement = judge(&mut bench, &vector.case, &silicon, &vector.outcome, vector.mask, &make);
+            report("silicon, as against the vector", file, vector, &judgement.differences)
         })
         .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));

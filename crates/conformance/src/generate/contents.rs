@@ -223,7 +223,7 @@ fn register_contents(instruction: &Instruction, state: &mut CpuState, random: &m
 }
 
 /// How many bytes of memory an operand without a fixed size spans.
-pub(super) const fn span(instruction: &Instruction) -> u32 {
+pub(crate) const fn span(instruction: &Instruction) -> u32 {
     use Operation as O;
     match instruction.operation() {
         O::Fxsave | O::Fxrstor => 512,

@@ -18,6 +18,7 @@ use pentimento_decoder::{
 use pentimento_execute::DescriptorTables;
 use pentimento_registers::{CpuState, Eflags, Gpr, SegmentRegister};
 
+pub(crate) use self::contents::span;
 pub use random::Random;
 pub use state::Group;
 

@@ -1,18 +1,19 @@
 //! Many generated cases on silicon and on every engine, compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use pentimento_decoder::{Operation, decode};
 use pentimento_memory::MapError;
 use pentimento_registers::{CpuState, Gpr};
 use thiserror::Error;
 
 use super::{OracleError, Silicon, Verdict};
 use crate::case::{Case, Outcome};
-use crate::compare::{Difference, Mask, compare};
+use crate::compare::{Difference, Mask};
 use crate::engine::{Bench, Engine, engines};
 use crate::generate::Generator;
+use crate::judge::{Judgement, judge, judge_no_answer, mnemonic};
 use crate::layout::RESERVED;
+use crate::make::{Freedom, Make};
 
 /// Why a campaign cannot go on.
 #[derive(Debug, Error)]
@@ -63,7 +64,9 @@ pub struct Report {
     pub tallies: BTreeMap<&'static str, Tally>,
     /// The first failures of each operation.
     pub failures: Vec<Failure>,
-    /// Cases on which all agreed, with what silicon did, if the campaign keeps them.
+    /// Cases in which silicon used a freedom otherwise than the engines, by freedom and mnemonic.
+    pub freedoms: BTreeMap<(Freedom, &'static str), u64>,
+    /// Cases on which all agreed to the last bit, with what silicon did, if the campaign keeps them.
     pub agreed: Vec<(Case, Outcome)>,
 }
 
@@ -83,6 +86,9 @@ impl Report {
             let sum = self.tallies.entry(name).or_default();
             sum.cases += tally.cases;
             sum.differing += tally.differing;
+        }
+        for (key, count) in other.freedoms {
+            *self.freedoms.entry(key).or_default() += count;
         }
         let full = |failure: &Failure| {
             before.get(mnemonic(&failure.case)).is_some_and(|tally| tally.differing >= keep)
@@ -108,8 +114,8 @@ pub struct Campaign<'a> {
     keep: u64,
     /// Whether to keep the cases on which all agreed.
     keep_agreed: bool,
-    /// What to leave out of comparisons.
-    mask: fn(&Case) -> Mask,
+    /// The CPU that answers, or the one that it is taken for.
+    make: Make,
     /// Cases that differed and get a second hearing.
     suspects: Vec<(Case, Prepared)>,
 }
@@ -131,7 +137,7 @@ impl<'a> Campaign<'a> {
             report,
             keep,
             keep_agreed: false,
-            mask: Mask::of,
+            make: Make::host(),
             suspects: Vec::new(),
         })
     }
@@ -143,10 +149,10 @@ impl<'a> Campaign<'a> {
         self
     }
 
-    /// Compares what the architecture leaves open too: for hosts with the CPU that engines imitate.
+    /// Takes the CPU for one of `make`, and so allows it that make's freedoms.
     #[must_use]
-    pub fn strict(mut self) -> Self {
-        self.mask = Mask::strict;
+    pub fn taken_for(mut self, make: Make) -> Self {
+        self.make = make;
         self
     }
 
@@ -223,44 +229,44 @@ impl<'a> Campaign<'a> {
 
     fn judge(&mut self, cases: Vec<Case>, prepared: Vec<Prepared>, verdicts: Vec<Verdict>, hearing: Hearing) {
         for ((case, prepared), expected) in cases.into_iter().zip(prepared).zip(verdicts) {
-            let mask = (self.mask)(&case);
-            let differences: Vec<Vec<Difference>> = prepared
-                .outcomes
-                .iter()
-                .map(|actual| {
-                    let no_answer = || vec![Difference::no_answer()];
-                    expected.as_ref().map_or_else(no_answer, |expected| compare(expected, actual, mask))
-                })
-                .collect();
-            let agreed = differences.iter().all(Vec::is_empty);
+            let judgements: Vec<Judgement> =
+                prepared.outcomes.iter().map(|actual| self.hear(&case, &expected, actual)).collect();
+            let agreed = judgements.iter().all(Judgement::agrees);
             if !agreed && hearing == Hearing::First {
                 self.suspects.push((case, prepared));
                 continue;
             }
+            let name = mnemonic(&case);
             self.report.cases += 1;
-            self.report.tallies.entry(mnemonic(&case)).or_default().cases += 1;
+            self.report.tallies.entry(name).or_default().cases += 1;
+            let freedoms: BTreeSet<Freedom> =
+                judgements.iter().flat_map(|judgement| &judgement.freedoms).copied().collect();
+            for &freedom in &freedoms {
+                *self.report.freedoms.entry((freedom, name)).or_default() += 1;
+            }
             if !agreed {
-                self.fail(&case, prepared, &expected, differences);
-            } else if let (true, Some(expected)) = (self.keep_agreed, expected) {
+                self.fail(&case, prepared, &expected, judgements);
+            } else if let (true, true, Some(expected)) = (self.keep_agreed, freedoms.is_empty(), expected) {
                 self.report.agreed.push((case, expected));
             }
         }
     }
 
-    fn fail(
-        &mut self,
-        case: &Case,
-        prepared: Prepared,
-        expected: &Verdict,
-        differences: Vec<Vec<Difference>>,
-    ) {
+    fn hear(&mut self, case: &Case, expected: &Verdict, actual: &Outcome) -> Judgement {
+        match expected {
+            Some(expected) => judge(&mut self.bench, case, expected, actual, Mask::of(case), &self.make),
+            None => judge_no_answer(&mut self.bench, case, &self.make),
+        }
+    }
+
+    fn fail(&mut self, case: &Case, prepared: Prepared, expected: &Verdict, judgements: Vec<Judgement>) {
         let tally = self.report.tallies.entry(mnemonic(case)).or_default();
         tally.differing += 1;
         if tally.differing > self.keep {
             return;
         }
-        for ((engine, actual), differences) in self.engines.iter().zip(prepared.outcomes).zip(differences) {
-            if differences.is_empty() {
+        for ((engine, actual), judgement) in self.engines.iter().zip(prepared.outcomes).zip(judgements) {
+            if judgement.agrees() {
                 continue;
             }
             self.report.failures.push(Failure {
@@ -269,7 +275,7 @@ impl<'a> Campaign<'a> {
                 case: case.clone(),
                 expected: expected.clone(),
                 actual,
-                differences,
+                differences: judgement.differences,
             });
         }
     }
@@ -282,11 +288,6 @@ enum Hearing {
     First,
     /// It happened twice.
     Last,
-}
-
-/// The mnemonic of a case's instruction.
-fn mnemonic(case: &Case) -> &'static str {
-    decode(&case.code).map_or("(undefined)", |instruction| Operation::mnemonic(instruction.operation()))
 }
 
 /// Whether a case would touch the native oracle's own memory, enter the host's kernel, or never end.

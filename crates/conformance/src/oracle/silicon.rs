@@ -100,6 +100,34 @@ fn shared_file() -> std::io::Result<(File, PathBuf)> {
     Ok((file, path))
 }
 
+/// The rights to set clocks, to stop the host and to load modules, as setpriv(1) drops them.
+const DROPPED: &str = "-sys_time,-sys_boot,-sys_module";
+
+/// A command that runs `binary` without the rights to change the host: a case on which silicon goes
+/// another way than the engines may execute an INT 80h that nobody drew.
+///
+/// # Errors
+/// Where the host does not run `binary` at all.
+fn confined(binary: &Path) -> std::io::Result<Command> {
+    let quiet = |command: &mut Command| {
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()
+    };
+    // Without its argument it ends at once.
+    quiet(&mut Command::new(binary))?;
+    let setpriv = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set", DROPPED, "--inh-caps", DROPPED]);
+        command
+    };
+    if !quiet(setpriv().arg("/bin/true")).is_ok_and(|status| status.success()) {
+        // Without that program, or without rights that could be dropped.
+        return Ok(Command::new(binary));
+    }
+    let mut command = setpriv();
+    command.arg(binary);
+    Ok(command)
+}
+
 impl Silicon {
     /// Starts the native oracle.
     ///
@@ -133,12 +161,10 @@ impl Silicon {
         shared.write_all_at(&protocol::control(), 0)?;
         shared.write_all_at(&layout::background(), protocol::BACKGROUND_OFFSET)?;
         let binary = binary();
-        let mut process = Command::new(&binary)
-            .arg(path)
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
+        let mut process = confined(&binary)
+            .and_then(|mut command| {
+                command.arg(path).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+            })
             .map_err(|source| OracleError::NoNative { path: binary, source })?;
         let (sender, answers) = channel();
         let output = process.stdout.take();

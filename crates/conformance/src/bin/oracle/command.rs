@@ -8,7 +8,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use pentimento_conformance::generate::{Generator, Group, Scope};
 use pentimento_conformance::oracle::{Campaign, CampaignError, Failure, OracleError, Report};
-use pentimento_conformance::text;
+use pentimento_conformance::{Freedom, Make, skip, text};
 use pentimento_decoder::Operation;
 
 #[path = "record.rs"]
@@ -35,8 +35,8 @@ struct Options {
     /// Failures of each operation to show in full.
     #[arg(long, default_value_t = 2)]
     show: u64,
-    /// Leave out what the architecture leaves open, as is done without asking on other CPUs than
-    /// AMD's, which the engines follow.
+    /// Compare only what the architecture promises, as is done without asking on a CPU of a family that
+    /// nobody has recorded, and count the rest.
     #[arg(long)]
     lenient: bool,
     /// Write samples of a few cases a row to fixtures/vectors instead, for hosts without this CPU.
@@ -67,7 +67,13 @@ pub(crate) fn main() -> ExitCode {
         return record::main(options.seed);
     }
     let generator = Generator::new(options.only.unwrap_or(Scope::All), options.seed);
-    println!("oracle: {} rows, seed {}, {} cases", generator.row_count(), options.seed, options.cases);
+    println!(
+        "oracle: {} rows, seed {}, {} cases on {}",
+        generator.row_count(),
+        options.seed,
+        options.cases,
+        Make::host()
+    );
     let start = Instant::now();
     match run(&options, &generator) {
         Ok(report) => {
@@ -76,7 +82,7 @@ pub(crate) fn main() -> ExitCode {
             if report.differing() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(CampaignError::Oracle(error @ OracleError::NoNative { .. })) => {
-            println!("oracle: SKIPPED: {error}");
+            skip("oracle", &error.to_string());
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -93,7 +99,7 @@ fn run(options: &Options, generator: &Generator) -> Result<Report, CampaignError
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} {per_sec} {eta}") {
         bar.set_style(style);
     }
-    let strict = !options.lenient && is_amd();
+    let make = if options.lenient { Make::unknown() } else { Make::host() };
     let end = options.first + options.cases;
     let next = AtomicU64::new(options.first);
     let job = || {
@@ -103,10 +109,7 @@ fn run(options: &Options, generator: &Generator) -> Result<Report, CampaignError
             if start >= end {
                 return Ok(report);
             }
-            let mut campaign = Campaign::new(generator, options.show)?;
-            if strict {
-                campaign = campaign.strict();
-            }
+            let campaign = Campaign::new(generator, options.show)?.taken_for(make.clone());
             let numbers = start..end.min(start + SLICE);
             report.merge(campaign.run(numbers, |count| bar.inc(count))?, options.show);
         }
@@ -123,11 +126,6 @@ fn run(options: &Options, generator: &Generator) -> Result<Report, CampaignError
     Ok(total)
 }
 
-/// Whether this is a CPU of the maker whose undefined results the engines follow.
-fn is_amd() -> bool {
-    std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("AuthenticAMD"))
-}
-
 fn print(report: &Report, options: &Options) {
     let mut failures: Vec<&Failure> = report.failures.iter().collect();
     failures.sort_by_key(|failure| failure.number);
@@ -139,6 +137,7 @@ fn print(report: &Report, options: &Options) {
             println!("{name:<18} {:>9} cases {:>9} differ", tally.cases, tally.differing);
         }
     }
+    print_freedoms(report);
     println!(
         "oracle: {} cases over {} operations compared, {} draws skipped, {} differ",
         report.cases,
@@ -146,6 +145,21 @@ fn print(report: &Report, options: &Options) {
         report.skipped,
         report.differing()
     );
+}
+
+/// Where this CPU used a freedom that the architecture or its maker leaves it, otherwise than the engines.
+fn print_freedoms(report: &Report) {
+    for &freedom in Freedom::ALL {
+        let counts = report.freedoms.iter().filter(|((used, _), _)| *used == freedom);
+        let mut counts: Vec<_> = counts.map(|((_, name), count)| (count, *name)).collect();
+        counts.sort_unstable_by(|a, b| b.cmp(a));
+        let total: u64 = counts.iter().map(|(count, _)| **count).sum();
+        let names: Vec<_> = counts.iter().take(8).map(|(count, name)| format!("{name} {count}")).collect();
+        let more = if counts.len() > names.len() { ", ..." } else { "" };
+        if total > 0 {
+            println!("oracle: open: {freedom:?} in {total} cases ({}{more})", names.join(", "));
+        }
+    }
 }
 
 fn describe(failure: &Failure, seed: u64) -> String {

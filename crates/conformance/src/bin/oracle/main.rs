@@ -11,5 +11,5 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    println!("oracle: SKIPPED: only Linux on x86-64 runs 32-bit code natively");
+    pentimento_conformance::skip("oracle", "only Linux on x86-64 runs 32-bit code natively");
 }

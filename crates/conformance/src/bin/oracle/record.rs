@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use pentimento_conformance::Make;
 use pentimento_conformance::generate::{Generator, Group, Scope};
 use pentimento_conformance::oracle::{Campaign, CampaignError};
 use pentimento_conformance::recording::Writer;
@@ -38,17 +39,18 @@ pub(super) fn main(seed: u64) -> ExitCode {
 
 /// Records one file; cases on which silicon and an engine differ have no place in it.
 fn record(scope: Scope, seed: u64, path: &PathBuf) -> Result<(usize, usize), String> {
+    let make = Make::host();
+    if !make.is_followed() {
+        return Err(format!("recordings are of the CPU that the engines follow, and this is {make}"));
+    }
     let generator = Generator::new(scope, seed);
     let campaign = Campaign::new(&generator, 0).map_err(|error: CampaignError| error.to_string())?;
     if !campaign.low_pages() {
         return Err("recording needs pages below 64 KiB: run as root, or lower vm.mmap_min_addr".to_owned());
     }
     let count = if scope == Scope::Sequences { SEQUENCES } else { PER_ROW * generator.row_count() as u64 };
-    let report = campaign
-        .keeping_agreed()
-        .strict()
-        .run(0..count, |_| {})
-        .map_err(|error: CampaignError| error.to_string())?;
+    let report =
+        campaign.keeping_agreed().run(0..count, |_| {}).map_err(|error: CampaignError| error.to_string())?;
     if report.differing() > 0 {
         println!("{} cases differ and are left out", report.differing());
     }
