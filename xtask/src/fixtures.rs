@@ -17,31 +17,49 @@ const COMPILER: &str = "12.2.0";
 struct Build {
     label: &'static str,
     flags: &'static [&'static str],
+    place: Place,
 }
 
-const PLAIN: &[Build] = &[Build { label: "", flags: &["-march=i486", "-Os"] }];
+/// Where a program lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// At the usual address, with a C library.
+    Usual,
+    /// From address 0 on, without a library, as `low/low.ld` lays it out.
+    Low,
+    /// From address 0 on, as `flat/flat.ld` lays it out: bytes without a file format.
+    Flat,
+}
+
+const fn build(label: &'static str, flags: &'static [&'static str]) -> Build {
+    Build { label, flags, place: Place::Usual }
+}
+
+const PLAIN: &[Build] = &[build("", &["-march=i486", "-Os"])];
+
+const LOW: &[Build] = &[Build { place: Place::Low, ..build("", &["-march=i486", "-Os"]) }];
+
+const FLAT: &[Build] = &[Build { place: Place::Flat, ..build("bin", &["-march=i486"]) }];
 
 /// Floating point as every generation of compilers and processors does it.
 #[rustfmt::skip]
 const FLOAT: &[Build] = &[
-    Build { label: "i486-O0",     flags: &["-march=i486", "-O0"] },
-    Build { label: "i486-Os",     flags: &["-march=i486", "-Os"] },
-    Build { label: "i486-O2",     flags: &["-march=i486", "-O2"] },
-    Build { label: "i686-O2",     flags: &["-march=i686", "-O2"] },
-    Build { label: "pentium3-O2", flags: &["-march=pentium3", "-O2", "-mfpmath=sse"] },
-    Build { label: "pentium4-O2", flags: &["-march=pentium4", "-O2", "-mfpmath=sse"] },
-    Build { label: "nehalem-O2",  flags: &["-march=nehalem", "-O2", "-mfpmath=sse"] },
-    Build { label: "nehalem-O3",  flags: &["-march=nehalem", "-O3", "-mfpmath=sse"] },
+    build("i486-O0",     &["-march=i486", "-O0"]),
+    build("i486-Os",     &["-march=i486", "-Os"]),
+    build("i486-O2",     &["-march=i486", "-O2"]),
+    build("i686-O2",     &["-march=i686", "-O2"]),
+    build("pentium3-O2", &["-march=pentium3", "-O2", "-mfpmath=sse"]),
+    build("pentium4-O2", &["-march=pentium4", "-O2", "-mfpmath=sse"]),
+    build("nehalem-O2",  &["-march=nehalem", "-O2", "-mfpmath=sse"]),
+    build("nehalem-O3",  &["-march=nehalem", "-O3", "-mfpmath=sse"]),
 ];
 
 /// What compilers made of integer code for two decades.
-const KERNEL: &[Build] = &[Build { label: "", flags: &["-march=i686", "-O2"] }];
+const KERNEL: &[Build] = &[build("", &["-march=i686", "-O2"])];
 
 /// Doubles on the x87 unit, and in SSE2 registers.
-const FLOAT_KERNEL: &[Build] = &[
-    Build { label: "x87", flags: &["-march=i686", "-O2"] },
-    Build { label: "sse2", flags: &["-march=pentium4", "-O2", "-mfpmath=sse"] },
-];
+const FLOAT_KERNEL: &[Build] =
+    &[build("x87", &["-march=i686", "-O2"]), build("sse2", &["-march=pentium4", "-O2", "-mfpmath=sse"])];
 
 /// A program with its source below `fixtures`.
 struct Program {
@@ -51,6 +69,12 @@ struct Program {
 
 #[rustfmt::skip]
 const PROGRAMS: &[Program] = &[
+    Program { source: "flat/capitals.s",               builds: FLAT },
+    Program { source: "flat/clock.s",                  builds: FLAT },
+    Program { source: "flat/factorial.s",              builds: FLAT },
+    Program { source: "flat/hello.s",                  builds: FLAT },
+    Program { source: "flat/patch.s",                  builds: FLAT },
+    Program { source: "flat/sieve.s",                  builds: FLAT },
     Program { source: "kernels/bytecode.c",              builds: KERNEL },
     Program { source: "kernels/compress.c",              builds: KERNEL },
     Program { source: "kernels/list.c",                  builds: KERNEL },
@@ -61,6 +85,13 @@ const PROGRAMS: &[Program] = &[
     Program { source: "kernels/sort.c",                  builds: KERNEL },
     Program { source: "kernels/state_machine.c",         builds: KERNEL },
     Program { source: "kernels/strings.c",               builds: KERNEL },
+    Program { source: "low/arguments.c",               builds: LOW },
+    Program { source: "low/faults.c",                  builds: LOW },
+    Program { source: "low/floats.c",                  builds: LOW },
+    Program { source: "low/heap.c",                    builds: LOW },
+    Program { source: "low/hello.c",                   builds: LOW },
+    Program { source: "low/null_write.c",              builds: LOW },
+    Program { source: "low/numbers.c",                 builds: LOW },
     Program { source: "programs/arguments.c",          builds: PLAIN },
     Program { source: "programs/base64.c",             builds: PLAIN },
     Program { source: "programs/calculator.c",         builds: PLAIN },
@@ -85,10 +116,13 @@ const PROGRAMS: &[Program] = &[
     Program { source: "programs/vector_kernels.c",     builds: FLOAT },
 ];
 
-/// Programs that have no golden output: one must never run outside a machine, the other talks.
+/// Programs that have no golden output: the first must never run outside a machine, the others say
+/// what depends on where and as whom they run.
 const MACHINES: &[Program] = &[
     Program { source: "machines/escape.c", builds: PLAIN },
+    Program { source: "machines/low_memory.c", builds: PLAIN },
     Program { source: "machines/network.c", builds: PLAIN },
+    Program { source: "machines/processor.c", builds: PLAIN },
 ];
 
 pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
@@ -116,12 +150,13 @@ pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {
         for build in program.builds {
             let name = binary_name(program, build);
             let built = scratch.join(name.replace('/', "-"));
-            toolchain.build(&folder.join(program.source), build.flags, &built)?;
+            let source = folder.join(program.source);
+            toolchain.build(&source, build, &built)?;
             let committed = folder.join(&name);
             if bless {
                 fs::copy(&built, &committed).map_err(|error| error.to_string())?;
                 if has_golden {
-                    record(&committed)?;
+                    toolchain.record(&source, build, &committed)?;
                 }
             } else if fs::read(&built).ok() != fs::read(&committed).ok() {
                 differing.push(name);
@@ -157,22 +192,6 @@ fn binary_name(program: &Program, build: &Build) -> String {
     if build.label.is_empty() { stem.to_owned() } else { format!("{stem}.{}", build.label) }
 }
 
-/// Runs a program on the host's own CPU and keeps what it printed as `PROGRAM.out`.
-fn record(program: &Path) -> Result<(), Failure> {
-    let result = Command::new(program)
-        .env_clear()
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("this host cannot run {}: {error}", program.display()))?;
-    let code =
-        result.status.code().ok_or_else(|| format!("{} died: {}", program.display(), result.status))?;
-    let name = program.file_name().unwrap_or_default().to_string_lossy();
-    let mut golden = String::from_utf8_lossy(&result.stdout).replace(&program.display().to_string(), &name);
-    golden.push_str(&format!("exit code {code}\n"));
-    let path = PathBuf::from(format!("{}.out", program.display()));
-    fs::write(&path, golden).map_err(|error| format!("cannot write {}: {error}", path.display()))
-}
-
 /// gcc with Debian's i386 musl and libgcc, unpacked below `guests/`.
 struct Toolchain {
     root: PathBuf,
@@ -200,36 +219,36 @@ impl Toolchain {
         Ok(Self { root, headers })
     }
 
-    fn build(&self, source: &Path, flags: &[&str], target: &Path) -> Result<(), Failure> {
+    fn build(&self, source: &Path, build: &Build, target: &Path) -> Result<(), Failure> {
+        match build.place {
+            Place::Usual => self.link(source, build, &[], target),
+            Place::Low => self.link(source, build, &["-Wl,-T,fixtures/low/low.ld"], target),
+            Place::Flat => {
+                let layout = "-Wl,-T,fixtures/flat/flat.ld";
+                self.link(source, build, &[layout, "-Wl,--oformat=binary"], target)
+            }
+        }
+    }
+
+    fn link(&self, source: &Path, build: &Build, layout: &[&str], target: &Path) -> Result<(), Failure> {
         let library = |name: &str| self.root.join("usr/lib/i386-linux-musl").join(name);
         let mut gcc = command("gcc");
-        gcc.args([
-            "-m32",
-            "-std=gnu11",
-            "-Wall",
-            "-Wextra",
-            "-Wno-unused-result",
-            "-static",
-            "-nostdlib",
-            "-nostdinc",
-        ])
-        .args([
-            "-fno-pie",
-            "-no-pie",
-            "-fno-ident",
-            "-fno-asynchronous-unwind-tables",
-            "-fno-stack-protector",
-        ])
-        .args(["-Wl,--build-id=none", "-Wl,--strip-all", "-Wl,--gc-sections", "-Wl,-z,noseparate-code"])
-        .arg("-isystem")
-        .arg(self.root.join("usr/include/i386-linux-musl"))
-        .arg("-isystem")
-        .arg(&self.headers)
-        .args(flags);
-        if source.extension().is_some_and(|extension| extension == "s") {
+        gcc.args(["-m32", "-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-result", "-static"])
+            .args(["-nostdlib", "-nostdinc", "-fno-pie", "-no-pie", "-fno-ident"])
+            .args(["-fno-asynchronous-unwind-tables", "-fno-stack-protector"])
+            .args(["-Wl,--build-id=none", "-Wl,--strip-all", "-Wl,--gc-sections", "-Wl,-z,noseparate-code"])
+            .args(build.flags)
+            .args(layout);
+        if build.place != Place::Usual {
+            gcc.args(["-ffreestanding", "-Wl,--no-warn-rwx-segments"]).arg(source);
+        } else if source.extension().is_some_and(|extension| extension == "s") {
             gcc.arg(source);
         } else {
-            gcc.args([library("crt1.o"), library("crti.o")])
+            gcc.arg("-isystem")
+                .arg(self.root.join("usr/include/i386-linux-musl"))
+                .arg("-isystem")
+                .arg(&self.headers)
+                .args([library("crt1.o"), library("crti.o")])
                 .arg(source)
                 .arg(library("libc.a"))
                 .arg(self.root.join("usr/lib/gcc/i686-linux-gnu/12/libgcc.a"))
@@ -237,4 +256,49 @@ impl Toolchain {
         }
         run(gcc.arg("-o").arg(target))
     }
+
+    /// Runs a program on the host's own CPU and keeps what it printed as `PROGRAM.out`. Its standard
+    /// input is `SOURCE.in`, where there is one.
+    fn record(&self, source: &Path, build: &Build, program: &Path) -> Result<(), Failure> {
+        let mut native = match build.place {
+            Place::Usual => Command::new(program),
+            Place::Low => at_address_zero(program),
+            Place::Flat => {
+                // The same bytes as an ELF file, which the host's kernel takes.
+                let file = program.with_extension("elf");
+                self.link(source, build, &["-Wl,-T,fixtures/flat/flat.ld"], &file)?;
+                at_address_zero(&file)
+            }
+        };
+        let input = fs::File::open(source.with_extension("in")).map_or_else(|_| Stdio::null(), Stdio::from);
+        let result = native
+            .env_clear()
+            .stdin(input)
+            .output()
+            .map_err(|error| format!("this host cannot run {}: {error}", program.display()))?;
+        if build.place == Place::Flat {
+            fs::remove_file(program.with_extension("elf")).map_err(|error| error.to_string())?;
+        }
+        let code = result.status.code().ok_or_else(|| {
+            format!("{} died: {}; programs at address 0 need root", program.display(), result.status)
+        })?;
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let mut golden =
+            String::from_utf8_lossy(&result.stdout).replace(&program.display().to_string(), &name);
+        golden.push_str(&format!("exit code {code}\n"));
+        let path = PathBuf::from(format!("{}.out", program.display()));
+        fs::write(&path, golden).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    }
+}
+
+/// Runs a program that lies at address 0, as nobody, with the right to map memory there
+/// (CAP_SYS_RAWIO) and no other.
+fn at_address_zero(program: &Path) -> Command {
+    let mut command = Command::new("/usr/bin/setpriv");
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"])
+        .args(["--inh-caps=-all,+sys_rawio", "--ambient-caps=-all,+sys_rawio"])
+        .arg("--bounding-set=-all,+sys_rawio")
+        .arg(program);
+    command
 }

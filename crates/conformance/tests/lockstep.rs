@@ -31,6 +31,7 @@ fn check_folder(folder: &str, arguments: &[&str]) {
 #[test]
 fn programs_agree() {
     check_folder("programs", &[]);
+    check_folder("low", &[]);
 }
 
 #[test]

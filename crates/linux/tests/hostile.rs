@@ -48,7 +48,6 @@ fn bad_files_give_one_clear_error() {
         ("beyond user memory",      patched(52 + 8, 0xffff_e000),  "outside user memory"),
         ("wraps around",            patched(52 + 20, 0xffff_ffff), "outside user memory"),
         ("misaligned",              patched(52 + 8, BASE + 1),     "differ within their pages"),
-        ("the null page",           patched(52 + 8, 0),            "do not fit into memory"),
         ("script without a name",   b"#!   \n".to_vec(),           "not an ELF file or script"),
         ("script of nothing",       b"#!/nowhere -x\n".to_vec(),   "/nowhere"),
     ];
@@ -57,6 +56,15 @@ fn bad_files_give_one_clear_error() {
         let Error::Load { source, .. } = &error else { panic!("{name}: {error}") };
         assert!(source.to_string().contains(expected), "{name}: {source}");
     }
+}
+
+#[test]
+fn the_null_page_is_the_superusers() {
+    let file = patched(52 + 8, 0);
+    spawn(&file).unwrap();
+    let mut kernel = Kernel::new(Config { identity: (1000, 1000), ..Config::default() });
+    let error = kernel.spawn_image(b"/x", &file, &[b"x"], &[]).unwrap_err();
+    assert!(matches!(error, Error::Load { source: LoadError::Privilege(0), .. }), "{error}");
 }
 
 #[test]

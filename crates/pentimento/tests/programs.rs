@@ -1,25 +1,35 @@
-//! Runs every program of `fixtures/programs` and compares standard output and exit code with what
-//! silicon gave: `PROGRAM.out`, recorded by `cargo xtask fixtures --bless`.
+//! Runs every program of `fixtures/programs`, and of `fixtures/low`, which lie at address 0, and
+//! compares standard output and exit code with what silicon gave: `PROGRAM.out`, recorded by
+//! `cargo xtask fixtures --bless`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
 use std::path::{Path, PathBuf};
 
+use pentimento::linux::host::Bytes;
 use pentimento::{Capture, Engine, Halt, Machine};
 
 /// Far more than any fixture needs; one that runs away fails instead of hanging.
 const MOST_INSTRUCTIONS: u64 = 2_000_000_000;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/programs")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
 }
 
-/// What a program prints and how it ends, in the words of the golden files.
+/// What a program prints and how it ends, in the words of the golden files. Its standard input is
+/// `PROGRAM.in`, where there is one.
 fn run(name: &str, arguments: &[&str], engine: Engine) -> String {
     let output = Capture::new();
-    let mut machine = Machine::builder().engine(engine).stdout(output.clone()).build().unwrap();
-    let mut words = vec![name];
+    let path = folder().join(name);
+    let input = std::fs::read(path.with_extension("in")).unwrap_or_default();
+    let mut machine = Machine::builder()
+        .engine(engine)
+        .stdin(Bytes::from(&input[..]))
+        .stdout(output.clone())
+        .build()
+        .unwrap();
+    let mut words = vec![name.rsplit('/').next().unwrap_or(name)];
     words.extend(arguments);
-    machine.load_file(folder().join(name), &words, &[]).unwrap();
+    machine.load_file(path, &words, &[]).unwrap();
     let end = match machine.run(MOST_INSTRUCTIONS) {
         Halt::Exited(status) => format!("exit code {status}\n"),
         other => format!("{other:?} after {} instructions\n", machine.statistics().instructions),
@@ -28,22 +38,24 @@ fn run(name: &str, arguments: &[&str], engine: Engine) -> String {
 }
 
 fn programs() -> Vec<String> {
-    let entries = std::fs::read_dir(folder()).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.retain_mut(|name| {
-        name.strip_suffix(".out").map(str::to_owned).is_some_and(|stem| {
-            *name = stem;
-            true
-        })
-    });
+    let mut names = Vec::new();
+    for group in ["programs", "low"] {
+        let files: Vec<String> = std::fs::read_dir(folder().join(group))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let stems = files.iter().filter_map(|name| name.strip_suffix(".out"));
+        let before = names.len();
+        names.extend(stems.map(|stem| format!("{group}/{stem}")));
+        assert!(names.len() >= before + 7, "the fixtures of {group} are missing");
+    }
     names.sort();
     names
 }
 
 fn check(engine: Engine) {
     let names = programs();
-    assert!(names.len() > 40, "the fixtures are missing");
+    assert!(names.len() > 47, "the fixtures are missing");
     let mut failures = Vec::new();
     for name in names {
         let expected = std::fs::read_to_string(folder().join(format!("{name}.out"))).unwrap();
@@ -67,6 +79,6 @@ fn interpreter_equals_silicon() {
 
 #[test]
 fn a_thousand_processes_live_in_one_machine() {
-    let printed = run("crowd", &["1000"], Engine::Interpreter);
+    let printed = run("programs/crowd", &["1000"], Engine::Interpreter);
     assert_eq!(printed, "1000 alive, 1000 ended, sum 49500\nexit code 0\n");
 }

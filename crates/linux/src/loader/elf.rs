@@ -11,7 +11,7 @@ use goblin::elf32::program_header::SIZEOF_PHDR;
 use pentimento_memory::{PAGE_SIZE, Permissions};
 
 use crate::errno::Errno;
-use crate::space::TASK_SIZE;
+use crate::space::{MMAP_MIN, TASK_SIZE};
 
 use super::file::File;
 
@@ -43,6 +43,11 @@ pub enum LoadError {
     /// Segments that cannot be placed in memory.
     #[error("segments do not fit into memory")]
     Memory,
+    /// A segment lies where only the superuser may map memory.
+    #[error(
+        "a segment at {0:#x}, below {MMAP_MIN:#x}, where only the machine's superuser (user 0) may map memory"
+    )]
+    Privilege(u32),
     /// The interpreter that the program names cannot be read.
     #[error("interpreter {path} of the program: {errno}")]
     Interpreter {
@@ -64,11 +69,18 @@ impl LoadError {
     pub(crate) const fn errno(&self) -> Errno {
         match self {
             Self::Memory => Errno::ENOMEM,
+            Self::Privilege(_) => Errno::EPERM,
             Self::Interpreter { errno, .. } => *errno,
             Self::TooDeep => Errno::ELOOP,
             Self::Arguments => Errno::E2BIG,
             _ => Errno::ENOEXEC,
         }
+    }
+
+    /// Whether execve(2) finds it only when the old program is gone already: then it does not
+    /// return, and the process dies of SIGSEGV.
+    pub(crate) const fn is_fatal(&self) -> bool {
+        matches!(self, Self::Memory | Self::Privilege(_))
     }
 }
 
@@ -194,7 +206,9 @@ impl Elf {
         if memory_end > u64::from(TASK_SIZE) {
             return Err(LoadError::Malformed("a segment lies outside user memory"));
         }
-        if !(header.p_vaddr ^ header.p_offset).is_multiple_of(u64::from(PAGE_SIZE)) {
+        // One without memory is never mapped: linkers leave them where there is no data.
+        let misplaced = !(header.p_vaddr ^ header.p_offset).is_multiple_of(u64::from(PAGE_SIZE));
+        if misplaced && header.p_memsz > 0 {
             return Err(LoadError::Malformed("a segment's address and offset differ within their pages"));
         }
         let flag =

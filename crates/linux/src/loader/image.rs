@@ -9,7 +9,7 @@ use super::stack;
 use super::stack::{Arguments, Auxiliary};
 use crate::random::Random;
 use crate::space::{Area, Backing};
-use crate::space::{Space, TASK_SIZE, page_align};
+use crate::space::{MMAP_MIN, Space, TASK_SIZE, page_align};
 use crate::vdso;
 
 /// Where Linux places a position-independent program: two thirds of the address space (ELF_ET_DYN_BASE).
@@ -52,6 +52,13 @@ pub(crate) struct Surroundings {
     pub(crate) ids: [u32; 4],
 }
 
+impl Surroundings {
+    /// The lowest address that segments may have: the superuser's may start at 0 (CAP_SYS_RAWIO).
+    const fn lowest(&self) -> u32 {
+        if self.ids[1] == 0 { 0 } else { MMAP_MIN }
+    }
+}
+
 /// Loads `program` into the empty `space` and gives the registers to start with.
 pub(crate) fn load(
     space: &mut Space,
@@ -75,7 +82,7 @@ pub(crate) fn load(
         Kind::Fixed => 0,
         Kind::Relocatable => PROGRAM_BASE.wrapping_sub(elf.extent().0).wrapping_add(pages(random, 0x100)),
     };
-    map_elf(space, &elf, &program.file, base, false)?;
+    map_elf(space, &elf, &program.file, base, (surroundings.lowest(), false))?;
     let image_end = page_align(base.wrapping_add(elf.extent().1)).ok_or(LoadError::Memory)?;
     // A program may end where user memory does: then there is no room for a heap, and brk says so.
     space.heap_start = image_end.saturating_add(pages(random, 0x2000)).min(TASK_SIZE);
@@ -89,7 +96,7 @@ pub(crate) fn load(
         if interpreter.kind == Kind::Relocatable {
             interpreter_base = space.find_gap(high - low).ok_or(LoadError::Memory)?.wrapping_sub(low);
         }
-        map_elf(space, &interpreter, file, interpreter_base, true)?;
+        map_elf(space, &interpreter, file, interpreter_base, (surroundings.lowest(), true))?;
         entry = interpreter_base.wrapping_add(interpreter.entry);
     }
     vdso::map(space).map_err(|_| LoadError::Memory)?;
@@ -111,12 +118,21 @@ fn map_stack(space: &mut Space, top: u32, executable: bool) -> Result<(), LoadEr
     space.map(top - 33 * PAGE_SIZE, 33 * PAGE_SIZE, area).map_err(|_| LoadError::Memory)
 }
 
-/// Maps the segments at `base` and copies their bytes.
-fn map_elf(space: &mut Space, elf: &Elf, file: &File, base: u32, interpreter: bool) -> Result<(), LoadError> {
+/// Maps the segments at `base`, from the address `lowest` on, and copies their bytes.
+fn map_elf(
+    space: &mut Space,
+    elf: &Elf,
+    file: &File,
+    base: u32,
+    (lowest, interpreter): (u32, bool),
+) -> Result<(), LoadError> {
     let (low, high) = elf.extent();
     let start = base.wrapping_add(low);
     let end = start.checked_add(high - low).filter(|end| *end <= TASK_SIZE).ok_or(LoadError::Memory)?;
-    if start == 0 || space.areas.overlapping(start, end).next().is_some() {
+    if start < lowest {
+        return Err(LoadError::Privilege(start));
+    }
+    if space.areas.overlapping(start, end).next().is_some() {
         return Err(LoadError::Memory);
     }
     for segment in &elf.segments {

@@ -14,7 +14,8 @@ use crate::vfs::Vnode;
 /// One past the highest user address of an i386 process under a 64-bit kernel.
 pub(crate) const TASK_SIZE: u32 = 0xffff_e000;
 
-/// The lowest address that mappings get (vm.mmap_min_addr).
+/// The lowest address that mappings get (vm.mmap_min_addr), but where the superuser (CAP_SYS_RAWIO)
+/// asks for a lower one.
 pub(crate) const MMAP_MIN: u32 = 0x1_0000;
 
 /// Bytes that come in from a file at once, around the page that is accessed (as Linux's fault-around).
@@ -300,10 +301,11 @@ impl Space {
         pages
     }
 
-    /// The highest free range of `length` bytes below the mapping base, else the lowest above it.
+    /// The highest free range of `length` bytes below the mapping base, else the highest above it.
+    /// Where memory is nearly full it may lie below [`MMAP_MIN`]; page 0 is never chosen.
     pub(crate) fn find_gap(&self, length: u32) -> Option<u32> {
         self.areas
-            .highest_gap(MMAP_MIN, self.mmap_base, length)
+            .highest_gap(PAGE_SIZE, self.mmap_base, length)
             .or_else(|| self.areas.highest_gap(self.mmap_base, TASK_SIZE, length))
     }
 

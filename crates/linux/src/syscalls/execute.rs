@@ -3,9 +3,10 @@
 use super::file::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, find_at};
 use super::table::Arguments;
 use crate::errno::Errno;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Termination};
 use crate::loader;
 use crate::loader::Program;
+use crate::signal::Signal;
 use crate::task::TaskId;
 use crate::vfs::FileType;
 use crate::wait::{Failure, Outcome};
@@ -90,7 +91,13 @@ fn run_program(
     let arguments = loader::Arguments { argv, envp };
     let (program, arguments) =
         kernel.resolve_program(Some(task), program, arguments).map_err(|error| error.errno())?;
-    let (space, cpu) = kernel.load(Some(task), &program, &arguments).map_err(|error| error.errno())?;
-    kernel.execute(task, space, cpu, &program);
+    match kernel.load(Some(task), &program, &arguments) {
+        Ok((space, cpu)) => kernel.execute(task, space, cpu, &program),
+        Err(error) if error.is_fatal() => {
+            let process = kernel.tasks[&task].process;
+            kernel.end_process(process, Termination::Killed(Signal::SEGV.number()));
+        }
+        Err(error) => return Err(error.errno().into()),
+    }
     Err(Failure::NoReturn)
 }

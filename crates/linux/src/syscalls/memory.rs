@@ -42,6 +42,7 @@ fn protection(bits: u32) -> Permissions {
 
 /// brk(2): the system call returns the break, changed or not.
 pub(super) fn brk(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Arguments) -> Outcome {
+    let lowest = lowest_address(kernel, task);
     let space = kernel.space(task);
     if wanted < space.heap_start {
         return Ok(space.heap_end);
@@ -52,7 +53,8 @@ pub(super) fn brk(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Arguments) ->
     let moved = if new < old {
         space.unmap(new, old - new)
     } else if new > old {
-        let free = space.areas.overlapping(old, new).next().is_none();
+        // A program at low addresses may have stopped being the superuser's.
+        let free = old >= lowest && space.areas.overlapping(old, new).next().is_none();
         let area = Area::private(Permissions::READ | Permissions::WRITE, Backing::Heap);
         if free { space.map(old, new - old, area) } else { Err(Errno::ENOMEM) }
     } else {
@@ -84,7 +86,8 @@ pub(super) fn mmap2(
         _ => return Err(Errno::EINVAL.into()),
     };
     let offset = u64::from(page) * u64::from(PAGE_SIZE);
-    let start = choose_address(kernel.space(task), address, length, flags)?;
+    let lowest = lowest_address(kernel, task);
+    let start = choose_address(kernel.space(task), address, length, flags, lowest)?;
     let mut area = Area::private(protection(bits), Backing::Anonymous);
     area.shared = shared;
     area.grows_down = flags & MAP_GROWSDOWN != 0;
@@ -100,29 +103,40 @@ pub(super) fn mmap2(
     Ok(start)
 }
 
-/// Where a mapping goes.
-fn choose_address(space: &Space, hint: u32, length: u32, flags: u32) -> Result<u32, Errno> {
-    let end = hint.checked_add(length).filter(|end| *end <= TASK_SIZE);
-    let is_free = |end| space.areas.overlapping(hint, end).next().is_none();
+/// The lowest address at which `task` may map: 0 for the superuser (CAP_SYS_RAWIO).
+fn lowest_address(kernel: &mut Kernel, task: TaskId) -> u32 {
+    if kernel.process(task).credentials.euid == 0 { 0 } else { MMAP_MIN }
+}
+
+/// A free range of `length` bytes, which may not start below `lowest`.
+fn find_gap(space: &Space, length: u32, lowest: u32) -> Result<u32, Errno> {
+    let start = space.find_gap(length).ok_or(Errno::ENOMEM)?;
+    if start < lowest { Err(Errno::EPERM) } else { Ok(start) }
+}
+
+/// Where a mapping goes; `lowest` is what the caller may have.
+fn choose_address(space: &Space, hint: u32, length: u32, flags: u32, lowest: u32) -> Result<u32, Errno> {
+    let is_free = |start: u32| -> Result<bool, Errno> {
+        let end = start.checked_add(length).filter(|end| *end <= TASK_SIZE).ok_or(Errno::ENOMEM)?;
+        Ok(space.areas.overlapping(start, end).next().is_none())
+    };
     if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
+        let free = is_free(hint)?;
         aligned(hint)?;
-        let end = end.ok_or(Errno::ENOMEM)?;
-        if hint < MMAP_MIN {
+        if hint < lowest {
             return Err(Errno::EPERM);
         }
-        if flags & MAP_FIXED_NOREPLACE != 0 && !is_free(end) {
+        if flags & MAP_FIXED_NOREPLACE != 0 && !free {
             return Err(Errno::EEXIST);
         }
         return Ok(hint);
     }
-    let hint = hint & !(PAGE_SIZE - 1);
-    if hint >= MMAP_MIN
-        && let Some(end) = hint.checked_add(length).filter(|end| *end <= TASK_SIZE)
-        && space.areas.overlapping(hint, end).next().is_none()
-    {
-        return Ok(hint);
-    }
-    space.find_gap(length).ok_or(Errno::ENOMEM)
+    // A wish for a low address is one for the lowest, the superuser's too; page 0 is no wish.
+    let hint = match hint & !(PAGE_SIZE - 1) {
+        0 => return find_gap(space, length, lowest),
+        hint => hint.max(MMAP_MIN),
+    };
+    if is_free(hint) == Ok(true) { Ok(hint) } else { find_gap(space, length, lowest) }
 }
 
 /// Maps a file.
@@ -246,6 +260,7 @@ pub(super) fn mremap(
     aligned(old)?;
     let new_length = whole_pages(new_length, Errno::EINVAL)?;
     let old_length = page_align(old_length).ok_or(Errno::EINVAL)?;
+    let lowest = lowest_address(kernel, task);
     let space = kernel.space(task);
     let (first, area) = space.areas.at(old).ok_or(Errno::EFAULT)?;
     let area = area.starting_at(first, old);
@@ -257,8 +272,11 @@ pub(super) fn mremap(
     if fixed {
         aligned(new)?;
         let new_end = new.checked_add(new_length).filter(|end| *end <= TASK_SIZE).ok_or(Errno::EINVAL)?;
-        if new < MMAP_MIN || (new < old_end && old < new_end) {
+        if new < old_end && old < new_end {
             return Err(Errno::EINVAL.into());
+        }
+        if new < lowest {
+            return Err(Errno::EPERM.into());
         }
     } else if new_length <= old_length {
         if new_length < old_length {
@@ -270,7 +288,7 @@ pub(super) fn mremap(
     } else if flags & MREMAP_MAYMOVE == 0 {
         return Err(Errno::ENOMEM.into());
     }
-    let target = if fixed { new } else { kernel.space(task).find_gap(new_length).ok_or(Errno::ENOMEM)? };
+    let target = if fixed { new } else { find_gap(kernel.space(task), new_length, lowest)? };
     kernel.move_area(task, (old, old_length), (target, new_length), area)?;
     Ok(target)
 }
