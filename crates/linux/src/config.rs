@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::host;
+use crate::processor::{self, Cpuid};
 
 /// Which time the guest sees.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,8 +95,8 @@ pub struct Config {
     /// The user and group that the first process runs as, and that files of host folders belong
     /// to. User 0 is the machine's superuser; neither means anything on the host.
     pub identity: (u32, u32),
-    /// Bits of AT_HWCAP: CPUID leaf 1, EDX.
-    pub hardware_capabilities: u32,
+    /// The processor that AT_HWCAP and `/proc/cpuinfo` tell of.
+    pub cpuid: Cpuid,
 }
 
 impl Default for Config {
@@ -115,7 +116,7 @@ impl Default for Config {
             network: None,
             trace: None,
             identity: (0, 0),
-            hardware_capabilities: 0x0781_abfb,
+            cpuid: processor::plain(),
         }
     }
 }

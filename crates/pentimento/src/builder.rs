@@ -1,5 +1,7 @@
 //! Describing a machine before it starts.
 
+use std::sync::Arc;
+
 use pentimento_execute::{CpuModel, Environment, Gates};
 use pentimento_linux::host::{Discard, Input, Network, Output};
 use pentimento_linux::{Config, Kernel, Limits};
@@ -104,8 +106,8 @@ impl MachineBuilder {
     /// # Errors
     /// What was described cannot be had from this host.
     pub fn build(mut self) -> Result<Machine, Error> {
-        const EDX: usize = 3;
-        self.config.hardware_capabilities = self.model.cpuid(1, 0)[EDX];
+        let model = self.model;
+        self.config.cpuid = Arc::new(move |leaf, subleaf| model.cpuid(leaf, subleaf));
         let mut environment = Environment::new(self.model);
         environment.gates = Gates::Linux;
         environment.random = self.config.seed;

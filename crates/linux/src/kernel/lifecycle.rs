@@ -157,6 +157,7 @@ impl Kernel {
         const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
         const READ_IMPLIES_EXEC: u32 = 0x040_0000;
         const DATA: usize = 2;
+        const EDX: usize = 3;
         let (mut memory, mut stack, mut personality) = (self.limits.memory, self.limits.stack, 0);
         let mut data = u64::MAX;
         let (user, group) = self.identity;
@@ -176,7 +177,7 @@ impl Kernel {
         space.read_implies_exec = personality & READ_IMPLIES_EXEC != 0;
         let surroundings = Surroundings {
             randomize: self.randomize && personality & ADDR_NO_RANDOMIZE == 0,
-            hardware_capabilities: self.hardware_capabilities,
+            hardware_capabilities: (self.cpuid)(1, 0)[EDX],
             ids,
         };
         let cpu = loader::load(&mut space, program, arguments, surroundings, &mut self.random)?;

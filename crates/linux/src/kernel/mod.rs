@@ -11,6 +11,7 @@ use crate::errno::Errno;
 use crate::futex::Futexes;
 use crate::host;
 use crate::objects::{Descriptors, FileSystem, Location, Streams};
+use crate::processor::Cpuid;
 use crate::random::Random;
 use crate::scheduler::Scheduler;
 use crate::signal::Actions;
@@ -126,7 +127,8 @@ pub struct Kernel {
     pub(crate) host: HostSide,
     pub(crate) limits: Limits,
     pub(crate) randomize: bool,
-    pub(crate) hardware_capabilities: u32,
+    /// The processor that programs are told of.
+    pub(crate) cpuid: Cpuid,
     /// User and group of processes that nobody forked.
     pub(crate) identity: (u32, u32),
     pub(crate) random: Random,
@@ -181,7 +183,7 @@ impl Kernel {
             host: HostSide { entropy: config.entropy, trace: config.trace },
             limits: config.limits,
             randomize: config.randomize_addresses,
-            hardware_capabilities: config.hardware_capabilities,
+            cpuid: config.cpuid,
             identity: config.identity,
             random: Random::new(config.seed),
             time,

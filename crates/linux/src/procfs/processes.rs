@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::loader::File;
 use crate::objects::{Description, Descriptor, Descriptors, FileSystem, Location, NoProcesses};
+use crate::processor::{self, Cpuid};
 use crate::signal::{Actions, Info, Signal, code};
 use crate::space::Space;
 use crate::task::{Process, ProcessId, Task, TaskId};
@@ -30,6 +31,7 @@ pub(crate) struct Processes<'a> {
     pub(crate) actions: &'a Arena<Actions>,
     pub(crate) uptime: u64,
     pub(crate) time: &'a Timekeeper,
+    pub(crate) cpuid: &'a Cpuid,
 }
 
 impl Processes<'_> {
@@ -131,9 +133,7 @@ fn system_text(view: &Processes<'_>, file: SystemFile) -> Vec<u8> {
             view.uptime / 10_000_000,
             view.processes.len(),
         ),
-        SystemFile::Processors => {
-            "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 15\nmodel name\t: Pentimento IA-32\nstepping\t: 1\ncpu MHz\t\t: 1000.000\nflags\t\t: fpu tsc cx8 cmov mmx fxsr sse sse2\nbogomips\t: 2000.00\n\n".into()
-        }
+        SystemFile::Processors => processor::text(view.cpuid),
     }
     .into_bytes()
 }
@@ -171,6 +171,7 @@ impl Kernel {
             actions: &self.actions,
             uptime,
             time: &self.time,
+            cpuid: &self.cpuid,
         };
         let ids = &process.credentials;
         let (uid, gid) = if real { (ids.uid, ids.gid) } else { (ids.fsuid, ids.fsgid) };
