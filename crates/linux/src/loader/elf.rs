@@ -23,9 +23,7 @@ pub enum LoadError {
     #[error("not an ELF file or script")]
     Format,
     /// An ELF file for something else.
-    #[error(
-        "not a 32-bit little-endian ELF file for the Intel 386 (class {class}, data {data}, machine {machine})"
-    )]
+    #[error("a program for {}; only those for 32-bit x86 (i386) run here", machine_name(*class, *machine))]
     Machine {
         /// EI_CLASS.
         class: u8,
@@ -62,6 +60,23 @@ pub enum LoadError {
     /// Arguments and environment do not fit on the stack.
     #[error("argument list too long")]
     Arguments,
+}
+
+/// What an ELF file was built for.
+fn machine_name(class: u8, machine: u16) -> String {
+    let name = match machine {
+        3 | 6 => "the Intel 386, but of another class or byte order",
+        8 => "MIPS",
+        20 | 21 => "PowerPC",
+        22 => "S/390",
+        40 => "ARM",
+        62 if class == ELFCLASS32 => "the x32 ABI of x86-64",
+        62 => "64-bit x86 (x86-64)",
+        183 => "64-bit ARM (AArch64)",
+        243 => "RISC-V",
+        _ => return format!("another machine (ELF machine {machine})"),
+    };
+    name.to_owned()
 }
 
 impl LoadError {
