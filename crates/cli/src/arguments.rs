@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pentimento::CpuModel;
 use pentimento::linux::Limits;
 
+use crate::manual::{CompletionsOptions, ManOptions};
+
 /// Run 32-bit x86 (IA-32) Linux programs and code, sandboxed and deterministic.
 #[derive(Parser, Debug)]
 #[command(name = "pentimento", version, max_term_width = 100, after_help = EXIT_CODES)]
@@ -17,7 +19,8 @@ pub(crate) struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes:\n  the guest's own; 128+n when signal n killed it\n  \
-    125  pentimento itself failed\n  126  the program cannot be executed\n  127  the program does not exist";
+    125  pentimento itself failed, or standard output cannot be written (a full disk)\n  126  the program cannot be executed\n  127  the program does not exist\n\n\
+    A reader of standard output that goes away is no failure, and what cannot be written to standard error is lost.";
 
 /// What to do.
 #[derive(Subcommand, Debug)]
@@ -28,6 +31,10 @@ pub(crate) enum Command {
     Exec(ExecOptions),
     /// Disassemble raw machine code or an ELF file.
     Disasm(DisasmOptions),
+    /// Print completions for a shell.
+    Completions(CompletionsOptions),
+    /// Print a page of the manual.
+    Man(ManOptions),
 }
 
 /// Options of `pentimento run`.
@@ -188,16 +195,21 @@ impl From<EngineOption> for pentimento::Engine {
     }
 }
 
+const EXEC_HELP: &str = "The code starts at its first byte with all registers 0 but ESP, which is at the end of \
+    the memory. It may call Linux by int 0x80. It ends where it calls exit, at HLT, or where its bytes \
+    end; then the registers are shown, and the exit code is 0.";
+
 /// Options of `pentimento exec`.
 #[derive(Args, Debug)]
+#[command(after_help = EXEC_HELP)]
 pub(crate) struct ExecOptions {
     #[command(flatten)]
     pub(crate) source: Source,
     /// Set a register before the start, such as eax=1 or eip=0x10; may be repeated.
     #[arg(long = "reg", value_name = "NAME=VALUE", value_parser = register)]
     pub(crate) registers: Vec<(String, u32)>,
-    /// Bytes of memory from the base address (suffixes k, M, G), rounded up to pages.
-    #[arg(long, value_name = "N", default_value = "4k", value_parser = count)]
+    /// Bytes of memory from the base address, with the stack at its end (suffixes k, M, G).
+    #[arg(long, value_name = "N", default_value = "1M", value_parser = count)]
     pub(crate) memory: u64,
     /// Stop after this many instructions (suffixes k, M, G).
     #[arg(long, value_name = "N", default_value = "100M", value_parser = count)]
@@ -315,7 +327,7 @@ impl Source {
             return parse_hex(text).map_err(Failure::new);
         }
         let Some(file) = &self.file else { return Err(Failure::new("give --hex or a file")) };
-        std::fs::read(file).map_err(|error| Failure::new(format!("cannot read {}: {error}", file.display())))
+        std::fs::read(file).map_err(|error| crate::failure::unreadable(file, &error))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `pentimento disasm`: Intel-syntax text with addresses and bytes.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use goblin::elf::Elf;
@@ -11,6 +11,7 @@ use pentimento::decoder::{FormatOptions, Formatter, HexStyle, Symbol, decode};
 
 use crate::arguments::DisasmOptions;
 use crate::failure::Failure;
+use crate::output;
 
 /// Most bytes that the column of machine code has room for.
 const BYTES_SHOWN: usize = 10;
@@ -18,16 +19,11 @@ const BYTES_SHOWN: usize = 10;
 /// Prints what was given, disassembled.
 pub(crate) fn disasm(options: &DisasmOptions) -> Result<u8, Failure> {
     let bytes = options.source.read()?;
-    let mut out = BufWriter::new(io::stdout().lock());
-    let result = match &options.source.file {
-        Some(file) if bytes.starts_with(b"\x7fELF") => elf(&bytes, file, &mut out),
-        _ => code(&bytes, options.source.base, &BTreeMap::new(), &mut out).map_err(Failure::from),
-    };
-    match result.and_then(|()| out.flush().map_err(Failure::from)) {
-        // A reader that has seen enough, such as `head`, is no failure.
-        Err(failure) if failure.is_broken_pipe() => Ok(0),
-        other => other.map(|()| 0),
-    }
+    output::print(|out| match &options.source.file {
+        Some(file) if bytes.starts_with(b"\x7fELF") => elf(&bytes, file, out),
+        _ => code(&bytes, options.source.base, &BTreeMap::new(), out).map_err(Failure::from),
+    })?;
+    Ok(0)
 }
 
 /// Prints the executable sections of an ELF file, with its symbols.

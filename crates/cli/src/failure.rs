@@ -1,6 +1,7 @@
 //! What the command says and returns when it cannot do what was asked.
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
 
 /// Exit code of failures of our own.
 pub(crate) const OWN: u8 = 125;
@@ -32,6 +33,23 @@ impl Failure {
     pub(crate) fn with_code(self, code: u8) -> Self {
         Self { code, ..self }
     }
+}
+
+/// A file that cannot be read, and what to do about it.
+pub(crate) fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    let advice = match error.kind() {
+        io::ErrorKind::NotFound => "; there is no such file",
+        io::ErrorKind::IsADirectory => "; give a file",
+        io::ErrorKind::PermissionDenied => "; 'ls -l' shows who may read it",
+        _ => "",
+    };
+    Failure::new(format!("cannot read {}: {}{advice}", file.display(), reason(error)))
+}
+
+/// An error of the host in words, without the number that Rust appends.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 impl fmt::Display for Failure {

@@ -1,46 +1,62 @@
 //! The `pentimento` command: runs 32-bit x86 Linux programs, executes raw code, disassembles.
 //!
 //! Exit codes: the guest's own (128+n when signal n killed it), 125 when `pentimento` itself
-//! failed, 126 when the program cannot be executed, 127 when it does not exist.
+//! failed or cannot write what it was asked for, 126 when the program cannot be executed, 127 when
+//! it does not exist.
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
 mod arguments;
 mod disasm;
 mod exec;
 mod failure;
+mod manual;
 mod network;
+mod output;
 mod run;
 mod streams;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
+        // Nothing was asked for: the help says what can be.
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            output::say(error);
+            return ExitCode::from(failure::OWN);
+        }
         Err(error) if error.use_stderr() => {
-            eprintln!("pentimento: {}", failure::one_line(&error.to_string()));
+            output::say(format_args!("pentimento: {}", failure::one_line(&error.to_string())));
             return ExitCode::from(failure::OWN);
         }
         Err(help) => {
-            // Whoever closed standard output does not want to read it.
-            let _ = help.print();
-            return ExitCode::SUCCESS;
+            let text = help.render();
+            let colours = std::io::stdout().is_terminal();
+            let text = if colours { text.ansi().to_string() } else { text.to_string() };
+            return conclude(output::print_text(text).map(|()| 0));
         }
     };
-    let result = match &arguments.command {
+    conclude(match &arguments.command {
         Command::Run(options) => run::run(options),
         Command::Exec(options) => exec::exec(options),
         Command::Disasm(options) => disasm::disasm(options),
-    };
+        Command::Completions(options) => manual::completions(options),
+        Command::Man(options) => manual::man(options),
+    })
+}
+
+/// Says what went wrong, if anything did.
+fn conclude(result: Result<u8, failure::Failure>) -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("pentimento: {failure}");
+            output::say(format_args!("pentimento: {failure}"));
             ExitCode::from(failure.code)
         }
     }

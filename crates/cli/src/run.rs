@@ -14,7 +14,11 @@ use crate::arguments::{MountAccess, NetworkOption, RunOptions};
 use crate::exec::{describe, exit_code};
 use crate::failure::{Failure, NOT_EXECUTABLE, NOT_FOUND};
 use crate::network::HostNetwork;
+use crate::output;
 use crate::streams::{HostInput, HostOutput};
+
+/// The signal of a pipe that nobody reads.
+const SIGPIPE: u8 = 13;
 
 /// Runs the program; returns its exit code, or 128 and the number of the signal that killed it.
 pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
@@ -27,18 +31,21 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
         print_statistics(&machine, started);
     }
     if let Some(hash) = machine.trace_hash() {
-        eprintln!("trace hash:   {hash:016x}");
+        output::say(format_args!("trace hash:   {hash:016x}"));
     }
     match halt {
-        Halt::Exited(_) => {}
-        Halt::Killed(_) => eprintln!("pentimento: {program}: {}", describe(halt)),
+        // A guest whose reader went away goes as quietly as it would from a shell.
+        Halt::Exited(_) | Halt::Killed(SIGPIPE) => {}
+        Halt::Killed(_) => output::say(format_args!("pentimento: {program}: {}", describe(halt))),
         Halt::Stopped if expired.load(Ordering::Relaxed) => {
             return Err(Failure::new(format!("{program}: still running at the end of --timeout")));
         }
         Halt::Budget => {
             return Err(Failure::new(format!("{program}: still running after --limit instructions")));
         }
-        Halt::Stopped | Halt::Deadlock => return Err(Failure::new(format!("{program}: {}", describe(halt)))),
+        Halt::Stopped | Halt::Deadlock | Halt::CodeEnd | Halt::Halted => {
+            return Err(Failure::new(format!("{program}: {}", describe(halt))));
+        }
     }
     Ok(exit_code(halt))
 }
@@ -159,15 +166,18 @@ fn watch_the_clock(machine: &Machine, options: &RunOptions) -> Arc<AtomicBool> {
 fn print_statistics(machine: &Machine, started: Instant) {
     let statistics = machine.statistics();
     let seconds = started.elapsed().as_secs_f64();
-    eprintln!("instructions: {}", statistics.instructions);
-    eprintln!("system calls: {}", statistics.system_calls);
-    eprintln!("exceptions:   {}", statistics.exceptions);
-    eprintln!("seconds:      {seconds:.3}");
+    output::say(format_args!("instructions: {}", statistics.instructions));
+    output::say(format_args!("system calls: {}", statistics.system_calls));
+    output::say(format_args!("exceptions:   {}", statistics.exceptions));
+    output::say(format_args!("seconds:      {seconds:.3}"));
     let cpu_seconds = cpu_seconds();
-    eprintln!("CPU seconds:  {cpu_seconds:.3}");
-    eprintln!("speed:        {:.1} M instructions/CPU s", statistics.instructions as f64 / cpu_seconds / 1e6);
+    output::say(format_args!("CPU seconds:  {cpu_seconds:.3}"));
+    output::say(format_args!(
+        "speed:        {:.1} M instructions/CPU s",
+        statistics.instructions as f64 / cpu_seconds / 1e6
+    ));
     if let Some(peak) = peak_memory() {
-        eprintln!("peak memory:  {peak} KiB");
+        output::say(format_args!("peak memory:  {peak} KiB"));
     }
     #[cfg(feature = "count-slow")]
     print_slow_counts(machine);
@@ -180,7 +190,7 @@ fn print_slow_counts(machine: &Machine) {
     let mut counts: Vec<(&str, u64)> = machine.slow_counts().iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     for (form, count) in counts.iter().take(25) {
-        eprintln!("slow: {:6.2} % {count:>12} {form}", *count as f64 / executed * 100.0);
+        output::say(format_args!("slow: {:6.2} % {count:>12} {form}", *count as f64 / executed * 100.0));
     }
 }
 
@@ -217,14 +227,14 @@ struct Trace;
 
 impl TraceSink for Trace {
     fn system_call(&mut self, invocation: &Invocation) {
-        eprintln!("[{}] {invocation}", invocation.task.number());
+        output::say(format_args!("[{}] {invocation}", invocation.task.number()));
     }
 
     fn unimplemented(&mut self, number: u32, name: &str) {
-        eprintln!("pentimento: system call {number} ({name}) is not implemented: ENOSYS");
+        output::say(format_args!("pentimento: system call {number} ({name}) is not implemented: ENOSYS"));
     }
 
     fn signal(&mut self, task: TaskId, name: &str) {
-        eprintln!("[{}] --- {name} ---", task.number());
+        output::say(format_args!("[{}] --- {name} ---", task.number()));
     }
 }

@@ -238,7 +238,7 @@ fn ending(mut state: CpuState, exit: Exit) -> Outcome {
             (u32::from(event.exception.vector()), event.error_code, address)
         }
         Exit::Interrupt(_) | Exit::Sysenter | Exit::Syscall => (Outcome::LEFT, 0, 0),
-        Exit::Budget => (Outcome::BUDGET, 0, 0),
+        Exit::Budget | Exit::CodeEnd => (Outcome::BUDGET, 0, 0),
     };
     Outcome { vector, error_code, address, state, chunks: Vec::new() }
 }

@@ -29,6 +29,11 @@ pub struct Environment {
     pub processor: u32,
     /// Which interrupts the guest may call.
     pub gates: Gates,
+    /// Where code ends, if that is to be noticed: an engine leaves with
+    /// [`Exit::CodeEnd`](crate::Exit::CodeEnd) before an instruction to which the byte at this EIP
+    /// belongs. Reading and writing there is as anywhere. An engine that has run code need not
+    /// notice an address that is set then; it may be taken away at any time.
+    pub code_end: Option<u32>,
     /// State of the generator behind RDRAND and RDSEED; a host that wants other numbers seeds it.
     pub random: u64,
     /// What the interpreter left to the reference.
@@ -52,10 +57,17 @@ impl Environment {
             time_stamp: 0,
             processor: 0,
             gates: Gates::All,
+            code_end: None,
             random: 0,
             #[cfg(feature = "count-slow")]
             slow_counts: crate::SlowCounts::default(),
         }
+    }
+
+    /// Whether [`code_end`](Self::code_end) is one of `length` bytes at `eip`.
+    #[must_use]
+    pub const fn is_code_end(&self, eip: u32, length: u32) -> bool {
+        matches!(self.code_end, Some(end) if end.wrapping_sub(eip) < length)
     }
 
     /// The next 32 random bits (splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom

@@ -74,6 +74,9 @@ pub enum Exit {
     Sysenter,
     /// SYSCALL was executed; EIP is behind it.
     Syscall,
+    /// The next instruction is at [`Environment::code_end`](crate::Environment::code_end), or
+    /// reaches over it.
+    CodeEnd,
     /// The guest raised an exception.
     Exception(Event),
 }
@@ -83,7 +86,7 @@ impl Exit {
     #[must_use]
     pub const fn completes_instruction(&self) -> bool {
         match self {
-            Self::Budget => false,
+            Self::Budget | Self::CodeEnd => false,
             Self::Interrupt(_) | Self::Sysenter | Self::Syscall => true,
             Self::Exception(event) => event.exception.is_trap(),
         }

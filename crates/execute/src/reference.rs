@@ -44,6 +44,12 @@ impl Reference {
     ) -> Result<(), Exit> {
         let mut context = Context::new(state, memory, environment);
         match fetch(&context) {
+            _ if context.environment.is_code_end(context.start, 1) => Err(Exit::CodeEnd),
+            Ok(instruction)
+                if context.environment.is_code_end(context.start, instruction.length().into()) =>
+            {
+                Err(Exit::CodeEnd)
+            }
             Ok(instruction) => execute(&mut context, &instruction),
             Err(trap) => Err(exit(&mut context, trap)),
         }

@@ -83,6 +83,9 @@ impl<'c, 'm> Builder<'c, 'm> {
         let available = self.context.memory.fetch(self.eip, &mut bytes);
         let instruction = decode(&bytes[..available]).ok()?;
         let next = self.eip.checked_add(instruction.length().into())?;
+        if self.context.environment.is_code_end(self.eip, instruction.length().into()) {
+            return None;
+        }
         let end = end_of(&instruction);
         let target = match instruction.operand(0) {
             Some(Operand::Relative(displacement)) => instruction.branch_target(self.eip, displacement),

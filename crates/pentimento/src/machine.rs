@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use pentimento_execute::{Environment, Event, Exit};
+use pentimento_execute::{Environment, Event, Exception, Exit};
 use pentimento_linux::{CpuException, Kernel, Next, ProcessId, SpaceId, TaskId, Termination};
 use pentimento_memory::AddressSpace;
 use pentimento_registers::CpuState;
@@ -22,6 +22,11 @@ pub enum Halt {
     Exited(u8),
     /// The first process was killed by this signal (1 to 64), and the machine ended with it.
     Killed(u8),
+    /// Raw code ([`Machine::load_code`]) has come to its end, or to a last instruction that is cut
+    /// off: EIP says which. It has not been executed, and running on stops there again.
+    CodeEnd,
+    /// The first process, raw code, was killed by the HLT that EIP is at.
+    Halted,
     /// Every task waits for something that cannot happen.
     Deadlock,
     /// A [`StopHandle`] asked for it.
@@ -64,6 +69,11 @@ pub struct Machine {
     stop: StopHandle,
     /// What the run is recognised by, where the host wants to know.
     pub(crate) trace_hash: Option<TraceHash>,
+    /// The address behind raw code, by the address space that it was loaded into; `None` once it has
+    /// written more code there.
+    code_ends: HashMap<SpaceId, Option<u32>>,
+    /// The last exception was raised by raw code with HLT.
+    halted: bool,
     /// Whose turn ended in the middle of its code: if it goes on, nothing has come in between.
     interrupted: Option<TaskId>,
 }
@@ -86,6 +96,8 @@ impl Machine {
             statistics: Statistics::default(),
             stop: StopHandle::default(),
             trace_hash: None,
+            code_ends: HashMap::new(),
+            halted: false,
             interrupted: None,
         }
     }
@@ -115,6 +127,7 @@ impl Machine {
     fn forget_ended_spaces(&mut self) {
         for space in self.kernel.take_ended_spaces() {
             self.runners.remove(&space);
+            self.code_ends.remove(&space);
         }
     }
 
@@ -136,6 +149,7 @@ impl Machine {
         let (task, space, quantum) = match self.kernel.schedule() {
             Next::Run { task, space, quantum } => (task, space, quantum),
             Next::Finished(Termination::Exited(status)) => return Some(Halt::Exited(status)),
+            Next::Finished(Termination::Killed(_)) if self.halted => return Some(Halt::Halted),
             Next::Finished(Termination::Killed(signal)) => return Some(Halt::Killed(signal)),
             Next::Idle => return None,
             Next::Deadlock => return Some(Halt::Deadlock),
@@ -157,6 +171,8 @@ impl Machine {
         {
             hash.resumes(task, self.statistics.instructions, parts.cpu);
         }
+        self.environment.code_end = self.code_ends.get(&space).copied().flatten();
+        self.halted = false;
         let runner = self.runners.entry(space).or_insert_with(|| Runner::new(self.engine));
         let most = most.min(quantum);
         let (executed, exit) =
@@ -169,15 +185,46 @@ impl Machine {
                 hash.stops(exit, self.statistics.instructions, parts.cpu);
             }
         }
+        if exit == Exit::CodeEnd && self.is_at_code_end(task, space) {
+            return Some(Halt::CodeEnd);
+        }
+        self.halted = matches!(exit, Exit::Exception(event) if self.is_halt(task, space, event));
         self.kernel.retire(task, executed);
         self.handle(task, exit);
         None
     }
 
+    /// Whether nothing has been written behind the raw code of `space`, at whose end `task` is. What
+    /// has been written there is code, too, and then it has no end any more.
+    fn is_at_code_end(&mut self, task: TaskId, space: SpaceId) -> bool {
+        let Some(end) = self.code_ends.get_mut(&space) else { return true };
+        let mut byte = [0];
+        if let (Some(address), Some(parts)) = (*end, self.kernel.parts(task))
+            && parts.memory.peek_bytes(address, &mut byte).is_ok()
+            && byte != [0]
+        {
+            *end = None;
+        }
+        end.is_some()
+    }
+
+    /// Whether an exception is that of HLT in raw code.
+    fn is_halt(&mut self, task: TaskId, space: SpaceId, event: Event) -> bool {
+        const HLT: [u8; 1] = [0xf4];
+        let mut byte = [0];
+        event.exception == Exception::GeneralProtection
+            && self.code_ends.contains_key(&space)
+            && self
+                .kernel
+                .parts(task)
+                .is_some_and(|parts| parts.memory.peek_bytes(event.eip, &mut byte).is_ok())
+            && byte == HLT
+    }
+
     /// Brings the kernel what a task's code came to.
     fn handle(&mut self, task: TaskId, exit: Exit) {
         match exit {
-            Exit::Budget => {}
+            Exit::Budget | Exit::CodeEnd => {}
             // The only gate that is open: `Gates::Linux`.
             Exit::Interrupt(_) | Exit::Sysenter | Exit::Syscall => {
                 self.statistics.system_calls += 1;
@@ -255,12 +302,17 @@ impl Machine {
     }
 
     /// Starts raw machine code: `length` bytes of memory at `base` that allow everything, the code
-    /// at its start, EIP there and ESP behind its end.
+    /// at its start, EIP there and ESP behind its end. The machine stops with [`Halt::CodeEnd`] where
+    /// the code ends, unless it has written the byte there itself, and with [`Halt::Halted`] where HLT
+    /// kills it.
     ///
     /// # Errors
     /// `base` is no multiple of 4096, or there is not that much memory.
     pub fn load_code(&mut self, base: u32, code: &[u8], length: u32) -> Result<ProcessId, crate::Error> {
         let process = self.kernel.spawn_code(base, code, length)?;
+        if let Some(space) = self.kernel.space_of(process) {
+            self.code_ends.insert(space, Some(base.wrapping_add(code.len() as u32)));
+        }
         self.current = self.current.or(self.kernel.first_task());
         Ok(process)
     }

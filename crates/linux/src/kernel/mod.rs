@@ -220,6 +220,12 @@ impl Kernel {
         })
     }
 
+    /// The number of a process's address space; `None` once it has ended.
+    #[must_use]
+    pub fn space_of(&self, process: ProcessId) -> Option<SpaceId> {
+        self.spaces.get(self.processes.get(&process)?.space?).map(|space| space.id)
+    }
+
     /// Accounts for instructions that `task` has executed.
     pub fn retire(&mut self, id: TaskId, executed: u64) {
         self.time.retire(executed);
