@@ -2,9 +2,14 @@
 //! binaries, which have no file format and begin there, too.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
+#[path = "../../conformance/src/skip.rs"]
+mod skip;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use skip::skip;
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -116,8 +121,10 @@ fn low_memory_is_the_superusers() {
 fn low_memory_is_what_this_hosts_kernel_makes_of_it() {
     let lowest = std::fs::read_to_string("/proc/sys/vm/mmap_min_addr").unwrap_or_default();
     if lowest.trim() != "65536" {
-        println!("SKIPPED: this host's vm.mmap_min_addr is {lowest:?}, not 65536");
-        return;
+        return skip(
+            "low memory natively",
+            &format!("this host's vm.mmap_min_addr is {lowest:?}, not 65536"),
+        );
     }
     let identity = |user: &str| ["--reuid", user, "--regid", user, "--clear-groups"].map(str::to_owned);
     for (user, expected) in [("0", SUPERUSER), ("65534", OTHERS)] {
@@ -125,8 +132,8 @@ fn low_memory_is_what_this_hosts_kernel_makes_of_it() {
         match native {
             Ok(output) if output.status.success() => assert_eq!(outcome(&output), expected, "user {user}"),
             other => {
-                println!("SKIPPED: this host does not run 32-bit programs as user {user}: {other:?}");
-                return;
+                let why = format!("this host does not run 32-bit programs as user {user}: {other:?}");
+                return skip("low memory natively", &why);
             }
         }
     }

@@ -1,8 +1,13 @@
 //! Completions and the manual come from the same definitions as `--help`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
+#[path = "../../conformance/src/skip.rs"]
+mod skip;
+
 use std::io::Write;
 use std::process::{Command, Stdio};
+
+use skip::skip;
 
 fn printed(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_pentimento")).args(arguments).output().unwrap();
@@ -39,7 +44,7 @@ fn shells_accept_their_completions() {
     for shell in ["bash", "zsh", "fish"] {
         let check = Command::new(shell).arg("-n").stdin(Stdio::piped()).spawn();
         let Ok(mut check) = check else {
-            println!("SKIPPED: this host has no {shell}");
+            skip("completions", &format!("this host has no {shell}"));
             continue;
         };
         check.stdin.take().unwrap().write_all(printed(&["completions", shell]).as_bytes()).unwrap();

@@ -1,9 +1,14 @@
 //! `/proc/cpuinfo` says what CPUID says: both are read by a guest, for each `--cpu` model.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
+#[path = "../../conformance/src/skip.rs"]
+mod skip;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use skip::skip;
 
 const PROGRAM: &str = "fixtures/machines/processor";
 
@@ -233,8 +238,7 @@ fn the_hosts_kernel_names_the_same_bits() {
     let Some(output) =
         Command::new(top().join(PROGRAM)).output().ok().filter(|output| output.status.success())
     else {
-        println!("SKIPPED: this host does not run 32-bit programs");
-        return;
+        return skip("the host's own /proc/cpuinfo", "this host does not run 32-bit programs");
     };
     let told = Told::parse(&String::from_utf8(output.stdout).unwrap());
     let shown: Vec<&str> = told.line("flags").unwrap().split(' ').collect();
