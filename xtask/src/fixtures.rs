@@ -114,6 +114,7 @@ const PROGRAMS: &[Program] = &[
     Program { source: "programs/structures.c",         builds: PLAIN },
     Program { source: "programs/system_name.c",        builds: PLAIN },
     Program { source: "programs/vector_kernels.c",     builds: FLOAT },
+    Program { source: "programs/written_code.c",       builds: PLAIN },
 ];
 
 /// Programs that have no golden output: the first must never run outside a machine, the others say

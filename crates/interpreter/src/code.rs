@@ -5,7 +5,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
-use pentimento_memory::{AddressSpace, CodeWrite, PAGE_SIZE};
+use pentimento_memory::engine::{CodeChanges, CodeReader, CodeWrite};
+use pentimento_memory::{AddressSpace, PAGE_SIZE};
 
 use crate::block::{Builder, connector};
 use crate::cursor::{Link, Op};
@@ -58,8 +59,8 @@ pub(crate) struct Code {
     paused: Option<usize>,
     /// The model that it was compiled for.
     model: CpuModel,
-    /// The address space's [`AddressSpace::code_generation`] that it is up to date with.
-    pub(crate) generation: u64,
+    /// Knows the address space that the blocks are of, and what was written to their code.
+    pub(crate) reader: CodeReader,
     /// Changes when positions in the arena lose their meaning.
     pub(crate) epoch: u64,
 }
@@ -73,7 +74,7 @@ impl Code {
             blocks: BTreeMap::new(),
             paused: None,
             model: CpuModel::Max,
-            generation: 0,
+            reader: CodeReader::new(),
             epoch: 0,
         }
     }
@@ -93,7 +94,7 @@ impl Code {
     /// Brings the blocks up to date with what was written to their code and with the CPU model.
     #[inline]
     pub(crate) fn refresh(&mut self, memory: &mut AddressSpace, model: CpuModel) {
-        if memory.code_generation() != self.generation {
+        if !self.reader.is_current(memory) {
             self.invalidate(memory);
         }
         if model != self.model {
@@ -104,14 +105,17 @@ impl Code {
 
     #[cold]
     fn invalidate(&mut self, memory: &mut AddressSpace) {
-        self.generation = memory.code_generation();
-        for write in memory.take_code_writes() {
+        let writes = match self.reader.catch_up(memory) {
+            CodeChanges::Everything => return self.clear(),
+            CodeChanges::Writes(writes) => writes,
+        };
+        for write in writes {
             self.drop_blocks(write);
             let end = write.address.saturating_add(write.length - 1);
             for page in write.address / PAGE_SIZE..=end / PAGE_SIZE {
                 let address = page * PAGE_SIZE;
                 if self.overlapping(CodeWrite { address, length: PAGE_SIZE }).is_empty() {
-                    memory.unmark_code(address);
+                    self.reader.release(memory, address);
                 }
             }
         }
@@ -175,8 +179,8 @@ impl Code {
         self.ops[last].handler = crate::frame::stop;
         let (instructions, length) = block?;
         let block = Block { first: first as u32, instructions, before: 0, length };
-        for page in eip / PAGE_SIZE..=(eip + (length - 1)) / PAGE_SIZE {
-            context.memory.mark_code(page * PAGE_SIZE);
+        if !self.reader.watch(context.memory, eip, length) {
+            return None;
         }
         self.blocks.insert(eip, block);
         Some(block)

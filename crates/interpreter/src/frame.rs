@@ -2,6 +2,7 @@
 
 use pentimento_decoder::Instruction;
 use pentimento_memory::AddressSpace;
+use pentimento_memory::engine::generation;
 use pentimento_registers::CpuState;
 
 use crate::code::{Jumps, jump_slot};
@@ -121,7 +122,7 @@ impl<'a> Frame<'a> {
             }
         }
         let straight = matches!(step.end, End::Next | End::Branch) && cpu.eip == step.next;
-        let rewritten = memory.code_generation() != self.generation;
+        let rewritten = generation(memory) != self.generation;
         if straight && !rewritten {
             return After::Next;
         }

@@ -58,6 +58,7 @@ mod x87_transfer;
 use core::{fmt, mem};
 
 use pentimento_memory::AddressSpace;
+use pentimento_memory::engine::{generation, is_prepared_fast, prepare_fast};
 use pentimento_registers::{CpuState, Descriptor, Eflags, SegmentRegister};
 
 use code::{Block, Code};
@@ -70,7 +71,7 @@ use pentimento_execute::{Context, Environment, Exit, Reference};
 
 /// The interpreter, with the blocks that it has compiled.
 ///
-/// An interpreter belongs to one address space: it relies on that space's record of writes to code.
+/// Its blocks are those of one address space. Given another one, it forgets them and begins anew.
 pub struct Interpreter {
     code: Code,
     /// Instructions executed in blocks.
@@ -88,8 +89,7 @@ impl Interpreter {
         Self { code: Code::new(), warmth: 0 }
     }
 
-    /// Forgets all blocks: for a host that gives it another address space, or that changed code
-    /// behind the back of [`AddressSpace`].
+    /// Forgets all blocks, which costs their compilation anew and has no other effect.
     pub fn invalidate(&mut self) {
         self.code.clear();
     }
@@ -172,7 +172,7 @@ impl Interpreter {
             }
             at = end;
         }
-        while *left > 0 && self.code.is_at(at, state.eip) && memory.code_generation() == self.code.generation
+        while *left > 0 && self.code.is_at(at, state.eip) && generation(memory) == self.code.reader.generation()
         {
             if let Err(exit) = step(state, memory, environment, left) {
                 return Stop::Exit(exit);
@@ -188,7 +188,7 @@ impl Interpreter {
         if self.warmth < WARM {
             return WARM;
         }
-        memory.prepare_fast();
+        prepare_fast(memory);
         i64::MAX as u64
     }
 
@@ -203,7 +203,7 @@ impl Interpreter {
         left: &mut u64,
         least: u64,
     ) -> Stop {
-        let most = if memory.is_prepared_fast() { i64::MAX as u64 } else { self.warm_up(memory) };
+        let most = if is_prepared_fast(memory) { i64::MAX as u64 } else { self.warm_up(memory) };
         // A budget beyond this is left for the next chain.
         let here = (*left).min(most) as i64 - i64::from(MOST);
         let here = here.min(least.min(most) as i64 - 1);
@@ -216,7 +216,7 @@ impl Interpreter {
             steps: &self.code.steps,
             end_of_time: environment.time_stamp.wrapping_add(here as u64),
             environment,
-            generation: self.code.generation,
+            generation: self.code.reader.generation(),
             stop: Stop::Continue,
             x87: x87::Unit::new(state),
             silent: is_silent(state.mxcsr),

@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 
 use pentimento_decoder::{AddressSize, Instruction, Operation, Prefixes};
+use pentimento_memory::engine::generation;
 use pentimento_memory::{AddressSpace, BlockFault};
 use pentimento_registers::{CpuState, Eflags, Gpr, SegmentRegister};
 
@@ -205,7 +206,7 @@ fn repeated<'a, T: Text, W: Width, const UNTIL: u8>(
 ) -> Cursor<'a> {
     match chunk::<T, W, UNTIL>(cpu, memory, frame) {
         // The reference finds nothing left to do, and that code was written to.
-        Ok(true) if memory.code_generation() != frame.generation => slow(cursor, cpu, memory, frame),
+        Ok(true) if generation(memory) != frame.generation => slow(cursor, cpu, memory, frame),
         Ok(true) => advance(cursor, cpu, memory, frame),
         Ok(false) => again(cursor, cpu, memory, frame),
         Err(_) => slow(cursor, cpu, memory, frame),
@@ -225,7 +226,7 @@ fn again<'a>(
         cpu.eip = step.eip;
         frame.left -= i64::from(step.before) + 1;
     }
-    if frame.left < 0 || memory.code_generation() != frame.generation {
+    if frame.left < 0 || generation(memory) != frame.generation {
         frame.stop = Stop::Continue;
         return Cursor::STOPPED;
     }

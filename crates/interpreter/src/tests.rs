@@ -114,7 +114,7 @@ fn agree(name: &str, code: &[u8], budget: u64) -> (CpuState, Exit) {
     let mut ends = Vec::new();
     for fast in [false, true] {
         let (mut state, mut memory, mut environment) = machine(code);
-        memory.prepare_fast();
+        pentimento_memory::engine::prepare_fast(&mut memory);
         let (executed, exit) = match fast {
             false => Reference.run(&mut state, &mut memory, &mut environment, budget),
             true => Interpreter::new().run(&mut state, &mut memory, &mut environment, budget),

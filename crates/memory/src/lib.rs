@@ -28,7 +28,7 @@
 //! access is two table loads, two compares and the access itself. Whatever is out of the ordinary
 //! clears those bits, so that only the slow path knows of it: devices, pages without a frame, pages
 //! shared with a fork or a snapshot, the first store since [`AddressSpace::clear_dirty`], and pages
-//! whose code an engine has translated.
+//! of which an engine has translated code (see [`engine`]).
 //!
 //! # Two backings
 //!
@@ -45,11 +45,15 @@ extern crate alloc;
 
 mod block;
 mod bytes;
+mod code;
 mod device;
+pub mod engine;
 mod entry;
 mod fork;
 mod frame;
+mod identity;
 mod load_store;
+mod marks;
 mod ownership;
 mod permissions;
 mod region;
@@ -71,7 +75,6 @@ pub use region::{Region, RegionKind};
 pub use shared::{SharedError, SharedMemory};
 pub use snapshot::{NoSuchSnapshot, SnapshotId};
 pub use space::{AddressSpace, Backing};
-pub use tracking::CodeWrite;
 pub use value::Value;
 pub use watch::WatchHit;
 

@@ -54,21 +54,8 @@ impl AddressSpace {
         }
     }
 
-    /// Prepares for a long run: from now on [`Self::read_fast`] and its kin find what they look for.
-    /// It costs tens of microseconds, once.
-    pub fn prepare_fast(&mut self) {
-        self.table.flatten();
-    }
-
-    /// Whether [`Self::prepare_fast`] has done its work.
-    #[inline(always)]
-    #[must_use]
-    pub fn is_prepared_fast(&self) -> bool {
-        self.table.is_flat()
-    }
-
     /// Loads as [`Self::read`] does if that takes nothing special, else `None`: for an engine that
-    /// has its own way to everything rare. Until [`Self::prepare_fast`], that is always.
+    /// has its own way to everything rare. Until [`prepare_fast`](crate::engine::prepare_fast), that is always.
     #[inline(always)]
     #[must_use]
     pub fn read_fast<T: Value>(&self, address: u32) -> Option<T> {

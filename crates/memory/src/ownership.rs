@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use crate::entry::{CODE, Entry, OWNED, SPECIAL, WRITE, WRITE_FAST};
+use crate::entry::{CODE, Entry, OWNED, SPECIAL, WATCHED, WRITE, WRITE_FAST};
 use crate::frame::{is_unique, retain};
 use crate::{AddressSpace, FaultKind};
 
@@ -77,15 +77,20 @@ impl AddressSpace {
             return Ok(entry.frame());
         }
         let frame = if entry.has(SPECIAL) {
-            self.hold_shared(page, entry)?
+            let frame = self.hold_shared(page, entry)?;
+            self.follow_marks(page);
+            frame
         } else {
             self.save(page)?;
             self.own(page)?
         };
         self.mark_dirty(page);
         let entry = self.table.get(page);
-        if entry.has(WRITE) && !entry.has(CODE) {
+        if entry.has(WRITE) && !entry.has(CODE | WATCHED) {
             self.table.set(page, entry.with(WRITE_FAST));
+            if entry.has(SPECIAL) {
+                self.held.get_mut().fast.push(page);
+            }
         }
         Ok(frame)
     }

@@ -6,20 +6,25 @@
 //! calls that whenever it turns from one space to another; who forgets gets
 //! [`FaultKind::Busy`], never a data race.
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::frame::FramePool;
+use crate::marks::{Log, Marks};
 use crate::{FaultKind, PAGE_SIZE};
 
 /// Nobody holds the object.
-const FREE: usize = 0;
-/// A call on a handle holds it; no table has this address.
-const HANDLE: usize = 1;
+const FREE: u64 = 0;
+/// A call on a handle holds it; no address space has this identity.
+const HANDLE: u64 = 1;
+
+const _: () = assert!(HANDLE < crate::identity::FIRST);
 
 /// A growable object of zero-filled pages that address spaces can share. Clones are handles to the
 /// same object, which lives as long as the last handle or mapping.
@@ -43,8 +48,10 @@ pub struct SharedMemory {
 }
 
 struct Object {
-    /// `FREE`, `HANDLE` or the id of the address space that holds it.
-    holder: AtomicUsize,
+    /// `FREE`, `HANDLE` or the identity of the address space that holds it.
+    holder: AtomicU64,
+    /// The number of the newest write in the state's log, for those who do not hold the object.
+    code_writes: AtomicU64,
     state: UnsafeCell<State>,
 }
 
@@ -58,7 +65,13 @@ struct State {
     pool: FramePool,
     frames: Vec<Option<NonNull<u8>>>,
     length: u64,
+    /// The marks of pages of which engines, of whatever address space, have translated code.
+    marks: BTreeMap<u32, Box<Marks>>,
+    code_writes: Log<ObjectWrite>,
 }
+
+/// A write to translated code of an object: the page, the first byte in it, and how many.
+pub(crate) type ObjectWrite = (u32, u32, u32);
 
 impl Drop for State {
     fn drop(&mut self) {
@@ -98,7 +111,7 @@ impl fmt::Debug for SharedMemory {
     }
 }
 
-/// Gives the object back at the end of a call on a handle.
+/// Gives the object back when it goes away.
 struct Held<'a>(&'a Object);
 
 impl Held<'_> {
@@ -111,7 +124,17 @@ impl Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        self.0.publish();
         self.0.holder.store(FREE, Ordering::Release);
+    }
+}
+
+impl Object {
+    /// Lets everybody see how many writes there are in the log. Only for who holds the object.
+    fn publish(&self) {
+        // SAFETY: the caller holds the object, so nobody else reaches the state.
+        let newest = unsafe { &*self.state.get() }.code_writes.newest();
+        self.code_writes.store(newest, Ordering::Release);
     }
 }
 
@@ -124,8 +147,18 @@ impl SharedMemory {
     /// # Errors
     /// [`SharedError::OutOfRange`] above [`Self::MAX_LENGTH`], [`SharedError::OutOfMemory`].
     pub fn new(length: u64) -> Result<Self, SharedError> {
-        let state = State { pool: FramePool::new(), frames: Vec::new(), length: 0 };
-        let object = Object { holder: AtomicUsize::new(FREE), state: UnsafeCell::new(state) };
+        let state = State {
+            pool: FramePool::new(),
+            frames: Vec::new(),
+            length: 0,
+            marks: BTreeMap::new(),
+            code_writes: Log::default(),
+        };
+        let object = Object {
+            holder: AtomicU64::new(FREE),
+            code_writes: AtomicU64::new(0),
+            state: UnsafeCell::new(state),
+        };
         let memory = Self { object: Arc::new(object) };
         memory.resize(length)?;
         Ok(memory)
@@ -162,6 +195,7 @@ impl SharedMemory {
         let pages = length.div_ceil(u64::from(PAGE_SIZE)) as usize;
         let more = pages.saturating_sub(state.frames.len());
         state.frames.try_reserve(more).map_err(|_| SharedError::OutOfMemory)?;
+        state.note_cut(length);
         while state.frames.len() > pages {
             if let Some(frame) = state.frames.pop().flatten() {
                 // SAFETY: the object held this reference, and no space has the page at hand,
@@ -188,7 +222,7 @@ impl SharedMemory {
     /// [`SharedError`]; `buffer` is then unspecified.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SharedError> {
         let mut done = 0;
-        self.runs(offset, buffer.len(), |page, count| {
+        self.runs(offset, buffer.len(), |_, _, page, count| {
             let run = &mut buffer[done..done + count];
             // SAFETY: `page` has `count` readable bytes of the object, which this call holds.
             unsafe { page.copy_to_nonoverlapping(NonNull::from(&mut *run).cast(), count) };
@@ -202,20 +236,23 @@ impl SharedMemory {
     /// [`SharedError`]; for want of memory a part may have been written.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), SharedError> {
         let mut done = 0;
-        self.runs(offset, bytes.len(), |page, count| {
+        self.runs(offset, bytes.len(), |state, at, page, count| {
             let run = &bytes[done..done + count];
             // SAFETY: `page` has `count` writable bytes of the object, which this call holds.
             unsafe { page.copy_from_nonoverlapping(NonNull::from(run).cast(), count) };
+            let first = (at % u64::from(PAGE_SIZE)) as u32;
+            state.note_store((at / u64::from(PAGE_SIZE)) as u32, first, first + count as u32);
             done += count;
         })
     }
 
-    /// Calls `each` with every run of bytes of `[offset, offset + length)` within one page.
+    /// Calls `each` with every run of bytes of `[offset, offset + length)` within one page: its offset,
+    /// where it lies, and its length.
     fn runs(
         &self,
         offset: u64,
         length: usize,
-        mut each: impl FnMut(NonNull<u8>, usize),
+        mut each: impl FnMut(&mut State, u64, NonNull<u8>, usize),
     ) -> Result<(), SharedError> {
         let mut held = self.hold()?;
         let state = held.state();
@@ -228,7 +265,7 @@ impl SharedMemory {
             let within = (at % u64::from(PAGE_SIZE)) as usize;
             let count = (PAGE_SIZE as usize - within).min((end - at) as usize);
             // SAFETY: `within` is below the page's size.
-            each(unsafe { page.add(within) }, count);
+            each(state, at, unsafe { page.add(within) }, count);
             at += count as u64;
         }
         Ok(())
@@ -243,7 +280,7 @@ impl SharedMemory {
 
     /// Makes the object that of the address space `id`: whether it was not before, or `None` where
     /// another holds it.
-    pub(crate) fn hold_for(&self, id: usize) -> Option<bool> {
+    pub(crate) fn hold_for(&self, id: u64) -> Option<bool> {
         match self.object.holder.compare_exchange(FREE, id, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => Some(true),
             Err(holder) => (holder == id).then_some(false),
@@ -251,7 +288,7 @@ impl SharedMemory {
     }
 
     /// Ends what [`Self::hold_for`] began.
-    pub(crate) fn release_from(&self, id: usize) {
+    pub(crate) fn release_from(&self, id: u64) {
         // Only the holder itself can find its own id here.
         let _ = self.object.holder.compare_exchange(id, FREE, Ordering::Release, Ordering::Relaxed);
     }
@@ -266,7 +303,102 @@ impl SharedMemory {
     }
 }
 
+/// Translated code in the object. Each call takes the object for address space `space` if it does not
+/// hold it, and then gives it back.
+impl SharedMemory {
+    /// A number that no other living object has.
+    pub(crate) fn key(&self) -> usize {
+        Arc::as_ptr(&self.object).addr()
+    }
+
+    /// The number of the newest write to translated code.
+    pub(crate) fn code_writes(&self) -> u64 {
+        self.object.code_writes.load(Ordering::Acquire)
+    }
+
+    /// Writes behind number `seen`, `None` if some of them are lost, and the number of the newest;
+    /// nothing where another holds the object.
+    pub(crate) fn code_writes_since(&self, space: u64, seen: u64) -> Option<(Option<Vec<ObjectWrite>>, u64)> {
+        self.with_state(space, |state| (state.code_writes.since(seen), state.code_writes.newest()))
+    }
+
+    /// Marks bytes `first..end` of page `index` as translated by `reader`. Says whether the page had
+    /// no marks, and the number of the newest write; nothing where another holds the object.
+    pub(crate) fn mark(
+        &self,
+        space: u64,
+        index: u32,
+        first: u32,
+        end: u32,
+        reader: u64,
+    ) -> Option<(bool, u64)> {
+        self.with_state(space, |state| {
+            let new = !state.marks.contains_key(&index);
+            let marks = state.marks.entry(index).or_insert_with(|| Box::new(Marks::new(reader)));
+            marks.set(first, end, reader);
+            (new, state.code_writes.newest())
+        })
+    }
+
+    /// Takes the marks of page `index` away if all of them are of `reader`, and says whether it did.
+    pub(crate) fn unmark(&self, space: u64, index: u32, reader: u64) -> bool {
+        let remove = |state: &mut State| {
+            let own = state.marks.get(&index).is_none_or(|marks| marks.is_all_of(reader));
+            if own {
+                state.marks.remove(&index);
+            }
+            own
+        };
+        self.with_state(space, remove).unwrap_or(false)
+    }
+
+    /// Whether page `index` has marks, or may have.
+    pub(crate) fn is_marked(&self, space: u64, index: u32) -> bool {
+        self.with_state(space, |state| state.marks.contains_key(&index)).unwrap_or(true)
+    }
+
+    /// Records a store to bytes `first..end` of page `index`, and says whether that hit marks.
+    pub(crate) fn note_store(&self, space: u64, index: u32, first: u32, end: u32) -> bool {
+        self.with_state(space, |state| state.note_store(index, first, end)).unwrap_or(false)
+    }
+
+    /// Calls `act` with the state, as `space`.
+    fn with_state<R>(&self, space: u64, act: impl FnOnce(&mut State) -> R) -> Option<R> {
+        if self.hold_for(space)? {
+            return Some(act(Held(&self.object).state()));
+        }
+        // SAFETY: `space` holds the object, and it is its one thread that is here. What `act` does to
+        // the state leads to no other call on the object, so this is the only reference.
+        let result = act(unsafe { &mut *self.object.state.get() });
+        self.object.publish();
+        Some(result)
+    }
+}
+
 impl State {
+    /// Records a store to bytes `first..end` of page `index`, and says whether that hit marks.
+    fn note_store(&mut self, index: u32, first: u32, end: u32) -> bool {
+        let Some(marks) = self.marks.get_mut(&index) else { return false };
+        let hit = first < end && marks.clear(first, end);
+        if marks.is_empty() {
+            self.marks.remove(&index);
+        }
+        if hit {
+            self.code_writes.push((index, first, end - first), |last, next| last == next);
+        }
+        hit
+    }
+
+    /// Records that everything from `length` on is about to be cut off.
+    fn note_cut(&mut self, length: u64) {
+        let page = (length / u64::from(PAGE_SIZE)) as u32;
+        let cut: Vec<u32> = self.marks.range(page..).map(|(index, _)| *index).collect();
+        for index in cut {
+            let first = if index == page { (length % u64::from(PAGE_SIZE)) as u32 } else { 0 };
+            self.note_store(index, first, PAGE_SIZE);
+        }
+    }
+
     fn page(&mut self, index: usize) -> Result<NonNull<u8>, FaultKind> {
         let slot = self.frames.get_mut(index).ok_or(FaultKind::BeyondEnd)?;
         match *slot {

@@ -4,13 +4,14 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::ptr::NonNull;
 
+use crate::code::Code;
 use crate::entry::{DIRTY, Entry, MAPPED, SAVED, SPECIAL, STICKY};
 use crate::frame::{FramePool, zero_page};
+use crate::identity::unique;
 use crate::reserved::Reservation;
 use crate::snapshot::Level;
 use crate::special::{HeldShared, SpecialMapping};
 use crate::table::{PAGES, Table};
-use crate::tracking::CodeWrites;
 use crate::watch::WatchHits;
 use crate::{MapError, PAGE_SIZE, Permissions};
 
@@ -31,6 +32,7 @@ pub enum Backing {
 ///
 /// It is `Send` and not `Sync`: one thread at a time runs a guest.
 pub struct AddressSpace {
+    pub(crate) identity: u64,
     pub(crate) table: Table,
     pub(crate) pool: FramePool,
     pub(crate) reservation: Option<Reservation>,
@@ -39,7 +41,7 @@ pub struct AddressSpace {
     pub(crate) vacant: Vec<usize>,
     pub(crate) held: RefCell<HeldShared>,
     pub(crate) dirty: Vec<u32>,
-    pub(crate) code: CodeWrites,
+    pub(crate) code: Code,
     pub(crate) watched: WatchHits,
     pub(crate) snapshots: Vec<Level>,
     pub(crate) next_snapshot: u64,
@@ -89,6 +91,7 @@ impl AddressSpace {
             Backing::Reserved => Reservation::new(),
         };
         Ok(Self {
+            identity: unique(),
             table: Table::new().ok_or(MapError::OutOfMemory)?,
             pool: FramePool::new(),
             reservation,
@@ -96,13 +99,21 @@ impl AddressSpace {
             vacant: Vec::new(),
             held: RefCell::default(),
             dirty: Vec::new(),
-            code: CodeWrites::default(),
+            code: Code::default(),
             watched: WatchHits::default(),
             snapshots: Vec::new(),
             next_snapshot: 0,
             resident: 0,
             resident_limit: u32::MAX,
         })
+    }
+
+    /// A number that no other address space of this host process has, had or will have: by it an
+    /// engine tells whether it is given the space that it knows. It stays the same when the space
+    /// moves, changes its backing or is restored to a snapshot; a fork has another one.
+    #[must_use]
+    pub const fn identity(&self) -> u64 {
+        self.identity
     }
 
     /// The backing in use.
@@ -194,7 +205,7 @@ impl AddressSpace {
             let device = entry.has(SPECIAL) && !self.is_shared(entry.slot());
             let allowed = if device { permissions - Permissions::EXECUTE } else { permissions };
             self.table.set(page, entry.with_permissions(allowed));
-            self.note_page_change(page, entry);
+            self.note_protection(page, entry);
         }
         Ok(())
     }

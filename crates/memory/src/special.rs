@@ -1,6 +1,7 @@
 //! Pages that are not plain memory: devices and shared objects.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
@@ -29,7 +30,9 @@ pub(crate) struct SpecialMapping {
 #[derive(Default)]
 pub(crate) struct HeldShared {
     pub(crate) objects: Vec<SharedMemory>,
-    pub(crate) pages: Vec<(u32, Entry)>,
+    pub(crate) pages: BTreeMap<u32, Entry>,
+    /// Those of the pages that became fast to store to since code of any object was last marked.
+    pub(crate) fast: Vec<u32>,
 }
 
 impl AddressSpace {
@@ -135,14 +138,15 @@ impl AddressSpace {
             return Err(FaultKind::Device);
         };
         let mut held = self.held.borrow_mut();
-        if memory.hold_for(self.table.id()).ok_or(FaultKind::Busy)? {
+        if memory.hold_for(self.identity).ok_or(FaultKind::Busy)? {
+            self.code.take_object(memory);
             held.objects.push(memory.clone());
         }
         let index = first_frame.saturating_add(page - mapping.first_page);
         // SAFETY: this space holds the object now; the pointer leaves the table in
         // `release_shared`, before the object is given back.
         let frame = unsafe { memory.page(index) }?.as_ptr();
-        held.pages.push((page, entry));
+        held.pages.insert(page, entry);
         let fast = if entry.has(READ) { READ_FAST } else { 0 };
         self.table.set(page, Entry::new(frame, entry.bits() | OWNED | fast));
         Ok(frame)
@@ -160,13 +164,13 @@ impl AddressSpace {
     #[cold]
     fn release_held(&mut self) {
         let held = self.held.get_mut();
-        for (page, original) in held.pages.drain(..) {
+        held.fast.clear();
+        for (page, original) in core::mem::take(&mut held.pages) {
             let sticky = self.table.get(page).bits() & STICKY;
             self.table.set(page, original.without(STICKY).with(sticky));
         }
-        let id = self.table.id();
         for object in held.objects.drain(..) {
-            object.release_from(id);
+            object.release_from(self.identity);
         }
     }
 }

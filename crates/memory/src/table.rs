@@ -189,11 +189,6 @@ impl Table {
         }
         None
     }
-
-    /// A number that no other living table has.
-    pub(crate) fn id(&self) -> usize {
-        self.root.addr().get()
-    }
 }
 
 impl Drop for Table {

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
 use pentimento_memory::{
-    Access, AddressSpace, Backing, CodeWrite, FaultKind, MapError, PAGE_SIZE, Permissions, SharedError,
-    SharedMemory, WatchHit,
+    Access, AddressSpace, Backing, FaultKind, MapError, PAGE_SIZE, Permissions, SharedError, SharedMemory,
+    WatchHit,
 };
 
 const R: Permissions = Permissions::READ;
@@ -36,63 +36,6 @@ fn dirty_pages_are_those_stored_to() {
 }
 
 #[test]
-fn writes_to_code_are_recorded_until_unmarked() {
-    both(|mut space| {
-        space.map(0x1000, 0x3000, RWX).unwrap();
-        space.write(0x1000, 1u32).unwrap();
-        space.mark_code(0x1234);
-        space.mark_code(0x2000);
-        space.mark_code(0x9000);
-        let before = space.code_generation();
-        space.write(0x3000, 1u32).unwrap();
-        assert_eq!(space.read::<u32>(0x1000), Ok(1));
-        assert_eq!((space.code_generation(), space.take_code_writes()), (before, vec![]));
-
-        let mut seen = before;
-        let mut check = |space: &mut AddressSpace, address, length| {
-            assert_ne!(space.code_generation(), seen);
-            seen = space.code_generation();
-            assert_eq!(space.take_code_writes(), [CodeWrite { address, length }]);
-        };
-        space.write(0x1010, 2u32).unwrap();
-        check(&mut space, 0x1010, 4);
-        assert_eq!(space.read::<u32>(0x1010), Ok(2));
-        space.write(0x1fff, 2u16).unwrap();
-        check(&mut space, 0x1fff, 2);
-        space.poke_bytes(0x2001, &[1, 2, 3]).unwrap();
-        check(&mut space, 0x2001, 3);
-        space.fill(0x2ff0, 0u8, 0x20).unwrap();
-        check(&mut space, 0x2ff0, 0x10);
-        space.copy_forward::<u8>(0x1100, 0x3000, 0x10).unwrap();
-        check(&mut space, 0x1100, 0x10);
-        space.protect(0x1000, 0x1000, R).unwrap();
-        check(&mut space, 0x1000, 0x1000);
-        assert!(space.is_code(0x1000));
-        space.unmap(0x1000, 0x1000).unwrap();
-        check(&mut space, 0x1000, 0x1000);
-        assert!(!space.is_code(0x1000));
-        space.map(0x2000, 0x1000, RWX).unwrap();
-        check(&mut space, 0x2000, 0x1000);
-        space.unmark_code(0x2000);
-        space.write(0x2000, 1u8).unwrap();
-        assert!(space.take_code_writes().is_empty());
-    });
-}
-
-#[test]
-fn unread_code_writes_do_not_pile_up() {
-    let mut space = AddressSpace::new();
-    space.map(0x1000, 0x1000, RWX).unwrap();
-    space.mark_code(0x1000);
-    for turn in 0..100_000u32 {
-        space.write(0x1000 + turn * 8 % 0x1000, 1u8).unwrap();
-    }
-    let writes = space.take_code_writes();
-    assert!(writes.len() <= 1025, "{}", writes.len());
-    assert!(writes.iter().any(|write| write.address == 0x1000 && write.length >= 0xff9));
-}
-
-#[test]
 fn accesses_to_watched_pages_are_recorded() {
     both(|mut space| {
         space.watch(0x2000, 1).unwrap();
@@ -116,21 +59,6 @@ fn accesses_to_watched_pages_are_recorded() {
         space.unwatch(0, u32::MAX).unwrap();
         space.write(0x2000, 1u32).unwrap();
         assert_eq!(space.watch_generation(), 5);
-    });
-}
-
-#[test]
-fn restoring_a_page_with_code_is_a_write_to_it() {
-    both(|mut space| {
-        space.map(0x1000, 0x1000, RWX).unwrap();
-        space.write(0x1000, 1u8).unwrap();
-        let snapshot = space.snapshot();
-        space.write(0x1000, 2u8).unwrap();
-        space.mark_code(0x1000);
-        space.restore(snapshot).unwrap();
-        assert_eq!(space.take_code_writes(), [CodeWrite { address: 0x1000, length: 0x1000 }]);
-        space.write(0x1000, 3u8).unwrap();
-        assert_eq!(space.take_code_writes().len(), 1);
     });
 }
 

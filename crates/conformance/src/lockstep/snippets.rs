@@ -2,6 +2,7 @@
 
 use pentimento_execute::{Environment, Exit, Gates, Reference};
 use pentimento_interpreter::Interpreter;
+use pentimento_memory::engine::prepare_fast;
 use pentimento_memory::{AddressSpace, MapError, Permissions};
 use pentimento_registers::{CpuState, Gpr};
 
@@ -37,7 +38,7 @@ impl Side {
         memory.map(CODE, CODE_LENGTH, Permissions::all())?;
         memory.map(DATA, DATA_LENGTH, Permissions::READ | Permissions::WRITE)?;
         // Handlers that access memory do nothing before this.
-        memory.prepare_fast();
+        prepare_fast(&mut memory);
         let environment = Environment {
             descriptors: layout::descriptor_tables(),
             gates: Gates::Linux,

@@ -1,0 +1,176 @@
+//! For engines: which translated code was written to, and fast access to memory.
+//!
+//! An engine that keeps what it made of a guest's code (decoded, translated) has a [`CodeReader`] for
+//! the address space that the code is in. It says what bytes it keeps something of, and learns when
+//! they change: through this mapping of them or another one, by this space, another one or a call on a
+//! [`SharedMemory`](crate::SharedMemory), by a restored snapshot or a new mapping. A store to other
+//! bytes of the same page is none of its business.
+//!
+//! Any number of readers can watch one space, each with a place of its own in the record of writes:
+//! nothing that one does, and nothing that a host does to the address space, makes another one miss a
+//! write. An engine that meets another space than it knew gets to know that, too, because a space's
+//! [identity](AddressSpace::identity) is never used twice.
+//!
+//! ```
+//! use pentimento_memory::engine::{CodeChanges, CodeReader, CodeWrite};
+//! use pentimento_memory::{AddressSpace, Permissions, SharedMemory};
+//!
+//! let object = SharedMemory::new(4096)?;
+//! let mut space = AddressSpace::new();
+//! space.map_shared(0x1000, 4096, Permissions::READ | Permissions::WRITE, &object, 0)?;
+//! space.map_shared(0x8000, 4096, Permissions::READ | Permissions::EXECUTE, &object, 0)?;
+//! let mut reader = CodeReader::new();
+//! assert_eq!(reader.catch_up(&mut space), CodeChanges::Everything); // it knew no space before
+//! assert!(reader.watch(&mut space, 0x8010, 5));
+//!
+//! space.write(0x1020, 1u32)?;
+//! assert!(reader.is_current(&space));
+//! space.write(0x1010, 1u32)?;
+//! assert!(!reader.is_current(&space));
+//! let write = CodeWrite { address: 0x8010, length: 4 };
+//! assert_eq!(reader.catch_up(&mut space), CodeChanges::Writes(vec![write]));
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+
+use alloc::vec::Vec;
+
+use crate::identity::unique;
+use crate::{AddressSpace, PAGE_SIZE};
+
+/// A range of bytes that were written, translated code among them, or whose mapping changed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct CodeWrite {
+    /// The first byte.
+    pub address: u32,
+    /// The number of bytes, at least one; the range does not pass 4 GiB.
+    pub length: u32,
+}
+
+impl CodeWrite {
+    fn end(self) -> u64 {
+        u64::from(self.address) + u64::from(self.length)
+    }
+
+    /// Makes `last` cover the write behind it, if that follows without a gap or is the same.
+    pub(crate) fn join(last: &mut Self, next: &Self) -> bool {
+        if last.end() == u64::from(next.address)
+            && let Some(length) = last.length.checked_add(next.length)
+        {
+            last.length = length;
+            return true;
+        }
+        last == next
+    }
+}
+
+/// What happened to translated code since a reader looked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CodeChanges {
+    /// Anything: it is another address space, or the reader is further behind than the record goes.
+    Everything,
+    /// These writes, oldest first, and no others. Adjacent ones may be one.
+    Writes(Vec<CodeWrite>),
+}
+
+/// An engine's place in an address space's record of writes to translated code.
+#[derive(Debug)]
+pub struct CodeReader {
+    id: u64,
+    /// The identity of the space; zero before the first.
+    space: u64,
+    generation: u64,
+    /// The number of the newest write that it knows.
+    seen: u64,
+}
+
+impl Default for CodeReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CodeReader {
+    /// A reader that knows no space yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { id: unique(), space: 0, generation: 0, seen: 0 }
+    }
+
+    /// Whether `space` is the one that the reader knows, and no translated code was written to since
+    /// it last [caught up](Self::catch_up). An engine asks before it begins to run, and where it goes on
+    /// without a break compares [`generation`] behind everything that may have stored slowly.
+    #[inline]
+    #[must_use]
+    pub fn is_current(&self, space: &AddressSpace) -> bool {
+        self.space == space.identity && self.generation == generation(space) && !space.code.is_behind()
+    }
+
+    /// The [`generation`] that the reader knows.
+    #[inline(always)]
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What was written since the last call: the engine has to drop what it made of any byte of it.
+    pub fn catch_up(&mut self, space: &mut AddressSpace) -> CodeChanges {
+        space.pull_code_writes();
+        self.generation = generation(space);
+        let same = core::mem::replace(&mut self.space, space.identity) == space.identity;
+        let seen = core::mem::replace(&mut self.seen, space.code.log.newest());
+        match space.code.log.since(seen) {
+            Some(writes) if same => CodeChanges::Writes(writes),
+            _ => CodeChanges::Everything,
+        }
+    }
+
+    /// Watches `length` bytes from `start` on (wrapping at 4 GiB), of which the engine is about to keep
+    /// something. A write to any of them ends that for the bytes written.
+    ///
+    /// Returns whether they are watched. They are not, and the engine must keep nothing, if the reader
+    /// does not know `space`, if nothing is mapped there, or if its shared object is held by another
+    /// space or ends before.
+    #[must_use]
+    pub fn watch(&self, space: &mut AddressSpace, start: u32, length: u32) -> bool {
+        let mut done = 0;
+        while self.space == space.identity && done < length {
+            let at = start.wrapping_add(done);
+            let first = at % PAGE_SIZE;
+            let end = PAGE_SIZE.min(first.saturating_add(length - done));
+            if !space.mark_code(at / PAGE_SIZE, first, end, self.id) {
+                return false;
+            }
+            done += end - first;
+        }
+        self.space == space.identity
+    }
+
+    /// The engine keeps nothing of the page that holds `address` any more: if it was the only one,
+    /// stores to the page become fast again.
+    pub fn release(&self, space: &mut AddressSpace, address: u32) {
+        if self.space == space.identity {
+            space.release_code(address / PAGE_SIZE, self.id);
+        }
+    }
+}
+
+/// A number that changes with every write to translated code that `space` itself makes, and when it
+/// takes a shared object whose code was written to: what an engine polls between two instructions.
+#[inline(always)]
+#[must_use]
+pub fn generation(space: &AddressSpace) -> u64 {
+    space.code.generation()
+}
+
+/// Prepares `space` for a long run: from now on [`AddressSpace::read_fast`] and its kin find what they
+/// look for. It costs tens of microseconds, once.
+pub fn prepare_fast(space: &mut AddressSpace) {
+    space.table.flatten();
+}
+
+/// Whether [`prepare_fast`] has done its work.
+#[inline(always)]
+#[must_use]
+pub fn is_prepared_fast(space: &AddressSpace) -> bool {
+    space.table.is_flat()
+}

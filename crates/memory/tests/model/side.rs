@@ -1,0 +1,245 @@
+//! One address space, what it should be, and the engines that watch it.
+
+use std::collections::BTreeMap;
+
+use pentimento_memory::engine::{CodeChanges, CodeReader};
+use pentimento_memory::{AddressSpace, MapError, PAGE_SIZE, Permissions, SnapshotId};
+
+use super::Operation;
+use super::model::{Content, Model, pages_of};
+
+/// An engine that keeps copies of bytes: its translations.
+#[derive(Default)]
+struct Translator {
+    reader: CodeReader,
+    bytes: BTreeMap<u32, u8>,
+}
+
+impl Translator {
+    fn catch_up(&mut self, space: &mut AddressSpace) {
+        match self.reader.catch_up(space) {
+            CodeChanges::Everything => self.bytes.clear(),
+            CodeChanges::Writes(writes) => {
+                for write in writes {
+                    self.bytes.retain(|at, _| at.wrapping_sub(write.address) >= write.length);
+                }
+            }
+        }
+    }
+
+    fn translate(&mut self, space: &mut AddressSpace, model: &Model, start: u32, length: u32) {
+        self.catch_up(space);
+        let Some(last) = start.checked_add(length - 1) else { return };
+        let bytes: Option<Vec<_>> = (start..=last).map(|at| Some((at, model.get(at)?))).collect();
+        assert_eq!(self.reader.watch(space, start, length), bytes.is_some());
+        self.bytes.extend(bytes.into_iter().flatten());
+    }
+
+    fn forget(&mut self, space: &mut AddressSpace, address: u32) {
+        self.bytes.retain(|at, _| at / PAGE_SIZE != address / PAGE_SIZE);
+        self.reader.release(space, address);
+    }
+
+    /// Nothing of what an engine would go on to execute is stale.
+    fn check(&mut self, space: &mut AddressSpace, model: &Model) {
+        if !self.reader.is_current(space) {
+            self.catch_up(space);
+        }
+        assert!(self.reader.is_current(space));
+        for (at, byte) in &self.bytes {
+            assert_eq!(model.get(*at), Some(*byte), "stale code at {at:#x}");
+        }
+    }
+}
+
+pub(crate) struct Side {
+    pub(crate) space: AddressSpace,
+    pub(crate) model: Model,
+    snapshots: Vec<(SnapshotId, Model)>,
+    /// One looks after every operation, the other one when it is told to.
+    engines: [Translator; 2],
+}
+
+impl Side {
+    pub(crate) fn new(space: AddressSpace, model: Model) -> Self {
+        Self { space, model, snapshots: vec![], engines: Default::default() }
+    }
+
+    pub(crate) fn fork(&mut self) -> Self {
+        let child = self.space.fork().expect("memory for a fork");
+        assert_ne!(child.identity(), self.space.identity());
+        Self::new(child, self.model.clone())
+    }
+
+    pub(crate) fn apply(&mut self, operation: &Operation) {
+        match *operation {
+            Operation::Map(start, length, permissions) => {
+                let permissions = Permissions::from_bits_truncate(permissions);
+                let result = self.space.map(start, length, permissions);
+                let Some(pages) = pages_of(start, length) else {
+                    return assert_eq!(result, Err(MapError::OutOfRange { start, length }));
+                };
+                assert_eq!(result, Ok(()));
+                let zeros = |page| (page, (permissions, Content::Private(vec![0; 4096])));
+                self.model.pages.extend(pages.map(zeros));
+            }
+            Operation::Unmap(start, length) => {
+                let result = self.space.unmap(start, length);
+                let Some(pages) = pages_of(start, length) else {
+                    return assert_eq!(result, Err(MapError::OutOfRange { start, length }));
+                };
+                assert_eq!(result, Ok(()));
+                self.model.pages.retain(|page, _| !pages.contains(page));
+            }
+            Operation::Protect(start, length, permissions) => self.protect(start, length, permissions),
+            Operation::Write(address, size, value) => self.write(address, size, value),
+            Operation::Read(address, size) => self.read(address, size),
+            Operation::WriteBytes(address, length, value) => {
+                let bytes = vec![value; length as usize];
+                assert_eq!(self.space.write_bytes(address, &bytes), self.model.store(address, &bytes));
+            }
+            Operation::Poke(address, value) => {
+                let poked = self.model.set(address, value);
+                assert_eq!(self.space.poke_bytes(address, &[value]).is_ok(), poked);
+            }
+            Operation::Copy(to, from, count, size) => self.copy(to, from, count, size),
+            Operation::Fill(to, value, count) => {
+                let expected = (0..count).find_map(|offset| {
+                    self.model.store(to.wrapping_add(offset), &[value]).err().map(|fault| (offset, fault))
+                });
+                let result = self.space.fill(to, value, count);
+                assert_eq!(result.err().map(|stop| (stop.done, stop.fault)), expected);
+            }
+            Operation::ClearDirty => {
+                self.space.clear_dirty();
+                assert!(self.space.dirty_pages().is_empty());
+            }
+            Operation::Translate(which, start, length) => {
+                self.engines[usize::from(which)].translate(&mut self.space, &self.model, start, length);
+            }
+            Operation::Forget(which, address) => {
+                self.engines[usize::from(which)].forget(&mut self.space, address);
+            }
+            Operation::CatchUp(which) => self.engines[usize::from(which)].catch_up(&mut self.space),
+            Operation::Watch(address, true) => assert_eq!(self.space.watch(address, 1), Ok(())),
+            Operation::Watch(address, false) => assert_eq!(self.space.unwatch(address, 1), Ok(())),
+            Operation::Snapshot | Operation::Restore(_) | Operation::Discard(_) => self.snapshot(operation),
+            // What concerns more than one space.
+            _ => {}
+        }
+    }
+
+    fn snapshot(&mut self, operation: &Operation) {
+        let count = self.snapshots.len();
+        match *operation {
+            Operation::Snapshot if count < 4 => {
+                self.snapshots.push((self.space.snapshot(), self.model.clone()));
+            }
+            Operation::Restore(which) if count > 0 => {
+                self.snapshots.truncate(usize::from(which) % count + 1);
+                let (id, model) = &self.snapshots[self.snapshots.len() - 1];
+                self.space.restore(*id).expect("the snapshot is there");
+                self.model = model.clone();
+            }
+            Operation::Discard(which) if count > 0 => {
+                let depth = usize::from(which) % count;
+                self.space.discard(self.snapshots[depth].0).expect("the snapshot is there");
+                assert!(self.space.restore(self.snapshots[depth].0).is_err());
+                self.snapshots.truncate(depth);
+            }
+            _ => {}
+        }
+    }
+
+    fn protect(&mut self, start: u32, length: u32, permissions: u8) {
+        let permissions = Permissions::from_bits_truncate(permissions);
+        let result = self.space.protect(start, length, permissions);
+        let Some(mut pages) = pages_of(start, length) else {
+            return assert_eq!(result, Err(MapError::OutOfRange { start, length }));
+        };
+        if let Some(hole) = pages.clone().find(|page| !self.model.pages.contains_key(page)) {
+            return assert_eq!(result, Err(MapError::NotMapped { address: hole * PAGE_SIZE }));
+        }
+        assert_eq!(result, Ok(()));
+        pages.all(|page| self.model.pages.get_mut(&page).map(|held| held.0 = permissions).is_some());
+    }
+
+    fn write(&mut self, address: u32, size: u8, value: u128) {
+        let result = match size {
+            0 => self.space.write(address, value as u8),
+            1 => self.space.write(address, value as u16),
+            2 => self.space.write(address, value as u32),
+            3 => self.space.write(address, value as u64),
+            _ => self.space.write(address, value),
+        };
+        assert_eq!(result, self.model.store(address, &value.to_le_bytes()[..1 << size]));
+    }
+
+    fn read(&mut self, address: u32, size: u8) {
+        let result = match size {
+            0 => self.space.read::<u8>(address).map(u128::from),
+            1 => self.space.read::<u16>(address).map(u128::from),
+            2 => self.space.read::<u32>(address).map(u128::from),
+            3 => self.space.read::<u64>(address).map(u128::from),
+            _ => self.space.read::<u128>(address),
+        };
+        let expected = self
+            .model
+            .load(address, 1 << size)
+            .map(|bytes| bytes.iter().rev().fold(0u128, |value, byte| value << 8 | u128::from(*byte)));
+        assert_eq!(result, expected);
+    }
+
+    fn copy(&mut self, to: u32, from: u32, count: u32, size: u8) {
+        let bytes = 1 << size;
+        let expected = (0..count).find_map(|element| {
+            let offset = element * bytes;
+            let value = self.model.load(from.wrapping_add(offset), bytes);
+            let stored = value.and_then(|value| self.model.store(to.wrapping_add(offset), &value));
+            stored.err().map(|fault| (element, fault))
+        });
+        let result = match size {
+            0 => self.space.copy_forward::<u8>(to, from, count),
+            1 => self.space.copy_forward::<u16>(to, from, count),
+            _ => self.space.copy_forward::<u32>(to, from, count),
+        };
+        assert_eq!(result.err().map(|stop| (stop.done, stop.fault)), expected);
+    }
+
+    pub(crate) fn check(&mut self) {
+        self.engines[0].check(&mut self.space, &self.model);
+        self.same();
+    }
+
+    /// The space has the pages and the bytes that it should have.
+    fn same(&self) {
+        let mut regions = BTreeMap::new();
+        for region in self.space.regions() {
+            for page in 0..(region.length / 4096) as u32 {
+                regions.insert(region.start / PAGE_SIZE + page, region.permissions);
+            }
+        }
+        assert!(regions.iter().eq(self.model.pages.iter().map(|(page, held)| (page, &held.0))));
+        for page in self.model.pages.keys() {
+            let mut held = vec![0; 4096];
+            let start = page * PAGE_SIZE;
+            let expected: Option<Vec<u8>> = (start..=start + 4095).map(|at| self.model.get(at)).collect();
+            let read = self.space.peek_bytes(start, &mut held);
+            assert_eq!(read.is_ok(), expected.is_some(), "page {page:#x}");
+            assert!(expected.is_none_or(|bytes| bytes == held), "page {page:#x} differs");
+        }
+    }
+
+    /// Goes back to every snapshot, the last first.
+    pub(crate) fn unwind(&mut self) {
+        while let Some((id, model)) = self.snapshots.pop() {
+            self.space.restore(id).expect("the snapshot is there");
+            self.model = model;
+            self.check();
+            self.engines[1].check(&mut self.space, &self.model);
+            self.space.discard(id).expect("the snapshot is there");
+            self.check();
+        }
+        self.engines[1].check(&mut self.space, &self.model);
+    }
+}
