@@ -172,7 +172,9 @@ impl Interpreter {
             }
             at = end;
         }
-        while *left > 0 && self.code.is_at(at, state.eip) && generation(memory) == self.code.reader.generation()
+        while *left > 0
+            && self.code.is_at(at, state.eip)
+            && generation(memory) == self.code.reader.generation()
         {
             if let Err(exit) = step(state, memory, environment, left) {
                 return Stop::Exit(exit);

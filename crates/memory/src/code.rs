@@ -10,9 +10,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
-use crate::engine::CodeWrite;
 use crate::entry::{CODE, EXECUTE, Entry, MAPPED, SPECIAL, WRITE_FAST};
-use crate::marks::{Log, Marks};
+use crate::marks::{CodeWrite, Log, Marks};
 use crate::special::Special;
 use crate::{AddressSpace, PAGE_SIZE, SharedMemory};
 

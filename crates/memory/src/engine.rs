@@ -35,33 +35,8 @@
 use alloc::vec::Vec;
 
 use crate::identity::unique;
+pub use crate::marks::CodeWrite;
 use crate::{AddressSpace, PAGE_SIZE};
-
-/// A range of bytes that were written, translated code among them, or whose mapping changed.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct CodeWrite {
-    /// The first byte.
-    pub address: u32,
-    /// The number of bytes, at least one; the range does not pass 4 GiB.
-    pub length: u32,
-}
-
-impl CodeWrite {
-    fn end(self) -> u64 {
-        u64::from(self.address) + u64::from(self.length)
-    }
-
-    /// Makes `last` cover the write behind it, if that follows without a gap or is the same.
-    pub(crate) fn join(last: &mut Self, next: &Self) -> bool {
-        if last.end() == u64::from(next.address)
-            && let Some(length) = last.length.checked_add(next.length)
-        {
-            last.length = length;
-            return true;
-        }
-        last == next
-    }
-}
 
 /// What happened to translated code since a reader looked.
 #[derive(Clone, PartialEq, Eq, Debug)]
