@@ -28,8 +28,6 @@ pub(crate) fn is_undefined(code: &[u8]) -> bool {
                 Some(&[0x0f, 0x0f, _]) => false,
                 // The host's hypervisor answers VMCALL and its like, whatever the prefix.
                 Some(&[0x0f, 0x01, 0xc0..=0xff]) => false,
-                // ENQCMD and MOVDIRI with prefixes that the decoder does not know there.
-                Some(&[0x0f, 0x38, 0xf8 | 0xf9]) => false,
                 _ => true,
             }
         }

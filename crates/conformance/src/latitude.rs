@@ -4,7 +4,9 @@
 //! what the case executed, instruction by instruction, and take over into silicon's outcome what the
 //! engine made of each part that a [`Freedom`] leaves open. What differs then still is an error.
 
-use pentimento_decoder::{Instruction, Operand, OperandSize, Operation, Prefixes, Register};
+use pentimento_decoder::{
+    DecodeErrorKind, Instruction, Operand, OperandSize, Operation, Prefixes, Register, decode,
+};
 use pentimento_registers::{CpuState, Eflags, Gpr, SegmentRegister, StatusWord};
 
 use crate::case::{Case, Chunk, Outcome};
@@ -80,7 +82,7 @@ impl<'a> Latitude<'a> {
             case,
             steps,
             flags: Eflags::empty(),
-            everything: is_reserved_nop(&case.code).then_some(Freedom::ReservedNop),
+            everything: beyond_the_tables(&case.code),
             bytes: Vec::new(),
             registers: Vec::new(),
             dot_product: None,
@@ -343,10 +345,16 @@ fn take_over_nans(mine: &mut u128, theirs: u128, bits: u32) {
     }
 }
 
-/// PREFETCHW with a register: AMD's CPUs raise #UD, Intel's do nothing.
-fn is_reserved_nop(code: &[u8]) -> bool {
+/// The freedom to execute bytes that are no instruction here.
+fn beyond_the_tables(code: &[u8]) -> Option<Freedom> {
+    let undefined = decode(code).is_err_and(|error| error.kind == DecodeErrorKind::Undefined);
     let opcode = code.iter().position(|byte| *byte == 0x0f).unwrap_or(0);
-    matches!(code.get(opcode..opcode + 3), Some(&[0x0f, 0x0d, 0xc0..=0xff]))
+    let repeated = code[..opcode].contains(&0xf3);
+    undefined.then_some(match code.get(opcode..opcode + 3) {
+        Some(&[0x0f, 0x0d, 0xc0..=0xff] | &[0x0f, 0x38, 0xf8]) => Freedom::MakersOwn,
+        Some(&[0x0f, 0xae, modrm]) if repeated && modrm >> 3 & 7 == 4 => Freedom::MakersOwn,
+        _ => Freedom::NewerExtension,
+    })
 }
 
 fn is_long_double_shift(step: &Step) -> bool {

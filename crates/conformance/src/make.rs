@@ -40,8 +40,11 @@ pub enum Freedom {
     AlignmentCheck,
     /// Which of several NaNs is the sum of DPPS and DPPD: on Intel's CPUs lanes differ in it.
     DotProductNan,
-    /// Opcodes that one make calls undefined and another one a NOP.
-    ReservedNop,
+    /// Encodings that AMD's CPUs call undefined and Intel's do not: PREFETCHW with a register (a NOP),
+    /// PTWRITE, ENQCMD with more prefixes than it needs.
+    MakersOwn,
+    /// Bytes that no CPU model here knows as an instruction, and a later extension does.
+    NewerExtension,
     /// The last bits of FSIN and its kin, which the engines take from the host's x87 unit.
     Transcendental,
 }
@@ -62,7 +65,8 @@ impl Freedom {
         Self::RaisingStore,
         Self::AlignmentCheck,
         Self::DotProductNan,
-        Self::ReservedNop,
+        Self::MakersOwn,
+        Self::NewerExtension,
         Self::Transcendental,
     ];
 }
@@ -117,7 +121,7 @@ const INTEL: &[Use] = &[
     all(Freedom::RaisingStore),
     all(Freedom::AlignmentCheck),
     all(Freedom::DotProductNan),
-    all(Freedom::ReservedNop),
+    all(Freedom::MakersOwn),
     all(Freedom::Transcendental),
 ];
 
