@@ -17,7 +17,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("pentimento-execute",     &["pentimento-decoder", "pentimento-registers", "pentimento-memory"]),
     ("pentimento-interpreter", &["pentimento-execute", "pentimento-decoder", "pentimento-registers", "pentimento-memory"]),
     ("pentimento-linux",       &["pentimento-registers", "pentimento-memory"]),
-    ("pentimento",             &["pentimento-decoder", "pentimento-execute", "pentimento-interpreter", "pentimento-linux", "pentimento-memory", "pentimento-registers"]),
+    ("pentimento-custom",      &["pentimento-memory"]),
+    ("pentimento",             &["pentimento-custom", "pentimento-decoder", "pentimento-execute", "pentimento-interpreter", "pentimento-linux", "pentimento-memory", "pentimento-registers"]),
     ("pentimento-cli",         &["pentimento"]),
 ];
 

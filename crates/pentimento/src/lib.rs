@@ -5,6 +5,8 @@
 //! - [`Machine`] adds a Linux kernel of its own: ELF programs, processes, files and system calls,
 //!   all inside one host thread and within what the host grants (feature `linux`, on by default).
 //!
+//! Feature `custom` adds the crate [`custom`](https://docs.rs/pentimento-custom): instruction sets of one's own as tables.
+//!
 //! Both are `Send`, share nothing with each other, and repeat bit for bit. Guest code can neither
 //! panic nor hang the host: whatever it does comes back as data.
 //!
@@ -45,6 +47,8 @@ pub use engine::Engine;
 pub use error::Error;
 #[cfg(feature = "linux")]
 pub use machine::{Halt, Machine, Statistics};
+#[cfg(feature = "custom")]
+pub use pentimento_custom as custom;
 pub use pentimento_decoder as decoder;
 pub use pentimento_execute::{CpuModel, Environment, Event, Exception, Exit, Gates};
 #[cfg(feature = "linux")]
