@@ -9,6 +9,7 @@ use pentimento::CpuModel;
 use pentimento::linux::Limits;
 
 use crate::manual::{CompletionsOptions, ManOptions};
+use crate::numbers::{count, number};
 
 /// Run 32-bit x86 (IA-32) Linux programs and code, sandboxed and deterministic.
 #[derive(Parser, Debug)]
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Exec(ExecOptions),
     /// Disassemble raw machine code or an ELF file.
     Disasm(DisasmOptions),
+    /// Run, assemble and disassemble programs of instruction sets that are tables.
+    Custom(crate::custom::CustomOptions),
     /// Print completions for a shell.
     Completions(CompletionsOptions),
     /// Print a page of the manual.
@@ -243,26 +246,8 @@ pub(crate) struct Source {
     pub(crate) base: u32,
 }
 
-fn number(text: &str) -> Result<u64, String> {
-    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => u64::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    parsed.map_err(|error| format!("{error}; give a decimal number, or hexadecimal with 0x"))
-}
-
 fn address(text: &str) -> Result<u32, String> {
     u32::try_from(number(text)?).map_err(|_| "does not fit in 32 bits".to_owned())
-}
-
-fn count(text: &str) -> Result<u64, String> {
-    let (digits, factor) = match text.as_bytes().last() {
-        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
-        Some(b'M') => (&text[..text.len() - 1], 1 << 20),
-        Some(b'G') => (&text[..text.len() - 1], 1 << 30),
-        _ => (text, 1),
-    };
-    number(digits)?.checked_mul(factor).ok_or_else(|| "does not fit in 64 bits".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

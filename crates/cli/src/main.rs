@@ -6,14 +6,17 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod custom;
 mod disasm;
 mod exec;
 mod failure;
 mod manual;
 mod network;
+mod numbers;
 mod output;
 mod run;
 mod streams;
+mod usage;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(options),
         Command::Exec(options) => exec::exec(options),
         Command::Disasm(options) => disasm::disasm(options),
+        Command::Custom(options) => custom::custom(options),
         Command::Completions(options) => manual::completions(options),
         Command::Man(options) => manual::man(options),
     })

@@ -16,6 +16,7 @@ use crate::failure::{Failure, NOT_EXECUTABLE, NOT_FOUND};
 use crate::network::HostNetwork;
 use crate::output;
 use crate::streams::{HostInput, HostOutput};
+use crate::usage::{cpu_seconds, peak_memory};
 
 /// The signal of a pipe that nobody reads.
 const SIGPIPE: u8 = 13;
@@ -192,19 +193,6 @@ fn print_slow_counts(machine: &Machine) {
     for (form, count) in counts.iter().take(25) {
         output::say(format_args!("slow: {:6.2} % {count:>12} {form}", *count as f64 / executed * 100.0));
     }
-}
-
-/// The most memory that this process has held, KiB, where the host tells (proc(5), VmHWM).
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
-/// CPU time that this process has used, in seconds.
-fn cpu_seconds() -> f64 {
-    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID);
-    time.map_or(f64::NAN, |time| std::time::Duration::from(time).as_secs_f64())
 }
 
 /// The host's random numbers.
