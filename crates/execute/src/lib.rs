@@ -18,6 +18,7 @@ extern crate std;
 
 mod binary_arithmetic;
 mod bit_byte;
+pub mod blocks;
 mod context;
 mod control_transfer;
 mod cpuid;

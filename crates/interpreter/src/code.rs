@@ -1,36 +1,16 @@
 //! The blocks of one address space: where they are, and how they go when their code is written to.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::cell::Cell;
 
+use pentimento_execute::blocks::Flow;
+use pentimento_execute::{Context, CpuModel};
 use pentimento_memory::engine::{CodeChanges, CodeReader, CodeWrite};
 use pentimento_memory::{AddressSpace, PAGE_SIZE};
 
+use crate::arena::{Arena, Op};
 use crate::block::{Builder, connector};
-use crate::cursor::{Link, Op};
-use crate::frame::{End, MOST, Step};
-use pentimento_execute::{Context, CpuModel};
-
-/// An entry of the table of jumps: a block's EIP and its first operation.
-#[derive(Default, Debug)]
-#[repr(C, align(8))]
-pub(crate) struct Jump {
-    pub(crate) eip: Cell<u32>,
-    pub(crate) first: Link,
-}
-
-const JUMPS: usize = 4096;
-
-/// Where indirect branches look first; what is empty leads to operation 0, which stops.
-pub(crate) type Jumps = [Jump; JUMPS];
-
-/// The place of `eip` in the table of jumps.
-#[inline(always)]
-pub(crate) fn jump_slot(eip: u32) -> usize {
-    (eip ^ eip >> 12) as usize % JUMPS
-}
+use crate::step::{MOST, Step};
 
 /// A block's place in memory and in the arena.
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +31,9 @@ const LONGEST: u32 = 15;
 
 /// Everything that was compiled for an address space.
 pub(crate) struct Code {
-    pub(crate) ops: Vec<Op>,
-    pub(crate) steps: Vec<Step>,
-    pub(crate) jumps: Box<Jumps>,
+    pub(crate) arena: Arena,
+    /// Where blocks are built before they go into the arena.
+    scratch: (Vec<Op>, Vec<Step>),
     blocks: BTreeMap<u32, Block>,
     /// The operation in the middle of a block before which the budget ended.
     paused: Option<usize>,
@@ -68,9 +48,8 @@ pub(crate) struct Code {
 impl Code {
     pub(crate) fn new() -> Self {
         Self {
-            ops: Vec::new(),
-            steps: Vec::new(),
-            jumps: Box::new([const { Jump { eip: Cell::new(0), first: Link::open() } }; JUMPS]),
+            arena: Arena::new(),
+            scratch: (Vec::new(), Vec::new()),
             blocks: BTreeMap::new(),
             paused: None,
             model: CpuModel::Max,
@@ -81,13 +60,9 @@ impl Code {
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.ops.clear();
-        self.steps.clear();
+        self.arena.clear();
         self.blocks.clear();
         self.paused = None;
-        for jump in self.jumps.iter_mut() {
-            *jump = Jump::default();
-        }
         self.epoch += 1;
     }
 
@@ -138,10 +113,8 @@ impl Code {
         self.paused = None;
         for eip in self.overlapping(range) {
             let Some(block) = self.blocks.remove(&eip) else { continue };
-            let first = block.first as usize;
-            if let (Some(op), Some(step)) = (self.ops.get_mut(first), self.steps.get_mut(first)) {
-                (*op, *step) = connector(eip, 0);
-            }
+            let (op, step) = connector(eip, 0);
+            self.arena.replace(block.first as usize, op, step);
         }
     }
 
@@ -153,32 +126,21 @@ impl Code {
             (None, Some(at)) if self.is_at(at, eip) => return Some(self.rest(at)),
             _ => self.compile(context)?,
         };
-        let jump = &self.jumps[jump_slot(eip)];
-        jump.eip.set(eip);
-        jump.first.set(&self.ops, block.first);
+        self.arena.enter_jump(eip, block.first);
         Some(block)
     }
 
     fn compile(&mut self, context: &mut Context<'_>) -> Option<Block> {
-        if self.ops.len() > MOST_OPS {
+        if self.arena.ops().len() > MOST_OPS {
             self.clear();
         }
-        if self.ops.is_empty() {
-            self.push(connector(0, 0));
-            self.ops[0].handler = crate::frame::stop;
-        } else {
-            // The last operation only marks the arena's end.
-            self.ops.pop();
-            self.steps.pop();
-        }
-        let first = self.ops.len();
-        let block = Builder::new(context).build(&mut self.ops, &mut self.steps);
+        let (ops, steps) = &mut self.scratch;
+        ops.clear();
+        steps.clear();
+        let (instructions, length) = Builder::new(context).build(ops, steps)?;
+        let first = self.arena.append(ops, steps);
         let eip = context.start;
-        self.push(connector(0, 0));
-        let last = self.ops.len() - 1;
-        self.ops[last].handler = crate::frame::stop;
-        let (instructions, length) = block?;
-        let block = Block { first: first as u32, instructions, before: 0, length };
+        let block = Block { first, instructions, before: 0, length };
         if !self.reader.watch(context.memory, eip, length) {
             return None;
         }
@@ -188,7 +150,7 @@ impl Code {
 
     /// Whether operation `at` is an instruction at `eip`.
     pub(crate) fn is_at(&self, at: usize, eip: u32) -> bool {
-        self.steps.get(at).is_some_and(|step| step.eip == eip && step.instruction.is_some())
+        self.arena.steps().get(at).is_some_and(|step| step.eip == eip && step.instruction.is_some())
     }
 
     /// Notes that the budget ended before operation `at`: what goes on there needs no block of its own.
@@ -198,36 +160,21 @@ impl Code {
 
     /// What is left of a block at operation `at`.
     fn rest(&self, at: usize) -> Block {
-        let goes_on = |step: &Step| step.instruction.is_some() && matches!(step.end, End::Next | End::Branch);
-        let length = self.steps[at..].iter().take_while(|step| goes_on(step)).count();
-        let before = self.steps[at].before;
-        let total = self.ops.get(at + length).map_or(before, |op| op.count);
+        let goes_on =
+            |step: &Step| step.instruction.is_some() && matches!(step.flow, Flow::Next | Flow::Branch);
+        let steps = &self.arena.steps()[at..];
+        let length = steps.iter().take_while(|step| goes_on(step)).count();
+        let before = steps[0].before;
+        let total = self.arena.ops().get(at + length).map_or(before, |op| op.count);
         Block { first: at as u32, instructions: total - before, before, length: 0 }
     }
 
     /// The last of the operations up to `count` behind `first` before which a run may end.
     pub(crate) fn last_cut(&self, first: usize, count: usize) -> Option<usize> {
+        let ops = self.arena.ops();
         let allows = |at: &usize| {
-            self.ops.get(*at).is_some_and(|op| op.keeps_flags)
-                && self.ops.get(at - 1).is_some_and(|op| !op.joins_next)
+            ops.get(*at).is_some_and(|op| op.keeps_flags) && ops.get(at - 1).is_some_and(|op| !op.joins_next)
         };
         (first + 1..=first + count).rev().find(allows)
-    }
-
-    fn push(&mut self, (op, step): (Op, Step)) {
-        self.ops.push(op);
-        self.steps.push(step);
-    }
-
-    /// Links the branch or the case at `site` to the block of `eip` at `first`.
-    pub(crate) fn link(&mut self, site: u32, eip: u32, first: u32) {
-        if let Some(op) = self.ops.get(site as usize) {
-            op.taken.set(&self.ops, first);
-        }
-        if let Some(op) = self.ops.get_mut(site as usize)
-            && self.steps.get(site as usize).is_some_and(|step| step.end == End::Case)
-        {
-            op.immediate = eip;
-        }
     }
 }

@@ -1,10 +1,10 @@
 //! Status flags that are worked out when somebody asks.
 
-use pentimento_registers::{Condition, CpuState, Eflags};
-
-use crate::branch::{Done, Miss};
 use pentimento_execute::Width;
 use pentimento_execute::semantics::{binary_arithmetic, logical, shift_rotate};
+use pentimento_registers::{Condition, CpuState, Eflags};
+
+use crate::outcome::{Done, Miss};
 
 /// What wrote the status flags last, and so how to compute them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

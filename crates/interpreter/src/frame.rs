@@ -1,51 +1,17 @@
 //! What handlers share besides registers and memory, and the operation that can do anything.
 
-use pentimento_decoder::Instruction;
+use pentimento_execute::blocks::Flow;
+use pentimento_execute::vector::host::is_silent;
+use pentimento_execute::{Context, Environment, Exit, Trap, exit};
 use pentimento_memory::AddressSpace;
 use pentimento_memory::engine::generation;
-use pentimento_registers::CpuState;
+use pentimento_registers::{CpuState, Eflags};
 
-use crate::code::{Jumps, jump_slot};
-use crate::cursor::{Cursor, Op, advance, dispatch};
+use crate::arena::{Cursor, Jumps, Op, advance, dispatch, jump_slot};
+use crate::calls::Calls;
 use crate::flags::{Lazy, Pending};
-use crate::indirect::Calls;
-use crate::x87;
-use pentimento_execute::exit;
-use pentimento_execute::vector::host::is_silent;
-use pentimento_execute::{Context, Environment, Exit, Trap};
-
-/// What is behind an instruction.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum End {
-    /// The next operation.
-    Next,
-    /// The next operation, or wherever EIP says if that is elsewhere.
-    Branch,
-    /// Wherever EIP says.
-    Jump,
-    /// Wherever EIP says, and segments or flags may have become such that blocks do not fit them.
-    Recheck,
-    /// Nothing: it is a destination of the indirect branch before it.
-    Case,
-}
-
-/// What the rare paths need to know about an operation; it has the operation's position.
-#[derive(Clone, Debug)]
-pub(crate) struct Step {
-    /// The instruction; a branch that joins two blocks has none.
-    pub(crate) instruction: Option<Instruction>,
-    pub(crate) handler: pentimento_execute::Handler,
-    pub(crate) eip: u32,
-    /// EIP behind the instruction.
-    pub(crate) next: u32,
-    /// EIP that a direct branch goes to if it is taken.
-    pub(crate) target: u32,
-    /// Instructions of the block before this one.
-    pub(crate) before: u16,
-    pub(crate) end: End,
-    /// The CPU model does not have the instruction: the handler is something else.
-    pub(crate) lacking: bool,
-}
+use crate::step::Step;
+use crate::x87::unit::Unit;
 
 /// Why handlers stopped.
 #[derive(Clone, Copy, Debug)]
@@ -58,11 +24,8 @@ pub(crate) enum Stop {
     Exit(Exit),
 }
 
-/// The most instructions in a block.
-pub(crate) const MOST: u16 = 64;
-
-/// The most conditional branches that a block goes on behind.
-pub(crate) const MOST_BRANCHES: u16 = 4;
+/// Flags with which blocks do not run: a trap after each instruction, and alignment checks.
+pub(crate) const UNFIT: Eflags = Eflags::TF.union(Eflags::AC);
 
 /// The state of one run through chained blocks.
 pub(crate) struct Frame<'a> {
@@ -79,7 +42,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) end_of_time: u64,
     pub(crate) generation: u64,
     pub(crate) stop: Stop,
-    pub(crate) x87: x87::Unit,
+    pub(crate) x87: Unit,
     /// MXCSR [is silent](is_silent); where it becomes so, this may lag behind.
     pub(crate) silent: bool,
 }
@@ -110,7 +73,7 @@ impl<'a> Frame<'a> {
         cpu.eip = step.next;
         let mut context = Context { state: cpu, memory, environment: self.environment, start: step.eip };
         let outcome = (step.handler)(&mut context, instruction);
-        self.x87 = x87::Unit::new(context.state);
+        self.x87 = Unit::new(context.state);
         self.silent = is_silent(context.state.mxcsr);
         match outcome {
             Ok(()) => {}
@@ -121,13 +84,15 @@ impl<'a> Frame<'a> {
                 return After::Stopped;
             }
         }
-        let straight = matches!(step.end, End::Next | End::Branch) && cpu.eip == step.next;
-        let rewritten = generation(memory) != self.generation;
-        if straight && !rewritten {
+        let straight = matches!(step.flow, Flow::Next | Flow::Branch) && cpu.eip == step.next;
+        let unfit = step.flow == Flow::Recheck
+            || cpu.eflags.intersects(UNFIT)
+            || generation(memory) != self.generation;
+        if straight && !unfit {
             return After::Next;
         }
         self.left -= i64::from(step.before) + 1;
-        if rewritten || step.end == End::Recheck || self.left < 0 {
+        if unfit || self.left < 0 {
             self.stop = Stop::Continue;
             return After::Stopped;
         }
@@ -189,8 +154,8 @@ pub(crate) fn settle<'a>(
 #[inline(always)]
 pub(crate) fn jump<'a>(cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'a>) -> Cursor<'a> {
     let entry = &frame.jumps[jump_slot(cpu.eip)];
-    if entry.eip.get() == cpu.eip {
-        dispatch(Cursor::follow(frame.ops, &entry.first), cpu, memory, frame)
+    if let Some(first) = entry.to(cpu.eip) {
+        dispatch(Cursor::follow(frame.ops, first), cpu, memory, frame)
     } else {
         frame.stop = Stop::Continue;
         Cursor::STOPPED

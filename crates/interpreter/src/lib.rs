@@ -6,13 +6,15 @@
 //! anything out of the ordinary (a fault, a device, a store to code) it does nothing and lets the
 //! reference's do it, so that there is one place for all that is rare.
 //!
-//! - `cursor`: operations, and how one follows the other.
-//! - `frame`: what they share; the slow path.
-//! - `flags`: status flags computed on demand.
-//! - `branch`, `indirect`: what ends in another place.
+//! From the ground up, each floor knowing those below it:
+//!
+//! - `outcome`, `step`, `arena`, `frame`, `flags`, `calls`, `x87::unit`: operations, how one follows the other, and
+//!   what they share; the slow path.
+//! - `operand`, `drivers`: operands as types, and handlers that have an operation's type in them.
+//! - `handlers`, `vector`, `x87`: what operations do, by family.
+//! - `table`: which handler is for which instruction.
 //! - `block`, `select`: from bytes to operations.
 //! - `code`: the blocks of an address space.
-//! - `x87`: the floating-point unit.
 #![no_std]
 // `cursor` alone may allow it.
 #![cfg_attr(not(feature = "safe-dispatch"), deny(unsafe_code))]
@@ -22,52 +24,40 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
-mod arithmetic;
-mod attempt;
-mod bit_byte;
+mod arena;
 mod block;
-mod branch;
+mod calls;
 mod code;
-mod cursor;
-mod exchange;
-mod flag_control;
+mod drivers;
 mod flags;
 mod frame;
-mod indirect;
-mod liveness;
+mod handlers;
 mod operand;
-mod pair;
+mod outcome;
 mod select;
-mod select_rarer;
-mod select_vector;
-mod select_x87;
-mod shape;
-mod string;
+mod step;
+mod table;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests stop where something is wrong")]
 mod tests;
-mod thread_local;
-mod transfer;
 mod vector;
-mod vector_arithmetic;
 mod x87;
-mod x87_arithmetic;
-mod x87_operand;
-mod x87_transfer;
 
-use core::{fmt, mem};
+use core::fmt;
 
-use pentimento_memory::AddressSpace;
-use pentimento_memory::engine::{generation, is_prepared_fast, prepare_fast};
-use pentimento_registers::{CpuState, Descriptor, Eflags, SegmentRegister};
-
-use code::{Block, Code};
-use cursor::{Cursor, drive};
-use flags::Pending;
-use frame::{Frame, MOST, Stop, cut};
-use indirect::Calls;
 use pentimento_execute::vector::host::is_silent;
 use pentimento_execute::{Context, Environment, Exit, Reference};
+use pentimento_memory::AddressSpace;
+use pentimento_memory::engine::{generation, is_prepared_fast, prepare_fast};
+use pentimento_registers::{CpuState, Descriptor, SegmentRegister};
+
+use arena::{Cursor, drive};
+use calls::Calls;
+use code::{Block, Code};
+use flags::Pending;
+use frame::{Frame, Stop, UNFIT, cut};
+use step::MOST;
+use x87::unit::Unit;
 
 /// The interpreter, with the blocks that it has compiled.
 ///
@@ -130,7 +120,7 @@ impl Interpreter {
             if let (Some((site, epoch)), Some(block)) = (site.take(), block)
                 && epoch == self.code.epoch
             {
-                self.code.link(site, state.eip, block.first);
+                self.code.arena.link(site, state.eip, block.first);
             }
             let stop = match block {
                 Some(block) if u64::from(block.instructions) <= left => {
@@ -164,9 +154,9 @@ impl Interpreter {
     ) -> Stop {
         let mut at = block.first as usize;
         if let Some(end) = self.code.last_cut(at, *left as usize) {
-            let handler = mem::replace(&mut self.code.ops[end].handler, cut);
+            let handler = self.code.arena.exchange_handler(end, cut);
             let stop = self.chain(block, state, memory, environment, left, u64::MAX);
-            self.code.ops[end].handler = handler;
+            self.code.arena.exchange_handler(end, handler);
             if !matches!(stop, Stop::Continue) {
                 return stop;
             }
@@ -212,15 +202,15 @@ impl Interpreter {
         let mut frame = Frame {
             left: here + i64::from(block.before),
             pending: Pending::SETTLED,
-            ops: &self.code.ops,
-            jumps: &self.code.jumps,
+            ops: self.code.arena.ops(),
+            jumps: self.code.arena.jumps(),
             calls: Calls::NONE,
-            steps: &self.code.steps,
+            steps: self.code.arena.steps(),
             end_of_time: environment.time_stamp.wrapping_add(here as u64),
             environment,
             generation: self.code.reader.generation(),
             stop: Stop::Continue,
-            x87: x87::Unit::new(state),
+            x87: Unit::new(state),
             silent: is_silent(state.mxcsr),
         };
         drive(Cursor::at(frame.ops, block.first), state, memory, &mut frame);
@@ -267,5 +257,5 @@ fn blocks_fit(state: &CpuState) -> bool {
         && flat(SegmentRegister::Ss, Descriptor::FLAT_DATA)
         && flat(SegmentRegister::Ds, Descriptor::FLAT_DATA)
         && flat(SegmentRegister::Es, Descriptor::FLAT_DATA)
-        && !state.eflags.intersects(Eflags::TF.union(Eflags::AC))
+        && !state.eflags.intersects(UNFIT)
 }

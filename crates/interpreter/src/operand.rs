@@ -5,19 +5,19 @@ use core::marker::PhantomData;
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Gpr};
 
-use crate::branch::{Done, Miss};
-use crate::cursor::Op;
+use crate::arena::Op;
+use crate::outcome::{Done, Miss};
 use pentimento_execute::Width;
 
-/// A width whose registers an [`Op`] names.
-pub(crate) trait Sized: Width {
+/// A width whose registers an [`Op`] names: the one in [`Op::first`], and the one in [`Op::second`].
+pub(crate) trait Registers: Width {
     fn first(op: &Op, cpu: &CpuState) -> Self;
     fn set_first(op: &Op, cpu: &mut CpuState, value: Self);
     fn second(op: &Op, cpu: &CpuState) -> Self;
     fn set_second(op: &Op, cpu: &mut CpuState, value: Self);
 }
 
-impl Sized for u8 {
+impl Registers for u8 {
     #[inline(always)]
     fn first(op: &Op, cpu: &CpuState) -> Self {
         bytemuck::bytes_of(cpu.gprs())[usize::from(op.first_byte) % 32]
@@ -36,9 +36,9 @@ impl Sized for u8 {
     }
 }
 
-macro_rules! sized {
+macro_rules! by_accessor {
     ($($type:ty: $get:ident $set:ident;)*) => {$(
-        impl Sized for $type {
+        impl Registers for $type {
             #[inline(always)]
             fn first(op: &Op, cpu: &CpuState) -> Self {
                 cpu.$get(op.first)
@@ -59,7 +59,7 @@ macro_rules! sized {
     )*};
 }
 
-sized! {
+by_accessor! {
     u16: gpr16 set_gpr16;
     u32: gpr set_gpr;
 }
@@ -143,14 +143,14 @@ pub(crate) struct Immediate;
 /// Memory at an address of form `A`.
 pub(crate) struct Memory<A>(PhantomData<A>);
 
-impl<W: Sized> Source<W> for First {
+impl<W: Registers> Source<W> for First {
     #[inline(always)]
     fn get(op: &Op, cpu: &CpuState, _: &AddressSpace) -> Done<W> {
         Ok(W::first(op, cpu))
     }
 }
 
-impl<W: Sized> Place<W> for First {
+impl<W: Registers> Place<W> for First {
     #[inline(always)]
     fn put(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, value: W) -> Done {
         W::set_first(op, cpu, value);
@@ -185,28 +185,28 @@ impl<W: Width, const N: u8> Place<W> for Fixed<N> {
     }
 }
 
-impl<W: Sized> Source<W> for Second {
+impl<W: Registers> Source<W> for Second {
     #[inline(always)]
     fn get(op: &Op, cpu: &CpuState, _: &AddressSpace) -> Done<W> {
         Ok(W::second(op, cpu))
     }
 }
 
-impl<W: Sized> Source<W> for Immediate {
+impl<W: Registers> Source<W> for Immediate {
     #[inline(always)]
     fn get(op: &Op, _: &CpuState, _: &AddressSpace) -> Done<W> {
         Ok(W::truncate(op.immediate))
     }
 }
 
-impl<W: Sized, A: Address> Source<W> for Memory<A> {
+impl<W: Registers, A: Address> Source<W> for Memory<A> {
     #[inline(always)]
     fn get(op: &Op, cpu: &CpuState, memory: &AddressSpace) -> Done<W> {
         memory.read_fast(A::of(op, cpu)).ok_or(Miss::Slow)
     }
 }
 
-impl<W: Sized, A: Address> Place<W> for Memory<A> {
+impl<W: Registers, A: Address> Place<W> for Memory<A> {
     #[inline(always)]
     fn put(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, value: W) -> Done {
         memory.write_fast(A::of(op, cpu), value).ok_or(Miss::Slow)
@@ -214,5 +214,16 @@ impl<W: Sized, A: Address> Place<W> for Memory<A> {
     #[inline(always)]
     fn modify(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, change: impl FnOnce(W) -> W) -> Done {
         memory.modify_fast(A::of(op, cpu), change).ok_or(Miss::Slow)
+    }
+}
+
+/// The selector in the segment register in [`Op::first`], zero-extended.
+pub(crate) struct Selector;
+
+impl Source<u32> for Selector {
+    #[inline(always)]
+    fn get(op: &Op, cpu: &CpuState, _: &AddressSpace) -> Done<u32> {
+        let segment = cpu.segments.get(op.first as usize).ok_or(Miss::Slow)?;
+        Ok(segment.selector.into())
     }
 }

@@ -5,7 +5,8 @@ use pentimento_registers::Eflags;
 
 use super::operand::{VectorRegister, immediate, xmm_register};
 use crate::float::Flags;
-use crate::vector::{self, Vector, comparison, floating_point, lane};
+use crate::vector::floating_point::{self, FloatBinary, FloatWithImmediate};
+use crate::vector::{Vector, comparison, lane};
 use crate::{Context, Exception, Outcome, Trap, mmx};
 
 impl Context<'_> {
@@ -20,21 +21,24 @@ impl Context<'_> {
     }
 }
 
-/// An operation of [`floating_point::binary`] on an XMM register.
-pub(crate) fn binary(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    let function = floating_point::binary(instruction.operation()).ok_or(Trap::INVALID_OPCODE)?;
-    let number = xmm_register(instruction, 0)?;
-    let source = context.vector::<u128>(instruction, 1)?.guest_order();
-    let mut value = u128::register(context.state, number).guest_order();
-    let flags = function(&mut value, &source, context.state.mxcsr);
-    context.settle_sse(flags)?;
-    u128::set_register(context.state, number, value.guest_order());
-    Ok(())
+/// An operation on XMM registers.
+pub(crate) fn binary<O: FloatBinary>(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    calculate(context, instruction, |a, b, _, mxcsr| O::apply(a, b, mxcsr))
 }
 
-/// An operation of [`floating_point::with_immediate`].
-pub(crate) fn with_immediate(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    let function = floating_point::with_immediate(instruction.operation()).ok_or(Trap::INVALID_OPCODE)?;
+/// An operation on XMM registers with an immediate.
+pub(crate) fn with_immediate<O: FloatWithImmediate>(
+    context: &mut Context<'_>,
+    instruction: &Instruction,
+) -> Outcome {
+    calculate(context, instruction, O::apply)
+}
+
+fn calculate(
+    context: &mut Context<'_>,
+    instruction: &Instruction,
+    function: floating_point::FloatImmediateFunction,
+) -> Outcome {
     let number = xmm_register(instruction, 0)?;
     let source = context.vector::<u128>(instruction, 1)?.guest_order();
     let mut value = u128::register(context.state, number).guest_order();
@@ -44,20 +48,16 @@ pub(crate) fn with_immediate(context: &mut Context<'_>, instruction: &Instructio
     Ok(())
 }
 
-/// An operation of [`vector::approximation::unary`], which raises no exception.
-pub(crate) fn approximate(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    let function = vector::approximation::unary(instruction.operation()).ok_or(Trap::INVALID_OPCODE)?;
-    let number = xmm_register(instruction, 0)?;
-    let source = context.vector::<u128>(instruction, 1)?.guest_order();
-    let mut value = u128::register(context.state, number).guest_order();
-    function(&mut value, &source);
-    u128::set_register(context.state, number, value.guest_order());
-    Ok(())
+/// A conversion from or to a general or MMX register.
+pub(crate) fn convert<O: FloatBinary>(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    convert_by(context, instruction, O::apply)
 }
 
-/// A conversion of [`floating_point::binary`] from or to a general or MMX register.
-pub(crate) fn convert(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    let function = floating_point::binary(instruction.operation()).ok_or(Trap::INVALID_OPCODE)?;
+fn convert_by(
+    context: &mut Context<'_>,
+    instruction: &Instruction,
+    function: floating_point::FloatFunction,
+) -> Outcome {
     let mmx = mmx::is_operand(instruction);
     if mmx {
         mmx::check_pending(context)?;

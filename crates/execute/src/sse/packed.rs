@@ -4,33 +4,38 @@
 use pentimento_decoder::{Instruction, Operand, Operation};
 use pentimento_registers::Eflags;
 
-use super::operand::{
-    File, VectorRegister, by_width, general_register, immediate, vector_register, xmm_register,
-};
-use crate::vector::{self, Vector, sign_bits};
-use crate::{Context, Outcome, Trap};
+use super::operand::{File, VectorRegister, general_register, immediate, vector_register, xmm_register};
+use crate::vector::shuffle::Insertps;
+use crate::vector::{Binary, Shift, Vector, WithImmediate, WithMask, sign_bits};
+use crate::{Context, Outcome};
 
-/// An operation of [`vector::packed::binary`], [`vector::packed::unary`] or
-/// [`vector::shuffle::cryptographic`].
-pub(crate) fn binary(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    fn on<V: VectorRegister>(context: &mut Context<'_>, instruction: &Instruction, number: u8) -> Outcome {
-        let operation = instruction.operation();
-        let function = vector::packed::binary::<V>(operation)
-            .or_else(|| vector::packed::unary(operation))
-            .or_else(|| vector::shuffle::cryptographic(operation))
-            .ok_or(Trap::INVALID_OPCODE)?;
+/// An operation of two vectors.
+pub(crate) fn binary<O: Binary>(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    fn on<V: VectorRegister>(
+        context: &mut Context<'_>,
+        instruction: &Instruction,
+        number: u8,
+        function: fn(&mut V, &V),
+    ) -> Outcome {
         V::begin(context)?;
         let source = context.vector::<V>(instruction, 1)?.guest_order();
         update::<V>(context, number, |destination| function(destination, &source));
         Ok(())
     }
-    by_width(context, instruction, on::<u64>, on::<u128>)
+    match vector_register(instruction, 0)? {
+        File::Mmx(number) => on::<u64>(context, instruction, number, O::apply),
+        File::Xmm(number) => on::<u128>(context, instruction, number, O::apply),
+    }
 }
 
-/// An operation of [`vector::packed::shift`].
-pub(crate) fn shift(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    fn on<V: VectorRegister>(context: &mut Context<'_>, instruction: &Instruction, number: u8) -> Outcome {
-        let function = vector::packed::shift::<V>(instruction.operation()).ok_or(Trap::INVALID_OPCODE)?;
+/// A shift by an immediate, or by the low half of a vector.
+pub(crate) fn shift<O: Shift>(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+    fn on<V: VectorRegister>(
+        context: &mut Context<'_>,
+        instruction: &Instruction,
+        number: u8,
+        function: fn(&mut V, u64),
+    ) -> Outcome {
         V::begin(context)?;
         let count = match instruction.operand(1) {
             Some(Operand::Immediate { value, .. }) => u64::from(value as u8),
@@ -39,42 +44,51 @@ pub(crate) fn shift(context: &mut Context<'_>, instruction: &Instruction) -> Out
         update::<V>(context, number, |destination| function(destination, count));
         Ok(())
     }
-    by_width(context, instruction, on::<u64>, on::<u128>)
+    match vector_register(instruction, 0)? {
+        File::Mmx(number) => on::<u64>(context, instruction, number, O::apply),
+        File::Xmm(number) => on::<u128>(context, instruction, number, O::apply),
+    }
 }
 
-/// An operation of [`vector::shuffle::with_immediate`].
-pub(crate) fn with_immediate(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    fn on<V: VectorRegister>(context: &mut Context<'_>, instruction: &Instruction, number: u8) -> Outcome {
-        let function =
-            vector::shuffle::with_immediate::<V>(instruction.operation()).ok_or(Trap::INVALID_OPCODE)?;
+/// An operation of two vectors and an immediate.
+pub(crate) fn with_immediate<O: WithImmediate>(
+    context: &mut Context<'_>,
+    instruction: &Instruction,
+) -> Outcome {
+    fn on<V: VectorRegister>(
+        context: &mut Context<'_>,
+        instruction: &Instruction,
+        number: u8,
+        function: fn(&mut V, &V, u8),
+    ) -> Outcome {
         V::begin(context)?;
         let source = context.vector::<V>(instruction, 1)?.guest_order();
         let immediate = immediate(instruction, 2);
         update::<V>(context, number, |destination| function(destination, &source, immediate));
         Ok(())
     }
-    by_width(context, instruction, on::<u64>, on::<u128>)
+    match vector_register(instruction, 0)? {
+        File::Mmx(number) => on::<u64>(context, instruction, number, O::apply),
+        File::Xmm(number) => on::<u128>(context, instruction, number, O::apply),
+    }
 }
 
 /// INSERTPS: [`with_immediate`], but the only lane of a memory operand is the one that is inserted.
 pub(crate) fn insertps(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     let number = xmm_register(instruction, 0)?;
-    let function =
-        vector::shuffle::with_immediate::<u128>(instruction.operation()).ok_or(Trap::INVALID_OPCODE)?;
     let source = context.vector::<u128>(instruction, 1)?.guest_order();
     let in_memory = matches!(instruction.operand(1), Some(Operand::Memory(_)));
     let immediate = immediate(instruction, 2) & if in_memory { 0x3f } else { 0xff };
-    update::<u128>(context, number, |destination| function(destination, &source, immediate));
+    update::<u128>(context, number, |destination| Insertps::apply(destination, &source, immediate));
     Ok(())
 }
 
-/// An operation of [`vector::shuffle::with_mask`], the mask being XMM0.
-pub(crate) fn with_mask(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+/// An operation of two vectors and XMM0.
+pub(crate) fn with_mask<O: WithMask>(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     let number = xmm_register(instruction, 0)?;
-    let function = vector::shuffle::with_mask::<u128>(instruction.operation()).ok_or(Trap::INVALID_OPCODE)?;
     let source = context.vector::<u128>(instruction, 1)?.guest_order();
     let mask = context.state.xmm[0].guest_order();
-    update::<u128>(context, number, |destination| function(destination, &source, &mask));
+    update::<u128>(context, number, |destination| O::apply(destination, &source, &mask));
     Ok(())
 }
 

@@ -9,21 +9,16 @@
 use pentimento_decoder::Operation;
 
 use super::approximation_table::{RECIPROCAL, RECIPROCAL_ROOT_EVEN, RECIPROCAL_ROOT_ODD};
-use super::{Unary, lane, map, set_lane};
+use super::{Binary, Vector, lane, map, operations, set_lane};
 use crate::float::Format;
 
-/// The function of an approximation. The scalar ones leave the upper lanes of the destination alone.
-#[must_use]
-pub const fn unary(operation: Operation) -> Option<Unary<u128>> {
-    use Operation as O;
-    let function: Unary<u128> = match operation {
-        O::Rcpps => |a, b| map(a, b, reciprocal),
-        O::Rcpss => |a, b| set_lane(a, 0, reciprocal(lane(b, 0))),
-        O::Rsqrtps => |a, b| map(a, b, reciprocal_root),
-        O::Rsqrtss => |a, b| set_lane(a, 0, reciprocal_root(lane(b, 0))),
-        _ => return None,
-    };
-    Some(function)
+operations! {
+    /// The function of an approximation. The scalar ones leave the upper lanes of the destination alone.
+    unary: Binary(&mut V, &V);
+    Rcpps => |a, b| map(a, b, reciprocal);
+    Rcpss => |a, b| set_lane(a, 0, reciprocal(lane(b, 0)));
+    Rsqrtps => |a, b| map(a, b, reciprocal_root);
+    Rsqrtss => |a, b| set_lane(a, 0, reciprocal_root(lane(b, 0)));
 }
 
 /// An operand taken apart.

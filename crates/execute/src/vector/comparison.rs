@@ -3,28 +3,23 @@
 use pentimento_decoder::Operation;
 use pentimento_registers::{Eflags, Mxcsr};
 
-use super::floating_point::{FloatBinary, lanewise};
+use super::floating_point::{FloatBinary, FloatFunction, float_operations, lanewise};
 use super::host::{Real, unusual_operand};
 use super::mask;
 use crate::float::{Environment, Flags, Relation, compare};
 
-/// MIN and MAX.
 #[rustfmt::skip]
-pub(super) const fn binary(operation: Operation) -> Option<FloatBinary> {
-    use Operation as O;
-    use Relation::{Greater, Less};
-    let function: FloatBinary = match operation {
-        O::Minps => |a, b, mxcsr| extremum::<u32, 4>(a, b, mxcsr, Less),
-        O::Minpd => |a, b, mxcsr| extremum::<u64, 2>(a, b, mxcsr, Less),
-        O::Minss => |a, b, mxcsr| extremum::<u32, 1>(a, b, mxcsr, Less),
-        O::Minsd => |a, b, mxcsr| extremum::<u64, 1>(a, b, mxcsr, Less),
-        O::Maxps => |a, b, mxcsr| extremum::<u32, 4>(a, b, mxcsr, Greater),
-        O::Maxpd => |a, b, mxcsr| extremum::<u64, 2>(a, b, mxcsr, Greater),
-        O::Maxss => |a, b, mxcsr| extremum::<u32, 1>(a, b, mxcsr, Greater),
-        O::Maxsd => |a, b, mxcsr| extremum::<u64, 1>(a, b, mxcsr, Greater),
-        _ => return None,
-    };
-    Some(function)
+float_operations! {
+    /// MIN and MAX.
+    pub(super) binary: FloatBinary as FloatFunction;
+    Minps => |a, b, mxcsr| extremum::<u32, 4>(a, b, mxcsr, Relation::Less);
+    Minpd => |a, b, mxcsr| extremum::<u64, 2>(a, b, mxcsr, Relation::Less);
+    Minss => |a, b, mxcsr| extremum::<u32, 1>(a, b, mxcsr, Relation::Less);
+    Minsd => |a, b, mxcsr| extremum::<u64, 1>(a, b, mxcsr, Relation::Less);
+    Maxps => |a, b, mxcsr| extremum::<u32, 4>(a, b, mxcsr, Relation::Greater);
+    Maxpd => |a, b, mxcsr| extremum::<u64, 2>(a, b, mxcsr, Relation::Greater);
+    Maxss => |a, b, mxcsr| extremum::<u32, 1>(a, b, mxcsr, Relation::Greater);
+    Maxsd => |a, b, mxcsr| extremum::<u64, 1>(a, b, mxcsr, Relation::Greater);
 }
 
 /// Compares lanes; quiet NaNs are invalid too where `signalling`.

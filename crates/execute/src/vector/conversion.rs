@@ -5,38 +5,34 @@
 use pentimento_decoder::Operation;
 use pentimento_registers::Mxcsr;
 
-use super::floating_point::{FloatBinary, counted, lanewise};
+use super::floating_point::{FloatBinary, FloatFunction, counted, float_operations, lanewise};
 use super::host::Real;
 use super::{Lane, build, host, lane};
 use crate::float::{self, Environment, Flags, Rounding, Unpacked};
 
-/// All conversions but those with an immediate.
 #[rustfmt::skip]
-pub(super) const fn binary(operation: Operation) -> Option<FloatBinary> {
-    use Operation as O;
-    let function: FloatBinary = match operation {
-        O::Cvtsi2ss => |a, b, mxcsr| merge::<i32, u32, 1>(a, b, mxcsr, from_integer),
-        O::Cvtsi2sd => |a, b, mxcsr| merge::<i32, u64, 1>(a, b, mxcsr, from_integer),
-        O::Cvtpi2ps => |a, b, mxcsr| merge::<i32, u32, 2>(a, b, mxcsr, from_integer),
-        O::Cvtdq2ps => |a, b, mxcsr| merge::<i32, u32, 4>(a, b, mxcsr, from_integer),
-        O::Cvtdq2pd | O::Cvtpi2pd => |a, b, mxcsr| merge::<i32, u64, 2>(a, b, mxcsr, from_integer),
-        O::Cvtss2sd => |a, b, mxcsr| merge::<u32, u64, 1>(a, b, mxcsr, widen),
-        O::Cvtsd2ss => |a, b, mxcsr| merge::<u64, u32, 1>(a, b, mxcsr, narrow),
-        O::Cvtps2pd => |a, b, mxcsr| merge::<u32, u64, 2>(a, b, mxcsr, widen),
-        O::Cvtpd2ps => |a, b, mxcsr| replace::<u64, u32, 2>(a, b, mxcsr, narrow),
-        O::Cvtss2si => |a, b, mxcsr| replace::<u32, i32, 1>(a, b, mxcsr, to_integer),
-        O::Cvtsd2si => |a, b, mxcsr| replace::<u64, i32, 1>(a, b, mxcsr, to_integer),
-        O::Cvtps2pi => |a, b, mxcsr| replace::<u32, i32, 2>(a, b, mxcsr, to_integer),
-        O::Cvtps2dq => |a, b, mxcsr| replace::<u32, i32, 4>(a, b, mxcsr, to_integer),
-        O::Cvtpd2dq | O::Cvtpd2pi => |a, b, mxcsr| replace::<u64, i32, 2>(a, b, mxcsr, to_integer),
-        O::Cvttss2si => |a, b, mxcsr| replace::<u32, i32, 1>(a, b, mxcsr, truncate),
-        O::Cvttsd2si => |a, b, mxcsr| replace::<u64, i32, 1>(a, b, mxcsr, truncate),
-        O::Cvttps2pi => |a, b, mxcsr| replace::<u32, i32, 2>(a, b, mxcsr, truncate),
-        O::Cvttps2dq => |a, b, mxcsr| replace::<u32, i32, 4>(a, b, mxcsr, truncate),
-        O::Cvttpd2dq | O::Cvttpd2pi => |a, b, mxcsr| replace::<u64, i32, 2>(a, b, mxcsr, truncate),
-        _ => return None,
-    };
-    Some(function)
+float_operations! {
+    /// All conversions but those with an immediate.
+    pub(super) binary: FloatBinary as FloatFunction;
+    Cvtsi2ss => |a, b, mxcsr| merge::<i32, u32, 1>(a, b, mxcsr, from_integer);
+    Cvtsi2sd => |a, b, mxcsr| merge::<i32, u64, 1>(a, b, mxcsr, from_integer);
+    Cvtpi2ps => |a, b, mxcsr| merge::<i32, u32, 2>(a, b, mxcsr, from_integer);
+    Cvtdq2ps => |a, b, mxcsr| merge::<i32, u32, 4>(a, b, mxcsr, from_integer);
+    Cvtdq2pd | Cvtpi2pd => |a, b, mxcsr| merge::<i32, u64, 2>(a, b, mxcsr, from_integer);
+    Cvtss2sd => |a, b, mxcsr| merge::<u32, u64, 1>(a, b, mxcsr, widen);
+    Cvtsd2ss => |a, b, mxcsr| merge::<u64, u32, 1>(a, b, mxcsr, narrow);
+    Cvtps2pd => |a, b, mxcsr| merge::<u32, u64, 2>(a, b, mxcsr, widen);
+    Cvtpd2ps => |a, b, mxcsr| replace::<u64, u32, 2>(a, b, mxcsr, narrow);
+    Cvtss2si => |a, b, mxcsr| replace::<u32, i32, 1>(a, b, mxcsr, to_integer);
+    Cvtsd2si => |a, b, mxcsr| replace::<u64, i32, 1>(a, b, mxcsr, to_integer);
+    Cvtps2pi => |a, b, mxcsr| replace::<u32, i32, 2>(a, b, mxcsr, to_integer);
+    Cvtps2dq => |a, b, mxcsr| replace::<u32, i32, 4>(a, b, mxcsr, to_integer);
+    Cvtpd2dq | Cvtpd2pi => |a, b, mxcsr| replace::<u64, i32, 2>(a, b, mxcsr, to_integer);
+    Cvttss2si => |a, b, mxcsr| replace::<u32, i32, 1>(a, b, mxcsr, truncate);
+    Cvttsd2si => |a, b, mxcsr| replace::<u64, i32, 1>(a, b, mxcsr, truncate);
+    Cvttps2pi => |a, b, mxcsr| replace::<u32, i32, 2>(a, b, mxcsr, truncate);
+    Cvttps2dq => |a, b, mxcsr| replace::<u32, i32, 4>(a, b, mxcsr, truncate);
+    Cvttpd2dq | Cvttpd2pi => |a, b, mxcsr| replace::<u64, i32, 2>(a, b, mxcsr, truncate);
 }
 
 /// Under what a lane is converted.

@@ -14,12 +14,106 @@ use super::packed::lane_of_two;
 use super::{build, host, lane, lanes, lanes_mut, rebuild};
 use crate::float::{self, Environment, Flags, Unpacked};
 
-/// `destination = f(destination, source)` under MXCSR; returns the exceptions raised.
-pub type FloatBinary = fn(&mut u128, &u128, Mxcsr) -> Flags;
-/// `destination = f(destination, source)`, if it answers `true`; else no change.
-pub type FloatMiddling = fn(&mut u128, &u128) -> bool;
-/// `destination = f(destination, source, imm8)` under MXCSR; returns the exceptions raised.
-pub type FloatWithImmediate = fn(&mut u128, &u128, u8, Mxcsr) -> Flags;
+/// `destination = f(destination, source)` under MXCSR.
+pub trait FloatBinary {
+    /// Changes the destination, and says which exceptions that raised.
+    fn apply(destination: &mut u128, source: &u128, mxcsr: Mxcsr) -> Flags;
+}
+
+/// Addition to square root, which the host can do while all exceptions are masked, rounding is to
+/// nearest, DAZ and FZ are clear, and the precision exception is sticky.
+pub trait FloatMiddling: FloatBinary {
+    /// Changes the destination and answers `true` where MXCSR stays as it is and the host's result is
+    /// silicon's; else changes nothing.
+    fn middling(destination: &mut u128, source: &u128) -> bool;
+}
+
+/// `destination = f(destination, source, imm8)` under MXCSR.
+pub trait FloatWithImmediate {
+    /// Changes the destination, and says which exceptions that raised.
+    fn apply(destination: &mut u128, source: &u128, immediate: u8, mxcsr: Mxcsr) -> Flags;
+}
+
+/// A function of [`FloatBinary`].
+pub type FloatFunction = fn(&mut u128, &u128, Mxcsr) -> Flags;
+/// A function of [`FloatMiddling`].
+pub type MiddlingFunction = fn(&mut u128, &u128) -> bool;
+/// A function of [`FloatWithImmediate`].
+pub type FloatImmediateFunction = fn(&mut u128, &u128, u8, Mxcsr) -> Flags;
+
+/// Declares operations as types that implement a trait of floating-point functions, and the function
+/// that finds them.
+macro_rules! float_operations {
+    ($(#[$doc:meta])* $visibility:vis $find:ident: $trait:ident as $type:ty;
+        $($($name:ident)|+ => $function:expr;)*) => {
+        $($(
+            #[doc = concat!("`", stringify!($name), "`.")]
+            #[derive(Clone, Copy, Debug)]
+            pub struct $name;
+
+            impl $trait for $name {
+                float_operations!(@$trait $function);
+            }
+        )+)*
+
+        $(#[$doc])*
+        #[must_use]
+        $visibility const fn $find(operation: Operation) -> Option<$type> {
+            Some(match operation {
+                $($(Operation::$name => <$name as $trait>::apply,)+)*
+                _ => return None,
+            })
+        }
+    };
+    (@FloatBinary $function:expr) => {
+        #[inline(always)]
+        fn apply(destination: &mut u128, source: &u128, mxcsr: Mxcsr) -> Flags {
+            let function: fn(&mut u128, &u128, Mxcsr) -> Flags = $function;
+            function(destination, source, mxcsr)
+        }
+    };
+    (@FloatWithImmediate $function:expr) => {
+        #[inline(always)]
+        fn apply(destination: &mut u128, source: &u128, immediate: u8, mxcsr: Mxcsr) -> Flags {
+            let function: fn(&mut u128, &u128, u8, Mxcsr) -> Flags = $function;
+            function(destination, source, immediate, mxcsr)
+        }
+    };
+}
+pub(super) use float_operations;
+
+/// Declares operations on the lowest lanes that the host may do.
+macro_rules! arithmetic_operations {
+    ($(#[$doc:meta])* $find:ident; $($name:ident: $operation:ident, $lane:ty, $lanes:literal;)*) => {
+        $(impl FloatMiddling for $name {
+            #[inline(always)]
+            fn middling(destination: &mut u128, source: &u128) -> bool {
+                host::middling::<$operation, $lane, $lanes>(destination, source)
+            }
+        })*
+
+        $(#[$doc])*
+        #[must_use]
+        pub const fn $find(operation: Operation) -> Option<MiddlingFunction> {
+            Some(match operation {
+                $(Operation::$name => $name::middling,)*
+                _ => return None,
+            })
+        }
+
+        float_operations! {
+            /// The function of an arithmetic operation.
+            arithmetic_function: FloatBinary as FloatFunction;
+            $($name => arithmetic::<$operation, $lane, $lanes>;)*
+            Haddps => horizontal::<Add, u32, 4>;
+            Haddpd => horizontal::<Add, u64, 2>;
+            Hsubps => horizontal::<Sub, u32, 4>;
+            Hsubpd => horizontal::<Sub, u64, 2>;
+            Addsubps => add_subtract::<u32, 4>;
+            Addsubpd => add_subtract::<u64, 2>;
+        }
+    };
+}
 
 /// MXCSR after an instruction that raised `flags`, and whether one of them is unmasked, so that
 /// nothing else may be written and #XM follows.
@@ -169,99 +263,56 @@ impl Arithmetic for Sqrt {
 }
 
 /// The function of an operation whose destination is also its first operand, or that ignores it.
-#[rustfmt::skip]
 #[must_use]
-pub const fn binary(operation: Operation) -> Option<FloatBinary> {
-    use Operation as O;
-    let function: FloatBinary = match operation {
-        O::Addps => arithmetic::<Add, u32, 4>,
-        O::Addpd => arithmetic::<Add, u64, 2>,
-        O::Addss => arithmetic::<Add, u32, 1>,
-        O::Addsd => arithmetic::<Add, u64, 1>,
-        O::Subps => arithmetic::<Sub, u32, 4>,
-        O::Subpd => arithmetic::<Sub, u64, 2>,
-        O::Subss => arithmetic::<Sub, u32, 1>,
-        O::Subsd => arithmetic::<Sub, u64, 1>,
-        O::Mulps => arithmetic::<Mul, u32, 4>,
-        O::Mulpd => arithmetic::<Mul, u64, 2>,
-        O::Mulss => arithmetic::<Mul, u32, 1>,
-        O::Mulsd => arithmetic::<Mul, u64, 1>,
-        O::Divps => arithmetic::<Div, u32, 4>,
-        O::Divpd => arithmetic::<Div, u64, 2>,
-        O::Divss => arithmetic::<Div, u32, 1>,
-        O::Divsd => arithmetic::<Div, u64, 1>,
-        O::Sqrtps => arithmetic::<Sqrt, u32, 4>,
-        O::Sqrtpd => arithmetic::<Sqrt, u64, 2>,
-        O::Sqrtss => arithmetic::<Sqrt, u32, 1>,
-        O::Sqrtsd => arithmetic::<Sqrt, u64, 1>,
-        O::Haddps => horizontal::<Add, u32, 4>,
-        O::Haddpd => horizontal::<Add, u64, 2>,
-        O::Hsubps => horizontal::<Sub, u32, 4>,
-        O::Hsubpd => horizontal::<Sub, u64, 2>,
-        O::Addsubps => add_subtract::<u32, 4>,
-        O::Addsubpd => add_subtract::<u64, 2>,
-        _ => {
-            return match super::comparison::binary(operation) {
-                None => super::conversion::binary(operation),
-                found => found,
-            };
-        }
-    };
-    Some(function)
+pub const fn binary(operation: Operation) -> Option<FloatFunction> {
+    if let Some(function) = arithmetic_function(operation) {
+        return Some(function);
+    }
+    match super::comparison::binary(operation) {
+        None => super::conversion::binary(operation),
+        found => found,
+    }
 }
 
-/// Addition to square root by the host, while all exceptions are masked, rounding is to nearest,
-/// DAZ and FZ are clear, and the precision exception is sticky: answers `true` where MXCSR stays as it
-/// is and the host's result is silicon's.
 #[rustfmt::skip]
-#[must_use]
-pub const fn middling(operation: Operation) -> Option<FloatMiddling> {
-    use Operation as O;
-    let function: FloatMiddling = match operation {
-        O::Addps => host::middling::<Add, u32, 4>,
-        O::Addpd => host::middling::<Add, u64, 2>,
-        O::Addss => host::middling::<Add, u32, 1>,
-        O::Addsd => host::middling::<Add, u64, 1>,
-        O::Subps => host::middling::<Sub, u32, 4>,
-        O::Subpd => host::middling::<Sub, u64, 2>,
-        O::Subss => host::middling::<Sub, u32, 1>,
-        O::Subsd => host::middling::<Sub, u64, 1>,
-        O::Mulps => host::middling::<Mul, u32, 4>,
-        O::Mulpd => host::middling::<Mul, u64, 2>,
-        O::Mulss => host::middling::<Mul, u32, 1>,
-        O::Mulsd => host::middling::<Mul, u64, 1>,
-        O::Divps => host::middling::<Div, u32, 4>,
-        O::Divpd => host::middling::<Div, u64, 2>,
-        O::Divss => host::middling::<Div, u32, 1>,
-        O::Divsd => host::middling::<Div, u64, 1>,
-        O::Sqrtps => host::middling::<Sqrt, u32, 4>,
-        O::Sqrtpd => host::middling::<Sqrt, u64, 2>,
-        O::Sqrtss => host::middling::<Sqrt, u32, 1>,
-        O::Sqrtsd => host::middling::<Sqrt, u64, 1>,
-        _ => return None,
-    };
-    Some(function)
+arithmetic_operations! {
+    /// The host's function of an operation that it can do; see [`FloatMiddling`].
+    middling;
+    Addps:   Add,   u32, 4;
+    Addpd:   Add,   u64, 2;
+    Addss:   Add,   u32, 1;
+    Addsd:   Add,   u64, 1;
+    Subps:   Sub,   u32, 4;
+    Subpd:   Sub,   u64, 2;
+    Subss:   Sub,   u32, 1;
+    Subsd:   Sub,   u64, 1;
+    Mulps:   Mul,   u32, 4;
+    Mulpd:   Mul,   u64, 2;
+    Mulss:   Mul,   u32, 1;
+    Mulsd:   Mul,   u64, 1;
+    Divps:   Div,   u32, 4;
+    Divpd:   Div,   u64, 2;
+    Divss:   Div,   u32, 1;
+    Divsd:   Div,   u64, 1;
+    Sqrtps:  Sqrt,  u32, 4;
+    Sqrtpd:  Sqrt,  u64, 2;
+    Sqrtss:  Sqrt,  u32, 1;
+    Sqrtsd:  Sqrt,  u64, 1;
 }
 
-/// The function of an operation with an immediate.
-#[rustfmt::skip]
-#[must_use]
-pub const fn with_immediate(operation: Operation) -> Option<FloatWithImmediate> {
-    use Operation as O;
-    let function: FloatWithImmediate = match operation {
-        O::Cmpps => super::comparison::select::<u32, 4>,
-        O::Cmppd => super::comparison::select::<u64, 2>,
-        O::Cmpss => super::comparison::select::<u32, 1>,
-        O::Cmpsd => super::comparison::select::<u64, 1>,
-        O::Roundps => super::conversion::round::<u32, 4>,
-        O::Roundpd => super::conversion::round::<u64, 2>,
-        O::Roundss => super::conversion::round::<u32, 1>,
-        O::Roundsd => super::conversion::round::<u64, 1>,
-        O::Dpps => dot_product::<u32>,
-        O::Dppd => dot_product::<u64>,
-        _ => return None,
-    };
-    Some(function)
+float_operations! {
+    /// The function of an operation with an immediate.
+    pub with_immediate: FloatWithImmediate as FloatImmediateFunction;
+    Cmpps => super::comparison::select::<u32, 4>;
+    Cmppd => super::comparison::select::<u64, 2>;
+    Cmpss => super::comparison::select::<u32, 1>;
+    Cmpsd => super::comparison::select::<u64, 1>;
+    Roundps => super::conversion::round::<u32, 4>;
+    Roundpd => super::conversion::round::<u64, 2>;
+    Roundss => super::conversion::round::<u32, 1>;
+    Roundsd => super::conversion::round::<u64, 1>;
+    Dpps => dot_product::<u32>;
+    Dppd => dot_product::<u64>;
 }
 
 /// The lowest `N` lanes of `destination` become `f` of themselves and those of `source`.

@@ -7,10 +7,12 @@
 //! instruction (`paddusb` is one load, one `PADDUSB` and one store on x86-64). By value the same
 //! loop becomes shifts and masks of a 128-bit integer.
 //!
-//! The tables map an [`Operation`](pentimento_decoder::Operation) to its function:
-//! [`packed::binary`], [`packed::unary`], [`packed::shift`], [`shuffle::with_immediate`]... An
-//! engine that decodes ahead keeps the function pointer. Operands, faults, x87 aliasing and
-//! exceptions are the business of the handlers in `mmx` and `sse`.
+//! Each operation is a type with the operation's own name, such as [`packed::Paddb`], that implements
+//! one of the traits here: whoever dispatches on an [`Operation`](pentimento_decoder::Operation) names
+//! the type, and one that has no function does not compile. For tests and tools, which go through
+//! all of them, [`packed::binary`], [`packed::shift`], [`shuffle::with_immediate`] and their kin find
+//! functions by operation. Operands, faults, x87 aliasing and exceptions are the business of the
+//! handlers in `mmx` and `sse`.
 //!
 //! Vectors are in guest byte order. On a big-endian host the caller swaps with [`Vector::guest_order`],
 //! there and back; elsewhere that is no code at all.
@@ -34,16 +36,84 @@ use core::slice;
 use bytemuck::Pod;
 use pentimento_memory::Value;
 
-/// `destination = f(destination, source)`.
-pub type Binary<V> = fn(&mut V, &V);
-/// `destination = f(source)`; what was in the destination does not count.
-pub type Unary<V> = fn(&mut V, &V);
+/// `destination = f(destination, source)`, or `f(source)` alone.
+pub trait Binary {
+    /// Changes the destination.
+    fn apply<V: Vector>(destination: &mut V, source: &V);
+}
+
 /// `destination = f(destination, source, imm8)`.
-pub type WithImmediate<V> = fn(&mut V, &V, u8);
+pub trait WithImmediate {
+    /// Changes the destination.
+    fn apply<V: Vector>(destination: &mut V, source: &V, immediate: u8);
+}
+
 /// `destination = f(destination, count)`.
-pub type Shift<V> = fn(&mut V, u64);
+pub trait Shift {
+    /// Changes the destination.
+    fn apply<V: Vector>(destination: &mut V, count: u64);
+}
+
 /// `destination = f(destination, source, mask)`, the mask being XMM0.
-pub type WithMask<V> = fn(&mut V, &V, &V);
+pub trait WithMask {
+    /// Changes the destination.
+    fn apply<V: Vector>(destination: &mut V, source: &V, mask: &V);
+}
+
+/// Declares operations as types that implement a trait of functions on vectors, and the function that
+/// finds them: one row an operation, or several that do the same.
+macro_rules! operations {
+    ($(#[$doc:meta])* $find:ident: $trait:ident($($parameter:ty),*);
+        $($($name:ident)|+ => $function:expr;)*) => {
+        $($(
+            #[doc = concat!("`", stringify!($name), "`.")]
+            #[derive(Clone, Copy, Debug)]
+            pub struct $name;
+
+            impl $trait for $name {
+                operations!(@$trait $function);
+            }
+        )+)*
+
+        $(#[$doc])*
+        #[must_use]
+        pub const fn $find<V: Vector>(operation: Operation) -> Option<fn($($parameter),*)> {
+            Some(match operation {
+                $($(Operation::$name => <$name as $trait>::apply::<V>,)+)*
+                _ => return None,
+            })
+        }
+    };
+    (@Binary $function:expr) => {
+        #[inline(always)]
+        fn apply<V: Vector>(destination: &mut V, source: &V) {
+            let function: fn(&mut V, &V) = $function;
+            function(destination, source);
+        }
+    };
+    (@WithImmediate $function:expr) => {
+        #[inline(always)]
+        fn apply<V: Vector>(destination: &mut V, source: &V, immediate: u8) {
+            let function: fn(&mut V, &V, u8) = $function;
+            function(destination, source, immediate);
+        }
+    };
+    (@Shift $function:expr) => {
+        #[inline(always)]
+        fn apply<V: Vector>(destination: &mut V, count: u64) {
+            let function: fn(&mut V, u64) = $function;
+            function(destination, count);
+        }
+    };
+    (@WithMask $function:expr) => {
+        #[inline(always)]
+        fn apply<V: Vector>(destination: &mut V, source: &V, mask: &V) {
+            let function: fn(&mut V, &V, &V) = $function;
+            function(destination, source, mask);
+        }
+    };
+}
+use operations;
 
 mod sealed {
     pub trait Sealed: bytemuck::Pod {}

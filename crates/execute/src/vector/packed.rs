@@ -6,159 +6,145 @@ use core::ops::{BitOr, Shl};
 use pentimento_decoder::Operation;
 
 use super::{
-    Binary, Lane, Shift, Unary, Vector, at, build, lane, map, map_in_place, map2, mask, rebuild, set_lane,
+    Binary, Lane, Shift, Vector, at, build, lane, map, map_in_place, map2, mask, operations, rebuild,
+    set_lane,
 };
 
-/// The function of an operation whose destination is also its first operand.
 #[rustfmt::skip]
-#[must_use]
-pub const fn binary<V: Vector>(operation: Operation) -> Option<Binary<V>> {
-    use Operation as O;
-    let function: Binary<V> = match operation {
-        O::Paddb => |a, b| map2(a, b, u8::wrapping_add),
-        O::Paddw => |a, b| map2(a, b, u16::wrapping_add),
-        O::Paddd => |a, b| map2(a, b, u32::wrapping_add),
-        O::Paddq => |a, b| map2(a, b, u64::wrapping_add),
-        O::Paddsb => |a, b| map2(a, b, i8::saturating_add),
-        O::Paddsw => |a, b| map2(a, b, i16::saturating_add),
-        O::Paddusb => |a, b| map2(a, b, u8::saturating_add),
-        O::Paddusw => |a, b| map2(a, b, u16::saturating_add),
-        O::Psubb => |a, b| map2(a, b, u8::wrapping_sub),
-        O::Psubw => |a, b| map2(a, b, u16::wrapping_sub),
-        O::Psubd => |a, b| map2(a, b, u32::wrapping_sub),
-        O::Psubq => |a, b| map2(a, b, u64::wrapping_sub),
-        O::Psubsb => |a, b| map2(a, b, i8::saturating_sub),
-        O::Psubsw => |a, b| map2(a, b, i16::saturating_sub),
-        O::Psubusb => |a, b| map2(a, b, u8::saturating_sub),
-        O::Psubusw => |a, b| map2(a, b, u16::saturating_sub),
-        O::Pmullw => |a, b| map2(a, b, u16::wrapping_mul),
-        O::Pmulld => |a, b| map2(a, b, u32::wrapping_mul),
-        O::Pmulhw => |a, b| map2(a, b, |a: i16, b| ((i32::from(a) * i32::from(b)) >> 16) as i16),
-        O::Pmulhuw => |a, b| map2(a, b, |a: u16, b| ((u32::from(a) * u32::from(b)) >> 16) as u16),
-        O::Pmulhrsw => |a, b| map2(a, b, |a: i16, b| ((((i32::from(a) * i32::from(b)) >> 14) + 1) >> 1) as i16),
-        O::Pmuludq => |a, b| map2(a, b, |a: u64, b: u64| (a & 0xffff_ffff) * (b & 0xffff_ffff)),
-        O::Pmuldq => |a, b| map2(a, b, |a: i64, b| i64::from(a as i32) * i64::from(b as i32)),
-        O::Pmaddwd => |a, b| map2(a, b, multiply_add_words),
-        O::Pmaddubsw => |a, b| multiply_pairs(a, b, |a: [u8; 2], b: [i8; 2]| multiply_add_bytes(a, b)),
-        O::Psadbw => absolute_differences,
-        O::Pavgb => |a, b| map2(a, b, |a: u8, b| ((u16::from(a) + u16::from(b) + 1) >> 1) as u8),
-        O::Pavgw => |a, b| map2(a, b, |a: u16, b| ((u32::from(a) + u32::from(b) + 1) >> 1) as u16),
-        O::Pmaxub => |a, b| map2(a, b, u8::max),
-        O::Pmaxuw => |a, b| map2(a, b, u16::max),
-        O::Pmaxud => |a, b| map2(a, b, u32::max),
-        O::Pmaxsb => |a, b| map2(a, b, i8::max),
-        O::Pmaxsw => |a, b| map2(a, b, i16::max),
-        O::Pmaxsd => |a, b| map2(a, b, i32::max),
-        O::Pminub => |a, b| map2(a, b, u8::min),
-        O::Pminuw => |a, b| map2(a, b, u16::min),
-        O::Pminud => |a, b| map2(a, b, u32::min),
-        O::Pminsb => |a, b| map2(a, b, i8::min),
-        O::Pminsw => |a, b| map2(a, b, i16::min),
-        O::Pminsd => |a, b| map2(a, b, i32::min),
-        O::Pcmpeqb => |a, b| map2(a, b, |a: u8, b| mask(a == b)),
-        O::Pcmpeqw => |a, b| map2(a, b, |a: u16, b| mask(a == b)),
-        O::Pcmpeqd => |a, b| map2(a, b, |a: u32, b| mask(a == b)),
-        O::Pcmpeqq => |a, b| map2(a, b, |a: u64, b| mask(a == b)),
-        O::Pcmpgtb => |a, b| map2(a, b, |a: i8, b| mask(a > b)),
-        O::Pcmpgtw => |a, b| map2(a, b, |a: i16, b| mask(a > b)),
-        O::Pcmpgtd => |a, b| map2(a, b, |a: i32, b| mask(a > b)),
-        O::Pcmpgtq => |a, b| map2(a, b, |a: i64, b| mask(a > b)),
-        O::Psignb => |a, b| map2(a, b, |a: i8, b| a.wrapping_mul(b.signum())),
-        O::Psignw => |a, b| map2(a, b, |a: i16, b| a.wrapping_mul(b.signum())),
-        O::Psignd => |a, b| map2(a, b, |a: i32, b| a.wrapping_mul(b.signum())),
-        O::Phaddw => |a, b| horizontal(a, b, u16::wrapping_add),
-        O::Phaddd => |a, b| horizontal(a, b, u32::wrapping_add),
-        O::Phaddsw => |a, b| horizontal(a, b, i16::saturating_add),
-        O::Phsubw => |a, b| horizontal(a, b, u16::wrapping_sub),
-        O::Phsubd => |a, b| horizontal(a, b, u32::wrapping_sub),
-        O::Phsubsw => |a, b| horizontal(a, b, i16::saturating_sub),
-        O::Pand | O::Andps | O::Andpd => |a, b| map2(a, b, |a: u64, b| a & b),
-        O::Pandn | O::Andnps | O::Andnpd => |a, b| map2(a, b, |a: u64, b| !a & b),
-        O::Por | O::Orps | O::Orpd => |a, b| map2(a, b, |a: u64, b| a | b),
-        O::Pxor | O::Xorps | O::Xorpd => |a, b| map2(a, b, |a: u64, b| a ^ b),
-        O::Packsswb => |a, b| pack(a, b, |x: i16| x.clamp(i8::MIN.into(), i8::MAX.into()) as i8),
-        O::Packssdw => |a, b| pack(a, b, |x: i32| x.clamp(i16::MIN.into(), i16::MAX.into()) as i16),
-        O::Packuswb => |a, b| pack(a, b, |x: i16| x.clamp(0, u8::MAX.into()) as u8),
-        O::Packusdw => |a, b| pack(a, b, |x: i32| x.clamp(0, u16::MAX.into()) as u16),
-        O::Punpcklbw => |a, b| interleave::<u8, u16, V>(a, b, 0),
-        O::Punpcklwd => |a, b| interleave::<u16, u32, V>(a, b, 0),
-        O::Punpckldq | O::Unpcklps => |a, b| interleave::<u32, u64, V>(a, b, 0),
-        O::Punpcklqdq | O::Unpcklpd => |a, b| set_lane(a, 1, lane::<u64, V>(b, 0)),
-        O::Punpckhbw => |a, b| interleave::<u8, u16, V>(a, b, V::BYTES / 2),
-        O::Punpckhwd => |a, b| interleave::<u16, u32, V>(a, b, V::BYTES / 4),
-        O::Punpckhdq | O::Unpckhps => |a, b| interleave::<u32, u64, V>(a, b, V::BYTES / 8),
-        O::Punpckhqdq | O::Unpckhpd => |a, b| {
-            let high = lane::<u64, V>(a, 1);
-            *a = *b;
-            set_lane(a, 0, high);
-        },
-        O::Pshufb => |a, b| {
-            rebuild(a, |table, i| match at::<u8, V>(b, i) {
-                index @ 0..0x80 => lane(table, index.into()),
-                _ => 0u8,
-            });
-        },
-        _ => return None,
+operations! {
+    /// The function of an operation whose destination is also its first operand.
+    binary: Binary(&mut V, &V);
+    Paddb => |a, b| map2(a, b, u8::wrapping_add);
+    Paddw => |a, b| map2(a, b, u16::wrapping_add);
+    Paddd => |a, b| map2(a, b, u32::wrapping_add);
+    Paddq => |a, b| map2(a, b, u64::wrapping_add);
+    Paddsb => |a, b| map2(a, b, i8::saturating_add);
+    Paddsw => |a, b| map2(a, b, i16::saturating_add);
+    Paddusb => |a, b| map2(a, b, u8::saturating_add);
+    Paddusw => |a, b| map2(a, b, u16::saturating_add);
+    Psubb => |a, b| map2(a, b, u8::wrapping_sub);
+    Psubw => |a, b| map2(a, b, u16::wrapping_sub);
+    Psubd => |a, b| map2(a, b, u32::wrapping_sub);
+    Psubq => |a, b| map2(a, b, u64::wrapping_sub);
+    Psubsb => |a, b| map2(a, b, i8::saturating_sub);
+    Psubsw => |a, b| map2(a, b, i16::saturating_sub);
+    Psubusb => |a, b| map2(a, b, u8::saturating_sub);
+    Psubusw => |a, b| map2(a, b, u16::saturating_sub);
+    Pmullw => |a, b| map2(a, b, u16::wrapping_mul);
+    Pmulld => |a, b| map2(a, b, u32::wrapping_mul);
+    Pmulhw => |a, b| map2(a, b, |a: i16, b| ((i32::from(a) * i32::from(b)) >> 16) as i16);
+    Pmulhuw => |a, b| map2(a, b, |a: u16, b| ((u32::from(a) * u32::from(b)) >> 16) as u16);
+    Pmulhrsw => |a, b| map2(a, b, |a: i16, b| ((((i32::from(a) * i32::from(b)) >> 14) + 1) >> 1) as i16);
+    Pmuludq => |a, b| map2(a, b, |a: u64, b: u64| (a & 0xffff_ffff) * (b & 0xffff_ffff));
+    Pmuldq => |a, b| map2(a, b, |a: i64, b| i64::from(a as i32) * i64::from(b as i32));
+    Pmaddwd => |a, b| map2(a, b, multiply_add_words);
+    Pmaddubsw => |a, b| multiply_pairs(a, b, |a: [u8; 2], b: [i8; 2]| multiply_add_bytes(a, b));
+    Psadbw => absolute_differences;
+    Pavgb => |a, b| map2(a, b, |a: u8, b| ((u16::from(a) + u16::from(b) + 1) >> 1) as u8);
+    Pavgw => |a, b| map2(a, b, |a: u16, b| ((u32::from(a) + u32::from(b) + 1) >> 1) as u16);
+    Pmaxub => |a, b| map2(a, b, u8::max);
+    Pmaxuw => |a, b| map2(a, b, u16::max);
+    Pmaxud => |a, b| map2(a, b, u32::max);
+    Pmaxsb => |a, b| map2(a, b, i8::max);
+    Pmaxsw => |a, b| map2(a, b, i16::max);
+    Pmaxsd => |a, b| map2(a, b, i32::max);
+    Pminub => |a, b| map2(a, b, u8::min);
+    Pminuw => |a, b| map2(a, b, u16::min);
+    Pminud => |a, b| map2(a, b, u32::min);
+    Pminsb => |a, b| map2(a, b, i8::min);
+    Pminsw => |a, b| map2(a, b, i16::min);
+    Pminsd => |a, b| map2(a, b, i32::min);
+    Pcmpeqb => |a, b| map2(a, b, |a: u8, b| mask(a == b));
+    Pcmpeqw => |a, b| map2(a, b, |a: u16, b| mask(a == b));
+    Pcmpeqd => |a, b| map2(a, b, |a: u32, b| mask(a == b));
+    Pcmpeqq => |a, b| map2(a, b, |a: u64, b| mask(a == b));
+    Pcmpgtb => |a, b| map2(a, b, |a: i8, b| mask(a > b));
+    Pcmpgtw => |a, b| map2(a, b, |a: i16, b| mask(a > b));
+    Pcmpgtd => |a, b| map2(a, b, |a: i32, b| mask(a > b));
+    Pcmpgtq => |a, b| map2(a, b, |a: i64, b| mask(a > b));
+    Psignb => |a, b| map2(a, b, |a: i8, b| a.wrapping_mul(b.signum()));
+    Psignw => |a, b| map2(a, b, |a: i16, b| a.wrapping_mul(b.signum()));
+    Psignd => |a, b| map2(a, b, |a: i32, b| a.wrapping_mul(b.signum()));
+    Phaddw => |a, b| horizontal(a, b, u16::wrapping_add);
+    Phaddd => |a, b| horizontal(a, b, u32::wrapping_add);
+    Phaddsw => |a, b| horizontal(a, b, i16::saturating_add);
+    Phsubw => |a, b| horizontal(a, b, u16::wrapping_sub);
+    Phsubd => |a, b| horizontal(a, b, u32::wrapping_sub);
+    Phsubsw => |a, b| horizontal(a, b, i16::saturating_sub);
+    Pand | Andps | Andpd => |a, b| map2(a, b, |a: u64, b| a & b);
+    Pandn | Andnps | Andnpd => |a, b| map2(a, b, |a: u64, b| !a & b);
+    Por | Orps | Orpd => |a, b| map2(a, b, |a: u64, b| a | b);
+    Pxor | Xorps | Xorpd => |a, b| map2(a, b, |a: u64, b| a ^ b);
+    Packsswb => |a, b| pack(a, b, |x: i16| x.clamp(i8::MIN.into(), i8::MAX.into()) as i8);
+    Packssdw => |a, b| pack(a, b, |x: i32| x.clamp(i16::MIN.into(), i16::MAX.into()) as i16);
+    Packuswb => |a, b| pack(a, b, |x: i16| x.clamp(0, u8::MAX.into()) as u8);
+    Packusdw => |a, b| pack(a, b, |x: i32| x.clamp(0, u16::MAX.into()) as u16);
+    Punpcklbw => |a, b| interleave::<u8, u16, V>(a, b, 0);
+    Punpcklwd => |a, b| interleave::<u16, u32, V>(a, b, 0);
+    Punpckldq | Unpcklps => |a, b| interleave::<u32, u64, V>(a, b, 0);
+    Punpcklqdq | Unpcklpd => |a, b| set_lane(a, 1, lane::<u64, V>(b, 0));
+    Punpckhbw => |a, b| interleave::<u8, u16, V>(a, b, V::BYTES / 2);
+    Punpckhwd => |a, b| interleave::<u16, u32, V>(a, b, V::BYTES / 4);
+    Punpckhdq | Unpckhps => |a, b| interleave::<u32, u64, V>(a, b, V::BYTES / 8);
+    Punpckhqdq | Unpckhpd => |a, b| {
+        let high = lane::<u64, V>(a, 1);
+        *a = *b;
+        set_lane(a, 0, high);
     };
-    Some(function)
+    Pshufb => |a, b| {
+        rebuild(a, |table, i| match at::<u8, V>(b, i) {
+            index @ 0..0x80 => lane(table, index.into()),
+            _ => 0u8,
+        });
+    };
 }
 
-/// The function of an operation that replaces its destination.
 #[rustfmt::skip]
-#[must_use]
-pub const fn unary<V: Vector>(operation: Operation) -> Option<Unary<V>> {
-    use Operation as O;
-    let function: Unary<V> = match operation {
-        O::Pabsb => |a, b| map(a, b, i8::wrapping_abs),
-        O::Pabsw => |a, b| map(a, b, i16::wrapping_abs),
-        O::Pabsd => |a, b| map(a, b, i32::wrapping_abs),
-        O::Pmovsxbw => |a, b| convert(a, b, |x: i8| i16::from(x)),
-        O::Pmovsxbd => |a, b| convert(a, b, |x: i8| i32::from(x)),
-        O::Pmovsxbq => |a, b| convert(a, b, |x: i8| i64::from(x)),
-        O::Pmovsxwd => |a, b| convert(a, b, |x: i16| i32::from(x)),
-        O::Pmovsxwq => |a, b| convert(a, b, |x: i16| i64::from(x)),
-        O::Pmovsxdq => |a, b| convert(a, b, |x: i32| i64::from(x)),
-        O::Pmovzxbw => |a, b| convert(a, b, |x: u8| u16::from(x)),
-        O::Pmovzxbd => |a, b| convert(a, b, |x: u8| u32::from(x)),
-        O::Pmovzxbq => |a, b| convert(a, b, |x: u8| u64::from(x)),
-        O::Pmovzxwd => |a, b| convert(a, b, |x: u16| u32::from(x)),
-        O::Pmovzxwq => |a, b| convert(a, b, |x: u16| u64::from(x)),
-        O::Pmovzxdq => |a, b| convert(a, b, |x: u32| u64::from(x)),
-        O::Phminposuw => |a, b| *a = minimum_position(b),
-        O::Movshdup => |a, b| build(a, |i| lane::<u32, V>(b, i | 1)),
-        O::Movsldup => |a, b| build(a, |i| lane::<u32, V>(b, i & !1)),
-        O::Movddup => |a, b| build(a, |_| lane::<u64, V>(b, 0)),
-        _ => return None,
-    };
-    Some(function)
+operations! {
+    /// The function of an operation that replaces its destination.
+    unary: Binary(&mut V, &V);
+    Pabsb => |a, b| map(a, b, i8::wrapping_abs);
+    Pabsw => |a, b| map(a, b, i16::wrapping_abs);
+    Pabsd => |a, b| map(a, b, i32::wrapping_abs);
+    Pmovsxbw => |a, b| convert(a, b, |x: i8| i16::from(x));
+    Pmovsxbd => |a, b| convert(a, b, |x: i8| i32::from(x));
+    Pmovsxbq => |a, b| convert(a, b, |x: i8| i64::from(x));
+    Pmovsxwd => |a, b| convert(a, b, |x: i16| i32::from(x));
+    Pmovsxwq => |a, b| convert(a, b, |x: i16| i64::from(x));
+    Pmovsxdq => |a, b| convert(a, b, |x: i32| i64::from(x));
+    Pmovzxbw => |a, b| convert(a, b, |x: u8| u16::from(x));
+    Pmovzxbd => |a, b| convert(a, b, |x: u8| u32::from(x));
+    Pmovzxbq => |a, b| convert(a, b, |x: u8| u64::from(x));
+    Pmovzxwd => |a, b| convert(a, b, |x: u16| u32::from(x));
+    Pmovzxwq => |a, b| convert(a, b, |x: u16| u64::from(x));
+    Pmovzxdq => |a, b| convert(a, b, |x: u32| u64::from(x));
+    Phminposuw => |a, b| *a = minimum_position(b);
+    Movshdup => |a, b| build(a, |i| lane::<u32, V>(b, i | 1));
+    Movsldup => |a, b| build(a, |i| lane::<u32, V>(b, i & !1));
+    Movddup => |a, b| build(a, |_| lane::<u64, V>(b, 0));
 }
 
-/// The function of a shift whose count is an immediate or the low 64 bits of a vector. A count of
-/// the lane's width or more clears the lane, or fills it with its sign.
 #[rustfmt::skip]
-#[must_use]
-pub const fn shift<V: Vector>(operation: Operation) -> Option<Shift<V>> {
-    use Operation as O;
-    let function: Shift<V> = match operation {
-        O::Psllw => |a, count| shift_lanes(a, count, |x: u16, count| x << count),
-        O::Pslld => |a, count| shift_lanes(a, count, |x: u32, count| x << count),
-        O::Psllq => |a, count| shift_lanes(a, count, |x: u64, count| x << count),
-        O::Psrlw => |a, count| shift_lanes(a, count, |x: u16, count| x >> count),
-        O::Psrld => |a, count| shift_lanes(a, count, |x: u32, count| x >> count),
-        O::Psrlq => |a, count| shift_lanes(a, count, |x: u64, count| x >> count),
-        O::Psraw => |a, count| shift_lanes(a, count.min(15), |x: i16, count| x >> count),
-        O::Psrad => |a, count| shift_lanes(a, count.min(31), |x: i32, count| x >> count),
-        O::Pslldq => |a, count| {
-            let bits = count.min(V::BYTES as u64) as u32 * 8;
-            *a = V::from_u128(a.guest_order().into_u128().checked_shl(bits).unwrap_or(0)).guest_order();
-        },
-        O::Psrldq => |a, count| {
-            let bits = count.min(V::BYTES as u64) as u32 * 8;
-            *a = V::from_u128(a.guest_order().into_u128().checked_shr(bits).unwrap_or(0)).guest_order();
-        },
-        _ => return None,
+operations! {
+    /// The function of a shift whose count is an immediate or the low 64 bits of a vector. A count of
+    /// the lane's width or more clears the lane, or fills it with its sign.
+    shift: Shift(&mut V, u64);
+    Psllw => |a, count| shift_lanes(a, count, |x: u16, count| x << count);
+    Pslld => |a, count| shift_lanes(a, count, |x: u32, count| x << count);
+    Psllq => |a, count| shift_lanes(a, count, |x: u64, count| x << count);
+    Psrlw => |a, count| shift_lanes(a, count, |x: u16, count| x >> count);
+    Psrld => |a, count| shift_lanes(a, count, |x: u32, count| x >> count);
+    Psrlq => |a, count| shift_lanes(a, count, |x: u64, count| x >> count);
+    Psraw => |a, count| shift_lanes(a, count.min(15), |x: i16, count| x >> count);
+    Psrad => |a, count| shift_lanes(a, count.min(31), |x: i32, count| x >> count);
+    Pslldq => |a, count| {
+        let bits = count.min(V::BYTES as u64) as u32 * 8;
+        *a = V::from_u128(a.guest_order().into_u128().checked_shl(bits).unwrap_or(0)).guest_order();
     };
-    Some(function)
+    Psrldq => |a, count| {
+        let bits = count.min(V::BYTES as u64) as u32 * 8;
+        *a = V::from_u128(a.guest_order().into_u128().checked_shr(bits).unwrap_or(0)).guest_order();
+    };
 }
 
 #[inline(always)]

@@ -3,78 +3,69 @@
 use pentimento_decoder::Operation;
 
 use super::{
-    Lane, Vector, WithImmediate, WithMask, aes, at, build, galois, lane, map2, rebuild, set_lane, sha,
+    Binary, Lane, Vector, WithImmediate, WithMask, aes, at, build, galois, lane, map2, operations, rebuild,
+    set_lane, sha,
 };
 
-/// The function of an operation with an immediate as its third operand. Shuffles of one source
-/// ignore what the destination held.
 #[rustfmt::skip]
-#[must_use]
-pub const fn with_immediate<V: Vector>(operation: Operation) -> Option<WithImmediate<V>> {
-    use Operation as O;
-    let function: WithImmediate<V> = match operation {
-        O::Pshufw => |a, b, imm| build(a, |i| lane::<u16, V>(b, quarter(imm, i))),
-        O::Pshufd => |a, b, imm| build(a, |i| lane::<u32, V>(b, quarter(imm, i))),
-        O::Pshuflw => |a, b, imm| build(a, |i| lane::<u16, V>(b, if i < 4 { quarter(imm, i) } else { i })),
-        O::Pshufhw => |a, b, imm| build(a, |i| lane::<u16, V>(b, if i < 4 { i } else { 4 + quarter(imm, i) })),
-        O::Shufps => |a, b, imm| {
-            rebuild(a, |a, i| lane::<u32, V>(if i < 2 { a } else { b }, quarter(imm, i)));
-        },
-        O::Shufpd => |a, b, imm| {
-            rebuild(a, |a, i| lane::<u64, V>(if i < 1 { a } else { b }, usize::from(imm >> i & 1)));
-        },
-        O::Palignr => |a, b, imm| {
-            let (width, count) = (8 * V::BYTES as u32, 8 * u32::from(imm));
-            let [high, low] = [*a, *b].map(|vector| vector.guest_order().into_u128());
-            let shifted = match width.checked_sub(count) {
-                Some(rest) => low.checked_shr(count).unwrap_or(0) | high.checked_shl(rest).unwrap_or(0),
-                None => high.checked_shr(count - width).unwrap_or(0),
-            };
-            *a = V::from_u128(shifted).guest_order();
-        },
-        O::Pblendw => |a, b, imm| blend::<u16, V>(a, b, |i| imm >> i & 1 != 0),
-        O::Blendps => |a, b, imm| blend::<u32, V>(a, b, |i| imm >> i & 1 != 0),
-        O::Blendpd => |a, b, imm| blend::<u64, V>(a, b, |i| imm >> i & 1 != 0),
-        O::Insertps => insert_single,
-        O::Mpsadbw => sums_of_differences,
-        O::Aeskeygenassist => |a, b, imm| build(a, |i| aes::key_word([0, 1, 2, 3].map(|k| lane(b, k)), imm, i)),
-        O::Pclmulqdq => |a, b, imm| {
-            let product = galois::carryless_multiply(lane(a, usize::from(imm & 1)), lane(b, usize::from(imm >> 4 & 1)));
-            *a = V::from_u128(product).guest_order();
-        },
-        O::Sha1rnds4 => |a, b, imm| {
-            let state = [0, 1, 2, 3].map(|i| lane(a, i));
-            let state = sha::sha1_four_rounds(state, [0, 1, 2, 3].map(|i| lane(b, i)), imm);
-            build(a, |i| state[i % 4]);
-        },
-        O::Gf2p8affineqb => |a, b, imm| {
-            map_bytes_by_quad(a, b, |x, matrix| galois::affine(matrix, x) ^ imm);
-        },
-        O::Gf2p8affineinvqb => |a, b, imm| {
-            map_bytes_by_quad(a, b, |x, matrix| galois::affine(matrix, galois::invert(x)) ^ imm);
-        },
-        _ => return None,
+operations! {
+    /// The function of an operation with an immediate as its third operand. Shuffles of one source
+    /// ignore what the destination held.
+    with_immediate: WithImmediate(&mut V, &V, u8);
+    Pshufw => |a, b, imm| build(a, |i| lane::<u16, V>(b, quarter(imm, i)));
+    Pshufd => |a, b, imm| build(a, |i| lane::<u32, V>(b, quarter(imm, i)));
+    Pshuflw => |a, b, imm| build(a, |i| lane::<u16, V>(b, if i < 4 { quarter(imm, i) } else { i }));
+    Pshufhw => |a, b, imm| build(a, |i| lane::<u16, V>(b, if i < 4 { i } else { 4 + quarter(imm, i) }));
+    Shufps => |a, b, imm| {
+        rebuild(a, |a, i| lane::<u32, V>(if i < 2 { a } else { b }, quarter(imm, i)));
     };
-    Some(function)
+    Shufpd => |a, b, imm| {
+        rebuild(a, |a, i| lane::<u64, V>(if i < 1 { a } else { b }, usize::from(imm >> i & 1)));
+    };
+    Palignr => |a, b, imm| {
+        let (width, count) = (8 * V::BYTES as u32, 8 * u32::from(imm));
+        let [high, low] = [*a, *b].map(|vector| vector.guest_order().into_u128());
+        let shifted = match width.checked_sub(count) {
+            Some(rest) => low.checked_shr(count).unwrap_or(0) | high.checked_shl(rest).unwrap_or(0),
+            None => high.checked_shr(count - width).unwrap_or(0),
+        };
+        *a = V::from_u128(shifted).guest_order();
+    };
+    Pblendw => |a, b, imm| blend::<u16, V>(a, b, |i| imm >> i & 1 != 0);
+    Blendps => |a, b, imm| blend::<u32, V>(a, b, |i| imm >> i & 1 != 0);
+    Blendpd => |a, b, imm| blend::<u64, V>(a, b, |i| imm >> i & 1 != 0);
+    Insertps => insert_single;
+    Mpsadbw => sums_of_differences;
+    Aeskeygenassist => |a, b, imm| build(a, |i| aes::key_word([0, 1, 2, 3].map(|k| lane(b, k)), imm, i));
+    Pclmulqdq => |a, b, imm| {
+        let product = galois::carryless_multiply(lane(a, usize::from(imm & 1)), lane(b, usize::from(imm >> 4 & 1)));
+        *a = V::from_u128(product).guest_order();
+    };
+    Sha1rnds4 => |a, b, imm| {
+        let state = [0, 1, 2, 3].map(|i| lane(a, i));
+        let state = sha::sha1_four_rounds(state, [0, 1, 2, 3].map(|i| lane(b, i)), imm);
+        build(a, |i| state[i % 4]);
+    };
+    Gf2p8affineqb => |a, b, imm| {
+        map_bytes_by_quad(a, b, |x, matrix| galois::affine(matrix, x) ^ imm);
+    };
+    Gf2p8affineinvqb => |a, b, imm| {
+        map_bytes_by_quad(a, b, |x, matrix| galois::affine(matrix, galois::invert(x)) ^ imm);
+    };
 }
 
-/// The function of an operation whose third operand is XMM0.
 #[rustfmt::skip]
-#[must_use]
-pub const fn with_mask<V: Vector>(operation: Operation) -> Option<WithMask<V>> {
-    use Operation as O;
-    let function: WithMask<V> = match operation {
-        O::Pblendvb => |a, b, mask| blend::<u8, V>(a, b, |i| lane::<i8, V>(mask, i) < 0),
-        O::Blendvps => |a, b, mask| blend::<u32, V>(a, b, |i| lane::<i32, V>(mask, i) < 0),
-        O::Blendvpd => |a, b, mask| blend::<u64, V>(a, b, |i| lane::<i64, V>(mask, i) < 0),
-        O::Sha256rnds2 => |a, b, keys| {
-            let words = |v: &V| [0, 1, 2, 3].map(|i| lane(v, i));
-            let state = sha::sha256_two_rounds(words(a), words(b), [lane(keys, 0), lane(keys, 1)]);
-            build(a, |i| state[i % 4]);
-        },
-        _ => return None,
+operations! {
+    /// The function of an operation whose third operand is XMM0.
+    with_mask: WithMask(&mut V, &V, &V);
+    Pblendvb => |a, b, mask| blend::<u8, V>(a, b, |i| lane::<i8, V>(mask, i) < 0);
+    Blendvps => |a, b, mask| blend::<u32, V>(a, b, |i| lane::<i32, V>(mask, i) < 0);
+    Blendvpd => |a, b, mask| blend::<u64, V>(a, b, |i| lane::<i64, V>(mask, i) < 0);
+    Sha256rnds2 => |a, b, keys| {
+        let words = |v: &V| [0, 1, 2, 3].map(|i| lane(v, i));
+        let state = sha::sha256_two_rounds(words(a), words(b), [lane(keys, 0), lane(keys, 1)]);
+        build(a, |i| state[i % 4]);
     };
-    Some(function)
 }
 
 /// Two-bit field `index` (modulo 4) of an immediate.
@@ -110,26 +101,21 @@ fn sums_of_differences<V: Vector>(a: &mut V, b: &V, immediate: u8) {
     });
 }
 
-/// The function of a two-operand cryptographic operation.
 #[rustfmt::skip]
-#[must_use]
-pub const fn cryptographic<V: Vector>(operation: Operation) -> Option<super::Binary<V>> {
-    use Operation as O;
-    let function: super::Binary<V> = match operation {
-        O::Aesenc => |a, b| { rounds(a, |s| aes::mix_columns(aes::substitute(aes::shift_rows(s)))); map2(a, b, xor) },
-        O::Aesenclast => |a, b| { rounds(a, |s| aes::substitute(aes::shift_rows(s))); map2(a, b, xor) },
-        O::Aesdec => |a, b| { rounds(a, |s| aes::unmix_columns(aes::unsubstitute(aes::unshift_rows(s)))); map2(a, b, xor) },
-        O::Aesdeclast => |a, b| { rounds(a, |s| aes::unsubstitute(aes::unshift_rows(s))); map2(a, b, xor) },
-        O::Aesimc => |a, b| { *a = *b; rounds(a, aes::unmix_columns) },
-        O::Sha1nexte => |a, b| words(a, b, sha::sha1_next_e),
-        O::Sha1msg1 => |a, b| words(a, b, sha::sha1_message1),
-        O::Sha1msg2 => |a, b| words(a, b, sha::sha1_message2),
-        O::Sha256msg1 => |a, b| words(a, b, sha::sha256_message1),
-        O::Sha256msg2 => |a, b| words(a, b, sha::sha256_message2),
-        O::Gf2p8mulb => |a, b| map2(a, b, galois::multiply),
-        _ => return None,
-    };
-    Some(function)
+operations! {
+    /// The function of a two-operand cryptographic operation.
+    cryptographic: Binary(&mut V, &V);
+    Aesenc => |a, b| { rounds(a, |s| aes::mix_columns(aes::substitute(aes::shift_rows(s)))); map2(a, b, xor) };
+    Aesenclast => |a, b| { rounds(a, |s| aes::substitute(aes::shift_rows(s))); map2(a, b, xor) };
+    Aesdec => |a, b| { rounds(a, |s| aes::unmix_columns(aes::unsubstitute(aes::unshift_rows(s)))); map2(a, b, xor) };
+    Aesdeclast => |a, b| { rounds(a, |s| aes::unsubstitute(aes::unshift_rows(s))); map2(a, b, xor) };
+    Aesimc => |a, b| { *a = *b; rounds(a, aes::unmix_columns) };
+    Sha1nexte => |a, b| words(a, b, sha::sha1_next_e);
+    Sha1msg1 => |a, b| words(a, b, sha::sha1_message1);
+    Sha1msg2 => |a, b| words(a, b, sha::sha1_message2);
+    Sha256msg1 => |a, b| words(a, b, sha::sha256_message1);
+    Sha256msg2 => |a, b| words(a, b, sha::sha256_message2);
+    Gf2p8mulb => |a, b| map2(a, b, galois::multiply);
 }
 
 #[inline(always)]

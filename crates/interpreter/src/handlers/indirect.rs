@@ -10,40 +10,15 @@ use core::marker::PhantomData;
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Gpr};
 
-use crate::branch::{Done, follow, miss};
-use crate::cursor::{Cursor, Op, advance, dispatch};
+use crate::arena::{Cursor, Op, advance, dispatch};
+use crate::drivers::{follow, miss};
 use crate::frame::{Frame, Stop, jump};
+use crate::handlers::transfer::{peek, push};
 use crate::operand::Source;
-use crate::transfer::{peek, push};
+use crate::outcome::Done;
 
 /// Cases of an indirect JMP or CALL.
 pub(crate) const CASES: usize = 4;
-
-/// CALLs that a machine remembers, a power of two.
-const DEPTH: usize = 16;
-
-/// The cases behind the latest CALLs: a ring, in which the oldest are forgotten.
-pub(crate) struct Calls<'a> {
-    ring: [Cursor<'a>; DEPTH],
-    top: usize,
-}
-
-impl<'a> Calls<'a> {
-    pub(crate) const NONE: Self = Self { ring: [Cursor::STOPPED; DEPTH], top: 0 };
-
-    #[inline(always)]
-    fn push(&mut self, behind: Cursor<'a>) {
-        self.top = self.top.wrapping_add(1) % DEPTH;
-        self.ring[self.top] = behind;
-    }
-
-    #[inline(always)]
-    fn pop(&mut self) -> Cursor<'a> {
-        let behind = self.ring[self.top];
-        self.top = self.top.wrapping_sub(1) % DEPTH;
-        behind
-    }
-}
 
 /// An indirect branch: says where it goes.
 pub(crate) trait Indirect {

@@ -5,16 +5,17 @@
 
 use core::marker::PhantomData;
 
-use pentimento_memory::AddressSpace;
-use pentimento_registers::{CpuState, Eflags, Gpr};
-
-use crate::branch::{Done, Miss, Straight};
-use crate::cursor::Op;
-use crate::flags::Lazy;
-use crate::frame::Frame;
-use crate::operand::{Place, Sized, Source};
 use pentimento_execute::Width;
 use pentimento_execute::semantics::{binary_arithmetic, logical, shift_rotate};
+use pentimento_memory::AddressSpace;
+use pentimento_registers::{CpuState, Eflags, Gpr, Gpr8};
+
+use crate::arena::Op;
+use crate::drivers::Straight;
+use crate::flags::{Lazy, Pending};
+use crate::frame::Frame;
+use crate::operand::{Place, Registers, Source};
+use crate::outcome::{Done, Miss};
 
 /// An operation of two operands that writes all status flags.
 pub(crate) trait Binary {
@@ -67,7 +68,7 @@ binary! {
 /// `destination = destination O source`.
 pub(crate) struct Update<O, D, S, W, const FLAGS: bool>(PhantomData<(O, D, S, W)>);
 
-impl<O: Binary, D: Place<W>, S: Source<W>, W: Sized, const FLAGS: bool> Straight
+impl<O: Binary, D: Place<W>, S: Source<W>, W: Registers, const FLAGS: bool> Straight
     for Update<O, D, S, W, FLAGS>
 {
     #[inline(always)]
@@ -91,7 +92,7 @@ impl<O: Binary, D: Place<W>, S: Source<W>, W: Sized, const FLAGS: bool> Straight
 /// The flags of `first O second`: CMP and TEST.
 pub(crate) struct Compare<O, A, B, W>(PhantomData<(O, A, B, W)>);
 
-impl<O: Binary, A: Source<W>, B: Source<W>, W: Sized> Straight for Compare<O, A, B, W> {
+impl<O: Binary, A: Source<W>, B: Source<W>, W: Registers> Straight for Compare<O, A, B, W> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         let a = A::get(op, cpu, memory)?;
@@ -113,7 +114,7 @@ pub(crate) const ALL: u8 = 2;
 /// INC, and DEC if `DOWN`.
 pub(crate) struct Count<P, W, const DOWN: bool, const FLAGS: u8>(PhantomData<(P, W)>);
 
-impl<P: Place<W>, W: Sized, const DOWN: bool, const FLAGS: u8> Straight for Count<P, W, DOWN, FLAGS> {
+impl<P: Place<W>, W: Registers, const DOWN: bool, const FLAGS: u8> Straight for Count<P, W, DOWN, FLAGS> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         let carry = if FLAGS == ALL { frame.pending.carry(cpu)? } else { false };
@@ -135,7 +136,7 @@ impl<P: Place<W>, W: Sized, const DOWN: bool, const FLAGS: u8> Straight for Coun
 /// NEG.
 pub(crate) struct Negate<P, W, const FLAGS: bool>(PhantomData<(P, W)>);
 
-impl<P: Place<W>, W: Sized, const FLAGS: bool> Straight for Negate<P, W, FLAGS> {
+impl<P: Place<W>, W: Registers, const FLAGS: bool> Straight for Negate<P, W, FLAGS> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         let mut before = 0;
@@ -153,7 +154,7 @@ impl<P: Place<W>, W: Sized, const FLAGS: bool> Straight for Negate<P, W, FLAGS> 
 /// NOT.
 pub(crate) struct Complement<P, W>(PhantomData<(P, W)>);
 
-impl<P: Place<W>, W: Sized> Straight for Complement<P, W> {
+impl<P: Place<W>, W: Registers> Straight for Complement<P, W> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, _: &mut Frame<'_>) -> Done {
         P::modify(op, cpu, memory, |old: W| W::truncate(!old.bits()))
@@ -164,15 +165,18 @@ impl<P: Place<W>, W: Sized> Straight for Complement<P, W> {
 pub(crate) trait Shift {
     /// What to remember for the flags; `None` if the operation leaves some of them alone.
     const LAZY: Option<Lazy>;
+    /// Whether CF takes part.
+    const READS_CARRY: bool = false;
     fn apply<W: Width>(value: W, count: u8, before: Eflags) -> (W, Eflags);
 }
 
 macro_rules! shifts {
-    ($($name:ident: $function:ident, $lazy:expr;)*) => {$(
+    ($($name:ident: $function:ident, $lazy:expr, $carry:literal;)*) => {$(
         #[doc = concat!("`", stringify!($function), "`.")]
         pub(crate) struct $name;
         impl Shift for $name {
             const LAZY: Option<Lazy> = $lazy;
+            const READS_CARRY: bool = $carry;
             #[inline(always)]
             fn apply<W: Width>(value: W, count: u8, before: Eflags) -> (W, Eflags) {
                 shift_rotate::$function(value, count, before)
@@ -182,23 +186,28 @@ macro_rules! shifts {
 }
 
 shifts! {
-    Shl: shl, Some(Lazy::Shl);
-    Shr: shr, Some(Lazy::Shr);
-    Sar: sar, Some(Lazy::Sar);
-    Rol: rol, None;
-    Ror: ror, None;
+    Shl: shl, Some(Lazy::Shl), false;
+    Shr: shr, Some(Lazy::Shr), false;
+    Sar: sar, Some(Lazy::Sar), false;
+    Rol: rol, None, false;
+    Ror: ror, None, false;
+    Rcl: rcl, None, true;
+    Rcr: rcr, None, true;
 }
 
 /// `place = place S count`, the count in CL if `BY_CL`, else in the immediate, where it is 1 to 31.
 pub(crate) struct Shifted<S, P, W, const BY_CL: bool, const FLAGS: bool>(PhantomData<(S, P, W)>);
 
-impl<S: Shift, P: Place<W>, W: Sized, const BY_CL: bool, const FLAGS: bool> Straight
+impl<S: Shift, P: Place<W>, W: Registers, const BY_CL: bool, const FLAGS: bool> Straight
     for Shifted<S, P, W, BY_CL, FLAGS>
 {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         let count = if BY_CL { cpu.gpr(Gpr::Ecx) as u8 & 31 } else { op.immediate as u8 };
-        let eflags = cpu.eflags;
+        let mut eflags = cpu.eflags;
+        if S::READS_CARRY {
+            eflags.set(Eflags::CF, frame.pending.carry(cpu)?);
+        }
         let (mut before, mut flags) = (0, eflags);
         P::modify(op, cpu, memory, |old: W| {
             before = old.bits();
@@ -216,21 +225,32 @@ impl<S: Shift, P: Place<W>, W: Sized, const BY_CL: bool, const FLAGS: bool> Stra
     }
 }
 
-/// SHLD, and SHRD if `RIGHT`, of registers by the immediate, which is 1 to 31.
-pub(crate) struct DoubleShift<const RIGHT: bool, const FLAGS: bool>;
+/// SHLD, and SHRD if `RIGHT`: bits of `S` come into `P`. The count is in CL if `BY_CL`, else in the
+/// immediate, where it is 1 to 31.
+pub(crate) struct DoubleShift<P, S, W, const RIGHT: bool, const BY_CL: bool, const FLAGS: bool>(
+    PhantomData<(P, S, W)>,
+);
 
-impl<const RIGHT: bool, const FLAGS: bool> Straight for DoubleShift<RIGHT, FLAGS> {
+impl<P: Place<W>, S: Source<W>, W: Registers, const RIGHT: bool, const BY_CL: bool, const FLAGS: bool>
+    Straight for DoubleShift<P, S, W, RIGHT, BY_CL, FLAGS>
+{
     #[inline(always)]
-    fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        let (a, b, count) = (cpu.gpr(op.first), cpu.gpr(op.second), op.immediate as u8);
-        let (result, flags) = match RIGHT {
-            true => shift_rotate::shrd(a, b, count, cpu.eflags),
-            false => shift_rotate::shld(a, b, count, cpu.eflags),
-        };
-        cpu.set_gpr(op.first, result);
-        if FLAGS {
-            frame.pending.lazy = Lazy::Settled;
-            cpu.eflags = cpu.eflags.difference(Eflags::STATUS).union(flags);
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        let count = if BY_CL { cpu.gpr(Gpr::Ecx) as u8 & 31 } else { op.immediate as u8 };
+        let incoming = S::get(op, cpu, memory)?;
+        let eflags = cpu.eflags;
+        let mut flags = eflags;
+        P::modify(op, cpu, memory, |old: W| {
+            let (result, after) = match RIGHT {
+                true => shift_rotate::shrd(old, incoming, count, eflags),
+                false => shift_rotate::shld(old, incoming, count, eflags),
+            };
+            flags = after;
+            result
+        })?;
+        if FLAGS && (!BY_CL || count != 0) {
+            frame.pending = Pending::SETTLED;
+            put_flags(cpu, Eflags::STATUS, flags);
         }
         Ok(())
     }
@@ -245,7 +265,7 @@ fn put_flags(cpu: &mut CpuState, mask: Eflags, flags: Eflags) {
 /// IMUL with two operands, or with three: `first = A * B`.
 pub(crate) struct Multiply<A, B, W, const FLAGS: bool>(PhantomData<(A, B, W)>);
 
-impl<A: Source<W>, B: Source<W>, W: Sized, const FLAGS: bool> Straight for Multiply<A, B, W, FLAGS> {
+impl<A: Source<W>, B: Source<W>, W: Registers, const FLAGS: bool> Straight for Multiply<A, B, W, FLAGS> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         let (product, _, flags) = binary_arithmetic::imul(A::get(op, cpu, memory)?, B::get(op, cpu, memory)?);
@@ -257,19 +277,26 @@ impl<A: Source<W>, B: Source<W>, W: Sized, const FLAGS: bool> Straight for Multi
     }
 }
 
-/// MUL, and IMUL if `SIGNED`, into EDX:EAX.
-pub(crate) struct MultiplyWide<S, const SIGNED: bool, const FLAGS: bool>(PhantomData<S>);
+/// The number of the register with the upper half of products and dividends: AH, DX or EDX.
+const fn upper_half<W: Width>() -> u8 {
+    if W::BITS == 8 { Gpr8::Ah as u8 } else { Gpr::Edx as u8 }
+}
 
-impl<S: Source<u32>, const SIGNED: bool, const FLAGS: bool> Straight for MultiplyWide<S, SIGNED, FLAGS> {
+/// MUL, and IMUL if `SIGNED`, into the accumulator and what is above it.
+pub(crate) struct MultiplyWide<S, W, const SIGNED: bool, const FLAGS: bool>(PhantomData<(S, W)>);
+
+impl<S: Source<W>, W: Registers, const SIGNED: bool, const FLAGS: bool> Straight
+    for MultiplyWide<S, W, SIGNED, FLAGS>
+{
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        let factors = (cpu.gpr(Gpr::Eax), S::get(op, cpu, memory)?);
+        let factors = (W::register(cpu, Gpr::Eax as u8), S::get(op, cpu, memory)?);
         let (low, high, flags) = match SIGNED {
             true => binary_arithmetic::imul(factors.0, factors.1),
             false => binary_arithmetic::mul(factors.0, factors.1),
         };
-        cpu.set_gpr(Gpr::Eax, low);
-        cpu.set_gpr(Gpr::Edx, high);
+        W::set_register(cpu, Gpr::Eax as u8, low);
+        W::set_register(cpu, upper_half::<W>(), high);
         if FLAGS {
             frame.pending.record_over(cpu, flags);
         }
@@ -277,24 +304,26 @@ impl<S: Source<u32>, const SIGNED: bool, const FLAGS: bool> Straight for Multipl
     }
 }
 
-/// DIV, and IDIV if `SIGNED`, of EDX:EAX.
-pub(crate) struct Divide<S, const SIGNED: bool, const FLAGS: bool>(PhantomData<S>);
+/// DIV, and IDIV if `SIGNED`, of the accumulator and what is above it.
+pub(crate) struct Divide<S, W, const SIGNED: bool, const FLAGS: bool>(PhantomData<(S, W)>);
 
-impl<S: Source<u32>, const SIGNED: bool, const FLAGS: bool> Straight for Divide<S, SIGNED, FLAGS> {
+impl<S: Source<W>, W: Registers, const SIGNED: bool, const FLAGS: bool> Straight
+    for Divide<S, W, SIGNED, FLAGS>
+{
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         if FLAGS && frame.pending.lazy != Lazy::Settled {
             return Err(Miss::Flags);
         }
         let divisor = S::get(op, cpu, memory)?;
-        let (high, low) = (cpu.gpr(Gpr::Edx), cpu.gpr(Gpr::Eax));
+        let (high, low) = (W::register(cpu, upper_half::<W>()), W::register(cpu, Gpr::Eax as u8));
         let divided = match SIGNED {
             true => binary_arithmetic::idiv(high, low, divisor),
             false => binary_arithmetic::div(high, low, divisor),
         };
         let (quotient, remainder) = divided.ok_or(Miss::Slow)?;
-        cpu.set_gpr(Gpr::Eax, quotient);
-        cpu.set_gpr(Gpr::Edx, remainder);
+        W::set_register(cpu, Gpr::Eax as u8, quotient);
+        W::set_register(cpu, upper_half::<W>(), remainder);
         if FLAGS {
             let flags = binary_arithmetic::division_flags(cpu.eflags);
             put_flags(cpu, Eflags::STATUS, flags);

@@ -1,21 +1,12 @@
-//! The drivers of handlers: what an operation does is a type, and the driver goes on behind it.
+//! The drivers of operations: what an operation does is a type, and its handler is a driver with that
+//! type in it, which goes on behind it.
 
 use pentimento_memory::AddressSpace;
 use pentimento_registers::CpuState;
 
-use crate::cursor::{Cursor, Op, advance, dispatch};
+use crate::arena::{Cursor, Op, advance, dispatch};
 use crate::frame::{Frame, settle, slow};
-
-/// Why an operation has done nothing.
-pub(crate) enum Miss {
-    /// It takes the reference to execute it: a page fault, a device, a write to code...
-    Slow,
-    /// It needs flags in EFLAGS.
-    Flags,
-}
-
-/// What an operation returns.
-pub(crate) type Done<T = ()> = Result<T, Miss>;
+use crate::outcome::{Done, Miss};
 
 /// An operation with the next one behind it.
 pub(crate) trait Straight {
@@ -120,4 +111,56 @@ impl Branch for Always {
     fn execute(_: &Op, _: &mut CpuState, _: &mut AddressSpace, _: &mut Frame<'_>) -> Done<bool> {
         Ok(true)
     }
+}
+
+/// The handler of `First`, or where that does nothing of `Second`: a short one that takes few host
+/// registers, and one behind it that does all that the first leaves. In one, the second would have the
+/// first save registers.
+pub(crate) fn attempt<'a, First: Straight, Second: Straight>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    let Some(op) = cursor.op() else { return cursor };
+    match First::execute(op, cpu, memory, frame) {
+        Ok(()) => advance(cursor, cpu, memory, frame),
+        Err(_) => again::<Second>(cursor, cpu, memory, frame),
+    }
+}
+
+/// [`attempt`] with a third that does what the second leaves.
+pub(crate) fn attempts<'a, First: Straight, Second: Straight, Third: Straight>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    let Some(op) = cursor.op() else { return cursor };
+    match First::execute(op, cpu, memory, frame) {
+        Ok(()) => advance(cursor, cpu, memory, frame),
+        Err(_) => again_twice::<Second, Third>(cursor, cpu, memory, frame),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn again_twice<'a, Second: Straight, Third: Straight>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    attempt::<Second, Third>(cursor, cpu, memory, frame)
+}
+
+#[cold]
+#[inline(never)]
+fn again<'a, Second: Straight>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    straight::<Second>(cursor, cpu, memory, frame)
 }

@@ -6,14 +6,16 @@ use core::marker::PhantomData;
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Eflags, F80, StatusWord};
 
-use crate::branch::{Done, Miss, Straight};
-use crate::cursor::Op;
+use pentimento_execute::float::extended::{self, Rounded};
+use pentimento_execute::float::{self, Environment, Flags, Format, Relation, Unpacked};
+
+use crate::arena::Op;
+use crate::drivers::Straight;
 use crate::flags::Pending;
 use crate::frame::Frame;
-use crate::x87::{both, computed, physical, register, set_register};
-use crate::x87_operand::{Source, Stack};
-use pentimento_execute::float::Environment;
-use pentimento_execute::float::extended::{self, Rounded};
+use crate::outcome::{Done, Miss};
+use crate::x87::operand::{Source, Stack};
+use crate::x87::unit::{both, computed, physical, register, set_register};
 
 /// What an instruction of two operands computes, if nothing is out of the ordinary.
 pub(crate) trait Compute {
@@ -21,10 +23,12 @@ pub(crate) trait Compute {
     fn usual(destination: F80, source: F80) -> Option<Rounded<F80>>;
     /// With numbers and zeros, and to extended or else to double precision.
     fn general(destination: F80, source: F80, extended: bool) -> Option<Rounded<F80>>;
+    /// With whatever operands, in any environment.
+    fn full(destination: Unpacked, source: Unpacked, environment: &Environment) -> (F80, Flags);
 }
 
 macro_rules! compute {
-    ($($(#[$doc:meta])* $name:ident($destination:ident, $source:ident) $usual:ident $general:ident($a:expr, $b:expr);)*) => {$(
+    ($($(#[$doc:meta])* $name:ident($destination:ident, $source:ident) $usual:ident $general:ident($a:expr, $b:expr), $full:ident($first:ident, $second:ident);)*) => {$(
         $(#[$doc])*
         pub(crate) struct $name;
         impl Compute for $name {
@@ -36,23 +40,27 @@ macro_rules! compute {
             fn general($destination: F80, $source: F80, extended: bool) -> Option<Rounded<F80>> {
                 extended::$general($a, $b, extended)
             }
+            #[inline(never)]
+            fn full($destination: Unpacked, $source: Unpacked, environment: &Environment) -> (F80, Flags) {
+                float::$full($first, $second, environment)
+            }
         }
     )*};
 }
 
 compute! {
     /// FADD, FADDP, FIADD.
-    Add(destination, source) add_usual add(destination, source);
+    Add(destination, source) add_usual add(destination, source), add(destination, source);
     /// FMUL, FMULP, FIMUL.
-    Mul(destination, source) mul_usual mul(destination, source);
+    Mul(destination, source) mul_usual mul(destination, source), mul(destination, source);
     /// FSUB, FSUBP, FISUB.
-    Sub(destination, source) add_usual add(destination, negated(source));
+    Sub(destination, source) add_usual add(destination, negated(source)), sub(destination, source);
     /// FSUBR, FSUBRP, FISUBR.
-    SubReversed(destination, source) add_usual add(source, negated(destination));
+    SubReversed(destination, source) add_usual add(source, negated(destination)), sub(source, destination);
     /// FDIV, FDIVP, FIDIV.
-    Div(destination, source) div_usual div(destination, source);
+    Div(destination, source) div_usual div(destination, source), div(destination, source);
     /// FDIVR, FDIVRP, FIDIVR.
-    DivReversed(destination, source) div_usual div(source, destination);
+    DivReversed(destination, source) div_usual div(source, destination), div(source, destination);
 }
 
 #[inline(always)]
@@ -99,9 +107,70 @@ impl<C: Compute, S: Source, const USUAL: bool> Straight for Binary<C, S, USUAL> 
     }
 }
 
+/// An instruction of two operands, with whatever operands, rounding mode and precision.
+pub(crate) struct Full<C, S>(PhantomData<(C, S)>);
+
+impl<C: Compute, S: Source> Straight for Full<C, S> {
+    #[inline(never)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.not_pending()?;
+        frame.x87.filled(S::registers(op, true))?;
+        let address = S::address(op, cpu);
+        let top = physical(cpu, 0);
+        let st0 = register(cpu, top).unpack();
+        let other = S::unpack(op, cpu, memory, address)?;
+        let environment = Environment::from_control_word(cpu.x87.control);
+        let (destination, source) = if S::REVERSED { (other, st0) } else { (st0, other) };
+        let (value, flags) = C::full(destination, source, &environment);
+        frame.x87.raise(cpu, flags, &environment)?;
+        set_register(cpu, if S::REVERSED { physical(cpu, op.immediate) } else { top }, value);
+        if S::POPS {
+            frame.x87.pop(cpu);
+        }
+        S::executed(op, frame, address);
+        Ok(())
+    }
+}
+
 /// What an instruction computes from ST(0) alone.
 pub(crate) trait ComputeAlone {
+    /// With numbers and zeros, where the mode allows.
     fn compute(value: F80, cpu: &CpuState, frame: &Frame<'_>) -> Done<Rounded<F80>>;
+}
+
+/// What an instruction computes from ST(0) alone, whatever that is, in any environment.
+pub(crate) trait ComputeAloneFully {
+    fn full(value: Unpacked, environment: &Environment) -> (F80, Flags);
+}
+
+impl ComputeAloneFully for SquareRoot {
+    fn full(value: Unpacked, environment: &Environment) -> (F80, Flags) {
+        float::sqrt(value, environment)
+    }
+}
+
+impl ComputeAloneFully for RoundToInteger {
+    fn full(value: Unpacked, environment: &Environment) -> (F80, Flags) {
+        float::round_to_integral(value, environment)
+    }
+}
+
+/// An instruction on ST(0) alone, whatever that is.
+pub(crate) struct FullUnary<C>(PhantomData<C>);
+
+impl<C: ComputeAloneFully> Straight for FullUnary<C> {
+    #[inline(never)]
+    fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.not_pending()?;
+        frame.x87.filled(1)?;
+        let top = physical(cpu, 0);
+        let environment = Environment::from_control_word(cpu.x87.control);
+        let (value, flags) = C::full(register(cpu, top).unpack(), &environment);
+        frame.x87.raise(cpu, flags, &environment)?;
+        set_register(cpu, top, value);
+        frame.x87.executed(op);
+        Ok(())
+    }
 }
 
 /// FABS.
@@ -116,7 +185,7 @@ pub(crate) struct RoundToInteger;
 impl ComputeAlone for Absolute {
     #[inline(always)]
     fn compute(value: F80, _: &CpuState, frame: &Frame<'_>) -> Done<Rounded<F80>> {
-        frame.x87.masked()?;
+        frame.x87.not_pending()?;
         Ok(Rounded::exact(F80::new(value.sign_exponent & 0x7fff, value.significand)))
     }
 }
@@ -124,7 +193,7 @@ impl ComputeAlone for Absolute {
 impl ComputeAlone for ChangeSign {
     #[inline(always)]
     fn compute(value: F80, _: &CpuState, frame: &Frame<'_>) -> Done<Rounded<F80>> {
-        frame.x87.masked()?;
+        frame.x87.not_pending()?;
         Ok(Rounded::exact(negated(value)))
     }
 }
@@ -139,7 +208,7 @@ impl ComputeAlone for SquareRoot {
 impl ComputeAlone for RoundToInteger {
     #[inline(always)]
     fn compute(value: F80, cpu: &CpuState, frame: &Frame<'_>) -> Done<Rounded<F80>> {
-        frame.x87.masked()?;
+        frame.x87.rounds()?;
         let rounding = Environment::from_control_word(cpu.x87.control).rounding;
         computed(extended::round_to_integral(value, rounding))
     }
@@ -181,7 +250,7 @@ pub(crate) struct Compare<S, const POPS: u8>(PhantomData<S>);
 impl<S: Source, const POPS: u8> Straight for Compare<S, POPS> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        frame.x87.masked()?;
+        frame.x87.not_pending()?;
         let address = S::address(op, cpu);
         frame.x87.filled(S::registers(op, true))?;
         let other = S::get(op, cpu, memory, address)?;
@@ -193,13 +262,50 @@ impl<S: Source, const POPS: u8> Straight for Compare<S, POPS> {
     }
 }
 
+/// A comparison with whatever operands, quiet NaNs being invalid too if `SIGNALLING`.
+pub(crate) struct FullCompare<S, const POPS: u8, const SIGNALLING: bool>(PhantomData<S>);
+
+impl<S: Source, const POPS: u8, const SIGNALLING: bool> Straight for FullCompare<S, POPS, SIGNALLING> {
+    #[inline(never)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.not_pending()?;
+        frame.x87.filled(S::registers(op, true))?;
+        let address = S::address(op, cpu);
+        let other = S::unpack(op, cpu, memory, address)?;
+        let relation = full_relation(cpu, other, SIGNALLING)?;
+        frame.x87.clear_c1();
+        cpu.x87.status = cpu.x87.status.difference(CODES).union(match relation {
+            Relation::Greater => StatusWord::empty(),
+            Relation::Less => StatusWord::C0,
+            Relation::Equal => StatusWord::C3,
+            Relation::Unordered => CODES,
+        });
+        pop_times::<POPS>(cpu, frame);
+        S::executed(op, frame, address);
+        Ok(())
+    }
+}
+
+/// How ST(0) compares with `other`, with the exceptions of that made sticky; C1 stays.
+#[inline(never)]
+fn full_relation(cpu: &mut CpuState, other: Unpacked, signalling: bool) -> Done<Relation> {
+    let (relation, flags) = float::compare(register(cpu, physical(cpu, 0)).unpack(), other, signalling);
+    let environment = Environment::from_control_word(cpu.x87.control);
+    if flags.intersects(environment.unmasked) {
+        return Err(Miss::Slow);
+    }
+    let exceptions = (flags & Flags::EXCEPTIONS).bits().into();
+    cpu.x87.status = cpu.x87.status.union(StatusWord::from_bits_truncate(exceptions));
+    Ok(relation)
+}
+
 /// FTST.
 pub(crate) struct Test;
 
 impl Straight for Test {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        frame.x87.masked()?;
+        frame.x87.not_pending()?;
         frame.x87.filled(1)?;
         let ordering = relation(cpu, F80::ZERO)?;
         set_conditions(cpu, frame, ordering);
@@ -208,10 +314,12 @@ impl Straight for Test {
     }
 }
 
+/// The condition codes that comparisons set.
+const CODES: StatusWord = StatusWord::C0.union(StatusWord::C2).union(StatusWord::C3);
+
 /// Sets C3 and C0, and clears C2 and C1.
 #[inline(always)]
 fn set_conditions(cpu: &mut CpuState, frame: &mut Frame<'_>, ordering: Ordering) {
-    const CODES: StatusWord = StatusWord::C0.union(StatusWord::C2).union(StatusWord::C3);
     let less = if ordering == Ordering::Less { StatusWord::C0 } else { StatusWord::empty() };
     let equal = if ordering == Ordering::Equal { StatusWord::C3 } else { StatusWord::empty() };
     cpu.x87.status = cpu.x87.status.difference(CODES).union(less).union(equal);
@@ -224,7 +332,7 @@ pub(crate) struct CompareIntoFlags<const POPS: u8>;
 impl<const POPS: u8> Straight for CompareIntoFlags<POPS> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        frame.x87.masked()?;
+        frame.x87.not_pending()?;
         frame.x87.filled(both(op))?;
         let other = Stack::get(op, cpu, memory, 0)?;
         let ordering = relation(cpu, other)?;
@@ -232,6 +340,29 @@ impl<const POPS: u8> Straight for CompareIntoFlags<POPS> {
         let equal = if ordering == Ordering::Equal { Eflags::ZF } else { Eflags::empty() };
         frame.pending = Pending::SETTLED;
         cpu.eflags = cpu.eflags.difference(Eflags::STATUS).union(less).union(equal);
+        pop_times::<POPS>(cpu, frame);
+        frame.x87.executed(op);
+        Ok(())
+    }
+}
+
+/// [`CompareIntoFlags`] with whatever operands, quiet NaNs being invalid too if `SIGNALLING`.
+pub(crate) struct FullCompareIntoFlags<const POPS: u8, const SIGNALLING: bool>;
+
+impl<const POPS: u8, const SIGNALLING: bool> Straight for FullCompareIntoFlags<POPS, SIGNALLING> {
+    #[inline(never)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.not_pending()?;
+        frame.x87.filled(both(op))?;
+        let other = Stack::unpack(op, cpu, memory, 0)?;
+        let flags = match full_relation(cpu, other, SIGNALLING)? {
+            Relation::Greater => Eflags::empty(),
+            Relation::Less => Eflags::CF,
+            Relation::Equal => Eflags::ZF,
+            Relation::Unordered => Eflags::ZF.union(Eflags::PF).union(Eflags::CF),
+        };
+        frame.pending = Pending::SETTLED;
+        cpu.eflags = cpu.eflags.difference(Eflags::STATUS).union(flags);
         pop_times::<POPS>(cpu, frame);
         frame.x87.executed(op);
         Ok(())

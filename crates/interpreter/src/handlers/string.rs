@@ -2,18 +2,16 @@
 
 use core::marker::PhantomData;
 
-use pentimento_decoder::{AddressSize, Instruction, Operation, Prefixes};
+use pentimento_execute::{Width, repeat_chunk};
 use pentimento_memory::engine::generation;
 use pentimento_memory::{AddressSpace, BlockFault};
-use pentimento_registers::{CpuState, Eflags, Gpr, SegmentRegister};
+use pentimento_registers::{CpuState, Eflags, Gpr};
 
-use crate::branch::{Done, Miss, Straight, straight};
-use crate::cursor::{Cursor, Handler, Op, advance};
+use crate::arena::{Cursor, Op, advance};
+use crate::drivers::Straight;
 use crate::flags::Lazy;
 use crate::frame::{Frame, Stop, jump, slow};
-use crate::select::by_width;
-use pentimento_execute::Width;
-use pentimento_execute::repeat_chunk;
+use crate::outcome::{Done, Miss};
 
 /// The EAX, AX or AL that STOS stores and SCAS compares.
 fn accumulator<W: Width>(cpu: &CpuState) -> W {
@@ -156,11 +154,11 @@ fn pass<T: Text, W: Width>(cpu: &mut CpuState, count: u32) {
 }
 
 /// Repeated until ECX is zero.
-const COUNTED: u8 = 0;
+pub(crate) const COUNTED: u8 = 0;
 /// Until then or until two elements are not equal.
-const WHILE_EQUAL: u8 = 1;
+pub(crate) const WHILE_EQUAL: u8 = 1;
 /// Until then or until two elements are equal.
-const WHILE_UNEQUAL: u8 = 2;
+pub(crate) const WHILE_UNEQUAL: u8 = 2;
 
 /// Executes one chunk of a repeated instruction: says whether that was the last. What it leaves
 /// undone for a fault or a device the reference can go on with from the registers as they then are.
@@ -198,7 +196,7 @@ fn chunk<T: Text, W: Width, const UNTIL: u8>(
 
 /// The handler of a repeated instruction. Each chunk counts as an instruction, and EIP stays until
 /// the last.
-fn repeated<'a, T: Text, W: Width, const UNTIL: u8>(
+pub(crate) fn repeated<'a, T: Text, W: Width, const UNTIL: u8>(
     cursor: Cursor<'a>,
     cpu: &mut CpuState,
     memory: &mut AddressSpace,
@@ -231,38 +229,4 @@ fn again<'a>(
         return Cursor::STOPPED;
     }
     jump(cpu, memory, frame)
-}
-
-/// The handler of a string instruction with 32-bit addresses in flat segments.
-pub(crate) fn select(instruction: &Instruction, bytes: u16) -> Option<Handler> {
-    use SegmentRegister::{Cs, Fs, Gs};
-    if instruction.address_size() != AddressSize::Dword || matches!(instruction.segment(), Cs | Fs | Gs) {
-        return None;
-    }
-    let prefixes = instruction.prefixes();
-    let repeat = prefixes.intersects(Prefixes::REP.union(Prefixes::REPNE));
-    let while_equal = prefixes.contains(Prefixes::REP);
-    match instruction.operation() {
-        Operation::Movs => Some(counted::<Movs>(bytes, repeat)),
-        Operation::Stos => Some(counted::<Stos>(bytes, repeat)),
-        Operation::Lods => Some(counted::<Lods>(bytes, repeat)),
-        Operation::Cmps => Some(comparing::<Cmps>(bytes, repeat, while_equal)),
-        Operation::Scas => Some(comparing::<Scas>(bytes, repeat, while_equal)),
-        _ => None,
-    }
-}
-
-fn counted<T: Text>(bytes: u16, repeat: bool) -> Handler {
-    by_width!(bytes, W => match repeat {
-        true => repeated::<T, W, COUNTED>,
-        false => straight::<One<T, W>>,
-    })
-}
-
-fn comparing<T: Text>(bytes: u16, repeat: bool, while_equal: bool) -> Handler {
-    by_width!(bytes, W => match (repeat, while_equal) {
-        (true, true) => repeated::<T, W, WHILE_EQUAL>,
-        (true, false) => repeated::<T, W, WHILE_UNEQUAL>,
-        (false, _) => straight::<One<T, W>>,
-    })
 }

@@ -3,12 +3,14 @@
 use core::marker::PhantomData;
 
 use pentimento_memory::AddressSpace;
-use pentimento_registers::{CpuState, Gpr};
+use pentimento_registers::{CpuState, Eflags, Gpr, Gpr8};
 
-use crate::branch::{Branch, Done, Miss, Straight};
-use crate::cursor::Op;
+use crate::arena::Op;
+use crate::drivers::{Branch, Straight};
+use crate::flags::Lazy;
 use crate::frame::Frame;
-use crate::operand::{Address, Place, Sized, Source};
+use crate::operand::{Address, Place, Registers, Source};
+use crate::outcome::{Done, Miss};
 
 /// Declares types that [`Straight`] is implemented for.
 macro_rules! straight {
@@ -44,12 +46,12 @@ pub(crate) fn peek(cpu: &CpuState, memory: &AddressSpace) -> Done<u32> {
 
 straight! {
     /// MOV.
-    Move<D, S, W> where [D: Place<W>, S: Source<W>, W: Sized] (op, cpu, memory, frame) {
+    Move<D, S, W> where [D: Place<W>, S: Source<W>, W: Registers] (op, cpu, memory, frame) {
         let value = S::get(op, cpu, memory)?;
         D::put(op, cpu, memory, value)
     }
     /// MOVZX to 32 bits, and MOVSX if `SIGNED`.
-    Extend<D, S, W; const SIGNED: bool> where [D: Place<u32>, S: Source<W>, W: Sized] (op, cpu, memory, frame) {
+    Extend<D, S, W; const SIGNED: bool> where [D: Place<u32>, S: Source<W>, W: Registers] (op, cpu, memory, frame) {
         let value = S::get(op, cpu, memory)?;
         D::put(op, cpu, memory, if SIGNED { value.signed() as u32 } else { value.bits() })
     }
@@ -59,7 +61,7 @@ straight! {
         D::put(op, cpu, memory, address)
     }
     /// XCHG of registers.
-    Exchange<W> where [W: Sized] (op, cpu, memory, frame) {
+    Exchange<W> where [W: Registers] (op, cpu, memory, frame) {
         let (a, b) = (W::first(op, cpu), W::second(op, cpu));
         W::set_first(op, cpu, b);
         W::set_second(op, cpu, a);
@@ -77,11 +79,35 @@ straight! {
         cpu.set_gpr(Gpr::Edx, sign);
         Ok(())
     }
+    /// CBW.
+    ExtendAl<> where [] (op, cpu, memory, frame) {
+        let value = cpu.gpr8(Gpr8::Al) as i8 as u16;
+        cpu.set_gpr16(Gpr::Eax, value);
+        Ok(())
+    }
+    /// CWD.
+    SignIntoDx<> where [] (op, cpu, memory, frame) {
+        let sign = (cpu.gpr16(Gpr::Eax) as i16 >> 15) as u16;
+        cpu.set_gpr16(Gpr::Edx, sign);
+        Ok(())
+    }
     /// CWDE.
     ExtendEax<> where [] (op, cpu, memory, frame) {
         let value = cpu.gpr16(Gpr::Eax) as i16 as u32;
         cpu.set_gpr(Gpr::Eax, value);
         Ok(())
+    }
+    /// XLAT: the byte at EBX + AL.
+    Translate<> where [] (op, cpu, memory, frame) {
+        let address = cpu.gpr(Gpr::Ebx).wrapping_add(cpu.gpr8(Gpr8::Al).into());
+        let value = memory.read_fast(address).ok_or(Miss::Slow)?;
+        cpu.set_gpr8(Gpr8::Al, value);
+        Ok(())
+    }
+    /// MOVBE.
+    MoveSwapped<D, S, W> where [D: Place<W>, S: Source<W>, W: Registers] (op, cpu, memory, frame) {
+        let value = S::get(op, cpu, memory)?;
+        D::put(op, cpu, memory, W::truncate(value.bits().swap_bytes() >> (32 - W::BITS)))
     }
     /// NOP.
     Nothing<> where [] (op, cpu, memory, frame) {
@@ -113,11 +139,11 @@ straight! {
         D::put(op, cpu, memory, holds.into())
     }
     /// CMOVcc: reads its source whatever the condition.
-    ConditionalMove<S; const CONDITION: u8> where [S: Source<u32>] (op, cpu, memory, frame) {
+    ConditionalMove<S, W; const CONDITION: u8> where [S: Source<W>, W: Registers] (op, cpu, memory, frame) {
         let holds = frame.pending.holds::<CONDITION>(cpu)?;
         let value = S::get(op, cpu, memory)?;
-        let old = cpu.gpr(op.first);
-        cpu.set_gpr(op.first, if holds { value } else { old });
+        let old = W::first(op, cpu);
+        W::set_first(op, cpu, if holds { value } else { old });
         Ok(())
     }
 }
@@ -129,5 +155,41 @@ impl<const CONDITION: u8> Branch for JumpIf<CONDITION> {
     #[inline(always)]
     fn execute(_: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done<bool> {
         frame.pending.holds::<CONDITION>(cpu)
+    }
+}
+
+/// JECXZ.
+pub(crate) struct JumpIfNoCount;
+
+impl Branch for JumpIfNoCount {
+    #[inline(always)]
+    fn execute(_: &Op, cpu: &mut CpuState, _: &mut AddressSpace, _: &mut Frame<'_>) -> Done<bool> {
+        Ok(cpu.gpr(Gpr::Ecx) == 0)
+    }
+}
+
+/// LOOP, LOOPE and LOOPNE: counts ECX down, and ZF has to be as wanted, if it is.
+pub(crate) struct CountDown<const WANTS: u8>;
+
+/// ZF plays no part.
+pub(crate) const NOTHING: u8 = 0;
+/// ZF has to be set.
+pub(crate) const ZERO: u8 = 1;
+/// ZF has to be clear.
+pub(crate) const NOT_ZERO: u8 = 2;
+
+impl<const WANTS: u8> Branch for CountDown<WANTS> {
+    #[inline(always)]
+    fn execute(_: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done<bool> {
+        if WANTS != NOTHING && frame.pending.lazy != Lazy::Settled {
+            return Err(Miss::Flags);
+        }
+        let count = cpu.gpr(Gpr::Ecx).wrapping_sub(1);
+        cpu.set_gpr(Gpr::Ecx, count);
+        let wanted = match WANTS {
+            NOTHING => true,
+            _ => cpu.eflags.contains(Eflags::ZF) == (WANTS == ZERO),
+        };
+        Ok(count != 0 && wanted)
     }
 }

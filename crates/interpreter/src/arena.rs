@@ -1,15 +1,26 @@
-//! Compact operations, and the pointer that walks over them.
+//! Compact operations, the arena that owns them, and the pointer that walks over them.
 //!
 //! This is the interpreter's only file with `unsafe`. With the feature `safe-dispatch` a slice takes
 //! the pointer's place: a handler then checks that there is a next operation before it goes there.
+//!
+//! The argument, on which every block below rests: a cursor starts at a position of an arena or
+//! where a link leads, and goes on by [`Cursor::next`]. (1) Nobody but the arena changes which
+//! operations there are, and not while cursors are about, which borrow them. (2) A link is zero or a
+//! position that was in the arena when it was set, and positions stay until the arena is emptied,
+//! all its links and jumps with it. (3) An arena that runs is not empty, and ends with
+//! [`TERMINATORS`] operations whose handler goes nowhere; no handler makes more steps than that
+//! before it dispatches, so none leaves the arena from an operation before them.
 #![cfg_attr(not(feature = "safe-dispatch"), allow(unsafe_code, reason = "see docs/unsafe.md"))]
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::cell::Cell;
 
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Gpr};
 
-use crate::frame::Frame;
+use crate::frame::{Frame, slow, stop};
+use crate::step::Step;
 
 /// Executes one operation and those behind it, or with the dispatch loop just one: then it returns
 /// where to go on, and [`Cursor::STOPPED`] to leave.
@@ -44,20 +55,39 @@ pub(crate) struct Op {
     pub(crate) keeps_flags: bool,
 }
 
+impl Op {
+    /// One that has only its fields' neutral values, and runs through the reference.
+    pub(crate) const fn blank() -> Self {
+        Self {
+            handler: slow,
+            first: Gpr::Eax,
+            second: Gpr::Eax,
+            index: Gpr::Eax,
+            scale: 0,
+            count: 0,
+            first_byte: 0,
+            second_byte: 0,
+            immediate: 0,
+            displacement: 0,
+            taken: Link::open(),
+            joins_next: false,
+            keeps_flags: true,
+        }
+    }
+}
+
 /// The position of an operation in the arena, or 0, where the arena's first operation stops.
-///
-/// Arenas never shrink but to nothing, so a position that was in one stays in it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Link(Cell<u32>);
 
 impl Link {
     /// One that points nowhere.
-    pub(crate) const fn open() -> Self {
+    const fn open() -> Self {
         Self(Cell::new(0))
     }
 
-    /// Points the link, which is in `arena`, to an operation of the same arena.
-    pub(crate) fn set(&self, arena: &[Op], index: u32) {
+    /// Points the link, which is in `arena` or among its jumps, to an operation of the same arena.
+    fn set(&self, arena: &[Op], index: u32) {
         if (index as usize) < arena.len() {
             self.0.set(index);
         }
@@ -98,7 +128,7 @@ impl<'a> Cursor<'a> {
     /// Where a link in `arena` leads.
     #[inline(always)]
     pub(crate) fn follow(arena: &'a [Op], link: &Link) -> Self {
-        // SAFETY: links are zero, and no arena that runs is empty, or were checked when they were set.
+        // SAFETY: (2) and (3).
         Self { op: unsafe { arena.as_ptr().add(link.0.get() as usize) }, arena: core::marker::PhantomData }
     }
 
@@ -112,16 +142,15 @@ impl<'a> Cursor<'a> {
     /// The operation itself. A handler that runs was dispatched from it, so it is there.
     #[inline(always)]
     pub(crate) fn op(self) -> Option<&'a Op> {
-        // SAFETY: a cursor is null or points into an arena that lives for `'a`: `at` makes it from
-        // one, and `next` stays inside. Only the driver sees null ones, and it uses `checked`.
+        // SAFETY: a cursor is null or points into an arena that lives for `'a`, by (1) to (3). Only the
+        // driver sees null ones, and it uses `checked`.
         Some(unsafe { &*self.op })
     }
 
     /// The operation behind this one.
     #[inline(always)]
     pub(crate) fn next(self) -> Self {
-        // SAFETY: every arena ends with an operation whose handler stops, and handlers of blocks'
-        // last operations never come here, so this operation is not the arena's last.
+        // SAFETY: by (3) this operation is not the arena's last.
         Self { op: unsafe { self.op.add(1) }, arena: self.arena }
     }
 
@@ -217,5 +246,145 @@ pub(crate) fn drive<'a>(
 ) {
     while let Some(op) = cursor.checked() {
         cursor = (op.handler)(cursor, cpu, memory, frame);
+    }
+}
+
+/// An entry of the table of jumps: a block's EIP and its first operation.
+#[derive(Default, Debug)]
+#[repr(C, align(8))]
+pub(crate) struct Jump {
+    eip: Cell<u32>,
+    first: Link,
+}
+
+impl Jump {
+    /// The link to the block at `eip`, if that is what the entry is about.
+    #[inline(always)]
+    pub(crate) fn to(&self, eip: u32) -> Option<&Link> {
+        if self.eip.get() == eip { Some(&self.first) } else { None }
+    }
+}
+
+const JUMPS: usize = 4096;
+
+/// Where indirect branches look first; what is empty leads to operation 0, which stops.
+pub(crate) type Jumps = [Jump; JUMPS];
+
+/// The place of `eip` in the table of jumps.
+#[inline(always)]
+pub(crate) fn jump_slot(eip: u32) -> usize {
+    (eip ^ eip >> 12) as usize % JUMPS
+}
+
+/// How many operations that stop are at the end of an arena: as many as a handler makes steps at
+/// most before it dispatches.
+const TERMINATORS: usize = 2;
+
+/// The operations of all blocks of an address space, with what the rare paths know of them and the
+/// table of jumps to them.
+pub(crate) struct Arena {
+    ops: Vec<Op>,
+    /// One for each operation.
+    steps: Vec<Step>,
+    jumps: Box<Jumps>,
+}
+
+impl Arena {
+    /// One without operations, which cannot run.
+    pub(crate) fn new() -> Self {
+        let jumps = Box::new([const { Jump { eip: Cell::new(0), first: Link::open() } }; JUMPS]);
+        Self { ops: Vec::new(), steps: Vec::new(), jumps }
+    }
+
+    /// The operations.
+    pub(crate) fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+
+    /// What belongs to them, one for one.
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The table of jumps.
+    pub(crate) fn jumps(&self) -> &Jumps {
+        &self.jumps
+    }
+
+    /// Drops all operations, and all that leads to one.
+    pub(crate) fn clear(&mut self) {
+        self.ops.clear();
+        self.steps.clear();
+        for jump in self.jumps.iter_mut() {
+            *jump = Jump::default();
+        }
+    }
+
+    /// Moves the operations of a block, and as many steps, to the end. Returns where the first now is.
+    pub(crate) fn append(&mut self, ops: &mut Vec<Op>, steps: &mut Vec<Step>) -> u32 {
+        if self.ops.is_empty() {
+            self.push_stop();
+        } else {
+            self.ops.truncate(self.ops.len() - TERMINATORS);
+            self.steps.truncate(self.ops.len());
+        }
+        let first = self.ops.len() as u32;
+        for op in ops.iter() {
+            op.taken.0.set(0);
+        }
+        steps.resize_with(ops.len(), Step::stopping);
+        self.ops.append(ops);
+        self.steps.append(steps);
+        for _ in 0..TERMINATORS {
+            self.push_stop();
+        }
+        first
+    }
+
+    fn push_stop(&mut self) {
+        self.ops.push(Op { handler: stop, ..Op::blank() });
+        self.steps.push(Step::stopping());
+    }
+
+    /// Whether operation `at` is none of those that only mark the arena's ends.
+    fn is_inside(&self, at: usize) -> bool {
+        at > 0 && at + TERMINATORS < self.ops.len()
+    }
+
+    /// Puts another operation in the place of number `at`.
+    pub(crate) fn replace(&mut self, at: usize, op: Op, step: Step) {
+        if self.is_inside(at) {
+            op.taken.0.set(0);
+            self.ops[at] = op;
+            self.steps[at] = step;
+        }
+    }
+
+    /// Gives operation `at` another handler. Returns the one that it had.
+    pub(crate) fn exchange_handler(&mut self, at: usize, handler: Handler) -> Handler {
+        if !self.is_inside(at) {
+            return stop;
+        }
+        core::mem::replace(&mut self.ops[at].handler, handler)
+    }
+
+    /// Enters the block of `eip` at operation `first` into the table of jumps.
+    pub(crate) fn enter_jump(&self, eip: u32, first: u32) {
+        let jump = &self.jumps[jump_slot(eip)];
+        jump.eip.set(eip);
+        jump.first.set(&self.ops, first);
+    }
+
+    /// Links the branch or the case at `site` to the block of `eip` at `first`.
+    pub(crate) fn link(&mut self, site: u32, eip: u32, first: u32) {
+        let site = site as usize;
+        if let Some(op) = self.ops.get(site) {
+            op.taken.set(&self.ops, first);
+        }
+        if let Some(op) = self.ops.get_mut(site)
+            && self.steps.get(site).is_some_and(|step| step.is_case)
+        {
+            op.immediate = eip;
+        }
     }
 }

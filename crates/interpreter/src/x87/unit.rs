@@ -1,25 +1,30 @@
 //! The x87 unit in handlers: which of them apply, the register stack, and the last instruction's
 //! address.
 //!
-//! Handlers are for the case in which nothing is out of the ordinary: all exceptions masked and
-//! none pending, operands and results normal numbers or zeros, no stack fault. Then an instruction
-//! can raise only the precision exception. Everything else is for the reference.
+//! Handlers come in up to three steps, each of which leaves what it does not know to the next: for
+//! numbers of ordinary size that are rounded to nearest, to extended precision; for other normal
+//! numbers and zeros, and double precision; and for all operands, rounding modes and precisions. A
+//! stack fault, an exception that is not masked and one that is pending are for the reference.
 
 use pentimento_registers::{ControlWord, CpuState, F80, SegmentRegister, StatusWord, X87State};
 
-use crate::branch::{Done, Miss};
-use crate::cursor::Op;
-use crate::frame::Step;
 use pentimento_execute::float::extended::Rounded;
+use pentimento_execute::float::{Environment, Flags};
+
+use crate::arena::Op;
+use crate::outcome::{Done, Miss};
+use crate::step::Step;
 
 /// How far handlers go by the control and status words.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub(crate) enum Mode {
-    /// Not at all: an exception is unmasked or pending.
-    Slow,
-    /// Where nothing is rounded, or by the rounding mode itself.
-    Masked,
+    /// Not at all: an exception is pending.
+    Pending,
+    /// Where nothing is rounded: the precision exception is not masked.
+    Exact,
+    /// By the rounding mode and the precision, whatever they are.
+    Rounding,
     /// Rounding to nearest, to double precision.
     Double,
     /// Rounding to nearest, to extended precision.
@@ -29,14 +34,17 @@ pub(crate) enum Mode {
 impl Mode {
     fn of(x87: &X87State) -> Self {
         let control = x87.control;
-        if !control.contains(ControlWord::MASKS) || x87.status.contains(StatusWord::ES) {
-            return Self::Slow;
+        if x87.status.contains(StatusWord::ES) {
+            return Self::Pending;
+        }
+        if !control.contains(ControlWord::PM) {
+            return Self::Exact;
         }
         match (control.bits() >> 10 & 3, control.bits() >> 8 & 3) {
             (0, 2) => Self::Double,
             // Encoding 1 is reserved; silicon takes it for extended precision.
             (0, 1 | 3) => Self::Extended,
-            _ => Self::Masked,
+            _ => Self::Rounding,
         }
     }
 }
@@ -138,8 +146,14 @@ impl Unit {
 
     /// Whether handlers apply that do not round.
     #[inline(always)]
-    pub(crate) fn masked(&self) -> Done {
-        if self.mode == Mode::Slow { Err(Miss::Slow) } else { Ok(()) }
+    pub(crate) fn not_pending(&self) -> Done {
+        if self.mode == Mode::Pending { Err(Miss::Slow) } else { Ok(()) }
+    }
+
+    /// Whether handlers apply that round as the control word says.
+    #[inline(always)]
+    pub(crate) fn rounds(&self) -> Done {
+        if self.mode < Mode::Rounding { Err(Miss::Slow) } else { Ok(()) }
     }
 
     /// Whether results have extended precision, if they are rounded to nearest.
@@ -202,6 +216,27 @@ impl Unit {
         self.c1 = result.up;
         self.inexact |= result.rest;
         result.value
+    }
+
+    /// Makes the exceptions of a computation in this environment sticky, and sets C1 as it rounded;
+    /// does nothing if one of them is not masked, so that the reference raises it.
+    #[inline(always)]
+    pub(crate) fn raise(&mut self, cpu: &mut CpuState, flags: Flags, environment: &Environment) -> Done {
+        if flags.intersects(environment.unmasked) {
+            return Err(Miss::Slow);
+        }
+        let exceptions = (flags & Flags::EXCEPTIONS).bits().into();
+        cpu.x87.status = cpu.x87.status.union(StatusWord::from_bits_truncate(exceptions));
+        self.c1 = flags.contains(Flags::ROUNDED_UP);
+        Ok(())
+    }
+
+    /// Leaves the registers as MMX instructions do: register 0 on top, and those in use that
+    /// `used` has the bits of.
+    #[inline(always)]
+    pub(crate) fn become_mmx(&mut self, cpu: &mut CpuState, used: u8) {
+        cpu.x87.top = 0;
+        self.used = used;
     }
 
     /// Clears C1.

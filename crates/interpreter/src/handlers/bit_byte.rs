@@ -5,11 +5,12 @@ use core::marker::PhantomData;
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Eflags};
 
-use crate::branch::{Done, Miss, Straight};
-use crate::cursor::Op;
+use crate::arena::Op;
+use crate::drivers::Straight;
 use crate::flags::{Lazy, Pending};
 use crate::frame::Frame;
-use crate::operand::{Place, Source};
+use crate::operand::{Address, Place, Source};
+use crate::outcome::{Done, Miss};
 use pentimento_execute::semantics::bit_byte::{self, BitChange};
 
 /// What an operation finds in its source; the destination stays if it is nothing. It writes all
@@ -73,6 +74,47 @@ pub(crate) const SET: u8 = 1;
 pub(crate) const RESET: u8 = 2;
 pub(crate) const COMPLEMENT: u8 = 3;
 
+/// BT, BTS, BTR or BTC of a string of bits at an address of form `A`, with the bit number, which is
+/// signed, in a register.
+pub(crate) struct BitTestFar<A, const CHANGE: u8>(PhantomData<A>);
+
+impl<A: Address, const CHANGE: u8> Straight for BitTestFar<A, CHANGE> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        if frame.pending.lazy != Lazy::Settled {
+            return Err(Miss::Flags);
+        }
+        let index = cpu.gpr(op.first);
+        let address = A::of(op, cpu).wrapping_add((index as i32 >> 5 << 2) as u32);
+        let mut bit = false;
+        if CHANGE == KEEP {
+            let value: u32 = memory.read_fast(address).ok_or(Miss::Slow)?;
+            bit = bit_byte::bit_test(value, index, change::<CHANGE>()).1;
+        } else {
+            memory
+                .modify_fast(address, |value: u32| {
+                    let (changed, was) = bit_byte::bit_test(value, index, change::<CHANGE>());
+                    bit = was;
+                    changed
+                })
+                .ok_or(Miss::Slow)?;
+        }
+        cpu.eflags.set(Eflags::CF, bit);
+        Ok(())
+    }
+}
+
+/// What becomes of the bit.
+#[inline(always)]
+const fn change<const CHANGE: u8>() -> BitChange {
+    match CHANGE {
+        SET => BitChange::Set,
+        RESET => BitChange::Reset,
+        COMPLEMENT => BitChange::Complement,
+        _ => BitChange::Keep,
+    }
+}
+
 /// BT, BTS, BTR or BTC of `P` with the bit number in `S`, which for memory has to be the immediate:
 /// a register reaches beyond the operand.
 pub(crate) struct BitTest<P, S, const CHANGE: u8>(PhantomData<(P, S)>);
@@ -84,12 +126,7 @@ impl<P: Place<u32>, S: Source<u32>, const CHANGE: u8> Straight for BitTest<P, S,
             return Err(Miss::Flags);
         }
         let index = S::get(op, cpu, memory)?;
-        let change = match CHANGE {
-            SET => BitChange::Set,
-            RESET => BitChange::Reset,
-            COMPLEMENT => BitChange::Complement,
-            _ => BitChange::Keep,
-        };
+        let change = change::<CHANGE>();
         let mut bit = false;
         if CHANGE == KEEP {
             bit = bit_byte::bit_test(P::get(op, cpu, memory)?, index, change).1;

@@ -1,12 +1,14 @@
-//! Instructions on single flags, and those that move flags to and from AH.
+//! Instructions on single flags, and those that move flags to and from AH and the stack.
 
 use pentimento_memory::AddressSpace;
-use pentimento_registers::{CpuState, Eflags, Gpr8};
+use pentimento_registers::{CpuState, Eflags, Gpr, Gpr8};
 
-use crate::branch::{Done, Miss, Straight};
-use crate::cursor::Op;
-use crate::flags::Lazy;
-use crate::frame::Frame;
+use crate::arena::Op;
+use crate::drivers::Straight;
+use crate::flags::{Lazy, Pending};
+use crate::frame::{Frame, UNFIT};
+use crate::handlers::transfer::{peek, push};
+use crate::outcome::{Done, Miss};
 
 /// CLD; STD if `SET`.
 pub(crate) struct Direction<const SET: bool>;
@@ -65,6 +67,39 @@ impl<I: OnFlags> Straight for Flags<I> {
             return Err(Miss::Flags);
         }
         I::apply(cpu);
+        Ok(())
+    }
+}
+
+/// PUSHFD.
+pub(crate) struct PushFlags;
+
+impl Straight for PushFlags {
+    #[inline(always)]
+    fn execute(_: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        const HIDDEN: Eflags = Eflags::VM.union(Eflags::RF);
+        if frame.pending.lazy != Lazy::Settled {
+            return Err(Miss::Flags);
+        }
+        push(cpu, memory, cpu.eflags.difference(HIDDEN).union(Eflags::ALWAYS_SET).bits())
+    }
+}
+
+/// POPFD, unless it sets a flag that blocks do not fit.
+pub(crate) struct PopFlags;
+
+impl Straight for PopFlags {
+    #[inline(always)]
+    fn execute(_: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        let flags = Eflags::from_bits_truncate(peek(cpu, memory)?);
+        if flags.intersects(UNFIT) {
+            return Err(Miss::Slow);
+        }
+        let top = cpu.gpr(Gpr::Esp).wrapping_add(4);
+        cpu.set_gpr(Gpr::Esp, top);
+        frame.pending = Pending::SETTLED;
+        let kept = cpu.eflags.difference(Eflags::USER_WRITABLE);
+        cpu.eflags = kept.union(flags.intersection(Eflags::USER_WRITABLE));
         Ok(())
     }
 }

@@ -3,19 +3,21 @@
 use core::marker::PhantomData;
 
 use pentimento_memory::{AddressSpace, Value};
-use pentimento_registers::{Condition, CpuState, Eflags, F80, Gpr};
+use pentimento_registers::{Condition, CpuState, F80, Gpr};
 
-use crate::branch::{Done, Miss, Straight};
-use crate::cursor::Op;
+use pentimento_execute::float::extended::{self, Rounded};
+use pentimento_execute::float::{self, Environment, Flags, Format, Rounding, Unpacked};
+use pentimento_execute::x87::constants::NEAREST;
+use pentimento_execute::x87::control::{clear_exceptions, load_control};
+
+use crate::arena::Op;
+use crate::drivers::Straight;
 use crate::flags::Lazy;
 use crate::frame::Frame;
 use crate::operand::Address;
-use crate::x87::{both, computed, other, physical, register, set_register};
-use crate::x87_operand::{Datum, Source};
-use pentimento_execute::float::extended::{self, Rounded};
-use pentimento_execute::float::{Environment, Rounding};
-use pentimento_execute::x87::constants::NEAREST;
-use pentimento_execute::x87::control::{clear_exceptions, load_control};
+use crate::outcome::{Done, Miss};
+use crate::x87::operand::{Datum, Source};
+use crate::x87::unit::{both, computed, other, physical, register, set_register};
 
 /// FLD and FILD.
 pub(crate) struct Load<S>(PhantomData<S>);
@@ -23,7 +25,7 @@ pub(crate) struct Load<S>(PhantomData<S>);
 impl<S: Source> Straight for Load<S> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        frame.x87.masked()?;
+        frame.x87.not_pending()?;
         let address = S::address(op, cpu);
         let value = S::get(op, cpu, memory, address)?;
         frame.x87.room()?;
@@ -40,7 +42,7 @@ pub(crate) struct LoadUsual<D, A>(PhantomData<(D, A)>);
 impl<D: Datum, A: Address> Straight for LoadUsual<D, A> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        frame.x87.masked()?;
+        frame.x87.not_pending()?;
         frame.x87.room()?;
         let address = A::of(op, cpu);
         let value = D::load_usual(memory, address)?;
@@ -50,13 +52,41 @@ impl<D: Datum, A: Address> Straight for LoadUsual<D, A> {
     }
 }
 
+/// FLD of a single or double, whatever it is.
+pub(crate) struct LoadFull<D, A>(PhantomData<(D, A)>);
+
+impl<D: Datum, A: Address> Straight for LoadFull<D, A> {
+    #[inline(never)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.not_pending()?;
+        frame.x87.room()?;
+        let address = A::of(op, cpu);
+        // Widening is exact: rounding mode and precision play no part.
+        let (value, flags) = float::convert::<F80>(D::unpack(memory, address)?, &Environment::default());
+        let environment = Environment::from_control_word(cpu.x87.control);
+        frame.x87.raise(cpu, flags, &environment)?;
+        frame.x87.push(cpu, value);
+        frame.x87.executed_at(op, address);
+        Ok(())
+    }
+}
+
+/// The number of FLD1's constant.
+const ONE: u32 = 0;
+/// The number of FLDZ's.
+const ZERO: u32 = 6;
+
 /// FLD1 and the like: the constant with the number in [`Op::immediate`], rounded to nearest.
 pub(crate) struct LoadConstant;
 
 impl Straight for LoadConstant {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        frame.x87.extended()?;
+        // One and zero are the same in every mode.
+        match op.immediate {
+            ONE | ZERO => frame.x87.not_pending()?,
+            _ => _ = frame.x87.extended()?,
+        }
         frame.x87.room()?;
         frame.x87.push(cpu, NEAREST[op.immediate as usize & 7]);
         frame.x87.executed(op);
@@ -70,6 +100,8 @@ pub(crate) trait Stored {
     type Bits: Value;
     /// The conversion, if nothing is out of the ordinary.
     fn convert(value: F80, cpu: &CpuState, frame: &Frame<'_>) -> Done<Rounded<Self::Bits>>;
+    /// The conversion, whatever the value is, in any environment.
+    fn convert_fully(value: F80, environment: &Environment) -> (Self::Bits, Flags);
 }
 
 /// m32fp.
@@ -79,12 +111,22 @@ pub(crate) struct Double;
 /// An integer, rounded as rounding control says or, with `TRUNCATE`, toward zero.
 pub(crate) struct Int<I, const TRUNCATE: bool>(PhantomData<I>);
 
+/// ST(0) rounded to a narrower format. A denormal is not reported: it underflows.
+#[inline(always)]
+fn narrowed<F: Format>(value: F80, environment: &Environment) -> (F, Flags) {
+    float::convert(Unpacked { denormal: false, ..value.unpack() }, environment)
+}
+
 impl Stored for Single {
     type Bits = u32;
     #[inline(always)]
     fn convert(value: F80, _: &CpuState, frame: &Frame<'_>) -> Done<Rounded<u32>> {
         frame.x87.extended()?;
         computed(extended::to_single(value))
+    }
+    #[inline(never)]
+    fn convert_fully(value: F80, environment: &Environment) -> (u32, Flags) {
+        narrowed(value, environment)
     }
 }
 
@@ -95,6 +137,10 @@ impl Stored for Double {
         frame.x87.extended()?;
         computed(extended::to_double(value))
     }
+    #[inline(never)]
+    fn convert_fully(value: F80, environment: &Environment) -> (u64, Flags) {
+        narrowed(value, environment)
+    }
 }
 
 macro_rules! integers {
@@ -103,11 +149,17 @@ macro_rules! integers {
             type Bits = $bits;
             #[inline(always)]
             fn convert(value: F80, cpu: &CpuState, frame: &Frame<'_>) -> Done<Rounded<$bits>> {
-                frame.x87.masked()?;
+                frame.x87.rounds()?;
                 let control = Environment::from_control_word(cpu.x87.control).rounding;
                 let rounding = if TRUNCATE { Rounding::Zero } else { control };
                 let Rounded { value, rest, up } = computed(extended::to_integer::<$signed>(value, rounding))?;
                 Ok(Rounded { value: value as $bits, rest, up })
+            }
+            #[inline(never)]
+            fn convert_fully(value: F80, environment: &Environment) -> ($bits, Flags) {
+                let rounding = if TRUNCATE { Rounding::Zero } else { environment.rounding };
+                let (value, flags) = float::to_integer::<$signed>(value.unpack(), rounding);
+                (value as $bits, flags)
             }
         }
     )*};
@@ -126,6 +178,30 @@ impl<T: Stored, A: Address, const POPS: bool> Straight for Store<T, A, POPS> {
         let address = A::of(op, cpu);
         memory.write_fast(address, result.value).ok_or(Miss::Slow)?;
         frame.x87.rounded(result);
+        if POPS {
+            frame.x87.pop(cpu);
+        }
+        frame.x87.executed_at(op, address);
+        Ok(())
+    }
+}
+
+/// [`Store`] of whatever ST(0) is.
+pub(crate) struct StoreFull<T, A, const POPS: bool>(PhantomData<(T, A)>);
+
+impl<T: Stored, A: Address, const POPS: bool> Straight for StoreFull<T, A, POPS> {
+    #[inline(never)]
+    fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.not_pending()?;
+        frame.x87.filled(1)?;
+        let environment = Environment::from_control_word(cpu.x87.control);
+        let (value, flags) = T::convert_fully(register(cpu, physical(cpu, 0)), &environment);
+        if flags.intersects(environment.unmasked) {
+            return Err(Miss::Slow);
+        }
+        let address = A::of(op, cpu);
+        memory.write_fast(address, value).ok_or(Miss::Slow)?;
+        frame.x87.raise(cpu, flags, &environment)?;
         if POPS {
             frame.x87.pop(cpu);
         }
@@ -179,7 +255,7 @@ pub(crate) struct StoreExtended<A>(PhantomData<A>);
 impl<A: Address> Straight for StoreExtended<A> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        frame.x87.masked()?;
+        frame.x87.not_pending()?;
         frame.x87.filled(1)?;
         let address = A::of(op, cpu);
         if address % pentimento_memory::PAGE_SIZE > pentimento_memory::PAGE_SIZE - 10 {
@@ -201,7 +277,7 @@ pub(crate) struct Copy<const POPS: bool>;
 impl<const POPS: bool> Straight for Copy<POPS> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        frame.x87.masked()?;
+        frame.x87.not_pending()?;
         frame.x87.filled(1)?;
         let value = register(cpu, physical(cpu, 0));
         set_register(cpu, physical(cpu, op.immediate), value);
@@ -221,7 +297,7 @@ pub(crate) struct Exchange;
 impl Straight for Exchange {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        frame.x87.masked()?;
+        frame.x87.not_pending()?;
         frame.x87.filled(both(op))?;
         let (top, number) = (physical(cpu, 0), physical(cpu, op.immediate));
         let (first, second) = (register(cpu, top), register(cpu, number));
@@ -239,7 +315,7 @@ pub(crate) struct MoveIf<const CONDITION: u8>;
 impl<const CONDITION: u8> Straight for MoveIf<CONDITION> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        frame.x87.masked()?;
+        frame.x87.not_pending()?;
         frame.x87.filled(both(op))?;
         if frame.pending.lazy != Lazy::Settled {
             return Err(Miss::Flags);
@@ -259,7 +335,7 @@ pub(crate) struct Rotate<const STEP: u8>;
 impl<const STEP: u8> Straight for Rotate<STEP> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        frame.x87.masked()?;
+        frame.x87.not_pending()?;
         if STEP != 0 {
             frame.x87.rotate(cpu, STEP);
             frame.x87.clear_c1();
@@ -275,7 +351,7 @@ pub(crate) struct Free<const POPS: bool>;
 impl<const POPS: bool> Straight for Free<POPS> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        frame.x87.masked()?;
+        frame.x87.not_pending()?;
         frame.x87.empty(other(op));
         if POPS {
             frame.x87.pop(cpu);
@@ -292,7 +368,7 @@ pub(crate) struct Wait;
 impl Straight for Wait {
     #[inline(always)]
     fn execute(_: &Op, _: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        frame.x87.masked()
+        frame.x87.not_pending()
     }
 }
 
@@ -315,7 +391,7 @@ pub(crate) struct LoadControl<A>(PhantomData<A>);
 impl<A: Address> Straight for LoadControl<A> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        frame.x87.masked()?;
+        frame.x87.not_pending()?;
         let word = memory.read_fast(A::of(op, cpu)).ok_or(Miss::Slow)?;
         frame.x87.settle_status(cpu);
         load_control(&mut cpu.x87, word);
@@ -353,24 +429,6 @@ impl Straight for StatusIntoAx {
     fn execute(_: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         frame.x87.settle_status(cpu);
         cpu.set_gpr16(Gpr::Eax, cpu.x87.status_word());
-        Ok(())
-    }
-}
-
-/// The flags that SAHF writes and LAHF reads.
-const IN_AH: Eflags = Eflags::SF.union(Eflags::ZF).union(Eflags::AF).union(Eflags::PF).union(Eflags::CF);
-
-/// SAHF: AH, into which FNSTSW puts the condition codes, into the flags but OF.
-pub(crate) struct AhIntoFlags;
-
-impl Straight for AhIntoFlags {
-    #[inline(always)]
-    fn execute(_: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        if frame.pending.lazy != Lazy::Settled {
-            return Err(Miss::Flags);
-        }
-        let ah = Eflags::from_bits_truncate(cpu.gpr(Gpr::Eax) >> 8 & 0xff);
-        cpu.eflags = cpu.eflags.difference(IN_AH).union(ah.intersection(IN_AH));
         Ok(())
     }
 }

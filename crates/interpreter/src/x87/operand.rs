@@ -5,16 +5,23 @@ use core::marker::PhantomData;
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, F80};
 
-use crate::branch::{Done, Miss};
-use crate::cursor::Op;
+use pentimento_execute::float::extended;
+use pentimento_execute::float::{Format, Unpacked};
+
+use crate::arena::Op;
 use crate::frame::Frame;
 use crate::operand::Address;
-use crate::x87::{both, other, physical, register};
-use pentimento_execute::float::extended;
+use crate::outcome::{Done, Miss};
+use crate::x87::unit::{both, other, physical, register};
 
 /// A datum in memory that becomes a double extended one exactly.
 pub(crate) trait Datum {
     fn load(memory: &AddressSpace, address: u32) -> Done<F80>;
+    /// The datum taken apart, whatever it is.
+    #[inline(always)]
+    fn unpack(memory: &AddressSpace, address: u32) -> Done<Unpacked> {
+        Ok(Self::load(memory, address)?.unpack())
+    }
     /// The same if it surely is [usual](extended::usual).
     #[inline(always)]
     fn load_usual(memory: &AddressSpace, address: u32) -> Done<F80> {
@@ -38,6 +45,10 @@ impl Datum for Single {
         extended::from_single(memory.read_fast(address).ok_or(Miss::Slow)?).ok_or(Miss::Slow)
     }
     #[inline(always)]
+    fn unpack(memory: &AddressSpace, address: u32) -> Done<Unpacked> {
+        Ok(memory.read_fast::<u32>(address).ok_or(Miss::Slow)?.unpack())
+    }
+    #[inline(always)]
     fn load_usual(memory: &AddressSpace, address: u32) -> Done<F80> {
         extended::from_single_usual(memory.read_fast(address).ok_or(Miss::Slow)?).ok_or(Miss::Slow)
     }
@@ -47,6 +58,10 @@ impl Datum for Double {
     #[inline(always)]
     fn load(memory: &AddressSpace, address: u32) -> Done<F80> {
         extended::from_double(memory.read_fast(address).ok_or(Miss::Slow)?).ok_or(Miss::Slow)
+    }
+    #[inline(always)]
+    fn unpack(memory: &AddressSpace, address: u32) -> Done<Unpacked> {
+        Ok(memory.read_fast::<u64>(address).ok_or(Miss::Slow)?.unpack())
     }
     #[inline(always)]
     fn load_usual(memory: &AddressSpace, address: u32) -> Done<F80> {
@@ -91,6 +106,8 @@ pub(crate) trait Source {
     fn get(op: &Op, cpu: &CpuState, memory: &AddressSpace, address: u32) -> Done<F80>;
     /// The value if it and `st0` are [usual](extended::usual).
     fn get_usual(op: &Op, cpu: &CpuState, memory: &AddressSpace, address: u32, st0: F80) -> Done<F80>;
+    /// The value taken apart, whatever it is.
+    fn unpack(op: &Op, cpu: &CpuState, memory: &AddressSpace, address: u32) -> Done<Unpacked>;
     /// Notes that the instruction has executed.
     fn executed(op: &Op, frame: &mut Frame<'_>, address: u32);
 }
@@ -121,6 +138,10 @@ impl Source for Stack {
         if extended::usual(st0, value) { Ok(value) } else { Err(Miss::Slow) }
     }
     #[inline(always)]
+    fn unpack(op: &Op, cpu: &CpuState, _: &AddressSpace, _: u32) -> Done<Unpacked> {
+        Ok(register(cpu, physical(cpu, op.immediate)).unpack())
+    }
+    #[inline(always)]
     fn executed(op: &Op, frame: &mut Frame<'_>, _: u32) {
         frame.x87.executed(op);
     }
@@ -146,6 +167,10 @@ impl<const POPS: bool> Source for ToStack<POPS> {
         Stack::get_usual(op, cpu, memory, address, st0)
     }
     #[inline(always)]
+    fn unpack(op: &Op, cpu: &CpuState, memory: &AddressSpace, address: u32) -> Done<Unpacked> {
+        Stack::unpack(op, cpu, memory, address)
+    }
+    #[inline(always)]
     fn executed(op: &Op, frame: &mut Frame<'_>, address: u32) {
         Stack::executed(op, frame, address);
     }
@@ -168,6 +193,10 @@ impl<D: Datum, A: Address> Source for Memory<D, A> {
     fn get_usual(_: &Op, _: &CpuState, memory: &AddressSpace, address: u32, st0: F80) -> Done<F80> {
         let value = D::load_usual(memory, address)?;
         if extended::usual(st0, st0) { Ok(value) } else { Err(Miss::Slow) }
+    }
+    #[inline(always)]
+    fn unpack(_: &Op, _: &CpuState, memory: &AddressSpace, address: u32) -> Done<Unpacked> {
+        D::unpack(memory, address)
     }
     #[inline(always)]
     fn executed(op: &Op, frame: &mut Frame<'_>, address: u32) {

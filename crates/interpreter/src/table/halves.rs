@@ -1,0 +1,142 @@
+//! Two operations in one handler.
+//!
+//! Long stretches of code that runs but once a loop are beyond what the host's predictor of indirect
+//! jumps can remember: there, half as many jumps are worth more than registers within handlers.
+
+use pentimento_decoder::Instruction;
+use pentimento_memory::AddressSpace;
+use pentimento_registers::{CpuState, Eflags};
+
+use crate::arena::{Cursor, Handler};
+use crate::drivers::{Straight, miss, straight};
+use crate::frame::Frame;
+use crate::handlers::arithmetic::{Add, And, Or, Rol, Ror, Shifted, Shl, Shr, Sub, Update, Xor};
+use crate::handlers::transfer::{EffectiveAddress, Extend, Move, Pop, Push};
+use crate::operand::{Based, First, Immediate, Indexed, Memory, Second};
+use crate::table::kinds::Form;
+use crate::table::row::{Pattern, pattern};
+
+/// The handler of two operations.
+fn pair<'a, A: Straight, B: Straight>(
+    cursor: Cursor<'a>,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'a>,
+) -> Cursor<'a> {
+    let Some(op) = cursor.op() else { return cursor };
+    match A::execute(op, cpu, memory, frame) {
+        Ok(()) => straight::<B>(cursor.next(), cpu, memory, frame),
+        Err(why) => miss(why, cursor, cpu, memory, frame),
+    }
+}
+
+/// Whether somebody sees the flags of an instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Flags {
+    Any,
+    Dead,
+    Seen,
+}
+
+impl Flags {
+    fn allow(self, live: Eflags) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Dead => live.is_empty(),
+            Self::Seen => !live.is_empty(),
+        }
+    }
+}
+
+/// An instruction that may be half of a pair.
+pub(super) struct Candidate {
+    pub(super) pattern: Pattern,
+    flags: Flags,
+    half: Half,
+}
+
+/// What a row says of flags.
+macro_rules! flags {
+    (any) => {
+        Flags::Any
+    };
+    (dead) => {
+        Flags::Dead
+    };
+    (seen) => {
+        Flags::Seen
+    };
+}
+
+/// Declares the operations that there are pairs of, and the choice between them: a name, what it is
+/// for, whether somebody sees its flags, and what it does.
+macro_rules! halves {
+    ($($half:ident: $operation:ident $($trait:ident)? [$($kind:ident),*] $flags:ident $type:ty;)*) => {
+        /// An operation that may be one of a pair.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(crate) enum Half {
+            $($half,)*
+        }
+
+        /// Their rows.
+        pub(super) static CANDIDATES: &[Candidate] = &[$(Candidate {
+            pattern: pattern!($operation $($trait)? [$($kind),*]),
+            flags: flags!($flags),
+            half: Half::$half,
+        },)*];
+
+        /// The handler of `first` and `second`.
+        pub(crate) fn handler(first: Half, second: Half) -> Handler {
+            match first {
+                $(Half::$half => before::<$type>(second),)*
+            }
+        }
+
+        fn before<A: Straight>(second: Half) -> Handler {
+            match second {
+                $(Half::$half => pair::<A, $type>,)*
+            }
+        }
+    };
+}
+
+#[rustfmt::skip]
+halves! {
+    Move:                Mov          [R32, R32]   any   Move<First, Second, u32>;
+    MoveImmediate:       Mov          [R32, I]     any   Move<First, Immediate, u32>;
+    Load:                Mov based    [R32, M32]   any   Move<First, Memory<Based>, u32>;
+    LoadIndexed:         Mov indexed  [R32, M32]   any   Move<First, Memory<Indexed>, u32>;
+    LoadByte:            Movzx based  [R32, M8]    any   Extend<First, Memory<Based>, u8, false>;
+    Store:               Mov based    [M32, R32]   any   Move<Memory<Based>, First, u32>;
+    StoreImmediate:      Mov based    [M32, I]     any   Move<Memory<Based>, Immediate, u32>;
+    Lea:                 Lea based    [R32, MX]    any   EffectiveAddress<First, Based>;
+    LeaIndexed:          Lea indexed  [R32, MX]    any   EffectiveAddress<First, Indexed>;
+    Push:                Push dword   [R32]        any   Push<First>;
+    Pop:                 Pop dword    [R32]        any   Pop<First>;
+    Add:                 Add          [R32, R32]   dead  Update<Add, First, Second, u32, false>;
+    AddKeeping:          Add          [R32, R32]   seen  Update<Add, First, Second, u32, true>;
+    AddImmediate:        Add          [R32, I]     dead  Update<Add, First, Immediate, u32, false>;
+    AddImmediateKeeping: Add          [R32, I]     seen  Update<Add, First, Immediate, u32, true>;
+    AddMemory:           Add based    [R32, M32]   dead  Update<Add, First, Memory<Based>, u32, false>;
+    SubKeeping:          Sub          [R32, R32]   any   Update<Sub, First, Second, u32, true>;
+    SubImmediateKeeping: Sub          [R32, I]     any   Update<Sub, First, Immediate, u32, true>;
+    And:                 And          [R32, R32]   dead  Update<And, First, Second, u32, false>;
+    AndImmediateKeeping: And          [R32, I]     any   Update<And, First, Immediate, u32, true>;
+    Or:                  Or           [R32, R32]   dead  Update<Or, First, Second, u32, false>;
+    Xor:                 Xor          [R32, R32]   dead  Update<Xor, First, Second, u32, false>;
+    XorKeeping:          Xor          [R32, R32]   seen  Update<Xor, First, Second, u32, true>;
+    ShlKeeping:          Shl          [R32, COUNT] any   Shifted<Shl, First, u32, false, true>;
+    ShrKeeping:          Shr          [R32, COUNT] any   Shifted<Shr, First, u32, false, true>;
+    Rol:                 Rol          [R32, COUNT] dead  Shifted<Rol, First, u32, false, false>;
+    Ror:                 Ror          [R32, COUNT] dead  Shifted<Ror, First, u32, false, false>;
+}
+
+/// What an instruction of this `form` is in a pair, if somebody sees those flags of it that are `live`.
+pub(crate) fn half(instruction: &Instruction, form: &Form, live: Eflags) -> Option<Half> {
+    let fits = |candidate: &&Candidate| {
+        candidate.pattern.operation == instruction.operation()
+            && candidate.pattern.matches(form)
+            && candidate.flags.allow(live)
+    };
+    CANDIDATES.iter().find(fits).map(|candidate| candidate.half)
+}
