@@ -7,8 +7,8 @@ use pentimento_memory::{AddressSpace, Permissions};
 use pentimento_registers::{CpuState, Gpr};
 
 use crate::Interpreter;
+use crate::arena::Handler;
 use crate::block::Builder;
-use crate::cursor::Handler;
 use crate::frame::slow;
 use pentimento_execute::{Context, Environment, Exit, Reference};
 

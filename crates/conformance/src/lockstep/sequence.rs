@@ -1,7 +1,7 @@
 //! Random code that looks a little like compilers': mostly common instructions on registers and on
 //! a small arena, short branches both ways, and now and then a store into itself.
 
-use pentimento_registers::Gpr;
+use pentimento_registers::{ControlWord, F80, Gpr, Mxcsr, X87State};
 
 use crate::generate::Random;
 
@@ -21,7 +21,51 @@ pub(super) struct Sequence {
     pub(super) data: Vec<u8>,
     pub(super) registers: [u32; 8],
     pub(super) xmm: [u128; 8],
+    pub(super) x87: X87State,
+    pub(super) mxcsr: Mxcsr,
 }
+
+/// Control words: each rounding mode and precision, and now and then exceptions that are not masked.
+const CONTROL_WORDS: &[u16] =
+    &[0x37f, 0x37f, 0x27f, 0x07f, 0x77f, 0xb7f, 0xf7f, 0x67f, 0xa7f, 0xe7f, 0x47f, 0x35f, 0x372, 0x37a];
+
+/// MXCSR at first: silent or not, each rounding mode, DAZ, FZ, and an exception that is not masked.
+const MXCSR: &[u32] = &[0x1f80, 0x1fa0, 0x1fa0, 0x1fbf, 0x3f80, 0x5fa0, 0x7fa0, 0x1fc0, 0x9fa0, 0x1f20];
+
+/// Opcodes behind 0Fh of instructions on vectors, with 66h and without: whether they take an immediate,
+/// and which forms of ModR/M they have.
+#[rustfmt::skip]
+const VECTORS: &[(&[u8], Form)] = &[
+    (&[0x60, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x6b, 0x6e, 0x6f, 0x74, 0x75, 0x76, 0x7e, 0x7f,
+       0xd1, 0xd2, 0xd3, 0xd4, 0xd5, 0xd8, 0xd9, 0xda, 0xdb, 0xdc, 0xdd, 0xde, 0xdf, 0xe0, 0xe1, 0xe2, 0xe3, 0xe4, 0xe5,
+       0xe8, 0xe9, 0xea, 0xeb, 0xec, 0xed, 0xee, 0xef, 0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf8, 0xf9, 0xfa, 0xfb, 0xfc,
+       0xfd, 0xfe, 0x10, 0x11, 0x14, 0x15, 0x28, 0x29, 0x2a, 0x2c, 0x2d, 0x2e, 0x2f, 0x51, 0x54, 0x55, 0x56, 0x57, 0x58,
+       0x59, 0x5a, 0x5b, 0x5c, 0x5d, 0x5e, 0x5f], Form::Modrm),
+    (&[0x12, 0x13, 0x16, 0x17, 0x2b, 0xe7], Form::Memory),
+    (&[0x50, 0xd7, 0xf7], Form::Registers),
+    (&[0x70, 0xc2, 0xc4, 0xc6], Form::ModrmByte),
+    (&[0xc5], Form::RegistersByte),
+    (&[0x71, 0x72], Form::GroupRegistersByte(0x54)),
+    (&[0x73], Form::GroupRegistersByte(0x44)),
+];
+
+/// The same behind 0Fh 38h.
+#[rustfmt::skip]
+const VECTORS_38: &[u8] = &[
+    0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x1c, 0x1d, 0x1e,
+    0x10, 0x14, 0x15, 0x17, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x28, 0x29, 0x2b, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x37,
+    0x38, 0x39, 0x3a, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f, 0x40, 0x41, 0xdb, 0xdc, 0xdd, 0xde, 0xdf,
+];
+
+/// How many of [`VECTORS_38`] exist without 66h.
+const MMX_38: usize = 15;
+
+/// The same behind 0Fh 3Ah, all with an immediate, and with 66h alone.
+#[rustfmt::skip]
+const VECTORS_3A: &[u8] = &[
+    0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x14, 0x15, 0x16, 0x17, 0x20, 0x21, 0x22, 0x40, 0x41, 0x42, 0x44,
+    0x60, 0x61, 0x62, 0x63, 0xdf,
+];
 
 /// What stands behind an opcode.
 #[derive(Clone, Copy)]
@@ -32,6 +76,12 @@ enum Form {
     Modrm,
     /// ModR/M that is never a register.
     Memory,
+    /// ModR/M that is never memory.
+    Registers,
+    /// The same with an immediate byte.
+    RegistersByte,
+    /// The same whose register field is one of these, as bits.
+    GroupRegistersByte(u8),
     /// ModR/M whose register field is one of these, as bits, and so part of the opcode.
     Group(u8),
     /// The same with an immediate byte.
@@ -127,8 +177,29 @@ impl Sequence {
         for register in &mut xmm {
             *register = u128::from(datum(random)) << 64 | u128::from(datum(random));
         }
-        Self { code, data, registers, xmm }
+        let mxcsr = Mxcsr::from_bits_truncate(random.pick(MXCSR));
+        Self { code, data, registers, xmm, x87: x87(random), mxcsr }
     }
+}
+
+/// An x87 unit: as it starts, or full of numbers of all kinds, or anything between.
+fn x87(random: &mut Random) -> X87State {
+    let mut x87 = X87State::new();
+    x87.control = ControlWord::from_bits_truncate(random.pick(CONTROL_WORDS));
+    if random.percent(60) {
+        x87.in_use = if random.percent(50) { 0xff } else { random.next_u32() as u8 };
+        x87.top = random.below(8) as u8;
+        for register in &mut x87.registers {
+            let exponent = match random.below(8) {
+                0 => random.next_u32() as u16,
+                1 => random.pick(&[0, 0x7fff, 0x8000, 0xffff, 1, 0x7ffe]),
+                _ => (0x3ff0 + random.below(32) as u16) | random.pick(&[0, 0x8000]),
+            };
+            let integer = if random.percent(90) { 1 << 63 } else { 0 };
+            *register = F80::new(exponent, integer | datum(random));
+        }
+    }
+    x87
 }
 
 /// A value: small numbers, doubles, ends of ranges, anything.
@@ -170,6 +241,7 @@ impl Writer {
                 0..16 => self.branch(random, count),
                 16 => self.store_into_code(random),
                 17 => self.counter(random),
+                18..28 => self.vector(random),
                 _ => {
                     let mut ticket = random.below(total);
                     let family = FAMILIES.iter().find(|family| {
@@ -221,6 +293,47 @@ impl Writer {
         self.code.extend(count.to_le_bytes());
     }
 
+    /// `mov word [ebx+disp8], CONTROL; fldcw [ebx+disp8]`
+    fn control_word(&mut self, random: &mut Random) {
+        let [low, high] = random.pick(CONTROL_WORDS).to_le_bytes();
+        let place = random.below(128) as u8;
+        self.code.extend([0x66, 0xc7, 0x43, place, low, high, 0xd9, 0x6b, place]);
+    }
+
+    /// An instruction on MMX or XMM registers, or one that ends MMX, or another x87 control word.
+    fn vector(&mut self, random: &mut Random) {
+        let on_xmm = random.percent(50);
+        let (escape, opcode, form): (&[u8], u8, Form) = match random.below(20) {
+            0 => return self.code.extend([0x0f, 0x77]),
+            1 => return self.control_word(random),
+            2..5 => {
+                let choice = if on_xmm { VECTORS_38 } else { &VECTORS_38[..MMX_38] };
+                (&[0x0f, 0x38], random.pick(choice), Form::Modrm)
+            }
+            5 if !on_xmm => (&[0x0f, 0x3a], 0x0f, Form::ModrmByte),
+            5..8 if on_xmm => (&[0x0f, 0x3a], random.pick(VECTORS_3A), Form::ModrmByte),
+            _ => {
+                let total = VECTORS.iter().map(|(opcodes, _)| opcodes.len()).sum::<usize>() as u32;
+                let mut ticket = random.below(total) as usize;
+                let mut found = (0x6f, Form::Modrm);
+                for (opcodes, form) in VECTORS {
+                    match opcodes.get(ticket) {
+                        Some(opcode) => {
+                            found = (*opcode, *form);
+                            break;
+                        }
+                        None => ticket -= opcodes.len(),
+                    }
+                }
+                (&[0x0f], found.0, found.1)
+            }
+        };
+        if on_xmm {
+            self.code.push(0x66);
+        }
+        self.encode(random, escape, opcode, form, 1);
+    }
+
     fn instruction(&mut self, random: &mut Random, family: &Family) {
         let (_, prefixes, escape, opcode, form) = *family;
         let mut word = false;
@@ -236,8 +349,12 @@ impl Writer {
                 }
             }
         }
+        self.encode(random, escape, opcode, form, if word { 2 } else { 4 });
+    }
+
+    /// What comes behind prefixes; a `full` immediate has so many bytes.
+    fn encode(&mut self, random: &mut Random, escape: &[u8], opcode: u8, form: Form, full: usize) {
         self.code.extend(escape);
-        let full = if word { 2 } else { 4 };
         let (register, immediate) = match form {
             Form::Short | Form::ShortFull => {
                 // EBX, EBP and ESP keep what they point to, mostly.
@@ -250,7 +367,8 @@ impl Writer {
             Form::Group(fields) => (Some(field(random, fields)), 0),
             Form::GroupByte(fields) => (Some(field(random, fields)), 1),
             Form::GroupFull(fields) => (Some(field(random, fields)), full),
-            Form::ModrmByte => (None, 1),
+            Form::GroupRegistersByte(fields) => (Some(field(random, fields)), 1),
+            Form::ModrmByte | Form::RegistersByte => (None, 1),
             Form::Byte => (None, 1),
             Form::Full => (None, full),
             _ => (None, 0),
@@ -259,6 +377,10 @@ impl Writer {
         match form {
             Form::Alone | Form::Byte | Form::Full => {}
             Form::Offset => self.code.extend(random.below(DATA_LENGTH).to_le_bytes()),
+            Form::Registers | Form::RegistersByte | Form::GroupRegistersByte(_) => {
+                let register = register.unwrap_or_else(|| random.below(8) as u8);
+                self.code.push(0xc0 | register << 3 | random.below(8) as u8);
+            }
             _ => self.modrm(random, register, matches!(form, Form::Memory)),
         }
         self.immediate(random, immediate);

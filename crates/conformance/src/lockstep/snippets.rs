@@ -59,6 +59,8 @@ impl Side {
         *state.gprs_mut() = sequence.registers;
         state.set_gpr(Gpr::Esp, DATA + DATA_LENGTH / 2);
         state.xmm = sequence.xmm;
+        state.x87 = sequence.x87.clone();
+        state.mxcsr = sequence.mxcsr;
         state.eip = CODE;
         self.state = state;
     }
