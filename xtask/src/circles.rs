@@ -12,7 +12,7 @@ const MOST_IN_A_CIRCLE: usize = 4;
 
 /// Crates whose larger circles are still to be opened, and how many files the largest has at most:
 /// these numbers only ever fall.
-const TO_BE_OPENED: &[(&str, usize)] = &[("crates/linux/src", 71), ("crates/memory/src", 5)];
+const TO_BE_OPENED: &[(&str, usize)] = &[("crates/memory/src", 5)];
 
 /// A path in code, from the crate's root: `["fs", "tree", "Node"]`.
 type CodePath = Vec<String>;

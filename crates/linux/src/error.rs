@@ -10,7 +10,7 @@ pub enum Error {
     /// The program cannot be found or read.
     #[error("cannot open {path}: {errno}")]
     Open {
-        /// Which.
+        /// The program's path in the guest.
         path: String,
         /// What the guest would get.
         errno: Errno,
@@ -18,7 +18,7 @@ pub enum Error {
     /// Something cannot be put into the guest's file system.
     #[error("cannot provide {path}: {errno}")]
     Mount {
-        /// Where.
+        /// The path in the guest.
         path: String,
         /// What is in the way.
         errno: Errno,
@@ -26,7 +26,7 @@ pub enum Error {
     /// The program was read but cannot be loaded.
     #[error("cannot run {path}: {source}")]
     Load {
-        /// Which.
+        /// The program's path in the guest.
         path: String,
         /// What is wrong with it.
         source: LoadError,

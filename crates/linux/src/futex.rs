@@ -1,9 +1,8 @@
 //! Futexes (futex(2)): queues of tasks by word.
 
-use crate::kernel::Kernel;
+use crate::ids::TaskId;
 use crate::space::Backing;
 use crate::space::Space;
-use crate::task::TaskId;
 use crate::vfs::Vnode;
 
 /// What a futex word is known by: its place in private memory, or in what is mapped there.
@@ -72,7 +71,7 @@ impl Futexes {
     }
 
     /// Takes the oldest task that waits for `key` with one of `bits`.
-    fn take(&mut self, key: Key, bits: u32) -> Option<TaskId> {
+    pub(crate) fn take(&mut self, key: Key, bits: u32) -> Option<TaskId> {
         let index = self.waiters.iter().position(|waiter| waiter.key == key && waiter.bits & bits != 0)?;
         Some(self.waiters.remove(index).task)
     }
@@ -102,22 +101,5 @@ impl Futexes {
         kept.extend(appended);
         self.waiters = kept;
         moved
-    }
-}
-
-impl Kernel {
-    /// Wakes up to `count` tasks that wait for `key` with one of `bits`; says how many.
-    pub(crate) fn futex_wake(&mut self, key: Key, count: u32, bits: u32) -> u32 {
-        let mut woken = 0;
-        while woken < count
-            && let Some(task) = self.futexes.take(key, bits)
-        {
-            if let Some(call) = self.tasks.get_mut(&task).and_then(|task| task.call.as_mut()) {
-                call.granted = true;
-            }
-            self.make_runnable(task);
-            woken += 1;
-        }
-        woken
     }
 }

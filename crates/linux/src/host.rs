@@ -1,11 +1,13 @@
 //! What a machine may know of its host, each behind a trait that the host can replace.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::syscalls::Invocation;
+use crate::errno::Errno;
+use crate::ids::TaskId;
 
 /// Where the guest's standard input comes from.
 pub trait Input: Send {
@@ -227,5 +229,33 @@ impl Clock for SystemClock {
 
     fn sleep(&mut self, duration: Duration) {
         std::thread::sleep(duration);
+    }
+}
+
+/// A system call as a trace sink sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Invocation {
+    /// Who called.
+    pub task: TaskId,
+    /// The number.
+    pub number: u32,
+    /// The name.
+    pub name: &'static str,
+    /// The arguments as strace(1) prints them.
+    pub arguments: Vec<String>,
+    /// The value returned; `None` for a call that does not return, such as exit(2).
+    pub result: Option<Result<u32, Errno>>,
+}
+
+impl fmt::Display for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Results stand in one column, where the call leaves room for it.
+        write!(f, "{:<39}", format!("{}({})", self.name, self.arguments.join(", ")))?;
+        match self.result {
+            None => f.write_str(" = ?"),
+            Some(Err(errno)) => write!(f, " = -1 {} ({errno})", errno.name()),
+            Some(Ok(value)) if value < 0x100_0000 => write!(f, " = {value}"),
+            Some(Ok(value)) => write!(f, " = {value:#x}"),
+        }
     }
 }

@@ -12,17 +12,21 @@
 #![forbid(unsafe_code)]
 
 mod arena;
+mod boot;
 mod config;
 mod errno;
 mod error;
 mod futex;
 pub mod host;
+mod ids;
 mod kernel;
 mod loader;
 mod objects;
 mod processor;
 mod procfs;
 mod random;
+mod record;
+mod resource;
 mod scheduler;
 mod signal;
 mod space;
@@ -35,15 +39,19 @@ mod vdso;
 mod vfs;
 mod wait;
 
+#[cfg(all(test, unix))]
+mod tests;
+
 pub use config::{Config, Limits, TimeMode};
 pub use errno::Errno;
 pub use error::Error;
-pub use kernel::{CpuException, DescriptorTables, Kernel, Next, Parts, Termination};
+pub use host::Invocation;
+pub use ids::{ProcessId, TaskId, Termination};
+pub use kernel::{CpuException, DescriptorTables, Kernel, Next, Parts};
 pub use loader::LoadError;
 pub use processor::Cpuid;
 pub use space::SpaceId;
-pub use syscalls::{ArgumentKind, Invocation, SystemCall, system_calls};
-pub use task::{ProcessId, TaskId};
+pub use syscalls::{ArgumentKind, SystemCall, system_calls};
 #[cfg(unix)]
 pub use vfs::LocalFolder;
 pub use vfs::{

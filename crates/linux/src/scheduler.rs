@@ -5,12 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
-use crate::kernel::{Kernel, Next};
-use crate::signal::Signal;
-use crate::task::{ProcessId, TaskId, TaskState};
-use crate::timer::Notify;
+use crate::ids::{ProcessId, TaskId};
 use crate::wait::{Channel, Wait};
 
 /// Something that happens when its time comes. Entries are not taken back when they lose their
@@ -25,17 +21,14 @@ pub(crate) enum Event {
     PosixTimer(ProcessId, u32),
 }
 
-/// The longest that the host waits for real time or input before it is asked whether to go on.
-const NAP: Duration = Duration::from_millis(50);
-
 /// The run queue, waiting tasks and future events.
 pub(crate) struct Scheduler {
-    quanta: RangeInclusive<u64>,
-    queue: VecDeque<TaskId>,
+    pub(crate) quanta: RangeInclusive<u64>,
+    pub(crate) queue: VecDeque<TaskId>,
     /// Who runs, and how many instructions of its quantum are left.
-    current: Option<(TaskId, u64)>,
-    waiting: BTreeMap<Channel, Vec<TaskId>>,
-    events: BTreeSet<(u64, Event)>,
+    pub(crate) current: Option<(TaskId, u64)>,
+    pub(crate) waiting: BTreeMap<Channel, Vec<TaskId>>,
+    pub(crate) events: BTreeSet<(u64, Event)>,
 }
 
 impl Scheduler {
@@ -70,7 +63,8 @@ impl Scheduler {
         }
     }
 
-    fn forget_wait(&mut self, task: TaskId, wait: &Wait) {
+    /// Takes a task off the queues of what it waited for.
+    pub(crate) fn forget_wait(&mut self, task: TaskId, wait: &Wait) {
         for channel in &wait.channels {
             if let Some(tasks) = self.waiting.get_mut(channel) {
                 tasks.retain(|waiting| *waiting != task);
@@ -82,250 +76,5 @@ impl Scheduler {
         if let Some(deadline) = wait.deadline {
             self.events.remove(&(deadline, Event::Deadline(task)));
         }
-    }
-}
-
-impl Kernel {
-    /// Decides who runs next: finishes calls that can be finished, delivers signals, and lets time
-    /// pass while nobody can run.
-    pub fn schedule(&mut self) -> Next {
-        /// Rounds without anybody to run after which the host is asked.
-        const PATIENCE: usize = 1000;
-        for _ in 0..PATIENCE {
-            if let Some(ended) = self.first.and_then(|first| self.processes.get(&first)?.ended) {
-                return Next::Finished(ended);
-            }
-            self.fire_events();
-            if self.fs.has_console() {
-                self.fs.pump_console();
-                self.wake_files();
-            }
-            if self.fs.has_bridges() {
-                self.fs.pump_network();
-                self.wake_files();
-            }
-            let Some((task, left)) = self.pick() else {
-                let real = self.time.is_real()
-                    || self.scheduler.waiting.contains_key(&Channel::Console)
-                    || self.fs.has_bridges();
-                return match self.idle() {
-                    true if real => Next::Idle,
-                    true => continue,
-                    false => Next::Deadlock,
-                };
-            };
-            let uninterruptible = self
-                .tasks
-                .get(&task)
-                .and_then(|task| task.call.as_ref())
-                .is_some_and(|call| call.uninterruptible);
-            if !uninterruptible {
-                self.deliver_signals(task);
-            }
-            if !self.can_run(task) {
-                continue;
-            }
-            if self.tasks.get(&task).is_some_and(|task| task.call.is_some()) {
-                self.run_call(task);
-                continue;
-            }
-            let Some(space) = self.switch_to(task) else { continue };
-            let quantum = match self.scheduler.events.first() {
-                Some((time, _)) => left.min(self.time.instructions_until(*time)).max(1),
-                None => left,
-            };
-            return Next::Run { task, space, quantum };
-        }
-        Next::Idle
-    }
-
-    /// The task that would run first, before anything has run.
-    #[must_use]
-    pub fn first_task(&self) -> Option<TaskId> {
-        self.scheduler.queue.front().copied()
-    }
-
-    /// The task whose turn it is, with what is left of its quantum.
-    fn pick(&mut self) -> Option<(TaskId, u64)> {
-        if let Some((task, left)) = self.scheduler.current {
-            if left > 0 && self.can_run(task) {
-                return Some((task, left));
-            }
-            self.scheduler.current = None;
-            self.enqueue(task);
-        }
-        while let Some(id) = self.scheduler.queue.pop_front() {
-            if let Some(task) = self.tasks.get_mut(&id) {
-                task.queued = false;
-            }
-            if self.can_run(id) {
-                let (low, high) = (*self.scheduler.quanta.start(), *self.scheduler.quanta.end());
-                let choice = self.random.below(high.saturating_sub(low).saturating_add(1));
-                self.scheduler.current = Some((id, low.saturating_add(choice).max(1)));
-                return self.scheduler.current;
-            }
-        }
-        None
-    }
-
-    /// Whether `task` exists, waits for nothing, and is not stopped.
-    fn can_run(&self, task: TaskId) -> bool {
-        self.tasks.get(&task).is_some_and(|task| {
-            task.state == TaskState::Runnable
-                && self.processes.get(&task.process).is_some_and(|process| !process.stopped)
-        })
-    }
-
-    /// Puts a task that can run at the end of the queue, unless it is there.
-    fn enqueue(&mut self, id: TaskId) {
-        if !self.can_run(id) || self.scheduler.current.is_some_and(|(current, _)| current == id) {
-            return;
-        }
-        if let Some(task) = self.tasks.get_mut(&id)
-            && !core::mem::replace(&mut task.queued, true)
-        {
-            self.scheduler.queue.push_back(id);
-        }
-    }
-
-    /// Ends the wait of `task`, if it waits, and queues it.
-    pub(crate) fn make_runnable(&mut self, id: TaskId) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
-        if let TaskState::Blocked(wait) = core::mem::replace(&mut task.state, TaskState::Runnable) {
-            self.scheduler.forget_wait(id, &wait);
-        }
-        self.enqueue(id);
-    }
-
-    /// Has `task` wait.
-    pub(crate) fn block(&mut self, id: TaskId, wait: Wait) {
-        self.make_runnable(id);
-        for channel in &wait.channels {
-            self.scheduler.waiting.entry(*channel).or_default().push(id);
-        }
-        if let Some(deadline) = wait.deadline {
-            self.scheduler.add_event(deadline, Event::Deadline(id));
-        }
-        if let Some(task) = self.tasks.get_mut(&id) {
-            task.state = TaskState::Blocked(wait);
-        }
-    }
-
-    /// Wakes everyone who waits for `channel`.
-    pub(crate) fn wake(&mut self, channel: Channel) {
-        for task in self.scheduler.waiting.remove(&channel).unwrap_or_default() {
-            self.make_runnable(task);
-        }
-    }
-
-    /// Lets everything happen whose time has come.
-    fn fire_events(&mut self) {
-        if self.scheduler.events.is_empty() {
-            return;
-        }
-        let now = self.time.monotonic();
-        while let Some(&(time, event)) = self.scheduler.events.first()
-            && time <= now
-        {
-            self.scheduler.events.pop_first();
-            match event {
-                Event::Deadline(task) => self.make_runnable(task),
-                Event::RealTimer(process) => self.fire_real_timer(process, time),
-                Event::PosixTimer(process, number) => self.fire_posix_timer(process, number, time),
-            }
-        }
-    }
-
-    /// Whether an event still has a point.
-    fn is_live(&self, time: u64, event: Event) -> bool {
-        match event {
-            Event::Deadline(task) => self.tasks.contains_key(&task),
-            Event::RealTimer(id) => self.processes.get(&id).is_some_and(|p| p.timers.real_at(time)),
-            Event::PosixTimer(id, number) => {
-                self.processes.get(&id).is_some_and(|p| p.timers.posix_at(number, time))
-            }
-        }
-    }
-
-    /// Whether anybody could run after an event: a timer's signal that is ignored, or that waits
-    /// already, wakes nobody however often it comes.
-    fn wakes_somebody(&self, event: Event) -> bool {
-        match event {
-            Event::Deadline(_) => true,
-            Event::RealTimer(id) => !self.is_lost(id, Signal::ALRM),
-            Event::PosixTimer(id, number) => {
-                let timer = self.processes.get(&id).and_then(|process| process.timers.posix.get(&number));
-                match timer.map(|timer| timer.notify) {
-                    Some(Notify::Process(signal)) => !self.is_lost(id, signal),
-                    Some(Notify::Task(signal, task)) => {
-                        self.tasks.contains_key(&task) && !self.is_lost(id, signal)
-                    }
-                    Some(Notify::Nobody) | None => false,
-                }
-            }
-        }
-    }
-
-    /// Lets time pass, or waits for the host, until somebody may run; `false` if nobody ever will.
-    fn idle(&mut self) -> bool {
-        while let Some(&(time, event)) = self.scheduler.events.first()
-            && !self.is_live(time, event)
-        {
-            self.scheduler.events.pop_first();
-        }
-        let waking = self.scheduler.events.iter().find(|(_, event)| self.wakes_somebody(*event));
-        let next = waking.map(|(time, _)| *time);
-        if self.scheduler.waiting.contains_key(&Channel::Console) || self.fs.has_console() {
-            return self.idle_for_console(next);
-        }
-        if self.fs.has_bridges() {
-            self.idle_for_network(next);
-            return true;
-        }
-        let Some(next) = next else { return false };
-        let longest = self.time.monotonic().saturating_add(NAP.as_nanos() as u64);
-        self.time.wait_until(if self.time.is_real() { next.min(longest) } else { next });
-        true
-    }
-
-    /// Waits for the host's network, but not beyond `next`. Virtual time passes at once.
-    fn idle_for_network(&mut self, next: Option<u64>) {
-        let now = self.time.monotonic();
-        match next {
-            Some(next) if !self.time.is_real() => {
-                self.fs.wait_for_network(Duration::ZERO);
-                self.time.wait_until(next);
-            }
-            next => {
-                let left = next.map_or(NAP, |next| Duration::from_nanos(next.saturating_sub(now)).min(NAP));
-                self.fs.wait_for_network(left);
-            }
-        }
-    }
-
-    /// Waits for standard input, but not beyond `next`. Virtual time only passes if there is none now.
-    fn idle_for_console(&mut self, next: Option<u64>) -> bool {
-        let now = self.time.monotonic();
-        let timeout = match next {
-            _ if self.fs.has_bridges() => {
-                self.fs.wait_for_network(Duration::from_millis(1));
-                Duration::ZERO
-            }
-            None => NAP,
-            Some(_) if !self.time.is_real() => Duration::ZERO,
-            Some(next) => Duration::from_nanos(next.saturating_sub(now)).min(NAP),
-        };
-        match self.fs.wait_for_input(Some(timeout)) {
-            Ok(false) => {
-                if let Some(next) = next
-                    && !self.time.is_real()
-                {
-                    self.time.wait_until(next);
-                }
-            }
-            // A reader sees what is wrong with the stream.
-            Ok(true) | Err(_) => self.wake(Channel::Console),
-        }
-        true
     }
 }

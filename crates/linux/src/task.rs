@@ -3,37 +3,15 @@
 use pentimento_registers::{CpuState, Descriptor};
 
 use crate::arena::Id;
-use crate::kernel::Termination;
-use crate::objects::{Descriptors, Location};
+use crate::ids::{ProcessId, TaskId, Termination};
+use crate::objects::Descriptors;
+use crate::resource::ResourceLimits;
 use crate::signal::frame::Cause;
 use crate::signal::{Actions, AlternateStack, Pending, Signal, SignalSet};
 use crate::space::Space;
 use crate::timer::Timers;
+use crate::vfs::Location;
 use crate::wait::{PendingCall, Wait};
-
-/// A task's number as the guest sees it (gettid(2)).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct TaskId(pub(crate) u32);
-
-impl TaskId {
-    /// The number.
-    #[must_use]
-    pub const fn number(self) -> u32 {
-        self.0
-    }
-}
-
-/// A process's number as the guest sees it (getpid(2)).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ProcessId(pub(crate) u32);
-
-impl ProcessId {
-    /// The number.
-    #[must_use]
-    pub const fn number(self) -> u32 {
-        self.0
-    }
-}
 
 /// What a task is doing. Whether its process is stopped is the process's business.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -129,9 +107,6 @@ pub(crate) enum ChildEvent {
     Continued,
 }
 
-/// How many limits getrlimit(2) knows.
-pub(crate) const RESOURCES: usize = 16;
-
 /// A process: a group of threads with one address space.
 pub(crate) struct Process {
     /// A number that no other process of the machine ever has.
@@ -168,8 +143,8 @@ pub(crate) struct Process {
     pub(crate) actions: Id<Actions>,
     /// Signals for any of its threads.
     pub(crate) pending: Pending,
-    /// Soft and hard limits by number (getrlimit(2)).
-    pub(crate) limits: [(u64, u64); RESOURCES],
+    /// What it may use (getrlimit(2)).
+    pub(crate) limits: ResourceLimits,
     /// Its interval and POSIX timers.
     pub(crate) timers: Timers,
     /// personality(2).

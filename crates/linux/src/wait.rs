@@ -11,7 +11,7 @@
 //! with EINTR or starts afresh after the signal handler, as [`Restart`] and SA_RESTART say.
 
 use crate::errno::Errno;
-use crate::task::ProcessId;
+use crate::ids::ProcessId;
 
 /// Something that tasks wait for; [`Kernel::wake`](crate::Kernel) wakes all that wait for it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

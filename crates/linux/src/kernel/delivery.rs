@@ -2,24 +2,25 @@
 
 use pentimento_registers::Gpr;
 
-use super::{Kernel, Termination};
+use super::Kernel;
 use crate::errno::Errno;
+use crate::ids::{ProcessId, TaskId, Termination};
+use crate::resource::Resource;
 use crate::signal::frame::{Cause, Delivery};
 use crate::signal::{
     Action, AlternateStack, DefaultAction, Info, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, Signal, SignalSet,
     flag, frame,
 };
-use crate::task::{ChildEvent, Process, ProcessId, TaskId, TaskState};
+use crate::task::{ChildEvent, Process, TaskState};
 use crate::user_memory::UserMemory;
 use crate::vdso;
 use crate::wait::{Channel, Restart};
 
 /// Signals that may be queued for a process or a thread (RLIMIT_SIGPENDING).
 fn room(process: &Process) -> u64 {
-    const SIGPENDING: usize = 11;
     /// Whatever the limit says: what waits takes the host's memory.
     const MOST: u64 = 1 << 16;
-    process.limits[SIGPENDING].0.min(MOST)
+    process.limits[Resource::Sigpending].soft.min(MOST)
 }
 
 impl Kernel {

@@ -4,9 +4,9 @@ use pentimento_memory::{Access, AddressSpace, Fault, FaultKind};
 use pentimento_registers::{ControlWord, CpuState, Eflags, StatusWord};
 
 use super::{CpuException, Kernel};
+use crate::ids::TaskId;
 use crate::signal::{Info, Signal, code};
 use crate::space::BadAccess;
-use crate::task::TaskId;
 
 impl Kernel {
     /// Turns an exception into what Linux makes of it: a page that appears on demand, or a signal.

@@ -3,22 +3,23 @@
 use pentimento_memory::{PAGE_SIZE, Permissions};
 use pentimento_registers::{CpuState, Gpr};
 
-use super::{Kernel, Termination};
+use super::Kernel;
 use crate::errno::Errno;
 use crate::error::Error;
 use crate::futex::Key;
+use crate::ids::{ProcessId, TaskId, Termination};
 use crate::loader;
 use crate::loader::Arguments;
 use crate::loader::LoadError;
 use crate::loader::{Program, Surroundings};
-use crate::objects::{Descriptors, Location};
+use crate::objects::Descriptors;
+use crate::resource::{Limit, Resource, ResourceLimits};
 use crate::signal::{Actions, AlternateStack, Info, Pending, Signal, SignalSet, code, flag};
 use crate::space::{Area, Backing};
 use crate::space::{Space, SpaceId, page_align};
-use crate::task::{
-    Attributes, ChildEvent, Credentials, Process, ProcessId, RESOURCES, TLS_ENTRIES, Task, TaskId, TaskState,
-};
+use crate::task::{Attributes, ChildEvent, Credentials, Process, TLS_ENTRIES, Task, TaskState};
 use crate::timer::Timers;
+use crate::vfs::Location;
 use crate::vfs::LockOwner;
 use crate::wait::Channel;
 
@@ -152,11 +153,8 @@ impl Kernel {
         program: &Program,
         arguments: &Arguments,
     ) -> Result<(Space, CpuState), LoadError> {
-        const STACK: usize = 3;
-        const ADDRESS_SPACE: usize = 9;
         const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
         const READ_IMPLIES_EXEC: u32 = 0x040_0000;
-        const DATA: usize = 2;
         const EDX: usize = 3;
         let (mut memory, mut stack, mut personality) = (self.limits.memory, self.limits.stack, 0);
         let mut data = u64::MAX;
@@ -168,9 +166,9 @@ impl Kernel {
             ids = [credentials.uid, credentials.euid, credentials.gid, credentials.egid];
             personality = process.personality;
             let limits = process.limits;
-            memory = memory.min(limits[ADDRESS_SPACE].0);
-            stack = u32::try_from(limits[STACK].0).unwrap_or(u32::MAX);
-            data = limits[DATA].0;
+            memory = memory.min(limits[Resource::As].soft);
+            stack = u32::try_from(limits[Resource::Stack].soft).unwrap_or(u32::MAX);
+            data = limits[Resource::Data].soft;
         }
         let mut space = Space::new(self.new_space_number(), memory, stack);
         space.data_limit = data;
@@ -256,20 +254,20 @@ impl Kernel {
     }
 
     /// What getrlimit(2) says at first.
-    fn initial_limits(&self) -> [(u64, u64); RESOURCES] {
-        const INFINITE: u64 = u64::MAX;
-        let mut limits = [(INFINITE, INFINITE); RESOURCES];
-        limits[1] = (self.limits.file_size, self.limits.file_size);
-        limits[3] = (u64::from(self.limits.stack), INFINITE);
-        limits[4] = (0, INFINITE);
-        limits[6] = (u64::from(self.limits.tasks), u64::from(self.limits.tasks));
+    fn initial_limits(&self) -> ResourceLimits {
+        let tasks = Limit::both(u64::from(self.limits.tasks));
         let descriptors = u64::from(self.limits.descriptors);
-        limits[7] = (descriptors.min(1024), descriptors);
-        limits[8] = (8 << 20, 8 << 20);
-        limits[11] = (u64::from(self.limits.tasks), u64::from(self.limits.tasks));
-        limits[12] = (819_200, 819_200);
-        limits[13] = (0, 0);
-        limits[14] = (0, 0);
+        let mut limits = ResourceLimits::default();
+        limits[Resource::Fsize] = Limit::both(self.limits.file_size);
+        limits[Resource::Stack].soft = u64::from(self.limits.stack);
+        limits[Resource::Core].soft = 0;
+        limits[Resource::Nproc] = tasks;
+        limits[Resource::Nofile] = Limit { soft: descriptors.min(1024), hard: descriptors };
+        limits[Resource::Memlock] = Limit::both(8 << 20);
+        limits[Resource::Sigpending] = tasks;
+        limits[Resource::Msgqueue] = Limit::both(819_200);
+        limits[Resource::Nice] = Limit::both(0);
+        limits[Resource::Rtprio] = Limit::both(0);
         limits
     }
 

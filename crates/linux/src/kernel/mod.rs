@@ -10,36 +10,34 @@ use crate::config::{Config, Limits};
 use crate::errno::Errno;
 use crate::futex::Futexes;
 use crate::host;
-use crate::objects::{Descriptors, FileSystem, Location, Streams};
+use crate::ids::{ProcessId, TaskId, Termination};
+use crate::objects::{Descriptors, Files, Streams};
 use crate::processor::Cpuid;
 use crate::random::Random;
 use crate::scheduler::Scheduler;
 use crate::signal::Actions;
 use crate::space::{Space, SpaceId};
-use crate::task::{Process, ProcessId, TLS_ENTRIES, Task, TaskId};
+use crate::task::{Process, TLS_ENTRIES, Task};
 use crate::time::Timekeeper;
 use crate::user_memory::UserMemory;
-use crate::vfs::Owner;
+use crate::vfs::{Location, Owner};
 
 mod delivery;
 mod fault;
+mod files;
+mod futexes;
 mod lifecycle;
+mod scheduling;
+mod timers;
 
-/// How a process ended.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Termination {
-    /// It called exit(2) with this status.
-    Exited(u8),
-    /// A signal killed it: its number, 1 to 64.
-    Killed(u8),
-}
+pub(crate) use files::read_executable;
 
 /// What the host does next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Next {
     /// Run `task` in its memory for at most `quantum` instructions.
     Run {
-        /// Who.
+        /// Whose registers are run.
         task: TaskId,
         /// The number of its address space.
         space: SpaceId,
@@ -142,7 +140,7 @@ pub struct Kernel {
     pub(crate) actions: Arena<Actions>,
     pub(crate) files: Arena<Descriptors>,
     pub(crate) locations: Arena<Location>,
-    pub(crate) fs: FileSystem,
+    pub(crate) fs: Files,
     pub(crate) futexes: Futexes,
     /// The space whose shared objects may be held.
     pub(crate) active_space: Option<Id<Space>>,
@@ -171,7 +169,7 @@ impl Kernel {
     pub fn new(config: Config) -> Self {
         let streams = Streams::new(config.input, config.output, config.error, config.limits.output);
         let mut time = Timekeeper::new(config.time, config.clock);
-        let mut fs = FileSystem::for_machine(
+        let mut fs = Files::for_machine(
             streams,
             config.seed,
             &config.limits,
@@ -206,6 +204,18 @@ impl Kernel {
             domain_name: b"(none)".to_vec(),
             unimplemented: BTreeMap::new(),
         }
+    }
+
+    /// Decides who runs next: finishes calls that can be finished, delivers signals, and lets time
+    /// pass while nobody can run.
+    pub fn schedule(&mut self) -> Next {
+        self.next()
+    }
+
+    /// The task that would run first, before anything has run.
+    #[must_use]
+    pub fn first_task(&self) -> Option<TaskId> {
+        self.scheduler.queue.front().copied()
     }
 
     /// What running `task` needs, or `None` if there is no such task any more.

@@ -5,14 +5,8 @@ use std::sync::Arc;
 
 use bitflags::bitflags;
 
-use super::epoll::Epoll;
-use super::event::{Counter, Timer};
-use super::pipe::Pipe;
-use super::stream::Standard;
-use crate::arena::Id;
-use crate::objects::socket::state::Socket;
-use crate::objects::terminal::discipline::Terminal;
-use crate::vfs::{DeviceNumber, Entry, Vnode};
+use super::object::Object;
+use crate::vfs::Vnode;
 
 bitflags! {
     /// The `O_*` flags of i386 (open(2)).
@@ -75,52 +69,28 @@ impl OpenFlags {
     }
 }
 
-/// What a description gives access to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Object {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// Only the place in the tree (`O_PATH`).
-    Path,
-    /// A device without state of its own.
-    Device(DeviceNumber),
-    /// An end of a pipe, or both for a fifo opened for reading and writing.
-    Pipe(Id<Pipe>),
-    /// A standard stream of the machine.
-    Stream(Standard),
-    /// An eventfd.
-    Counter(Id<Counter>),
-    /// A timerfd.
-    Timer(Id<Timer>),
-    /// A signalfd, with the set of signals that it takes.
-    Signals(u64),
-    /// A pidfd: a process by its number, and by the one that no other process ever has.
-    Process(u32, u64),
-    /// A socket.
-    Socket(Id<Socket>),
-    /// The side of programs of a terminal.
-    Terminal(Id<Terminal>),
-    /// The other side of a pseudo-terminal.
-    Master(Id<Terminal>),
-    /// An epoll set.
-    Epoll(Id<Epoll>),
-}
-
 /// An open file.
 #[derive(Clone, Debug)]
 pub(crate) struct Description {
-    pub(crate) object: Object,
+    pub(crate) object: Arc<dyn Object>,
+    /// The file, which it keeps.
     pub(crate) vnode: Vnode,
     pub(crate) flags: OpenFlags,
     /// Where the next read or write of a regular file starts; the index of the next entry of a
     /// directory.
     pub(crate) offset: u64,
-    /// The entries of a directory, as of the first reading.
-    pub(crate) listing: Option<Arc<[Entry]>>,
-    /// What a file of `/proc` said when it was read from its start.
-    pub(crate) text: Option<Arc<[u8]>>,
     /// Who gets SIGIO (F_SETOWN).
     pub(crate) owner: u32,
+}
+
+impl Description {
+    /// Whether it is only the place in the tree (O_PATH), on which most calls are EBADF.
+    pub(crate) fn is_path(&self) -> bool {
+        self.flags.contains(OpenFlags::O_PATH)
+    }
+
+    /// The object as what it is, if it is a `T`.
+    pub(crate) fn as_kind<T: Object>(&self) -> Option<&T> {
+        self.object.as_kind()
+    }
 }

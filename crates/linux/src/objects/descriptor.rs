@@ -3,11 +3,14 @@
 use super::description::Description;
 use crate::arena::Id;
 use crate::errno::Errno;
+use crate::vfs::Vnode;
 
 /// An entry of a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Descriptor {
     pub(crate) description: Id<Description>,
+    /// The description's file.
+    pub(crate) file: Vnode,
     pub(crate) close_on_exec: bool,
 }
 

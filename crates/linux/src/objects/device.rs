@@ -1,61 +1,85 @@
 //! Character devices that keep no state (null(4), full(4), random(4)).
 
-use super::description::Object;
-use super::files::FileSystem;
+use std::sync::Arc;
+
+use super::description::{Description, OpenFlags};
+use super::files::{Files, Opener};
+use super::object::{Access, Mappable, Object, Whence};
+use crate::arena::Id;
 use crate::errno::Errno;
-use crate::vfs::DeviceNumber;
+use crate::vfs::{Caller, DeviceNumber, Vnode};
+use crate::wait::Failure;
 
-/// A device of `/dev`: its name, number and permission bits.
-pub(crate) struct DeviceNode {
-    pub(crate) name: &'static str,
-    pub(crate) number: DeviceNumber,
-    pub(crate) mode: u32,
+/// Major number of the devices here.
+pub(crate) const MEMORY_MAJOR: u32 = 1;
+
+/// A device, by what it gives and takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Device {
+    /// `/dev/null`: nothing, and takes everything.
+    Null,
+    /// `/dev/zero`: zeros, and takes everything.
+    Zero,
+    /// `/dev/full`: zeros, and takes nothing.
+    Full,
+    /// `/dev/random` and `/dev/urandom`.
+    Random,
 }
 
-const fn node(name: &'static str, major: u32, minor: u32, mode: u32) -> DeviceNode {
-    DeviceNode { name, number: DeviceNumber::new(major, minor), mode }
-}
+/// Opens the devices with major number 1.
+pub(crate) struct MemoryDevices;
 
-const NULL: DeviceNumber = DeviceNumber::new(1, 3);
-const ZERO: DeviceNumber = DeviceNumber::new(1, 5);
-const FULL: DeviceNumber = DeviceNumber::new(1, 7);
-const RANDOM: DeviceNumber = DeviceNumber::new(1, 8);
-const URANDOM: DeviceNumber = DeviceNumber::new(1, 9);
-
-/// What `/dev` holds; numbers as in the kernel's devices.txt.
-#[rustfmt::skip]
-pub(crate) const DEVICES: &[DeviceNode] = &[
-    node("null",    1, 3, 0o666),
-    node("zero",    1, 5, 0o666),
-    node("full",    1, 7, 0o666),
-    node("random",  1, 8, 0o666),
-    node("urandom", 1, 9, 0o666),
-    node("tty",     5, 0, 0o666),
-    node("console", 5, 1, 0o600),
-    node("ptmx",    5, 2, 0o666),
-];
-
-impl FileSystem {
-    /// What a description of a device gives access to; ENXIO where no driver answers.
-    pub(crate) fn device_object(&self, device: DeviceNumber) -> Result<Object, Errno> {
-        match device {
-            NULL | ZERO | FULL | RANDOM | URANDOM => Ok(Object::Device(device)),
-            _ => Err(Errno::ENXIO),
-        }
+impl Opener for MemoryDevices {
+    fn open(
+        &self,
+        files: &mut Files,
+        _: &Caller<'_>,
+        file: Vnode,
+        device: DeviceNumber,
+        flags: OpenFlags,
+    ) -> Result<Id<Description>, Errno> {
+        let device = match device.minor {
+            3 => Device::Null,
+            5 => Device::Zero,
+            7 => Device::Full,
+            8 | 9 => Device::Random,
+            _ => return Err(Errno::ENXIO),
+        };
+        Ok(files.add_description(Arc::new(device), file, flags))
     }
+}
 
-    /// Reads from a device.
-    pub(crate) fn read_device(&mut self, device: DeviceNumber, buffer: &mut [u8]) -> Result<usize, Errno> {
-        match device {
-            NULL => return Ok(0),
-            RANDOM | URANDOM => self.random.fill(buffer),
-            _ => buffer.fill(0),
+impl Object for Device {
+    fn read(&self, files: &mut Files, _: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+        match self {
+            Self::Null => return Ok(0),
+            Self::Random => files.random.fill(buffer),
+            Self::Zero | Self::Full => buffer.fill(0),
         }
         Ok(buffer.len())
     }
 
-    /// Writes to a device.
-    pub(crate) fn write_device(&mut self, device: DeviceNumber, bytes: &[u8]) -> Result<usize, Errno> {
-        if device == FULL { Err(Errno::ENOSPC) } else { Ok(bytes.len()) }
+    fn write(&self, _: &mut Files, _: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+        if *self == Self::Full { Err(Errno::ENOSPC.into()) } else { Ok(bytes.len()) }
+    }
+
+    fn check_positions(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn seek(&self, _: &mut Files, _: &Access<'_>, _: i64, _: Whence) -> Result<u64, Errno> {
+        Ok(0)
+    }
+
+    fn mappable(&self) -> Result<Mappable, Errno> {
+        if *self == Self::Zero { Ok(Mappable::Zeros) } else { Err(Errno::ENODEV) }
+    }
+
+    fn check_sync(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn reads_whole(&self) -> bool {
+        true
     }
 }

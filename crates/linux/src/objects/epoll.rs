@@ -1,13 +1,16 @@
 //! epoll(7): a set of open files and what to tell of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::description::{Description, Object};
-use super::files::FileSystem;
+use super::description::{Description, OpenFlags};
+use super::files::Files;
+use super::object::Object;
 use super::readiness::{Events, Readiness};
+use super::states::State;
 use crate::arena::Id;
 use crate::errno::Errno;
-use crate::vfs::Caller;
+use crate::vfs::{Caller, FileType};
 use crate::wait::Channel;
 
 /// Most epoll sets that watch one another in a row (EP_MAX_NESTS).
@@ -32,13 +35,13 @@ struct Interest {
     seen: Option<(Events, u64)>,
 }
 
-/// A set.
+/// The state of a set.
 #[derive(Clone, Debug)]
-pub(crate) struct Epoll {
+struct Epoll {
     interests: BTreeMap<Key, Interest>,
     /// Where the next report starts, so that none is starved.
     turn: Option<Key>,
-    pub(crate) channel: Channel,
+    channel: Channel,
 }
 
 /// What epoll_ctl(2) does.
@@ -52,18 +55,58 @@ pub(crate) enum Control {
     Modify,
 }
 
-impl Epoll {
-    pub(crate) fn new(channel: Channel) -> Self {
-        Self { interests: BTreeMap::new(), turn: None, channel }
-    }
-
-    /// Forgets a description that has been closed.
-    pub(crate) fn forget(&mut self, id: Id<Description>) {
-        self.interests.retain(|(_, held), _| *held != id);
+impl State for Epoll {
+    fn held_bytes(&self) -> u64 {
+        // Each interest is an open file's, of which there is a limit.
+        0
     }
 }
 
-impl FileSystem {
+/// An open set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct EpollSet(Id<Epoll>);
+
+impl Object for EpollSet {
+    fn closed(&self, files: &mut Files, _: Id<Description>, _: OpenFlags) {
+        if let Some(epoll) = files.states.release(self.0) {
+            files.forget_channel(epoll.channel);
+        }
+    }
+
+    fn forget(&self, files: &mut Files, closed: Id<Description>) {
+        files.states[self.0].interests.retain(|(_, held), _| *held != closed);
+    }
+
+    /// Whether the set has anything to report.
+    fn readiness(&self, files: &mut Files, caller: &Caller<'_>, _: OpenFlags) -> Readiness {
+        let set = &files.states[self.0];
+        let keys: Vec<Key> = set.interests.keys().copied().collect();
+        let mut all = Readiness::on(set.channel);
+        for key in keys {
+            let (events, readiness) = files.interest_readiness(caller, self.0, key);
+            all.also(&readiness);
+            all = all.with(Events::READABLE, !events.is_empty());
+        }
+        all
+    }
+}
+
+impl Files {
+    /// Makes an epoll set (epoll_create(2)).
+    pub(crate) fn epoll(&mut self, caller: &Caller<'_>) -> Id<Description> {
+        let channel = self.new_channel();
+        let set = self.states.insert(Epoll { interests: BTreeMap::new(), turn: None, channel });
+        let (object, kind) = (Arc::new(EpollSet(set)), (FileType::Regular, 0o600));
+        let label = "anon_inode:[eventpoll]";
+        let description = self.add_anonymous(caller, object, kind, label, OpenFlags::O_RDWR);
+        self.add_watcher(description);
+        description
+    }
+
+    fn epoll_of(&self, id: Id<Description>) -> Option<Id<Epoll>> {
+        self.description(id).as_kind().map(|EpollSet(set)| *set)
+    }
+
     /// epoll_ctl(2): changes what `set` watches of `fd`, which is `target`.
     pub(crate) fn epoll_control(
         &mut self,
@@ -73,17 +116,20 @@ impl FileSystem {
         wanted: u32,
         data: u64,
     ) -> Result<(), Errno> {
-        let Object::Epoll(epoll) = self.descriptions[set].object else { return Err(Errno::EINVAL) };
-        match self.descriptions[target].object {
-            Object::File | Object::Directory => return Err(Errno::EPERM),
-            Object::Path => return Err(Errno::EBADF),
-            Object::Epoll(inner) if inner == epoll => return Err(Errno::EINVAL),
-            Object::Epoll(inner) if control == Control::Add && self.nesting(inner, epoll, 0)? => {
+        let epoll = self.epoll_of(set).ok_or(Errno::EINVAL)?;
+        let watched = self.description(target);
+        if watched.is_path() {
+            return Err(Errno::EBADF);
+        }
+        watched.object.check_watchable()?;
+        match self.epoll_of(target) {
+            Some(inner) if inner == epoll => return Err(Errno::EINVAL),
+            Some(inner) if control == Control::Add && self.nesting(inner, epoll, 0)? => {
                 return Err(Errno::ELOOP);
             }
             _ => {}
         }
-        let interests = &mut self.epolls[epoll].interests;
+        let interests = &mut self.states[epoll].interests;
         let interest = Interest { wanted, data, armed: true, seen: None };
         match (control, interests.contains_key(&(fd, target))) {
             (Control::Add, true) => return Err(Errno::EEXIST),
@@ -95,8 +141,7 @@ impl FileSystem {
                 interests.insert((fd, target), interest);
             }
         }
-        let channel = self.epolls[epoll].channel;
-        self.wake(channel);
+        self.wake(self.states[epoll].channel);
         Ok(())
     }
 
@@ -105,8 +150,8 @@ impl FileSystem {
         if depth >= NESTING_MAX {
             return Err(Errno::ELOOP);
         }
-        for (_, watched) in self.epolls[inner].interests.keys() {
-            if let Object::Epoll(below) = self.descriptions[*watched].object
+        for (_, watched) in self.states[inner].interests.keys() {
+            if let Some(below) = self.epoll_of(*watched)
                 && (below == outer || self.nesting(below, outer, depth + 1)?)
             {
                 return Ok(true);
@@ -115,16 +160,10 @@ impl FileSystem {
         Ok(false)
     }
 
-    /// How much has happened on the channels of a file, for edges.
-    fn activity_of(&self, readiness: &Readiness) -> u64 {
-        let count = |channel| self.activity.get(channel).copied().unwrap_or_default();
-        readiness.channels.iter().map(count).fold(0, u64::wrapping_add)
-    }
-
     /// What an interest has to report now, with what to wait for otherwise.
     fn interest_readiness(&mut self, caller: &Caller<'_>, epoll: Id<Epoll>, key: Key) -> (Events, Readiness) {
         let mut readiness = self.readiness(caller, key.1);
-        let Some(interest) = self.epolls[epoll].interests.get(&key) else {
+        let Some(interest) = self.states[epoll].interests.get(&key) else {
             return (Events::empty(), readiness);
         };
         let mask = Events::from_bits_retain(interest.wanted & 0xffff) | Events::ERR | Events::HUP;
@@ -144,8 +183,8 @@ impl FileSystem {
         set: Id<Description>,
         room: usize,
     ) -> Result<(Vec<(u32, u64)>, Readiness), Errno> {
-        let Object::Epoll(epoll) = self.descriptions[set].object else { return Err(Errno::EINVAL) };
-        let held = &self.epolls[epoll];
+        let epoll = self.epoll_of(set).ok_or(Errno::EINVAL)?;
+        let held = &self.states[epoll];
         let turn = held.turn.unwrap_or((0, Id::from_number(0)));
         let later = held.interests.range(turn..).map(|(key, _)| *key);
         let keys: Vec<Key> = later.chain(held.interests.range(..turn).map(|(key, _)| *key)).collect();
@@ -153,7 +192,7 @@ impl FileSystem {
         let mut reports = Vec::new();
         for key in keys {
             if reports.len() >= room {
-                self.epolls[epoll].turn = Some(key);
+                self.states[epoll].turn = Some(key);
                 break;
             }
             let (events, readiness) = self.interest_readiness(caller, epoll, key);
@@ -162,24 +201,12 @@ impl FileSystem {
                 continue;
             }
             let news = (events, self.activity_of(&readiness));
-            if let Some(interest) = self.epolls[epoll].interests.get_mut(&key) {
+            if let Some(interest) = self.states[epoll].interests.get_mut(&key) {
                 interest.seen = Some(news);
                 interest.armed = interest.wanted & ONE_SHOT == 0;
                 reports.push((events.bits(), interest.data));
             }
         }
         Ok((reports, waits))
-    }
-
-    /// Whether a set has anything to report.
-    pub(crate) fn epoll_readiness(&mut self, caller: &Caller<'_>, epoll: Id<Epoll>) -> Readiness {
-        let keys: Vec<Key> = self.epolls[epoll].interests.keys().copied().collect();
-        let mut all = Readiness::on(self.epolls[epoll].channel);
-        for key in keys {
-            let (events, readiness) = self.interest_readiness(caller, epoll, key);
-            all.also(&readiness);
-            all = all.with(Events::READABLE, !events.is_empty());
-        }
-        all
     }
 }

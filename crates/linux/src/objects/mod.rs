@@ -1,36 +1,50 @@
 //! Open files: what descriptors stand for, from regular files to pipes, sockets, terminals and
 //! event counters.
 //!
-//! [`FileSystem`] is all of a machine's file state. Its operations return an errno, or a
-//! [`Failure`](crate::wait::Failure) where they may have to wait; then they have changed nothing,
-//! and are called again when one of the channels in [`FileSystem::take_woken`] is named.
+//! The ground floor is [`object`] (the operations that an open file has), [`states`] (what they
+//! change), `description`, `descriptor` and `readiness`, with [`Files`], which has all of a
+//! machine's. Above it, each kind of object has a file or folder of its own that no other imports;
+//! `open` is on top. Operations that may have to wait return a [`Failure`](crate::wait::Failure);
+//! then they have changed nothing, and are called again when one of the channels in
+//! [`Files::take_woken`] is named.
+
+pub(crate) mod object;
+pub(crate) mod states;
 
 mod description;
 mod descriptor;
-mod device;
-mod epoll;
-mod event;
 mod files;
-mod open;
-mod pipe;
 mod readiness;
-mod setup;
+
+mod device;
+mod directory;
+mod epoll;
+mod eventfd;
+mod pidfd;
+mod pipe;
+mod place;
+mod regular;
+mod signalfd;
 mod socket;
 mod stream;
 mod terminal;
-mod transfer;
+mod timerfd;
 
-#[cfg(all(test, unix))]
-mod tests;
+mod locking;
+mod open;
 
-pub(crate) use description::{Description, Object, OpenFlags};
+pub(crate) use description::{Description, OpenFlags};
 pub(crate) use descriptor::{Descriptor, Descriptors};
+pub(crate) use device::{MEMORY_MAJOR, MemoryDevices};
 pub(crate) use epoll::Control;
-pub(crate) use files::{FileSystem, Location, MAY_NOT};
-pub(crate) use open::Opened;
+#[cfg(all(test, unix))]
+pub(crate) use files::IN_FLIGHT_MAX;
+pub(crate) use files::{Files, Opener};
+pub(crate) use object::{Mappable, Whence};
+pub(crate) use pidfd::ProcessFile;
+pub(crate) use pipe::Opened;
 pub(crate) use readiness::{Events, Readiness};
-pub(crate) use setup::NoProcesses;
+pub(crate) use regular::RegularFile;
 pub(crate) use socket::{AF_INET, AF_INET6, AF_UNIX, Address, Kind, Peer, Received, Sending, Socket};
-pub(crate) use stream::{Standard, Streams};
-pub(crate) use terminal::{Modes, Terminal};
-pub(crate) use transfer::Whence;
+pub(crate) use stream::{Standard, StreamFile, Streams};
+pub(crate) use terminal::{Modes, PTS_MAJOR, TTY_MAJOR, Terminal, TerminalDevices, TerminalFile, Terminals};

@@ -1,9 +1,16 @@
 //! The machine's standard streams, which the host provides.
 
 use std::io;
+use std::time::Duration;
 
+use super::description::OpenFlags;
+use super::files::Files;
+use super::object::{Access, Object};
+use super::readiness::{Events, Readiness};
+use super::states::Family;
 use crate::errno::Errno;
-use crate::host::{Input, Output, TerminalSize};
+use crate::host::{Bytes, Discard, Input, Output, TerminalSize};
+use crate::vfs::Caller;
 use crate::wait::{Channel, Failure, Wait};
 
 /// Which of the three.
@@ -19,11 +26,11 @@ pub(crate) enum Standard {
 
 /// The host's ends.
 pub(crate) struct Streams {
-    pub(crate) input: Box<dyn Input>,
-    pub(crate) output: Box<dyn Output>,
-    pub(crate) error: Box<dyn Output>,
+    input: Box<dyn Input>,
+    output: Box<dyn Output>,
+    error: Box<dyn Output>,
     /// Bytes that the guest may still write to output and error together; beyond it ENOSPC.
-    pub(crate) output_room: u64,
+    output_room: u64,
 }
 
 impl Streams {
@@ -50,7 +57,7 @@ impl Streams {
     ///
     /// # Errors
     /// Whatever keeps the host from waiting.
-    pub(crate) fn wait(&mut self, timeout: Option<std::time::Duration>) -> io::Result<bool> {
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         self.input.wait(timeout)
     }
 
@@ -61,7 +68,7 @@ impl Streams {
 
     /// Whether a read would give something without waiting.
     pub(crate) fn input_is_ready(&mut self) -> bool {
-        self.input.wait(Some(std::time::Duration::ZERO)).unwrap_or(true)
+        self.input.wait(Some(Duration::ZERO)).unwrap_or(true)
     }
 
     /// Reads what is there, or waits for the host.
@@ -101,5 +108,77 @@ impl Streams {
 impl std::fmt::Debug for Streams {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Streams").field("output_room", &self.output_room).finish_non_exhaustive()
+    }
+}
+
+impl Family for Streams {}
+
+impl Default for Streams {
+    /// Nothing to read, and nobody who listens.
+    fn default() -> Self {
+        Self::new(Box::new(Bytes::default()), Box::new(Discard), Box::new(Discard), u64::MAX)
+    }
+}
+
+/// An open standard stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamFile(pub(crate) Standard);
+
+impl Object for StreamFile {
+    fn read(&self, files: &mut Files, access: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+        if self.0 != Standard::Input {
+            return Err(Errno::EBADF.into());
+        }
+        match files.streams().read(buffer) {
+            Err(Failure::Block(wait)) => access.block(wait),
+            other => other,
+        }
+    }
+
+    fn write(&self, files: &mut Files, _: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+        if self.0 == Standard::Input {
+            return Err(Errno::EBADF.into());
+        }
+        Ok(files.streams().write(self.0, bytes)?)
+    }
+
+    fn readiness(&self, files: &mut Files, _: &Caller<'_>, _: OpenFlags) -> Readiness {
+        if self.0 != Standard::Input {
+            return Readiness::default().with(Events::WRITABLE, true);
+        }
+        // Who waits although there is input waits for something else, and must not be woken by
+        // that input again and again.
+        match files.streams().input_is_ready() {
+            true => Readiness::default().with(Events::READABLE, true),
+            false => Readiness::on(Channel::Console),
+        }
+    }
+
+    fn readable_bytes(&self, _: &mut Files, _: &Access<'_>) -> Result<u32, Errno> {
+        Ok(0)
+    }
+
+    fn check_reopening(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+impl Files {
+    /// The host's ends of the standard streams.
+    pub(crate) fn streams(&mut self) -> &mut Streams {
+        self.families.get_mut()
+    }
+
+    /// The size of the terminal behind a standard stream, if it is one.
+    pub(crate) fn terminal_size(&mut self, which: Standard) -> Option<TerminalSize> {
+        self.streams().terminal_size(which)
+    }
+
+    /// Waits until standard input has something to say, at most for `timeout` (`None`: for ever).
+    ///
+    /// # Errors
+    /// Whatever keeps the host from waiting.
+    pub(crate) fn wait_for_input(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        self.streams().wait(timeout)
     }
 }

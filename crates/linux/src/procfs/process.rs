@@ -5,50 +5,18 @@ use std::fmt::Write as _;
 use pentimento_memory::{PAGE_SIZE, Permissions};
 
 use super::processes::Processes;
+use crate::ids::{ProcessId, TaskId};
+use crate::resource::{Limit, Resource};
 use crate::signal::{Action, Signal, SignalSet};
 use crate::space::Backing;
 use crate::space::Space;
-use crate::task::{Process, ProcessId, Task, TaskId, TaskState};
-use crate::vfs::ProcessFile;
+use crate::task::{Process, Task, TaskState};
 
 /// Nanoseconds of a clock tick (AT_CLKTCK is 100).
 const TICK: u64 = 10_000_000;
 
-/// The content of a file of process `number`, thread `thread`; `None` where there is no such process.
-pub(crate) fn process_text(
-    view: &Processes<'_>,
-    number: u32,
-    thread: u32,
-    file: ProcessFile,
-) -> Option<Vec<u8>> {
-    let process = view.process(number)?;
-    let subject = Subject {
-        view,
-        number,
-        thread,
-        process,
-        task: view.tasks.get(&TaskId(thread)).or_else(|| view.task(number)),
-        space: process.space.and_then(|space| view.spaces.get(space)),
-    };
-    Some(match file {
-        ProcessFile::Name => [subject.name().as_bytes(), b"\n"].concat(),
-        ProcessFile::Zero => b"0\n".to_vec(),
-        ProcessFile::Stat => subject.stat().into_bytes(),
-        ProcessFile::Status => subject.status().into_bytes(),
-        ProcessFile::Maps => subject.space.map_or_else(Vec::new, maps),
-        ProcessFile::MemoryPages => {
-            let (size, resident) = (subject.size() / PAGE_SIZE as u64, subject.resident());
-            format!("{size} {resident} 0 0 0 {size} 0\n").into_bytes()
-        }
-        ProcessFile::CommandLine => subject.memory(|space| space.arguments),
-        ProcessFile::Environment => subject.memory(|space| space.environment),
-        ProcessFile::AuxiliaryVector => subject.space.map_or_else(Vec::new, |space| space.auxiliary.clone()),
-        ProcessFile::Limits => limits(process).into_bytes(),
-    })
-}
-
-/// Whom a file is about.
-struct Subject<'a> {
+/// Whom a file is about: a process, and one of its threads.
+pub(super) struct Subject<'a> {
     view: &'a Processes<'a>,
     number: u32,
     thread: u32,
@@ -57,7 +25,20 @@ struct Subject<'a> {
     space: Option<&'a Space>,
 }
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
+    /// `None` where there is no such process; a thread that is none of the living is its first.
+    pub(super) fn new(view: &'a Processes<'a>, number: u32, thread: u32) -> Option<Self> {
+        let process = view.process(number)?;
+        Some(Self {
+            view,
+            number,
+            thread,
+            process,
+            task: view.tasks.get(&TaskId(thread)).or_else(|| view.task(number)),
+            space: process.space.and_then(|space| view.spaces.get(space)),
+        })
+    }
+
     fn name(&self) -> String {
         self.task.map_or_else(String::new, |task| String::from_utf8_lossy(&task.name).into_owned())
     }
@@ -189,8 +170,45 @@ impl Subject<'_> {
     }
 }
 
+/// `auxv`
+pub(super) fn auxiliary_vector(subject: &Subject<'_>) -> Vec<u8> {
+    subject.space.map_or_else(Vec::new, |space| space.auxiliary.clone())
+}
+
+/// `cmdline`
+pub(super) fn command_line(subject: &Subject<'_>) -> Vec<u8> {
+    subject.memory(|space| space.arguments)
+}
+
+/// `comm`
+pub(super) fn name(subject: &Subject<'_>) -> Vec<u8> {
+    [subject.name().as_bytes(), b"\n"].concat()
+}
+
+/// `environ`
+pub(super) fn environment(subject: &Subject<'_>) -> Vec<u8> {
+    subject.memory(|space| space.environment)
+}
+
+/// `stat`
+pub(super) fn stat(subject: &Subject<'_>) -> Vec<u8> {
+    subject.stat().into_bytes()
+}
+
+/// `statm`
+pub(super) fn memory_pages(subject: &Subject<'_>) -> Vec<u8> {
+    let (size, resident) = (subject.size() / PAGE_SIZE as u64, subject.resident());
+    format!("{size} {resident} 0 0 0 {size} 0\n").into_bytes()
+}
+
+/// `status`
+pub(super) fn status(subject: &Subject<'_>) -> Vec<u8> {
+    subject.status().into_bytes()
+}
+
 /// `maps`: one area a line.
-fn maps(space: &Space) -> Vec<u8> {
+pub(super) fn maps(subject: &Subject<'_>) -> Vec<u8> {
+    let Some(space) = subject.space else { return Vec::new() };
     let mut text = Vec::new();
     for (start, area) in space.areas.iter() {
         let flag = |bit, letter| if area.protection.contains(bit) { letter } else { '-' };
@@ -231,8 +249,8 @@ fn maps(space: &Space) -> Vec<u8> {
 }
 
 /// `limits`: a table of the resource limits.
-fn limits(process: &Process) -> String {
-    const ROWS: [(&str, &str); crate::task::RESOURCES] = [
+pub(super) fn limits(subject: &Subject<'_>) -> Vec<u8> {
+    const ROWS: [(&str, &str); Resource::ALL.len()] = [
         ("Max cpu time", "seconds"),
         ("Max file size", "bytes"),
         ("Max data size", "bytes"),
@@ -252,8 +270,9 @@ fn limits(process: &Process) -> String {
     ];
     let show = |limit: u64| if limit == u64::MAX { "unlimited".to_owned() } else { limit.to_string() };
     let mut text = format!("{:<26}{:<21}{:<21}{:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
-    for ((name, unit), (soft, hard)) in ROWS.iter().zip(process.limits) {
+    for ((name, unit), resource) in ROWS.iter().zip(Resource::ALL) {
+        let Limit { soft, hard } = subject.process.limits[resource];
         let _ = writeln!(text, "{name:<26}{:<21}{:<21}{unit:<10}", show(soft), show(hard));
     }
-    text
+    text.into_bytes()
 }

@@ -1,119 +1,34 @@
-//! `/proc` (proc(5)): a volume whose files say what the kernel knows at the moment of reading.
+//! The volume behind `/proc`, whose files say what the kernel knows at the moment of reading.
 //!
 //! Nodes are not kept: a node's number says which file of which process it is. Links such as
 //! `/proc/self/fd/0`, `cwd` or `root` lead to files of the guest and nowhere else.
 
+use super::table::{Content, PROCESS, ProcEntry, SYSTEM, THREAD_ENTRIES};
+use crate::arena::Id;
 use crate::errno::Errno;
-use crate::objects::{FileSystem, MAY_NOT, Object};
+use crate::objects::Files;
 use crate::vfs::{
-    Allocation, Attributes, Caller, Change, Entry, FileType, LinkTarget, Name, NewNode, NodeId, Owner,
-    ProcessFile, RenameMode, Statistics, SystemFile, View, Vnode, Volume,
+    Allocation, Attributes, Caller, Change, DirectoryEntry, FileType, LinkTarget, Name, NewNode, NodeId,
+    Owner, ROOT, RenameMode, Statistics, Vfs, View, Vnode, Volume,
 };
 
 /// A file of `/proc`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Node {
     Root,
-    /// `self`
-    OwnLink,
-    /// `thread-self`
-    OwnThreadLink,
-    /// `mounts`
-    MountsLink,
-    /// A row of [`FIXED`].
-    Fixed(usize),
-    /// A row of [`SYSTEM_TEXTS`].
+    /// A row of [`SYSTEM`].
     System(usize),
     /// `PID`
     Process(u32),
-    /// `PID/task`
-    Tasks(u32),
     /// `PID/task/TID`
     Task(u32, u32),
-    /// `PID/fd`
-    Descriptors(u32),
+    /// A row of [`PROCESS`], of a process and a thread; thread 0 for the process itself.
+    Entry(usize, u32, u32),
     /// `PID/fd/N`
     Descriptor(u32, u32),
-    /// `PID/fdinfo`
-    DescriptorTexts(u32),
     /// `PID/fdinfo/N`
     DescriptorText(u32, u32),
-    /// A row of [`PROCESS_TEXTS`].
-    Text(usize, u32, u32),
-    /// A row of [`PROCESS_LINKS`].
-    Link(usize, u32),
-    /// `PID/mounts`, `PID/mountinfo`
-    Mounts(usize, u32),
 }
-
-/// Directories and unchanging files: path below `/proc`, and content, if it is a file.
-#[rustfmt::skip]
-const FIXED: &[(&str, Option<&str>)] = &[
-    ("sys",                             None),
-    ("sys/fs",                          None),
-    ("sys/fs/file-max",                 Some("1048576\n")),
-    ("sys/fs/nr_open",                  Some("1048576\n")),
-    ("sys/fs/pipe-max-size",            Some("1048576\n")),
-    ("sys/kernel",                      None),
-    ("sys/kernel/cap_last_cap",         Some("40\n")),
-    ("sys/kernel/ngroups_max",          Some("65536\n")),
-    ("sys/kernel/overflowgid",          Some("65534\n")),
-    ("sys/kernel/overflowuid",          Some("65534\n")),
-    ("sys/kernel/ostype",               Some("Linux\n")),
-    ("sys/kernel/pid_max",              Some("4194304\n")),
-    ("sys/kernel/randomize_va_space",   Some("2\n")),
-    ("sys/kernel/threads-max",          Some("65536\n")),
-    ("sys/net",                         None),
-    ("sys/net/core",                    None),
-    ("sys/net/core/somaxconn",          Some("4096\n")),
-    ("sys/vm",                          None),
-    ("sys/vm/max_map_count",            Some("65530\n")),
-    ("sys/vm/mmap_min_addr",            Some("65536\n")),
-    ("sys/vm/overcommit_memory",        Some("1\n")),
-    ("filesystems",                     Some("nodev\tproc\nnodev\ttmpfs\nnodev\tdevpts\nnodev\toverlay\n")),
-    ("cmdline",                         Some("\n")),
-    ("devices",                         Some("Character devices:\n  1 mem\n  5 tty\n136 pts\n\nBlock devices:\n")),
-    ("swaps",                           Some("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),
-    ("net",                             None),
-    ("net/dev",                         Some("Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n")),
-];
-
-/// Files of the system whose content the kernel writes.
-#[rustfmt::skip]
-const SYSTEM_TEXTS: &[(&str, SystemFile)] = &[
-    ("cpuinfo",                 SystemFile::Processors),
-    ("loadavg",                 SystemFile::Load),
-    ("meminfo",                 SystemFile::Memory),
-    ("stat",                    SystemFile::Statistics),
-    ("uptime",                  SystemFile::Uptime),
-    ("version",                 SystemFile::Version),
-    ("sys/kernel/osrelease",    SystemFile::Release),
-    ("sys/kernel/version",      SystemFile::Build),
-    ("sys/kernel/hostname",     SystemFile::HostName),
-    ("sys/kernel/domainname",   SystemFile::DomainName),
-];
-
-/// Files of a process: name, content, permission bits.
-#[rustfmt::skip]
-const PROCESS_TEXTS: &[(&str, ProcessFile, u32)] = &[
-    ("auxv",            ProcessFile::AuxiliaryVector, 0o400),
-    ("cmdline",         ProcessFile::CommandLine,     0o444),
-    ("comm",            ProcessFile::Name,            0o644),
-    ("environ",         ProcessFile::Environment,     0o400),
-    ("limits",          ProcessFile::Limits,          0o444),
-    ("maps",            ProcessFile::Maps,            0o444),
-    ("oom_score",       ProcessFile::Zero,            0o444),
-    ("oom_score_adj",   ProcessFile::Zero,            0o644),
-    ("stat",            ProcessFile::Stat,            0o444),
-    ("statm",           ProcessFile::MemoryPages,     0o444),
-    ("status",          ProcessFile::Status,          0o444),
-];
-
-/// Links of a process.
-const PROCESS_LINKS: &[&str] = &["cwd", "exe", "root"];
-
-/// Tables of mounts of a process.
-const MOUNT_TABLES: &[&str] = &["mounts", "mountinfo"];
 
 impl Node {
     /// Packs the node: kind in bits 56 to 63, row in 48 to 55, process in 24 to 47, thread or
@@ -128,22 +43,13 @@ impl Node {
             )
         };
         match self {
-            Self::Root => NodeId(1),
-            Self::OwnLink => pack(1, 0, 0, 0),
-            Self::OwnThreadLink => pack(1, 1, 0, 0),
-            Self::MountsLink => pack(1, 2, 0, 0),
-            Self::Fixed(row) => pack(2, row, 0, 0),
-            Self::System(row) => pack(3, row, 0, 0),
-            Self::Process(process) => pack(4, 0, process, 0),
-            Self::Tasks(process) => pack(5, 0, process, 0),
-            Self::Task(process, thread) => pack(6, 0, process, thread),
-            Self::Descriptors(process) => pack(7, 0, process, 0),
-            Self::Descriptor(process, fd) => pack(8, 0, process, fd),
-            Self::DescriptorTexts(process) => pack(9, 0, process, 0),
-            Self::DescriptorText(process, fd) => pack(10, 0, process, fd),
-            Self::Text(row, process, thread) => pack(11, row, process, thread),
-            Self::Link(row, process) => pack(12, row, process, 0),
-            Self::Mounts(row, process) => pack(13, row, process, 0),
+            Self::Root => ROOT,
+            Self::System(row) => pack(1, row, 0, 0),
+            Self::Process(process) => pack(2, 0, process, 0),
+            Self::Task(process, thread) => pack(3, 0, process, thread),
+            Self::Entry(row, process, thread) => pack(4, row, process, thread),
+            Self::Descriptor(process, fd) => pack(5, 0, process, fd),
+            Self::DescriptorText(process, fd) => pack(6, 0, process, fd),
         }
     }
 
@@ -151,54 +57,49 @@ impl Node {
     fn from_id(id: NodeId) -> Result<Self, Errno> {
         let (row, process, inner) =
             ((id.0 >> 48 & 0xff) as usize, (id.0 >> 24 & 0xff_ffff) as u32, (id.0 & 0xff_ffff) as u32);
-        Ok(match (id.0 >> 56, row) {
-            (0, _) => Self::Root,
-            (1, 0) => Self::OwnLink,
-            (1, 1) => Self::OwnThreadLink,
-            (1, _) => Self::MountsLink,
-            (2, _) if row < FIXED.len() => Self::Fixed(row),
-            (3, _) if row < SYSTEM_TEXTS.len() => Self::System(row),
-            (4, _) => Self::Process(process),
-            (5, _) => Self::Tasks(process),
-            (6, _) => Self::Task(process, inner),
-            (7, _) => Self::Descriptors(process),
-            (8, _) => Self::Descriptor(process, inner),
-            (9, _) => Self::DescriptorTexts(process),
-            (10, _) => Self::DescriptorText(process, inner),
-            (11, _) if row < PROCESS_TEXTS.len() => Self::Text(row, process, inner),
-            (12, _) if row < PROCESS_LINKS.len() => Self::Link(row, process),
-            (13, _) if row < MOUNT_TABLES.len() => Self::Mounts(row, process),
+        Ok(match id.0 >> 56 {
+            0 => Self::Root,
+            1 if row < SYSTEM.len() => Self::System(row),
+            2 => Self::Process(process),
+            3 => Self::Task(process, inner),
+            4 if row < PROCESS.len() => Self::Entry(row, process, inner),
+            5 => Self::Descriptor(process, inner),
+            6 => Self::DescriptorText(process, inner),
             _ => return Err(Errno::ENOENT),
         })
     }
 
-    fn file_type(self) -> FileType {
+    /// The row of a table that it is, if it is one.
+    fn row(self) -> Option<&'static ProcEntry> {
         match self {
-            Self::Root
-            | Self::Process(_)
-            | Self::Tasks(_)
-            | Self::Task(..)
-            | Self::Descriptors(_)
-            | Self::DescriptorTexts(_) => FileType::Directory,
-            Self::Fixed(row) if FIXED[row].1.is_none() => FileType::Directory,
-            Self::OwnLink
-            | Self::OwnThreadLink
-            | Self::MountsLink
-            | Self::Descriptor(..)
-            | Self::Link(..) => FileType::Symlink,
+            Self::System(row) => SYSTEM.get(row),
+            Self::Entry(row, ..) => PROCESS.get(row),
+            _ => None,
+        }
+    }
+
+    fn content(self) -> Option<Content> {
+        self.row().map(|row| row.content)
+    }
+
+    fn file_type(self) -> FileType {
+        match (self, self.content()) {
+            (Self::Root | Self::Process(_) | Self::Task(..), _) => FileType::Directory,
+            (Self::Descriptor(..), _) | (_, Some(Content::Link(_))) => FileType::Symlink,
+            (
+                _,
+                Some(Content::Directory | Content::Descriptors | Content::DescriptorTexts | Content::Threads),
+            ) => FileType::Directory,
             _ => FileType::Regular,
         }
     }
 
     fn mode(self) -> u32 {
-        match self {
-            Self::Text(row, ..) => PROCESS_TEXTS[row].2,
-            Self::Descriptors(_) | Self::DescriptorTexts(_) => 0o500,
-            _ => match self.file_type() {
-                FileType::Directory => 0o555,
-                FileType::Symlink => 0o777,
-                _ => 0o444,
-            },
+        match (self.row(), self.file_type()) {
+            (Some(row), _) => row.mode,
+            (None, FileType::Directory) => 0o555,
+            (None, FileType::Symlink) => 0o777,
+            (None, _) => 0o444,
         }
     }
 
@@ -206,95 +107,85 @@ impl Node {
     fn process(self) -> Option<u32> {
         match self {
             Self::Process(process)
-            | Self::Tasks(process)
             | Self::Task(process, _)
-            | Self::Descriptors(process)
+            | Self::Entry(_, process, _)
             | Self::Descriptor(process, _)
-            | Self::DescriptorTexts(process)
-            | Self::DescriptorText(process, _)
-            | Self::Text(_, process, _)
-            | Self::Link(_, process)
-            | Self::Mounts(_, process) => Some(process),
-            _ => None,
+            | Self::DescriptorText(process, _) => Some(process),
+            Self::Root | Self::System(_) => None,
         }
     }
 
     fn name(self) -> String {
         match self {
             Self::Root => String::new(),
-            Self::OwnLink => "self".into(),
-            Self::OwnThreadLink => "thread-self".into(),
-            Self::MountsLink => "mounts".into(),
-            Self::Fixed(row) => last_part(FIXED[row].0).into(),
-            Self::System(row) => last_part(SYSTEM_TEXTS[row].0).into(),
+            Self::System(row) => last_part(SYSTEM[row].path).into(),
+            Self::Entry(row, ..) => last_part(PROCESS[row].path).into(),
             Self::Process(number)
             | Self::Task(_, number)
             | Self::Descriptor(_, number)
             | Self::DescriptorText(_, number) => number.to_string(),
-            Self::Tasks(_) => "task".into(),
-            Self::Descriptors(_) => "fd".into(),
-            Self::DescriptorTexts(_) => "fdinfo".into(),
-            Self::Text(row, ..) => PROCESS_TEXTS[row].0.into(),
-            Self::Link(row, _) => PROCESS_LINKS[row].into(),
-            Self::Mounts(row, _) => MOUNT_TABLES[row].into(),
         }
     }
 
     fn parent(self) -> Option<Self> {
-        Some(match self {
-            Self::Root => return None,
-            Self::Fixed(row) => fixed_parent(FIXED[row].0),
-            Self::System(row) => fixed_parent(SYSTEM_TEXTS[row].0),
-            Self::OwnLink | Self::OwnThreadLink | Self::MountsLink | Self::Process(_) => Self::Root,
-            Self::Task(process, _) => Self::Tasks(process),
-            Self::Descriptor(process, _) => Self::Descriptors(process),
-            Self::DescriptorText(process, _) => Self::DescriptorTexts(process),
-            Self::Text(_, process, thread) if thread != 0 => Self::Task(process, thread),
-            other => Self::Process(other.process()?),
-        })
+        let holder = |wanted: fn(Content) -> bool, process| {
+            let row = PROCESS.iter().position(|row| wanted(row.content))?;
+            Some(Self::Entry(row, process, 0))
+        };
+        match self {
+            Self::Root => None,
+            Self::Process(_) => Some(Self::Root),
+            Self::System(row) => {
+                let above = SYSTEM[row].path.rsplit_once('/').map(|(above, _)| above);
+                let row = above.and_then(|above| SYSTEM.iter().position(|row| row.path == above));
+                Some(row.map_or(Self::Root, Self::System))
+            }
+            Self::Entry(_, process, 0) => Some(Self::Process(process)),
+            Self::Entry(_, process, thread) => Some(Self::Task(process, thread)),
+            Self::Task(process, _) => holder(|content| matches!(content, Content::Threads), process),
+            Self::Descriptor(process, _) => {
+                holder(|content| matches!(content, Content::Descriptors), process)
+            }
+            Self::DescriptorText(process, _) => {
+                holder(|content| matches!(content, Content::DescriptorTexts), process)
+            }
+        }
     }
 
     /// What a directory holds.
     fn children(self, view: &View<'_>) -> Vec<Self> {
-        let below = |path: &str| match self {
-            Self::Root => !path.contains('/'),
-            Self::Fixed(row) => path.rsplit_once('/').is_some_and(|(above, _)| above == FIXED[row].0),
-            _ => false,
-        };
-        let fixed = (0..FIXED.len()).filter(|row| below(FIXED[*row].0)).map(Self::Fixed);
-        let texts = (0..SYSTEM_TEXTS.len()).filter(|row| below(SYSTEM_TEXTS[*row].0)).map(Self::System);
-        let mut children: Vec<Self> = fixed.chain(texts).collect();
         match self {
             Self::Root => {
-                children.extend([Self::OwnLink, Self::OwnThreadLink, Self::MountsLink]);
-                children.extend(view.processes.processes().into_iter().map(Self::Process));
+                let top = (0..SYSTEM.len()).filter(|row| !SYSTEM[*row].path.contains('/')).map(Self::System);
+                top.chain(view.processes.processes().into_iter().map(Self::Process)).collect()
             }
-            Self::Process(process) => {
-                children.extend((0..PROCESS_TEXTS.len()).map(|row| Self::Text(row, process, 0)));
-                children.extend((0..PROCESS_LINKS.len()).map(|row| Self::Link(row, process)));
-                children.extend((0..MOUNT_TABLES.len()).map(|row| Self::Mounts(row, process)));
-                children.extend([Self::Descriptors(process), Self::DescriptorTexts(process)]);
-                children.push(Self::Tasks(process));
+            Self::System(own) => {
+                let is_below = |row: &usize| {
+                    let above = SYSTEM[*row].path.rsplit_once('/').map(|(above, _)| above);
+                    above == Some(SYSTEM[own].path)
+                };
+                (0..SYSTEM.len()).filter(is_below).map(Self::System).collect()
             }
-            Self::Tasks(process) => {
-                let threads = view.processes.threads(process);
-                children.extend(threads.into_iter().map(|thread| Self::Task(process, thread)));
-            }
+            Self::Process(process) => (0..PROCESS.len()).map(|row| Self::Entry(row, process, 0)).collect(),
             Self::Task(process, thread) => {
-                children.extend((0..PROCESS_TEXTS.len()).map(|row| Self::Text(row, process, thread)));
+                (0..THREAD_ENTRIES).map(|row| Self::Entry(row, process, thread)).collect()
             }
-            Self::Descriptors(process) | Self::DescriptorTexts(process) => {
-                if let Some(descriptors) = view.processes.descriptors(process) {
-                    let one = |fd| match self {
-                        Self::Descriptors(_) => Self::Descriptor(process, fd),
-                        _ => Self::DescriptorText(process, fd),
-                    };
-                    children.extend(descriptors.iter().map(|(fd, _)| one(fd)));
+            Self::Entry(row, process, _) => {
+                let descriptors = || view.processes.descriptors(process).unwrap_or_default().into_iter();
+                match PROCESS[row].content {
+                    Content::Threads => {
+                        let threads = view.processes.threads(process).into_iter();
+                        threads.map(|thread| Self::Task(process, thread)).collect()
+                    }
+                    Content::Descriptors => descriptors().map(|fd| Self::Descriptor(process, fd)).collect(),
+                    Content::DescriptorTexts => {
+                        descriptors().map(|fd| Self::DescriptorText(process, fd)).collect()
+                    }
+                    _ => Vec::new(),
                 }
             }
-            _ => {}
+            Self::Descriptor(..) | Self::DescriptorText(..) => Vec::new(),
         }
-        children
     }
 
     fn exists(self, view: &View<'_>) -> bool {
@@ -302,7 +193,7 @@ impl Node {
             (_, None) => true,
             (Self::Task(process, thread), _) => view.processes.threads(process).contains(&thread),
             (Self::Descriptor(process, fd) | Self::DescriptorText(process, fd), _) => {
-                view.processes.descriptors(process).is_some_and(|table| table.get(fd).is_ok())
+                view.processes.descriptor(process, fd).is_some()
             }
             (_, Some(process)) => view.processes.owner(process).is_some(),
         }
@@ -313,12 +204,6 @@ fn last_part(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-fn fixed_parent(path: &str) -> Node {
-    let above = path.rsplit_once('/').map(|(above, _)| above);
-    let row = above.and_then(|above| FIXED.iter().position(|(other, _)| *other == above));
-    row.map_or(Node::Root, Node::Fixed)
-}
-
 /// A number as a file name has it: no sign, no leading zeroes.
 fn number(name: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(name).ok()?;
@@ -327,30 +212,9 @@ fn number(name: &[u8]) -> Option<u32> {
 
 /// The volume behind `/proc`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct System;
+pub(crate) struct ProcVolume;
 
-impl System {
-    fn target(view: &View<'_>, node: Node) -> Result<LinkTarget, Errno> {
-        let text = |text: String| Ok(LinkTarget::Text(text.into_bytes()));
-        let jump = |vnode: Vnode| Ok(LinkTarget::Jump(vnode, Vec::new()));
-        match node {
-            Node::OwnLink => text(view.processes.current().to_string()),
-            Node::OwnThreadLink => {
-                let (process, thread) = (view.processes.current(), view.processes.current_thread());
-                text(format!("{process}/task/{thread}"))
-            }
-            Node::MountsLink => text("self/mounts".into()),
-            Node::Link(row, process) => match PROCESS_LINKS[row] {
-                "exe" => view.processes.executable(process).map(LinkTarget::Text).ok_or(Errno::ENOENT),
-                "cwd" => jump(view.processes.location(process).ok_or(Errno::ENOENT)?.working_directory),
-                _ => jump(view.processes.location(process).ok_or(Errno::ENOENT)?.root),
-            },
-            _ => Err(Errno::EINVAL),
-        }
-    }
-}
-
-impl Volume for System {
+impl Volume for ProcVolume {
     fn root(&self) -> NodeId {
         Node::Root.id()
     }
@@ -364,9 +228,12 @@ impl Volume for System {
         let numbered = number(name).and_then(|number| {
             Some(match directory {
                 Node::Root => Node::Process(number),
-                Node::Tasks(process) => Node::Task(process, number),
-                Node::Descriptors(process) => Node::Descriptor(process, number),
-                Node::DescriptorTexts(process) => Node::DescriptorText(process, number),
+                Node::Entry(row, process, _) => match PROCESS[row].content {
+                    Content::Threads => Node::Task(process, number),
+                    Content::Descriptors => Node::Descriptor(process, number),
+                    Content::DescriptorTexts => Node::DescriptorText(process, number),
+                    _ => return None,
+                },
                 _ => return None,
             })
         });
@@ -385,15 +252,12 @@ impl Volume for System {
     fn attributes(&mut self, view: &View<'_>, node: NodeId) -> Result<Attributes, Errno> {
         let node = Node::from_id(node)?;
         let owner = match node.process() {
-            Some(process) if !node.exists(view) => {
-                let _ = process;
-                return Err(Errno::ENOENT);
-            }
+            Some(_) if !node.exists(view) => return Err(Errno::ENOENT),
             Some(process) => view.processes.owner(process).ok_or(Errno::ENOENT)?,
             None => Owner::default(),
         };
         let mut attributes = Attributes::new(node.file_type(), node.mode(), owner, view.now);
-        if let Node::Descriptor(..) | Node::Link(..) = node {
+        if node.process().is_some() && node.file_type() == FileType::Symlink {
             attributes.size = 64;
         }
         Ok(attributes)
@@ -405,11 +269,20 @@ impl Volume for System {
     }
 
     fn link_target(&mut self, view: &View<'_>, node: NodeId) -> Result<LinkTarget, Errno> {
-        Self::target(view, Node::from_id(node)?)
+        match Node::from_id(node)? {
+            Node::Descriptor(process, fd) => {
+                let open = view.processes.descriptor(process, fd).ok_or(Errno::ENOENT)?;
+                Ok(LinkTarget::Jump(open.file, Vec::new()))
+            }
+            node => match node.content() {
+                Some(Content::Link(target)) => target(view, node.process().unwrap_or_default()),
+                _ => Err(Errno::EINVAL),
+            },
+        }
     }
 
-    fn list(&mut self, view: &View<'_>, directory: NodeId) -> Result<Vec<Entry>, Errno> {
-        let entry = |node: Node| Entry {
+    fn list(&mut self, view: &View<'_>, directory: NodeId) -> Result<Vec<DirectoryEntry>, Errno> {
+        let entry = |node: Node| DirectoryEntry {
             name: node.name().into_bytes().into(),
             node: node.id(),
             file_type: node.file_type(),
@@ -422,11 +295,11 @@ impl Volume for System {
     }
 
     fn link(&mut self, _: &View<'_>, _: NodeId, _: NodeId, _: &[u8]) -> Result<(), Errno> {
-        Err(MAY_NOT)
+        Err(Errno::EPERM)
     }
 
     fn remove(&mut self, _: &View<'_>, _: NodeId, _: &[u8], _: bool) -> Result<(), Errno> {
-        Err(MAY_NOT)
+        Err(Errno::EPERM)
     }
 
     fn rename(
@@ -436,19 +309,18 @@ impl Volume for System {
         _: (NodeId, &[u8]),
         _: RenameMode,
     ) -> Result<(), Errno> {
-        Err(MAY_NOT)
+        Err(Errno::EPERM)
     }
 
     fn read(&mut self, view: &View<'_>, node: NodeId, _: u64, _: &mut [u8]) -> Result<usize, Errno> {
-        // Whoever reads through a description gets the text as a whole; see `system_text`.
+        // Whoever reads through a description gets the text as a whole: see `text_of`.
         let _ = (view, node);
         Err(Errno::EINVAL)
     }
 
     fn write(&mut self, _: &View<'_>, node: NodeId, _: u64, bytes: &[u8]) -> Result<usize, Errno> {
         match Node::from_id(node)? {
-            // Settings that have no meaning here are taken and forgotten.
-            Node::Text(row, ..) if PROCESS_TEXTS[row].1 == ProcessFile::Zero => Ok(bytes.len()),
+            node if matches!(node.content(), Some(Content::Zero)) => Ok(bytes.len()),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -471,67 +343,50 @@ impl Volume for System {
     }
 }
 
-impl FileSystem {
-    /// What a regular file of `/proc` says now.
-    pub(crate) fn system_text(&mut self, caller: &Caller<'_>, file: Vnode) -> Result<Vec<u8>, Errno> {
-        let processes = caller.view.processes;
-        match Node::from_id(file.node)? {
-            Node::Fixed(row) => Ok(FIXED[row].1.unwrap_or_default().as_bytes().to_vec()),
-            Node::System(row) => Ok(processes.system_text(SYSTEM_TEXTS[row].1)),
-            Node::Text(row, process, thread) => {
-                let thread = if thread == 0 { process } else { thread };
-                processes.text(process, thread, PROCESS_TEXTS[row].1).ok_or(Errno::ESRCH)
-            }
-            Node::Mounts(row, process) => {
-                let root = processes.location(process).ok_or(Errno::EINVAL)?.root;
-                Ok(self.mount_table(root, MOUNT_TABLES[row] == "mountinfo"))
-            }
-            Node::DescriptorText(process, fd) => {
-                let table = processes.descriptors(process).ok_or(Errno::ENOENT)?;
-                let description = self.description(table.get(fd)?.description);
-                let (offset, flags) = (description.offset, description.flags.bits());
-                let mount = description.vnode.volume.0.wrapping_add(1);
-                let mut text = format!("pos:\t{offset}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\n");
-                if let Object::Process(number, serial) = description.object {
-                    let living = processes.owner(number).is_some() && !processes.has_ended(number, serial);
-                    let number = if living { i64::from(number) } else { -1 };
-                    text.push_str(&format!("Pid:\t{number}\nNSpid:\t{number}\n"));
-                }
-                Ok(text.into_bytes())
-            }
-            _ => Err(Errno::EINVAL),
+/// What a regular file of `/proc` says now.
+pub(super) fn text_of(files: &Files, caller: &Caller<'_>, node: NodeId) -> Result<Vec<u8>, Errno> {
+    let processes = caller.view.processes;
+    let node = Node::from_id(node)?;
+    match (node, node.content()) {
+        (Node::DescriptorText(process, fd), _) => {
+            let open = processes.descriptor(process, fd).ok_or(Errno::EBADF)?;
+            let description = files.description(Id::from_number(open.description));
+            let (offset, flags) = (description.offset, description.flags.bits());
+            let mount = description.vnode.volume.0.wrapping_add(1);
+            let facts = description.object.facts(processes);
+            Ok(format!("pos:\t{offset}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\n{facts}").into_bytes())
         }
+        (_, Some(Content::Fixed(text))) => Ok(text.as_bytes().to_vec()),
+        (Node::System(row), Some(Content::System(_))) => Ok(processes.system_text(row)),
+        (Node::Entry(row, process, thread), Some(Content::Process(_) | Content::Zero)) => {
+            let thread = if thread == 0 { process } else { thread };
+            processes.process_text(row, process, thread).ok_or(Errno::ESRCH)
+        }
+        (Node::Entry(_, process, _), Some(Content::Mounts { long })) => {
+            let root = processes.location(process).ok_or(Errno::EINVAL)?.root;
+            Ok(mount_table(&files.vfs, root, long))
+        }
+        _ => Err(Errno::EINVAL),
     }
+}
 
-    /// Where `/proc/PID/fd/N` leads.
-    pub(crate) fn descriptor_link(&self, caller: &Caller<'_>, file: Vnode) -> Result<Option<Vnode>, Errno> {
-        if file.volume != self.system {
-            return Ok(None);
-        }
-        let Node::Descriptor(process, fd) = Node::from_id(file.node)? else { return Ok(None) };
-        let table = caller.view.processes.descriptors(process).ok_or(Errno::ENOENT)?;
-        let descriptor = table.get(fd).map_err(|_| Errno::ENOENT)?;
-        Ok(Some(self.description(descriptor.description).vnode))
+/// `/proc/PID/mounts`, or `mountinfo`.
+fn mount_table(vfs: &Vfs, root: Vnode, long: bool) -> Vec<u8> {
+    let mut table = Vec::new();
+    for (id, mounted) in vfs.mounts() {
+        let at = Vnode { volume: id, node: mounted.volume.root() };
+        let Some(path) = vfs.path_of(root, at) else { continue };
+        let path = String::from_utf8_lossy(&path).replace(' ', "\\040");
+        let kind = mounted.volume.kind();
+        let access = if mounted.read_only { "ro" } else { "rw" };
+        let line = if long {
+            let (number, minor) = (id.0 + 1, 0x10 + id.0);
+            let parent = mounted.covers.map_or(number, |covered| covered.volume.0 + 1);
+            format!("{number} {parent} 0:{minor} / {path} {access} - {kind} {kind} {access}\n")
+        } else {
+            format!("{kind} {path} {kind} {access} 0 0\n")
+        };
+        table.extend_from_slice(line.as_bytes());
     }
-
-    /// `/proc/PID/mounts`, or `mountinfo`.
-    fn mount_table(&self, root: Vnode, long: bool) -> Vec<u8> {
-        let mut table = Vec::new();
-        for (id, mounted) in self.mounts.iter() {
-            let at = Vnode { volume: id, node: mounted.volume.root() };
-            let Some(path) = self.path_of(root, at) else { continue };
-            let path = String::from_utf8_lossy(&path).replace(' ', "\\040");
-            let kind = mounted.volume.kind();
-            let access = if mounted.read_only { "ro" } else { "rw" };
-            let line = if long {
-                let (number, minor) = (id.0 + 1, 0x10 + id.0);
-                let parent = mounted.covers.map_or(number, |covered| covered.volume.0 + 1);
-                format!("{number} {parent} 0:{minor} / {path} {access} - {kind} {kind} {access}\n")
-            } else {
-                format!("{kind} {path} {kind} {access} 0 0\n")
-            };
-            table.extend_from_slice(line.as_bytes());
-        }
-        table
-    }
+    table
 }

@@ -9,7 +9,8 @@ use pentimento_registers::{ControlWord, CpuState, Eflags, F80, Gpr, Mxcsr, Segme
 use super::{Action, Info, SignalSet, flag};
 use crate::errno::Errno;
 use crate::kernel::DescriptorTables;
-use crate::user_memory::{Record, UserMemory};
+use crate::record::Record;
+use crate::user_memory::UserMemory;
 
 /// Bytes of `sigcontext`.
 const CONTEXT: u32 = 88;

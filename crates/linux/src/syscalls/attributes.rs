@@ -1,11 +1,11 @@
 //! Attributes of files: stat and its kin, rights, owners, times, file systems' figures.
 
+use super::call::Arguments;
 use super::file::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, find_at, vnode};
-use super::table::Arguments;
 use crate::errno::Errno;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::task::TaskId;
-use crate::user_memory::Record;
+use crate::record::Record;
 use crate::vfs;
 use crate::vfs::{Attributes, Change, Timestamp, Vnode};
 use crate::wait::Outcome;
@@ -18,7 +18,7 @@ fn stat64_layout(file: Vnode, attributes: &Attributes) -> Result<Record, Errno> 
 }
 
 fn fill(kernel: &mut Kernel, task: TaskId, file: Vnode, buffer: u32, layout: Layout) -> Outcome {
-    let attributes = kernel.with_files(task, |files, caller| files.attributes(caller, file))?;
+    let attributes = kernel.with_files(task, |files, caller| files.vfs.attributes(caller, file))?;
     let record = layout(file, &attributes)?;
     kernel.user(task).copy_out(buffer, record.as_bytes())?;
     Ok(0)
@@ -79,7 +79,7 @@ pub(super) fn statx(
     }
     let file = find_at(kernel, task, fd, path, flags)?;
     let (attributes, mount_root) = kernel.with_files(task, |files, caller| {
-        Ok::<_, Errno>((files.attributes(caller, file)?, files.is_mount_root(file)))
+        Ok::<_, Errno>((files.vfs.attributes(caller, file)?, files.vfs.is_mount_root(file)))
     })?;
     let record = vfs::statx(file, &attributes, mount_root);
     kernel.user(task).copy_out(buffer, record.as_bytes())?;
@@ -96,8 +96,8 @@ fn check_access(kernel: &mut Kernel, task: TaskId, fd: u32, path: u32, wanted: u
     let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { vfs::Last::Stay } else { vfs::Last::Follow };
     kernel.with_files_as(task, flags & AT_EACCESS == 0, |files, caller| {
         let own = path.is_empty() && flags & AT_EMPTY_PATH != 0;
-        let file = if own { start } else { files.find(caller, start, &path, last)? };
-        files.check_access(caller, file, wanted)
+        let file = if own { start } else { files.vfs.find(caller, start, &path, last)? };
+        files.vfs.check_access(caller, file, wanted)
     })?;
     Ok(0)
 }
@@ -122,7 +122,7 @@ pub(super) fn faccessat2(
 }
 
 fn set_mode(kernel: &mut Kernel, task: TaskId, file: Vnode, mode: u32) -> Outcome {
-    kernel.with_files(task, |files, caller| files.set_mode(caller, file, mode & 0o7777))?;
+    kernel.with_files(task, |files, caller| files.vfs.set_mode(caller, file, mode & 0o7777))?;
     Ok(0)
 }
 
@@ -155,7 +155,7 @@ pub(super) fn fchmodat2(
 }
 
 fn set_owner(kernel: &mut Kernel, task: TaskId, file: Vnode, uid: u32, gid: u32) -> Outcome {
-    kernel.with_files(task, |files, caller| files.set_owner(caller, file, uid, gid))?;
+    kernel.with_files(task, |files, caller| files.vfs.set_owner(caller, file, uid, gid))?;
     Ok(0)
 }
 
@@ -213,7 +213,7 @@ type Wish = (Option<Timestamp>, bool);
 fn set_times(kernel: &mut Kernel, task: TaskId, file: Vnode, [accessed, modified]: [Wish; 2]) -> Outcome {
     let change = Change { accessed: accessed.0, modified: modified.0, ..Change::default() };
     let explicit = accessed.1 || modified.1;
-    kernel.with_files(task, |files, caller| files.set_times(caller, file, &change, explicit))?;
+    kernel.with_files(task, |files, caller| files.vfs.set_times(caller, file, &change, explicit))?;
     Ok(0)
 }
 
@@ -304,7 +304,8 @@ pub(super) fn utime(kernel: &mut Kernel, task: TaskId, [path, times, ..]: Argume
 }
 
 fn figures(kernel: &mut Kernel, task: TaskId, file: Vnode, buffer: u32) -> Outcome {
-    let record = vfs::statfs(file, &kernel.fs.statistics(file), kernel.fs.check_writable(file).is_err())?;
+    let record =
+        vfs::statfs(file, &kernel.fs.vfs.statistics(file), kernel.fs.vfs.check_writable(file).is_err())?;
     kernel.user(task).copy_out(buffer, record.as_bytes())?;
     Ok(0)
 }
@@ -314,7 +315,8 @@ fn figures64(kernel: &mut Kernel, task: TaskId, file: Vnode, size: u32, buffer: 
     if !SIZES.contains(&size) {
         return Err(Errno::EINVAL.into());
     }
-    let record = vfs::statfs64(file, &kernel.fs.statistics(file), kernel.fs.check_writable(file).is_err());
+    let record =
+        vfs::statfs64(file, &kernel.fs.vfs.statistics(file), kernel.fs.vfs.check_writable(file).is_err());
     kernel.user(task).copy_out(buffer, record.as_bytes())?;
     Ok(0)
 }

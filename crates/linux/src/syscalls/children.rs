@@ -2,14 +2,15 @@
 
 use bitflags::bitflags;
 
-use super::table::Arguments;
+use super::call::Arguments;
 use super::time::resource_usage;
 use crate::errno::Errno;
-use crate::kernel::{Kernel, Termination};
+use crate::ids::{ProcessId, TaskId, Termination};
+use crate::kernel::Kernel;
 use crate::objects::OpenFlags;
+use crate::record::Record;
 use crate::signal::{Info, Signal, code};
-use crate::task::{ChildEvent, ProcessId, TaskId};
-use crate::user_memory::Record;
+use crate::task::ChildEvent;
 use crate::wait::{Channel, Failure, Outcome, Wait};
 
 bitflags! {

@@ -1,12 +1,12 @@
 //! Moving bytes between descriptors without passing through the program: sendfile, splice, tee,
 //! copy_file_range.
 
-use super::table::Arguments;
+use super::call::Arguments;
 use crate::arena::Id;
 use crate::errno::Errno;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::objects::{Description, Object, OpenFlags};
-use crate::task::TaskId;
+use crate::objects::{Description, OpenFlags};
 use crate::wait::{Failure, Outcome};
 
 /// Bytes that one call moves at most: a program that wants more calls again.
@@ -25,14 +25,14 @@ struct End {
 /// Moves up to `length` bytes. What cannot be written must not have been read, so from files and
 /// pipes only as much is taken as has gone.
 fn move_bytes(kernel: &mut Kernel, task: TaskId, from: End, to: End, length: u32) -> Outcome {
-    let source = kernel.fs.description(from.id).object;
     let mut buffer = vec![0; length.min(MOVE_MAX) as usize];
-    let from_pipe = matches!(source, Object::Pipe(_));
+    let from_pipe = kernel.fs.is_pipe(from.id);
+    let from_content = kernel.fs.description(from.id).object.check_content().is_ok();
     let read = if from_pipe {
         kernel.fs.peek_pipe(from.id, &mut buffer)?
     } else {
         let start = from.position.unwrap_or(kernel.fs.description(from.id).offset);
-        let position = matches!(source, Object::File).then_some(start);
+        let position = from_content.then_some(start);
         kernel.with_files(task, |files, caller| files.read(caller, from.id, position, &mut buffer))?
     };
     if read == 0 {
@@ -47,7 +47,7 @@ fn move_bytes(kernel: &mut Kernel, task: TaskId, from: End, to: End, length: u32
     if from_pipe {
         let taken = &mut buffer[..written];
         kernel.with_files(task, |files, caller| files.read(caller, from.id, None, taken))?;
-    } else if from.position.is_none() && source == Object::File {
+    } else if from.position.is_none() && from_content {
         let offset = kernel.fs.description(from.id).offset + written as u64;
         kernel.fs.set_offset(from.id, offset);
     }
@@ -84,7 +84,7 @@ fn send(
     position: Option<u64>,
 ) -> Outcome {
     let (to, from) = (kernel.open_file(task, to)?, kernel.open_file(task, from)?);
-    if !matches!(kernel.fs.description(from).object, Object::File | Object::Device(_)) {
+    if !kernel.fs.description(from).object.reads_whole() {
         return Err(Errno::EINVAL.into());
     }
     if kernel.fs.description(to).flags.contains(OpenFlags::O_APPEND) {
@@ -128,7 +128,7 @@ fn ends(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Result<(End,
 pub(super) fn splice(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
     let [_, from_at, _, to_at, length, flags] = arguments;
     let (from, to) = ends(kernel, task, arguments)?;
-    let is_pipe = |end: &End| matches!(kernel.fs.description(end.id).object, Object::Pipe(_));
+    let is_pipe = |end: &End| kernel.fs.is_pipe(end.id);
     match (is_pipe(&from), is_pipe(&to)) {
         (false, false) => return Err(Errno::EINVAL.into()),
         (true, _) if from.position.is_some() => return Err(Errno::ESPIPE.into()),
@@ -152,9 +152,8 @@ pub(super) fn vmsplice(
 ) -> Outcome {
     const KNOWN: u32 = 0xf;
     let id = kernel.open_file(task, fd)?;
-    let description = kernel.fs.description(id);
-    let writes = description.flags.writes();
-    if !matches!(description.object, Object::Pipe(_)) {
+    let writes = kernel.fs.description(id).flags.writes();
+    if !kernel.fs.is_pipe(id) {
         return Err(Errno::EBADF.into());
     }
     if flags & !KNOWN != 0 {
@@ -180,7 +179,7 @@ pub(super) fn tee(kernel: &mut Kernel, task: TaskId, [from, to, length, flags, .
     let (from, to) = (kernel.open_file(task, from)?, kernel.open_file(task, to)?);
     let mut buffer = vec![0; length.min(MOVE_MAX) as usize];
     let result = kernel.fs.peek_pipe(from, &mut buffer).and_then(|read| {
-        if read == 0 || !matches!(kernel.fs.description(to).object, Object::Pipe(_)) {
+        if read == 0 || !kernel.fs.is_pipe(to) {
             return if read == 0 { Ok(0) } else { Err(Errno::EINVAL.into()) };
         }
         kernel.with_files(task, |files, caller| files.write(caller, to, None, &buffer[..read]))
@@ -199,11 +198,7 @@ pub(super) fn copy_file_range(kernel: &mut Kernel, task: TaskId, arguments: Argu
     }
     let (from, to) = ends(kernel, task, arguments)?;
     for end in [from, to] {
-        match kernel.fs.description(end.id).object {
-            Object::File => {}
-            Object::Directory => return Err(Errno::EISDIR.into()),
-            _ => return Err(Errno::EINVAL.into()),
-        }
+        kernel.fs.description(end.id).object.check_content()?;
     }
     if kernel.fs.description(to.id).flags.contains(OpenFlags::O_APPEND) {
         return Err(Errno::EBADF.into());

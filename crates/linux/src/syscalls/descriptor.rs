@@ -1,11 +1,11 @@
 //! Descriptors: duplicating, flags, pipes, device requests.
 
-use super::table::Arguments;
+use super::call::Arguments;
 use crate::errno::Errno;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::objects::{Descriptor, Object, OpenFlags};
-use crate::task::TaskId;
-use crate::user_memory::Record;
+use crate::objects::{Descriptor, OpenFlags};
+use crate::record::Record;
 use crate::vfs::LockOwner;
 use crate::wait::Outcome;
 
@@ -38,7 +38,9 @@ fn duplicate_to(kernel: &mut Kernel, task: TaskId, fd: u32, target: u32, close_o
         return Err(Errno::EBADF.into());
     }
     kernel.fs.hold(description);
-    let replaced = kernel.descriptors(task)?.set(target, Descriptor { description, close_on_exec });
+    let file = kernel.fs.description(description).vnode;
+    let descriptor = Descriptor { description, file, close_on_exec };
+    let replaced = kernel.descriptors(task)?.set(target, descriptor);
     if let Some(replaced) = replaced {
         kernel.close_descriptor(task, replaced);
     }
@@ -183,7 +185,7 @@ pub(super) fn ioctl(kernel: &mut Kernel, task: TaskId, [fd, request, argument, .
     const FIOCLEX: u32 = 0x5451;
     const FIOASYNC: u32 = 0x5452;
     let id = kernel.open_file(task, fd)?;
-    if kernel.fs.description(id).object == Object::Path {
+    if kernel.fs.description(id).is_path() {
         return Err(Errno::EBADF.into());
     }
     match request {

@@ -1,11 +1,11 @@
 //! Directories, names and links.
 
+use super::call::Arguments;
 use super::file::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_FOLLOW, start};
-use super::table::Arguments;
 use crate::errno::Errno;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::task::TaskId;
-use crate::user_memory::Record;
+use crate::record::Record;
 use crate::vfs::{DeviceNumber, FileType, Last, RenameMode, Vnode, encode_entries};
 use crate::wait::Outcome;
 
@@ -58,9 +58,11 @@ pub(super) fn readdir(kernel: &mut Kernel, task: TaskId, [fd, buffer, ..]: Argum
 /// getcwd(2): bytes with the terminating zero.
 pub(super) fn getcwd(kernel: &mut Kernel, task: TaskId, [buffer, size, ..]: Arguments) -> Outcome {
     let location = *kernel.location(task)?;
-    let mut path = match kernel.fs.path_of(location.root, location.working_directory) {
+    let mut path = match kernel.fs.vfs.path_of(location.root, location.working_directory) {
         Some(path) => path,
-        None if kernel.fs.is_outside(location.root, location.working_directory) => b"(unreachable)/".to_vec(),
+        None if kernel.fs.vfs.is_outside(location.root, location.working_directory) => {
+            b"(unreachable)/".to_vec()
+        }
         None => return Err(Errno::ENOENT.into()),
     };
     path.push(0);
@@ -72,7 +74,7 @@ pub(super) fn getcwd(kernel: &mut Kernel, task: TaskId, [buffer, size, ..]: Argu
 }
 
 fn enter(kernel: &mut Kernel, task: TaskId, directory: Vnode) -> Result<(), Errno> {
-    kernel.with_files(task, |files, caller| files.check_directory(caller, directory))?;
+    kernel.with_files(task, |files, caller| files.vfs.check_directory(caller, directory))?;
     kernel.location(task)?.working_directory = directory;
     Ok(())
 }
@@ -81,7 +83,7 @@ fn enter(kernel: &mut Kernel, task: TaskId, directory: Vnode) -> Result<(), Errn
 pub(super) fn chdir(kernel: &mut Kernel, task: TaskId, [path, ..]: Arguments) -> Outcome {
     let (start, path) = place(kernel, task, AT_FDCWD, path)?;
     let directory =
-        kernel.with_files(task, |files, caller| files.find(caller, start, &path, Last::Follow))?;
+        kernel.with_files(task, |files, caller| files.vfs.find(caller, start, &path, Last::Follow))?;
     enter(kernel, task, directory)?;
     Ok(0)
 }
@@ -97,8 +99,8 @@ pub(super) fn fchdir(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> 
 pub(super) fn chroot(kernel: &mut Kernel, task: TaskId, [path, ..]: Arguments) -> Outcome {
     let (start, path) = place(kernel, task, AT_FDCWD, path)?;
     let directory = kernel.with_files(task, |files, caller| {
-        let directory = files.find(caller, start, &path, Last::Follow)?;
-        files.check_directory(caller, directory)?;
+        let directory = files.vfs.find(caller, start, &path, Last::Follow)?;
+        files.vfs.check_directory(caller, directory)?;
         if caller.credentials.uid == 0 { Ok(directory) } else { Err(Errno::EPERM) }
     })?;
     kernel.location(task)?.root = directory;
@@ -120,7 +122,7 @@ fn make(
 ) -> Outcome {
     let (start, path) = place(kernel, task, dirfd, path)?;
     let (file_type, device) = (made.0, DeviceNumber::decode(made.1));
-    kernel.with_files(task, |files, caller| files.make(caller, start, &path, file_type, mode, device))?;
+    kernel.with_files(task, |files, caller| files.vfs.make(caller, start, &path, file_type, mode, device))?;
     Ok(0)
 }
 
@@ -154,7 +156,7 @@ pub(super) fn mknod(kernel: &mut Kernel, task: TaskId, [path, mode, device, ..]:
 
 fn remove(kernel: &mut Kernel, task: TaskId, dirfd: u32, path: u32, directory: bool) -> Outcome {
     let (start, path) = place(kernel, task, dirfd, path)?;
-    kernel.with_files(task, |files, caller| files.remove(caller, start, &path, directory))?;
+    kernel.with_files(task, |files, caller| files.vfs.remove(caller, start, &path, directory))?;
     Ok(0)
 }
 
@@ -189,9 +191,9 @@ pub(super) fn linkat(kernel: &mut Kernel, task: TaskId, arguments: Arguments) ->
         let file = if existing.is_empty() && flags & AT_EMPTY_PATH != 0 {
             old_start
         } else {
-            files.find(caller, old_start, &existing, last)?
+            files.vfs.find(caller, old_start, &existing, last)?
         };
-        files.link(caller, file, new_start, &path)
+        files.vfs.link(caller, file, new_start, &path)
     })?;
     Ok(0)
 }
@@ -205,7 +207,7 @@ pub(super) fn link(kernel: &mut Kernel, task: TaskId, [existing, path, ..]: Argu
 pub(super) fn symlinkat(kernel: &mut Kernel, task: TaskId, [target, fd, path, ..]: Arguments) -> Outcome {
     let target = kernel.user(task).path(target)?;
     let (start, path) = place(kernel, task, fd, path)?;
-    kernel.with_files(task, |files, caller| files.make_symlink(caller, start, &path, &target))?;
+    kernel.with_files(task, |files, caller| files.vfs.make_symlink(caller, start, &path, &target))?;
     Ok(0)
 }
 
@@ -228,9 +230,9 @@ pub(super) fn readlinkat(
         let file = if path.is_empty() && fd != AT_FDCWD {
             start
         } else {
-            files.find(caller, start, &path, Last::Stay)?
+            files.vfs.find(caller, start, &path, Last::Stay)?
         };
-        files.read_link(caller, file)
+        files.vfs.read_link(caller, file)
     })?;
     let length = text.len().min(size as usize);
     kernel.user(task).copy_out(buffer, &text[..length])?;
@@ -253,8 +255,9 @@ pub(super) fn renameat2(kernel: &mut Kernel, task: TaskId, arguments: Arguments)
     };
     let (old_start, old) = place(kernel, task, from, old)?;
     let (new_start, new) = place(kernel, task, to, new)?;
-    kernel
-        .with_files(task, |files, caller| files.rename(caller, (old_start, &old), (new_start, &new), mode))?;
+    kernel.with_files(task, |files, caller| {
+        files.vfs.rename(caller, (old_start, &old), (new_start, &new), mode)
+    })?;
     Ok(0)
 }
 

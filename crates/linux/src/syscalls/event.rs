@@ -1,14 +1,14 @@
 //! Descriptors for counters, timers and signals: eventfd, timerfd, signalfd.
 
+use super::call::Arguments;
 use super::signal::read_set;
-use super::table::Arguments;
 use super::time::{Layout, read_timespec, timespec};
 use crate::errno::Errno;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::objects::{Object, OpenFlags};
+use crate::objects::OpenFlags;
+use crate::record::Record;
 use crate::signal::SignalSet;
-use crate::task::TaskId;
-use crate::user_memory::Record;
 use crate::wait::{Channel, Failure, Outcome, Wait};
 
 /// The flags that the three share; EINVAL for others.
@@ -117,9 +117,7 @@ pub(super) fn signalfd4(kernel: &mut Kernel, task: TaskId, [fd, set, size, bits,
     let mask = read_set(kernel, task, set, size)?.as_mask().0;
     if fd != u32::MAX {
         let id = kernel.open_file(task, fd)?;
-        let description = kernel.fs.description_mut(id);
-        let Object::Signals(held) = &mut description.object else { return Err(Errno::EINVAL.into()) };
-        *held = mask;
+        kernel.fs.set_signals(id, mask)?;
         return Ok(fd);
     }
     let file =

@@ -1,13 +1,13 @@
 //! Running programs: execve(2) and execveat(2).
 
+use super::call::Arguments;
 use super::file::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, find_at};
-use super::table::Arguments;
 use crate::errno::Errno;
-use crate::kernel::{Kernel, Termination};
+use crate::ids::{TaskId, Termination};
+use crate::kernel::{Kernel, read_executable};
 use crate::loader;
 use crate::loader::Program;
 use crate::signal::Signal;
-use crate::task::TaskId;
 use crate::vfs::FileType;
 use crate::wait::{Failure, Outcome};
 
@@ -55,13 +55,13 @@ pub(super) fn execveat(
     let text = kernel.user(task).path(path)?;
     let file = find_at(kernel, task, directory, path, flags)?;
     let bytes = kernel.with_files(task, |files, caller| {
-        if files.attributes(caller, file)?.file_type == FileType::Symlink {
+        if files.vfs.attributes(caller, file)?.file_type == FileType::Symlink {
             return Err(Errno::ELOOP);
         }
-        files.read_executable(caller, file)
+        read_executable(files, caller, file)
     })?;
     let root = kernel.location(task)?.root;
-    let executable = kernel.fs.name_of(root, file);
+    let executable = kernel.fs.vfs.name_of(root, file);
     // What the program is told that it is called: the path, or where the descriptor can be found.
     let name = match (text.first(), directory) {
         (Some(b'/'), _) | (Some(_), AT_FDCWD) => text,

@@ -2,13 +2,13 @@
 
 use pentimento_memory::Access;
 
-use super::table::Arguments;
+use super::call::Arguments;
 use crate::arena::Id;
 use crate::errno::Errno;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::objects::{Description, Object, OpenFlags, Opened, Whence};
+use crate::objects::{Description, OpenFlags, Opened, Whence};
 use crate::signal::{Info, Signal};
-use crate::task::TaskId;
 use crate::vfs::{Allocation, Caller, Last, Restrictions, Vnode};
 use crate::wait::{Failure, Outcome, Wait};
 
@@ -56,7 +56,7 @@ pub(super) fn find_at(
         return Ok(start);
     }
     let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { Last::Stay } else { Last::Follow };
-    kernel.with_files(task, |files, caller| files.find(caller, start, &path, last))
+    kernel.with_files(task, |files, caller| files.vfs.find(caller, start, &path, last))
 }
 
 /// The vnode of an open file.
@@ -286,10 +286,13 @@ fn read_segments(
     position: Option<u64>,
 ) -> Outcome {
     let id = kernel.open_file(task, fd)?;
-    let object = kernel.fs.description(id).object;
+    let (signals, whole) = {
+        let object = &kernel.fs.description(id).object;
+        (object.signals(), object.reads_whole())
+    };
     let segments = accessible(kernel, task, wanted, Access::Write)?;
     let total = total(&segments);
-    if let Object::Signals(mask) = object {
+    if let Some(mask) = signals {
         let waits = !kernel.fs.description(id).flags.contains(OpenFlags::O_NONBLOCK);
         let bytes = super::event::read_signals(kernel, task, mask, total.min(CHUNK), waits)?;
         scatter(kernel, task, &segments, 0, &bytes)?;
@@ -307,8 +310,7 @@ fn read_segments(
         };
         scatter(kernel, task, &segments, done, &buffer[..read])?;
         done += read as u32;
-        let more = matches!(object, Object::File | Object::Device(_));
-        if read < buffer.len() || done == total || !more {
+        if read < buffer.len() || done == total || !whole {
             return Ok(done);
         }
     }
@@ -475,8 +477,8 @@ fn report_size(kernel: &mut Kernel, task: TaskId, result: Result<(), Errno>) -> 
 fn truncate_path(kernel: &mut Kernel, task: TaskId, path: u32, size: u64) -> Outcome {
     let file = find_at(kernel, task, AT_FDCWD, path, 0)?;
     let result = kernel.with_files(task, |files, caller| {
-        files.check_access(caller, file, 2)?;
-        files.truncate(caller, file, size)
+        files.vfs.check_access(caller, file, 2)?;
+        files.vfs.truncate(caller, file, size)
     });
     report_size(kernel, task, result)
 }
@@ -484,14 +486,14 @@ fn truncate_path(kernel: &mut Kernel, task: TaskId, path: u32, size: u64) -> Out
 fn truncate_open(kernel: &mut Kernel, task: TaskId, fd: u32, size: u64) -> Outcome {
     let id = kernel.open_file(task, fd)?;
     let description = kernel.fs.description(id);
-    let (object, file, flags) = (description.object, description.vnode, description.flags);
-    if object == Object::Path {
+    if description.is_path() {
         return Err(Errno::EBADF.into());
     }
-    if object != Object::File || !flags.writes() {
+    if description.object.check_content().is_err() || !description.flags.writes() {
         return Err(Errno::EINVAL.into());
     }
-    let result = kernel.with_files(task, |files, caller| files.truncate(caller, file, size));
+    let file = description.vnode;
+    let result = kernel.with_files(task, |files, caller| files.vfs.truncate(caller, file, size));
     report_size(kernel, task, result)
 }
 
@@ -532,22 +534,17 @@ pub(super) fn fallocate(kernel: &mut Kernel, task: TaskId, arguments: Arguments)
     }
     let id = kernel.open_file(task, fd)?;
     let description = kernel.fs.description(id);
-    let (object, file) = (description.object, description.vnode);
     if !description.flags.writes() {
         return Err(Errno::EBADF.into());
     }
-    match object {
-        Object::File => {}
-        Object::Directory => return Err(Errno::EISDIR.into()),
-        Object::Pipe(_) => return Err(Errno::ESPIPE.into()),
-        _ => return Err(Errno::ENODEV.into()),
-    }
+    description.object.check_allocation()?;
+    let file = description.vnode;
     let result = kernel.with_files(task, |files, caller| {
         let end = start.checked_add(length).ok_or(Errno::EFBIG)?;
         if end > caller.view.file_size {
             Err(Errno::EFBIG)
         } else {
-            files.allocate(caller, file, start, length, how)
+            files.vfs.allocate(caller, file, start, length, how)
         }
     });
     report_size(kernel, task, result)
@@ -557,21 +554,23 @@ pub(super) fn fallocate(kernel: &mut Kernel, task: TaskId, arguments: Arguments)
 /// written is as safe as it gets, so only the descriptor is checked.
 pub(super) fn sync_descriptor(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> Outcome {
     let id = kernel.open_file(task, fd)?;
-    match kernel.fs.description(id).object {
-        Object::File | Object::Directory | Object::Device(_) => Ok(0),
-        Object::Path => Err(Errno::EBADF.into()),
-        _ => Err(Errno::EINVAL.into()),
+    let description = kernel.fs.description(id);
+    if description.is_path() {
+        return Err(Errno::EBADF.into());
     }
+    description.object.check_sync()?;
+    Ok(0)
 }
 
 /// fadvise64(2), fadvise64_64(2).
 pub(super) fn fadvise(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> Outcome {
     let id = kernel.open_file(task, fd)?;
-    match kernel.fs.description(id).object {
-        Object::Pipe(_) => Err(Errno::ESPIPE.into()),
-        Object::Path => Err(Errno::EBADF.into()),
-        _ => Ok(0),
+    let description = kernel.fs.description(id);
+    if description.is_path() {
+        return Err(Errno::EBADF.into());
     }
+    description.object.check_advice()?;
+    Ok(0)
 }
 
 /// sync(2).
@@ -592,6 +591,6 @@ pub(super) fn memfd_create(kernel: &mut Kernel, task: TaskId, [name, flags, ..]:
         return Err(Errno::EINVAL.into());
     }
     let _ = name;
-    let description = kernel.with_files(task, |files, caller| files.memory_file(caller))?;
+    let description = kernel.with_files(task, |files, caller| files.open_memory_file(caller))?;
     Ok(kernel.add_descriptor(task, description, 0, flags & MFD_CLOEXEC != 0)?)
 }

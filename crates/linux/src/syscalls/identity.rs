@@ -1,10 +1,11 @@
 //! Who a process is: its numbers, users, groups, process group and session.
 
-use super::table::Arguments;
+use super::call::Arguments;
 use crate::errno::Errno;
+use crate::ids::{ProcessId, TaskId};
 use crate::kernel::Kernel;
-use crate::task::{Credentials, ProcessId, TaskId};
-use crate::user_memory::Record;
+use crate::record::Record;
+use crate::task::Credentials;
 use crate::wait::Outcome;
 
 /// Groups that a process may be in beside its own (NGROUPS_MAX).

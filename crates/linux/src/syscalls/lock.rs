@@ -1,11 +1,10 @@
 //! Advisory locks: flock, and the lock commands of fcntl.
 
-use super::table::Arguments;
+use super::call::Arguments;
 use crate::errno::Errno;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::objects::Object;
-use crate::task::TaskId;
-use crate::user_memory::Record;
+use crate::record::Record;
 use crate::vfs::{Lock, LockFamily, LockOwner};
 use crate::wait::Outcome;
 
@@ -18,7 +17,7 @@ pub(super) fn flock(kernel: &mut Kernel, task: TaskId, [fd, operation, ..]: Argu
     let id = kernel.open_file(task, fd)?;
     let description = kernel.fs.description(id);
     let file = description.vnode;
-    if description.object == Object::Path {
+    if description.is_path() {
         return Err(Errno::EBADF.into());
     }
     let owner = LockOwner::Description(id.number());
@@ -65,7 +64,7 @@ fn read_request(
         1 => kernel.fs.description(id).offset,
         2 => {
             let file = kernel.fs.description(id).vnode;
-            kernel.with_files(task, |files, caller| files.attributes(caller, file))?.size
+            kernel.with_files(task, |files, caller| files.vfs.attributes(caller, file))?.size
         }
         _ => return Err(Errno::EINVAL),
     };

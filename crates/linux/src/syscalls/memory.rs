@@ -2,14 +2,14 @@
 
 use pentimento_memory::{PAGE_SIZE, Permissions, SharedMemory};
 
-use super::table::Arguments;
+use super::call::Arguments;
 use crate::errno::Errno;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::objects::{NoProcesses, Object};
+use crate::objects::Mappable;
 use crate::space::{Area, Backing};
 use crate::space::{FileMapping, MMAP_MIN, Space, TASK_SIZE, page_align};
-use crate::task::TaskId;
-use crate::vfs::{DeviceNumber, View, Vnode};
+use crate::vfs::{NoProcesses, View, Vnode};
 use crate::wait::Outcome;
 
 const MAP_SHARED: u32 = 1;
@@ -149,20 +149,15 @@ fn map_file(
     fd: u32,
     offset: u64,
 ) -> Outcome {
-    const ZERO_DEVICE: DeviceNumber = DeviceNumber { major: 1, minor: 5 };
     let description = kernel.open_file(task, fd)?;
     let description = kernel.fs.description(description);
-    let (object, node, flags) = (description.object, description.vnode, description.flags);
+    let (mappable, node, flags) = (description.object.mappable(), description.vnode, description.flags);
     if !flags.reads() || area.shared && area.protection.contains(Permissions::WRITE) && !flags.writes() {
         return Err(Errno::EACCES.into());
     }
-    match object {
-        Object::File => {}
-        Object::Device(ZERO_DEVICE) => {
-            kernel.space(task).map(start, length, area)?;
-            return Ok(start);
-        }
-        _ => return Err(Errno::ENODEV.into()),
+    if mappable? == Mappable::Zeros {
+        kernel.space(task).map(start, length, area)?;
+        return Ok(start);
     }
     area.backing = Backing::File { node, offset };
     if area.shared {
@@ -173,15 +168,15 @@ fn map_file(
     if !kernel.space(task).files.contains_key(&node) {
         kernel.add_file_mapping(task, node, None)?;
     }
-    area.source = kernel.fs.page_source(node);
+    area.source = kernel.fs.vfs.page_source(node);
     if area.source.is_some() {
         kernel.space(task).map(start, length, area)?;
         return Ok(start);
     }
     let content = kernel.with_files(task, |files, caller| {
-        let size = files.attributes(caller, node)?.size;
+        let size = files.vfs.attributes(caller, node)?.size;
         let mut content = vec![0; size.saturating_sub(offset).min(u64::from(length)) as usize];
-        let read = files.read_vnode(caller, node, offset, &mut content)?;
+        let read = files.vfs.read(&caller.view, node, offset, &mut content)?;
         content.truncate(read);
         Ok::<_, Errno>(content)
     })?;
@@ -330,7 +325,7 @@ impl Kernel {
         if matches!(self.space(task).files.get(&node), Some(FileMapping { memory: Some(_), .. })) {
             return Ok(());
         }
-        let memory = self.with_files(task, |files, caller| files.map_shared(caller, node))?;
+        let memory = self.with_files(task, |files, caller| files.vfs.map_shared(caller, node))?;
         self.add_file_mapping(task, node, Some(memory))
     }
 
@@ -342,9 +337,9 @@ impl Kernel {
         memory: Option<SharedMemory>,
     ) -> Result<(), Errno> {
         let root = self.location(task)?.root;
-        let name = self.fs.name_of(root, node);
+        let name = self.fs.vfs.name_of(root, node);
         if self.space(task).files.insert(node, FileMapping { name, memory }).is_none() {
-            self.fs.retain_vnode(node);
+            self.fs.vfs.retain(node);
         }
         Ok(())
     }
@@ -352,9 +347,9 @@ impl Kernel {
     /// Adds holders to the files that a copied space maps.
     pub(crate) fn hold_mappings(&mut self, space: &Space) {
         for (node, mapping) in &space.files {
-            self.fs.retain_vnode(*node);
+            self.fs.vfs.retain(*node);
             if mapping.memory.is_some() {
-                self.fs.hold_shared(*node);
+                self.fs.vfs.hold_shared(*node);
             }
         }
     }
@@ -374,9 +369,9 @@ impl Kernel {
         };
         for (node, mapping) in &space.files {
             if mapping.memory.is_some() {
-                self.fs.unmap_shared(&view, *node);
+                self.fs.vfs.unmap_shared(&view, *node);
             }
-            self.fs.release_vnode(*node);
+            self.fs.vfs.release(*node);
         }
     }
 }
@@ -449,7 +444,7 @@ pub(super) fn msync(kernel: &mut Kernel, task: TaskId, [address, length, flags, 
         })
         .collect();
     for node in shared {
-        kernel.with_files(task, |files, caller| files.write_back(&caller.view, node))?;
+        kernel.with_files(task, |files, caller| files.vfs.write_back(&caller.view, node))?;
     }
     Ok(0)
 }

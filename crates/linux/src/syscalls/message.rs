@@ -2,18 +2,18 @@
 
 use pentimento_memory::Access;
 
+use super::call::Arguments;
 use super::file::{accessible, gather, scatter, segments};
 use super::socket::{
     SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, is_immediate, own_peer, read_address, socket_of, with_timeout,
     write_address,
 };
-use super::table::Arguments;
 use crate::arena::Id;
 use crate::errno::Errno;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
 use crate::objects::{Address, Description, Kind, Peer, Received, Sending, Socket};
-use crate::task::TaskId;
-use crate::user_memory::Record;
+use crate::record::Record;
 use crate::wait::{Failure, Outcome};
 
 /// Bytes that one call moves at most.

@@ -1,6 +1,7 @@
 //! System calls: the table, and how one is run.
 
 mod attributes;
+mod call;
 mod children;
 mod copy;
 mod descriptor;
@@ -30,12 +31,11 @@ mod trace;
 
 use pentimento_registers::Gpr;
 pub use table::{ArgumentKind, SystemCall, system_calls};
-pub use trace::Invocation;
 
 use crate::errno::Errno;
+use crate::ids::{ProcessId, TaskId};
 use crate::kernel::Kernel;
 use crate::signal::Info;
-use crate::task::{ProcessId, TaskId};
 use crate::wait::{Failure, Outcome, PendingCall, Restart};
 
 impl Kernel {

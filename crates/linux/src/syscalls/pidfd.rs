@@ -2,13 +2,13 @@
 
 use pentimento_memory::Access;
 
+use super::call::Arguments;
 use super::signal::{made_info, may_signal, sent_by, signal_or_zero};
-use super::table::Arguments;
 use crate::errno::Errno;
+use crate::ids::{ProcessId, TaskId};
 use crate::kernel::Kernel;
-use crate::objects::{Object, OpenFlags};
+use crate::objects::{OpenFlags, ProcessFile};
 use crate::signal::code;
-use crate::task::{ProcessId, TaskId};
 use crate::wait::Outcome;
 
 /// The process behind a descriptor, ended or not, and the descriptor's flags.
@@ -18,7 +18,7 @@ use crate::wait::Outcome;
 pub(super) fn process(kernel: &mut Kernel, task: TaskId, fd: u32) -> Result<(ProcessId, OpenFlags), Errno> {
     let id = kernel.open_file(task, fd)?;
     let description = kernel.fs.description(id);
-    let Object::Process(number, serial) = description.object else { return Err(Errno::EBADF) };
+    let ProcessFile { number, serial } = *description.as_kind().ok_or(Errno::EBADF)?;
     let flags = description.flags;
     let id = ProcessId(number);
     match kernel.processes.get(&id) {
@@ -31,7 +31,7 @@ pub(super) fn process(kernel: &mut Kernel, task: TaskId, fd: u32) -> Result<(Pro
 fn open(kernel: &mut Kernel, task: TaskId, target: ProcessId, flags: OpenFlags) -> Result<u32, Errno> {
     let serial = kernel.processes.get(&target).ok_or(Errno::ESRCH)?.serial;
     let file = kernel.with_files(task, |files, caller| {
-        Ok::<_, Errno>(files.process_file(caller, target.number(), serial, flags))
+        Ok::<_, Errno>(files.process_file(caller, ProcessFile { number: target.number(), serial }, flags))
     })?;
     kernel.add_descriptor(task, file, 0, true)
 }

@@ -1,14 +1,14 @@
 //! Waiting for several files: poll, select, epoll.
 
+use super::call::Arguments;
 use super::signal::read_set;
-use super::table::Arguments;
 use super::time::{Layout, read_timeout};
 use crate::arena::Id;
 use crate::errno::Errno;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
 use crate::objects::{Control, Description, Events, OpenFlags, Readiness};
-use crate::task::TaskId;
-use crate::user_memory::Record;
+use crate::record::Record;
 use crate::wait::{Failure, Outcome, Wait};
 
 /// Nanoseconds a millisecond.

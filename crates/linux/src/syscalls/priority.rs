@@ -1,16 +1,14 @@
 //! Nice values: kept and told, though all tasks get the same share of the processor (setpriority(2)).
 
-use super::table::Arguments;
+use super::call::Arguments;
 use crate::errno::Errno;
+use crate::ids::{ProcessId, TaskId};
 use crate::kernel::Kernel;
-use crate::task::{ProcessId, TaskId};
+use crate::resource::Resource;
 use crate::wait::Outcome;
 
 /// The least and the greatest nice value.
 const RANGE: (i32, i32) = (-20, 19);
-
-/// RLIMIT_NICE: 20 minus the least nice value that one without privilege may choose.
-const RLIMIT_NICE: usize = 13;
 
 /// The tasks that getpriority(2) and setpriority(2) mean by `which` and `who`; never none.
 fn subjects(kernel: &Kernel, caller: TaskId, which: u32, who: u32) -> Result<Vec<TaskId>, Errno> {
@@ -42,7 +40,7 @@ fn subjects(kernel: &Kernel, caller: TaskId, which: u32, who: u32) -> Result<Vec
 /// Whether `caller` may take the nice value `wanted` in place of `present`.
 fn may_choose(kernel: &Kernel, caller: TaskId, present: i32, wanted: i32) -> bool {
     let process = &kernel.processes[&kernel.tasks[&caller].process];
-    let allowed = process.limits[RLIMIT_NICE].0;
+    let allowed = process.limits[Resource::Nice].soft;
     wanted >= present || process.credentials.euid == 0 || u64::from((20 - wanted) as u32) <= allowed
 }
 

@@ -3,13 +3,15 @@
 use bitflags::bitflags;
 use pentimento_registers::Gpr;
 
-use super::table::Arguments;
+use super::call::Arguments;
 use super::thread::{UserDescriptor, set_descriptor};
 use crate::errno::Errno;
-use crate::kernel::{Kernel, Termination};
+use crate::ids::{ProcessId, TaskId, Termination};
+use crate::kernel::Kernel;
+use crate::resource::Resource;
 use crate::signal::{AlternateStack, Pending, Signal, SignalSet};
 use crate::space::Space;
-use crate::task::{Process, ProcessId, Task, TaskId, TaskState};
+use crate::task::{Process, Task, TaskState};
 use crate::timer::Timers;
 use crate::wait::{Channel, Failure, Outcome, Wait};
 
@@ -193,9 +195,8 @@ fn wait_for_vfork(kernel: &mut Kernel, number: u32) -> Outcome {
 
 /// EAGAIN where the caller's user has as many tasks as it may (RLIMIT_NPROC), the superuser excepted.
 fn check_process_limit(kernel: &mut Kernel, caller: TaskId) -> Result<(), Errno> {
-    const NPROC: usize = 6;
     let process = kernel.process(caller);
-    let (limit, user) = (process.limits[NPROC].0, process.credentials.uid);
+    let (limit, user) = (process.limits[Resource::Nproc].soft, process.credentials.uid);
     if user == 0 || limit >= u64::from(kernel.limits.tasks) {
         return Ok(());
     }
@@ -350,7 +351,7 @@ fn create_process(
         actions,
         pending: Pending::default(),
         limits: parent.limits,
-        timers: Timers { limit: parent.limits[0].0, ..Timers::default() },
+        timers: Timers { limit: parent.limits[Resource::Cpu].soft, ..Timers::default() },
         personality: parent.personality,
         attributes: crate::task::Attributes { death_signal: 0, subreaper: 0, ..parent.attributes },
         instructions: 0,

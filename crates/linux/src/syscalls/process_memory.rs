@@ -1,9 +1,9 @@
 //! Other processes' memory and resources: process_vm_readv(2), process_vm_writev(2), kcmp(2).
 
-use super::table::Arguments;
+use super::call::Arguments;
 use crate::errno::Errno;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::task::TaskId;
 use crate::wait::Outcome;
 
 /// Segments of `struct iovec` as one list of (address, length).

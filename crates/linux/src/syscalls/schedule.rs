@@ -1,11 +1,11 @@
 //! Scheduling: all tasks are equal, so most of it is answered rather than done.
 
-use super::table::Arguments;
+use super::call::Arguments;
 use super::time::Layout;
 use crate::errno::Errno;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::task::TaskId;
-use crate::user_memory::Record;
+use crate::record::Record;
 use crate::wait::Outcome;
 
 /// Fails with ESRCH unless `number` is 0 or a task's.

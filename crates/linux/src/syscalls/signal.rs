@@ -2,15 +2,17 @@
 
 use pentimento_registers::Gpr;
 
-use super::table::Arguments;
+use super::call::Arguments;
 use super::time::{Layout, read_timeout};
 use crate::errno::Errno;
+use crate::ids::{ProcessId, TaskId};
 use crate::kernel::{DescriptorTables, Kernel};
+use crate::record::Record;
+use crate::resource::Resource;
 use crate::signal::{
     Action, AlternateStack, Info, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, Signal, SignalSet, code, frame,
 };
-use crate::task::{ProcessId, TaskId};
-use crate::user_memory::{Record, UserMemory};
+use crate::user_memory::UserMemory;
 use crate::wait::{Failure, Outcome, Wait};
 
 /// Bytes of a `sigset_t`.
@@ -498,8 +500,7 @@ pub(super) fn rt_tgsigqueueinfo(
 
 /// Fails with EAGAIN if too many signals are queued (RLIMIT_SIGPENDING).
 fn limit_queue(kernel: &mut Kernel, task: TaskId) -> Result<(), Errno> {
-    const SIGPENDING: usize = 11;
-    let limit = kernel.process(task).limits[SIGPENDING].0;
+    let limit = kernel.process(task).limits[Resource::Sigpending].soft;
     let queued: usize = kernel.processes.values().map(|process| process.pending.len()).sum::<usize>()
         + kernel.tasks.values().map(|task| task.pending.len()).sum::<usize>();
     if queued as u64 >= limit { Err(Errno::EAGAIN) } else { Ok(()) }

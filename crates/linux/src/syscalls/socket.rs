@@ -1,14 +1,14 @@
 //! Sockets, by their own calls and through socketcall(2).
 
+use super::call::Arguments;
 use super::descriptor::add_pair;
 use super::message::{recvfrom, recvmmsg, recvmsg, sendmmsg, sendmsg, sendto};
-use super::table::Arguments;
 use crate::arena::Id;
 use crate::errno::Errno;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
 use crate::objects::{AF_INET, AF_INET6, AF_UNIX, Address, Kind, OpenFlags, Peer, Socket};
-use crate::task::TaskId;
-use crate::user_memory::Record;
+use crate::record::Record;
 use crate::wait::{Failure, Outcome};
 
 /// Most bytes of an address.
@@ -44,7 +44,7 @@ pub(super) fn is_immediate(open: OpenFlags, flags: u32) -> bool {
 
 /// Who the task is to its peers.
 pub(super) fn own_peer(kernel: &mut Kernel, task: TaskId) -> Result<Peer, Errno> {
-    kernel.with_files(task, |_, caller| Ok(caller.own_peer()))
+    kernel.with_files(task, |_, caller| Ok(Peer::of(caller)))
 }
 
 /// `SOCK_*` with its flags.

@@ -1,11 +1,12 @@
 //! The system as a whole: names, limits, random numbers, and the odds and ends of prctl(2).
 
-use super::table::Arguments;
+use super::call::Arguments;
 use crate::errno::Errno;
+use crate::ids::{ProcessId, TaskId};
 use crate::kernel::Kernel;
+use crate::record::Record;
+use crate::resource::{Limit, Resource};
 use crate::signal::Signal;
-use crate::task::{ProcessId, RESOURCES, TaskId};
-use crate::user_memory::Record;
 use crate::wait::Outcome;
 
 /// Bytes of a field of `struct utsname`.
@@ -145,9 +146,9 @@ pub(super) fn getrandom(
     Ok(done)
 }
 
-/// The limit with `number`.
-fn resource(number: u32) -> Result<usize, Errno> {
-    if number < RESOURCES as u32 { Ok(number as usize) } else { Err(Errno::EINVAL) }
+/// The resource with `number`.
+fn resource(number: u32) -> Result<Resource, Errno> {
+    Resource::from_number(number).ok_or(Errno::EINVAL)
 }
 
 /// A limit as 32 bits, all ones for what is larger.
@@ -162,51 +163,41 @@ fn long(limit: u32) -> u64 {
 
 /// getrlimit(2) as number 191.
 pub(super) fn getrlimit(kernel: &mut Kernel, task: TaskId, [number, address, ..]: Arguments) -> Outcome {
-    let (soft, hard) = kernel.process(task).limits[resource(number)?];
+    let Limit { soft, hard } = kernel.process(task).limits[resource(number)?];
     kernel.user(task).copy_out(address, Record::new().u32(short(soft)).u32(short(hard)).as_bytes())?;
     Ok(0)
 }
 
 /// getrlimit(2) as number 76, whose infinity is the largest signed number.
 pub(super) fn old_getrlimit(kernel: &mut Kernel, task: TaskId, [number, address, ..]: Arguments) -> Outcome {
-    let (soft, hard) = kernel.process(task).limits[resource(number)?];
+    let Limit { soft, hard } = kernel.process(task).limits[resource(number)?];
     let clamp = |limit| short(limit).min(i32::MAX as u32);
     kernel.user(task).copy_out(address, Record::new().u32(clamp(soft)).u32(clamp(hard)).as_bytes())?;
     Ok(0)
 }
 
 /// Sets a limit of a process: raising the hard one takes the superuser, and the machine's own limits stay.
-fn set_limit(
-    kernel: &mut Kernel,
-    id: ProcessId,
-    number: usize,
-    (soft, hard): (u64, u64),
-) -> Result<(), Errno> {
-    const STACK: usize = 3;
-    const NOFILE: usize = 7;
-    const ADDRESS_SPACE: usize = 9;
-    const DATA: usize = 2;
-    const CPU: usize = 0;
+fn set_limit(kernel: &mut Kernel, id: ProcessId, resource: Resource, limit: Limit) -> Result<(), Errno> {
     let machine = &kernel.limits;
-    let highest = if number == NOFILE { u64::from(machine.descriptors) } else { u64::MAX };
+    let highest = if resource == Resource::Nofile { u64::from(machine.descriptors) } else { u64::MAX };
     let memory = machine.memory;
     let process = kernel.processes.get_mut(&id).ok_or(Errno::ESRCH)?;
-    if soft > hard {
+    if limit.soft > limit.hard {
         return Err(Errno::EINVAL);
     }
-    let raises = hard > process.limits[number].1;
-    if raises && process.credentials.euid != 0 || hard > highest && number == NOFILE {
+    let raises = limit.hard > process.limits[resource].hard;
+    if raises && process.credentials.euid != 0 || limit.hard > highest {
         return Err(Errno::EPERM);
     }
-    process.limits[number] = (soft, hard);
-    if number == CPU {
-        process.timers.limit = soft;
+    process.limits[resource] = limit;
+    if resource == Resource::Cpu {
+        process.timers.limit = limit.soft;
     }
     let Some(space) = process.space.and_then(|space| kernel.spaces.get_mut(space)) else { return Ok(()) };
-    match number {
-        STACK => space.stack_limit = short(soft),
-        ADDRESS_SPACE => space.limit = soft.min(memory),
-        DATA => space.data_limit = soft,
+    match resource {
+        Resource::Stack => space.stack_limit = short(limit.soft),
+        Resource::As => space.limit = limit.soft.min(memory),
+        Resource::Data => space.data_limit = limit.soft,
         _ => {}
     }
     Ok(())
@@ -216,7 +207,8 @@ fn set_limit(
 pub(super) fn setrlimit(kernel: &mut Kernel, task: TaskId, [number, address, ..]: Arguments) -> Outcome {
     let [soft, hard] = kernel.user(task).words(address)?;
     let own = kernel.task(task).process;
-    set_limit(kernel, own, resource(number)?, (long(soft), long(hard)))?;
+    let limit = Limit { soft: long(soft), hard: long(hard) };
+    set_limit(kernel, own, resource(number)?, limit)?;
     Ok(0)
 }
 
@@ -227,15 +219,15 @@ pub(super) fn prlimit64(
     [target, number, new, old, ..]: Arguments,
 ) -> Outcome {
     let id = if target == 0 { kernel.task(task).process } else { ProcessId(target) };
-    let number = resource(number)?;
-    let before = kernel.processes.get(&id).ok_or(Errno::ESRCH)?.limits[number];
+    let resource = resource(number)?;
+    let before = kernel.processes.get(&id).ok_or(Errno::ESRCH)?.limits[resource];
     if new != 0 {
         let [a, b, c, d] = kernel.user(task).words(new)?;
-        let limits = (u64::from(b) << 32 | u64::from(a), u64::from(d) << 32 | u64::from(c));
-        set_limit(kernel, id, number, limits)?;
+        let wide = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
+        set_limit(kernel, id, resource, Limit { soft: wide(a, b), hard: wide(c, d) })?;
     }
     if old != 0 {
-        kernel.user(task).copy_out(old, Record::new().u64(before.0).u64(before.1).as_bytes())?;
+        kernel.user(task).copy_out(old, Record::new().u64(before.soft).u64(before.hard).as_bytes())?;
     }
     Ok(0)
 }

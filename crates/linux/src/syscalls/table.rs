@@ -3,19 +3,17 @@
 //! Names, order and argument meaning as in the manual pages and the kernel's `syscall_32.tbl`. A
 //! row without a handler returns ENOSYS, which the trace sink is told of once a number.
 
+use super::call::Arguments;
 use super::{
     attributes, children, copy, descriptor, directory, event, execute, file, identity, lock, memory, message,
     pidfd, poll, priority, process, process_memory, schedule, signal, socket, system, thread, time,
 };
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::task::TaskId;
 use crate::wait::Outcome;
 
-/// EBX, ECX, EDX, ESI, EDI and EBP of a system call.
-pub(crate) type Arguments = [u32; 6];
-
 /// Does what a system call does; see [`crate::wait`] for how one waits.
-pub(crate) type Handler = fn(&mut Kernel, TaskId, Arguments) -> Outcome;
+pub(crate) type CallHandler = fn(&mut Kernel, TaskId, Arguments) -> Outcome;
 
 /// What an argument of a system call is, for printing it and for making one up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -132,14 +130,14 @@ pub(crate) struct Row {
     /// What its arguments are.
     pub(crate) arguments: &'static [ArgumentKind],
     /// Who handles it; `None` is ENOSYS.
-    pub(crate) handler: Option<Handler>,
+    pub(crate) handler: Option<CallHandler>,
 }
 
 const fn row(
     number: u16,
     name: &'static str,
     arguments: &'static [ArgumentKind],
-    handler: Option<Handler>,
+    handler: Option<CallHandler>,
 ) -> Row {
     Row { number, name, arguments, handler }
 }

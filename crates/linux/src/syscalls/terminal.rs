@@ -3,11 +3,11 @@
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::host::TerminalSize;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::objects::{Description, Modes, Object, OpenFlags, Opened, Standard, Terminal};
+use crate::objects::{Description, Modes, OpenFlags, Opened, Standard, StreamFile, Terminal};
+use crate::record::Record;
 use crate::signal::Signal;
-use crate::task::TaskId;
-use crate::user_memory::Record;
 use crate::wait::Outcome;
 
 const TCGETS: u32 = 0x5401;
@@ -45,7 +45,8 @@ pub(super) fn request(
     request: u32,
     argument: u32,
 ) -> Outcome {
-    if let Object::Stream(which) = kernel.fs.description(id).object {
+    if let Some(StreamFile(which)) = kernel.fs.description(id).as_kind() {
+        let which = *which;
         return stream_request(kernel, task, which, request, argument);
     }
     let (terminal, slave) = kernel.fs.terminal_of(id)?;

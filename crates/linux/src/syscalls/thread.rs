@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use pentimento_memory::Access;
 use pentimento_registers::Descriptor;
 
-use super::table::Arguments;
+use super::call::Arguments;
 use super::time::{Layout, read_timespec};
 use crate::errno::Errno;
 use crate::futex::{Key, Waiter};
+use crate::ids::TaskId;
 use crate::kernel::{DescriptorTables, Kernel};
-use crate::task::{TLS_ENTRIES, TaskId};
-use crate::user_memory::Record;
+use crate::record::Record;
+use crate::task::TLS_ENTRIES;
 use crate::wait::{Failure, Outcome, Restart, Wait};
 
 const WAIT: u32 = 0;

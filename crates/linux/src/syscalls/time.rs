@@ -1,12 +1,12 @@
 //! Clocks, sleeping, and timers.
 
-use super::table::Arguments;
+use super::call::Arguments;
 use crate::errno::Errno;
+use crate::ids::{ProcessId, TaskId};
 use crate::kernel::Kernel;
+use crate::record::Record;
 use crate::signal::Signal;
-use crate::task::{ProcessId, TaskId};
 use crate::timer::{Interval, Notify, PosixTimer};
-use crate::user_memory::Record;
 use crate::wait::{Failure, Outcome, Wait};
 
 /// Nanoseconds a second.

@@ -1,44 +1,16 @@
 //! System calls as strace(1) prints them.
 
-use core::fmt;
 use std::net::SocketAddr;
 
 use super::table::ArgumentKind as Kind;
 use super::{flags, table, time};
 use crate::errno::Errno;
+use crate::host::Invocation;
+use crate::ids::TaskId;
 use crate::kernel::Kernel;
 use crate::objects::{Address, OpenFlags};
 use crate::signal::Signal;
-use crate::task::TaskId;
 use crate::wait::PendingCall;
-
-/// A system call as a trace sink sees it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Invocation {
-    /// Who called.
-    pub task: TaskId,
-    /// The number.
-    pub number: u32,
-    /// The name.
-    pub name: &'static str,
-    /// The arguments as strace(1) prints them.
-    pub arguments: Vec<String>,
-    /// The value returned; `None` for a call that does not return, such as exit(2).
-    pub result: Option<Result<u32, Errno>>,
-}
-
-impl fmt::Display for Invocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Results stand in one column, where the call leaves room for it.
-        write!(f, "{:<39}", format!("{}({})", self.name, self.arguments.join(", ")))?;
-        match self.result {
-            None => f.write_str(" = ?"),
-            Some(Err(errno)) => write!(f, " = -1 {} ({errno})", errno.name()),
-            Some(Ok(value)) if value < 0x100_0000 => write!(f, " = {value}"),
-            Some(Ok(value)) => write!(f, " = {value:#x}"),
-        }
-    }
-}
 
 /// How many bytes of a buffer are printed.
 const SHOWN: u32 = 32;

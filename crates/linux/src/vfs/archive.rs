@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 
 use super::attributes::{Attributes, Change, DeviceNumber, FileType, Owner, Timestamp};
-use super::tree::{Body, ROOT, Slot, Tree};
-use super::volume::{NAME_MAX, NewNode, NodeId, View, Volume};
+use super::tree::{Body, Slot, Tree};
+use super::view::{NoProcesses, View};
+use super::vnode::{NodeId, ROOT};
+use super::volume::{NAME_MAX, NewNode, Volume};
 use crate::errno::Errno;
-use crate::objects::NoProcesses;
 
 /// Bytes of a header, and what everything in the file is padded to.
 const BLOCK: usize = 512;

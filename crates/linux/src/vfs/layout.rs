@@ -2,9 +2,10 @@
 //! `linux/dirent.h`, `asm/statfs.h`).
 
 use super::attributes::{Attributes, Timestamp};
-use super::volume::{Entry, Statistics, Vnode, VolumeId};
+use super::vnode::{Vnode, VolumeId};
+use super::volume::{DirectoryEntry, Statistics};
 use crate::errno::Errno;
-use crate::user_memory::Record;
+use crate::record::Record;
 
 /// Preferred size of transfers, as `st_blksize` gives it.
 const BLOCK_SIZE: u32 = 4096;
@@ -164,7 +165,7 @@ fn mount_flags(read_only: bool) -> u32 {
 /// Encodes directory entries into at most `room` bytes: `linux_dirent64`, or `linux_dirent` unless
 /// `wide`. Gives the bytes and how many entries they hold; EINVAL where not even one fits.
 pub(crate) fn encode_entries(
-    entries: &[Entry],
+    entries: &[DirectoryEntry],
     first: usize,
     room: usize,
     wide: bool,

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::volume::Vnode;
+use super::vnode::Vnode;
 use crate::errno::Errno;
-use crate::objects::FileSystem;
-use crate::wait::{Channel, Failure, Wait};
+use crate::wait::Channel;
 
 /// Locks that may be held at once: each takes memory, and there could be one a byte.
 const LOCKS_MAX: usize = 65_536;
@@ -67,8 +66,33 @@ impl Locks {
         self.held.get(&file)?.iter().find(|held| held.conflicts(wanted)).copied()
     }
 
+    /// Woken whenever a lock is given up.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel
+    }
+
+    /// The files on which there are locks.
+    pub(crate) fn files(&self) -> Vec<Vnode> {
+        self.held.keys().copied().collect()
+    }
+
+    /// Takes a lock that conflicts with none; whether it replaces one of the owner's, which may have
+    /// been stronger.
+    ///
+    /// # Errors
+    /// ENOLCK where there are too many.
+    pub(crate) fn take(&mut self, file: Vnode, wanted: Lock) -> Result<bool, Errno> {
+        // One lock can split another and stay itself.
+        if self.held.values().map(Vec::len).sum::<usize>() + 2 > LOCKS_MAX {
+            return Err(Errno::ENOLCK);
+        }
+        let replaces = self.clear(file, &wanted);
+        self.put(file, wanted);
+        Ok(replaces)
+    }
+
     /// Takes what `range`'s owner holds out of the range; whether anything was.
-    fn clear(&mut self, file: Vnode, range: &Lock) -> bool {
+    pub(crate) fn clear(&mut self, file: Vnode, range: &Lock) -> bool {
         let Some(locks) = self.held.get_mut(&file) else { return false };
         let mut kept = Vec::with_capacity(locks.len() + 1);
         let mut cleared = false;
@@ -113,55 +137,10 @@ impl Locks {
     }
 }
 
-impl FileSystem {
-    /// Takes a lock, or waits for it if `waits`; EAGAIN otherwise.
-    pub(crate) fn lock(&mut self, file: Vnode, wanted: Lock, waits: bool) -> Result<(), Failure> {
-        if self.locks.conflict(file, &wanted).is_some() {
-            let wait = Wait::on(self.locks.channel);
-            return Err(if waits { Failure::Block(wait) } else { Errno::EAGAIN.into() });
-        }
-        // One lock can split another and stay itself.
-        if self.locks.held.values().map(Vec::len).sum::<usize>() + 2 > LOCKS_MAX {
-            return Err(Errno::ENOLCK.into());
-        }
-        if self.locks.clear(file, &wanted) {
-            // A lock that becomes weaker may let others in.
-            self.wake(self.locks.channel);
-        }
-        self.locks.put(file, wanted);
-        Ok(())
-    }
-
-    /// Gives up what `range`'s owner holds in the range.
-    pub(crate) fn unlock(&mut self, file: Vnode, range: &Lock) {
-        if self.locks.clear(file, range) {
-            self.wake(self.locks.channel);
-        }
-    }
-
-    /// Who keeps `wanted` from being taken (F_GETLK).
-    pub(crate) fn lock_conflict(&self, file: Vnode, wanted: &Lock) -> Option<Lock> {
-        self.locks.conflict(file, wanted)
-    }
-
-    /// Gives up all locks of an owner, on one file or everywhere.
-    pub(crate) fn unlock_all(&mut self, owner: LockOwner, file: Option<Vnode>) {
-        let files: Vec<Vnode> = match file {
-            Some(file) => vec![file],
-            None => self.locks.held.keys().copied().collect(),
-        };
-        for file in files {
-            for family in [LockFamily::Whole, LockFamily::Range] {
-                self.unlock(file, &Lock { family, owner, exclusive: true, start: 0, end: u64::MAX });
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::vnode::{NodeId, VolumeId};
     use super::*;
-    use crate::vfs::volume::{NodeId, VolumeId};
 
     const FILE: Vnode = Vnode { volume: VolumeId(0), node: NodeId(1) };
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use pentimento_memory::{SharedError, SharedMemory};
 
 use super::folder::HostFile;
-use super::path::Caller;
-use super::volume::{View, Vnode};
+use super::system::Vfs;
+use super::view::{Caller, View};
+use super::vnode::Vnode;
 use crate::errno::Errno;
-use crate::objects::FileSystem;
 
 /// Bytes that are compared and written back at once.
 const CHUNK: usize = 1 << 16;
@@ -59,7 +59,7 @@ impl From<SharedError> for Errno {
     }
 }
 
-impl FileSystem {
+impl Vfs {
     /// The content of a file for an address space that maps it shared; ends with [`Self::unmap_shared`].
     ///
     /// # Errors
@@ -74,7 +74,7 @@ impl FileSystem {
         let mut chunk = vec![0; CHUNK];
         let mut offset = 0;
         while offset < size {
-            let read = self.read_vnode(caller, file, offset, &mut chunk)?;
+            let read = self.read(&caller.view, file, offset, &mut chunk)?;
             if read == 0 {
                 break;
             }
@@ -82,7 +82,7 @@ impl FileSystem {
             memory.write(offset, &chunk[..length])?;
             offset += length as u64;
         }
-        self.retain_vnode(file);
+        self.retain(file);
         self.mapped.insert(file, MappedFile { memory: memory.clone(), holders: 1 });
         Ok(memory)
     }
@@ -111,7 +111,7 @@ impl FileSystem {
             // Nobody is left to tell of an error: close(2) does not report it either.
             let _ = self.write_back(view, file);
             self.mapped.remove(&file);
-            self.release_vnode(file);
+            self.release(file);
         }
     }
 
@@ -139,7 +139,7 @@ impl FileSystem {
     }
 
     /// Reads a file's content, from the mapping if there is one.
-    pub(crate) fn read_content(
+    pub(crate) fn read(
         &mut self,
         view: &View<'_>,
         file: Vnode,
@@ -157,7 +157,7 @@ impl FileSystem {
     }
 
     /// Writes a file's content, and the mapping if there is one.
-    pub(crate) fn write_content(
+    pub(crate) fn write(
         &mut self,
         view: &View<'_>,
         file: Vnode,

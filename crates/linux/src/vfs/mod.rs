@@ -8,6 +8,7 @@
 
 mod archive;
 mod attributes;
+mod build;
 mod content;
 mod folder;
 mod layout;
@@ -19,8 +20,10 @@ mod mount;
 mod names;
 mod passthrough;
 mod path;
+mod system;
 mod tree;
 mod view;
+mod vnode;
 mod volume;
 
 pub use archive::ArchiveError;
@@ -31,13 +34,13 @@ pub(crate) use layout::{encode_entries, old_stat, stat, stat64, statfs, statfs64
 #[cfg(unix)]
 pub use local_folder::LocalFolder;
 pub(crate) use lock::{Lock, LockFamily, LockOwner, Locks};
-pub(crate) use mapping::{MappedFile, PageSource};
+pub(crate) use mapping::PageSource;
 pub use mount::Mount;
-pub(crate) use mount::{Mounted, Mounts};
-pub(crate) use path::{Caller, Last, Restrictions, Walked};
-pub(crate) use tree::{Capacity, ROOT, Tree};
-pub(crate) use view::{ProcessFile, ProcessView, SystemFile};
+pub(crate) use path::{Last, Walked};
+pub(crate) use system::Vfs;
+pub(crate) use tree::{Capacity, Tree};
+pub(crate) use view::{Caller, Location, NoProcesses, OpenFile, ProcessView, Restrictions, View};
+pub(crate) use vnode::{NodeId, ROOT, Vnode, VolumeId};
 pub(crate) use volume::{
-    Allocation, Entry, LinkTarget, NAME_MAX, Name, NewNode, NodeId, RenameMode, Statistics, View, Vnode,
-    Volume, VolumeId,
+    Allocation, DirectoryEntry, LinkTarget, Name, NewNode, RenameMode, Statistics, Volume,
 };

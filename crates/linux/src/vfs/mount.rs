@@ -7,7 +7,8 @@ use super::attributes::{Owner, Timestamp};
 use super::folder::HostFolder;
 use super::passthrough::Passthrough;
 use super::tree::{Capacity, Lower, Tree};
-use super::volume::{Vnode, Volume, VolumeId};
+use super::vnode::{Vnode, VolumeId};
+use super::volume::Volume;
 use crate::errno::Errno;
 
 /// What a mount gives the guest.

@@ -1,12 +1,61 @@
 //! Making, moving and removing names, and changing attributes.
 
 use super::attributes::{Attributes, Change, DeviceNumber, FileType, MAY_EXECUTE, MAY_WRITE};
-use super::path::{Caller, Last, Walked};
-use super::volume::{Allocation, RenameMode, Statistics, Vnode};
+use super::path::{Last, Walked};
+use super::system::Vfs;
+use super::view::{Caller, Location, View};
+use super::vnode::{ROOT, Vnode, VolumeId};
+use super::volume::{Allocation, DirectoryEntry, NewNode, RenameMode, Statistics};
 use crate::errno::Errno;
-use crate::objects::FileSystem;
 
-impl FileSystem {
+impl Vfs {
+    /// EROFS where nothing on the file's mount may be changed.
+    pub(crate) fn check_writable(&self, file: Vnode) -> Result<(), Errno> {
+        match self.mounts.get(file.volume) {
+            Ok(mounted) if mounted.read_only => Err(Errno::EROFS),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a file where a resolution ended without finding one.
+    pub(crate) fn create(
+        &mut self,
+        caller: &Caller<'_>,
+        walked: &Walked,
+        file_type: FileType,
+        mode: u32,
+        target: &[u8],
+    ) -> Result<Vnode, Errno> {
+        self.create_device(caller, walked, file_type, mode, target, DeviceNumber::default())
+    }
+
+    /// Makes a file, perhaps a device node.
+    pub(crate) fn create_device(
+        &mut self,
+        caller: &Caller<'_>,
+        walked: &Walked,
+        file_type: FileType,
+        mode: u32,
+        target: &[u8],
+        device: DeviceNumber,
+    ) -> Result<Vnode, Errno> {
+        let directory = walked.directory;
+        self.check_change_of_names(caller, directory)?;
+        let above = self.attributes(caller, directory)?;
+        let mut owner = caller.credentials.owner();
+        let mut mode = mode & 0o7777 & !caller.location.umask;
+        if above.mode & 0o2000 != 0 {
+            // A set-group-ID directory hands its group down.
+            owner.gid = above.gid;
+            mode |= if file_type == FileType::Directory { 0o2000 } else { 0 };
+        }
+        let mode = if file_type == FileType::Symlink { 0o777 } else { mode };
+        let new = NewNode { file_type, mode, owner, device, target };
+        let volume = &mut self.mounts.get_mut(directory.volume)?.volume;
+        let node = volume.create(&caller.view, directory.node, &walked.name, &new)?;
+        Ok(Vnode { node, ..directory })
+    }
+
     /// Whether the caller may add and remove names in a directory.
     pub(crate) fn check_change_of_names(
         &mut self,
@@ -134,13 +183,19 @@ impl FileSystem {
         volume.remove(&caller.view, walked.directory.node, &walked.name, directory)
     }
 
+    /// Takes a name out of a volume's top directory, if it is there, without asking who may.
+    pub(crate) fn remove_from_top(&mut self, view: &View<'_>, volume: VolumeId, name: &[u8]) {
+        if let Ok(mounted) = self.mounts.get_mut(volume) {
+            let _ = mounted.volume.remove(view, ROOT, name, false);
+        }
+    }
+
     /// Keeps a directory that loses its name if some process is in it: it stays usable there.
     fn keep_if_entered(&mut self, caller: &Caller<'_>, file: Vnode) {
         let processes = caller.view.processes;
-        let inside =
-            |location: &crate::objects::Location| location.working_directory == file || location.root == file;
+        let inside = |location: &Location| location.working_directory == file || location.root == file;
         if processes.processes().into_iter().any(|id| processes.location(id).is_some_and(inside)) {
-            self.retain_vnode(file);
+            self.retain(file);
         }
     }
 
@@ -299,6 +354,45 @@ impl FileSystem {
         volume.allocate(&caller.view, file.node, offset, length, how)?;
         let size = self.attributes(caller, file)?.size;
         self.resize_mapping(file, size)
+    }
+
+    /// The first byte at or after `offset` that is in data, if `data`, or in a hole.
+    ///
+    /// # Errors
+    /// ENXIO where there is none.
+    pub(crate) fn seek(
+        &mut self,
+        caller: &Caller<'_>,
+        file: Vnode,
+        offset: u64,
+        data: bool,
+    ) -> Result<u64, Errno> {
+        let size = self.attributes(caller, file)?.size;
+        if offset >= size {
+            return Err(Errno::ENXIO);
+        }
+        let volume = &mut self.mounts.get_mut(file.volume)?.volume;
+        let found = volume.seek(file.node, offset, data).unwrap_or(if data { offset } else { size });
+        if data && found >= size { Err(Errno::ENXIO) } else { Ok(found) }
+    }
+
+    /// All entries of a directory, `.` and `..` first.
+    pub(crate) fn list(
+        &mut self,
+        caller: &Caller<'_>,
+        directory: Vnode,
+    ) -> Result<Vec<DirectoryEntry>, Errno> {
+        let parent = self.parent_of(caller.location.root, directory).unwrap_or(directory);
+        let volume = &mut self.mounts.get_mut(directory.volume)?.volume;
+        let own = volume.list(&caller.view, directory.node)?;
+        let dot = |name: &[u8], vnode: Vnode| DirectoryEntry {
+            name: name.into(),
+            node: vnode.node,
+            file_type: FileType::Directory,
+        };
+        let mut entries = vec![dot(b".", directory), dot(b"..", parent)];
+        entries.extend(own);
+        Ok(entries)
     }
 
     /// statfs(2).

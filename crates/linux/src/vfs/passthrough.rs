@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::attributes::{Attributes, Change, FileType, Owner};
 use super::folder::{HostAccess, HostChange, HostFile, HostFolder, HostMetadata, join};
-use super::volume::{
-    Allocation, Entry, LinkTarget, Name, NewNode, NodeId, RenameMode, Statistics, View, Volume,
-};
+use super::view::View;
+use super::vnode::{NodeId, ROOT};
+use super::volume::{Allocation, DirectoryEntry, LinkTarget, Name, NewNode, RenameMode, Statistics, Volume};
 use crate::errno::Errno;
 
 #[derive(Clone, Debug)]
@@ -33,8 +33,6 @@ pub(crate) struct Passthrough {
     next: u64,
     owner: Owner,
 }
-
-const ROOT: NodeId = NodeId(1);
 
 impl Passthrough {
     /// The folder, whose files show as `owner`'s.
@@ -204,14 +202,14 @@ impl Volume for Passthrough {
         self.folder.read_link(&self.path(node)?).map(LinkTarget::Text)
     }
 
-    fn list(&mut self, _: &View<'_>, directory: NodeId) -> Result<Vec<Entry>, Errno> {
+    fn list(&mut self, _: &View<'_>, directory: NodeId) -> Result<Vec<DirectoryEntry>, Errno> {
         let mut found = self.folder.entries(&self.path(directory)?)?;
         found.sort_by(|left, right| left.name.cmp(&right.name));
         let mut entries = Vec::with_capacity(found.len());
         for entry in found {
             let node = self.remember(directory, &entry.name, &entry.metadata);
             let file_type = entry.metadata.file_type;
-            entries.push(Entry { name: entry.name.into(), node, file_type });
+            entries.push(DirectoryEntry { name: entry.name.into(), node, file_type });
         }
         Ok(entries)
     }

@@ -1,34 +1,15 @@
 //! Path resolution in the guest's view (path_resolution(7)): one component after the other, with
 //! symbolic links resolved against the caller's own root, which `..` never leaves.
 
-use bitflags::bitflags;
-
-use super::attributes::{Attributes, FileCredentials, FileType, MAY_EXECUTE};
-use super::volume::{LinkTarget, NAME_MAX, Name, View, Vnode};
+use super::attributes::{Attributes, FileType, MAY_EXECUTE};
+use super::system::Vfs;
+use super::view::{Caller, Restrictions};
+use super::vnode::Vnode;
+use super::volume::{LinkTarget, NAME_MAX, Name};
 use crate::errno::Errno;
-use crate::objects::{FileSystem, Location, Peer};
 
 /// Symbolic links that one resolution follows at most.
 const MAX_LINKS: u32 = 40;
-
-bitflags! {
-    /// What a resolution must not do (`RESOLVE_*` of openat2(2)).
-    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-    pub(crate) struct Restrictions: u32 {
-        /// Cross to another mount.
-        const NO_XDEV = 1;
-        /// Follow links of `/proc` that lead to files whatever their names.
-        const NO_MAGICLINKS = 2;
-        /// Follow any symbolic link.
-        const NO_SYMLINKS = 4;
-        /// Leave the directory where it starts.
-        const BENEATH = 8;
-        /// Leave that directory, which is `/` for the resolution.
-        const IN_ROOT = 0x10;
-        /// Wait for a disk: there is none to wait for.
-        const CACHED = 0x20;
-    }
-}
 
 impl Restrictions {
     /// Whether a step from `from` to `to` is one to another mount that is forbidden.
@@ -51,23 +32,6 @@ impl Restrictions {
             (_, true) => Err(Errno::EXDEV),
             _ => Ok(()),
         }
-    }
-}
-
-/// Who asks: in whose name and from where files are accessed.
-#[derive(Clone, Copy)]
-pub(crate) struct Caller<'a> {
-    pub(crate) view: View<'a>,
-    pub(crate) location: &'a Location,
-    pub(crate) credentials: FileCredentials<'a>,
-    pub(crate) restrictions: Restrictions,
-}
-
-impl Caller<'_> {
-    /// The caller as the other end of a socket sees it.
-    pub(crate) fn own_peer(&self) -> Peer {
-        let (uid, gid) = (self.credentials.uid, self.credentials.gid);
-        Peer { process: self.view.processes.current(), uid, gid }
     }
 }
 
@@ -107,6 +71,11 @@ impl Walked {
         }
     }
 
+    /// A name in `directory` that nothing has yet.
+    pub(crate) fn missing(directory: Vnode, name: &[u8]) -> Self {
+        Self { directory, name: name.into(), found: None, wants_directory: false, ends_in_dot: false }
+    }
+
     /// The file; ENOENT where there is none.
     pub(crate) fn file(&self) -> Result<Vnode, Errno> {
         self.found.ok_or(Errno::ENOENT)
@@ -124,7 +93,7 @@ impl Pending {
     }
 }
 
-impl FileSystem {
+impl Vfs {
     /// Resolves `path`, from the root if it is absolute, else from `start`.
     pub(crate) fn walk(
         &mut self,
@@ -237,9 +206,6 @@ impl FileSystem {
 
     /// Where a symbolic link leads; EINVAL for any other file.
     pub(crate) fn link_target(&mut self, caller: &Caller<'_>, file: Vnode) -> Result<LinkTarget, Errno> {
-        if let Some(vnode) = self.descriptor_link(caller, file)? {
-            return Ok(LinkTarget::Jump(vnode, self.name_of(caller.location.root, vnode)));
-        }
         let mounted = self.mounts.get_mut(file.volume).map_err(|_| Errno::EINVAL)?;
         match mounted.volume.link_target(&caller.view, file.node)? {
             LinkTarget::Jump(vnode, text) if text.is_empty() => {
@@ -247,6 +213,13 @@ impl FileSystem {
                 Ok(LinkTarget::Jump(vnode, text))
             }
             target => Ok(target),
+        }
+    }
+
+    /// The text of a symbolic link (readlink(2)).
+    pub(crate) fn read_link(&mut self, caller: &Caller<'_>, file: Vnode) -> Result<Vec<u8>, Errno> {
+        match self.link_target(caller, file)? {
+            LinkTarget::Text(text) | LinkTarget::Jump(_, text) => Ok(text),
         }
     }
 

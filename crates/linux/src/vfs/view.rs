@@ -1,60 +1,79 @@
-//! What files under `/proc` need to know of processes: a trait that the kernel implements.
+//! Who asks for a file, from where, and what files may know of the processes around them.
 
-use super::attributes::Owner;
-use crate::objects::{Descriptors, Location};
+use bitflags::bitflags;
+
+use super::attributes::{FileCredentials, Owner, Timestamp};
+use super::vnode::{ROOT, Vnode, VolumeId};
 use crate::signal::Signal;
 
-/// A text file of `/proc/PID`, whose content the kernel writes (proc(5)).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) enum ProcessFile {
-    /// `auxv`
-    AuxiliaryVector,
-    /// `cmdline`
-    CommandLine,
-    /// `comm`
-    Name,
-    /// `environ`
-    Environment,
-    /// `limits`
-    Limits,
-    /// `maps`
-    Maps,
-    /// `stat`
-    Stat,
-    /// `statm`
-    MemoryPages,
-    /// `status`
-    Status,
-    /// A setting that is always zero.
-    Zero,
+/// Root, working directory and umask (shared by CLONE_FS).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Location {
+    /// Where `/` leads.
+    pub(crate) root: Vnode,
+    /// Where relative paths start.
+    pub(crate) working_directory: Vnode,
+    /// Permission bits that new files do not get.
+    pub(crate) umask: u32,
 }
 
-/// A text file of `/proc` itself that depends on the kernel's state.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) enum SystemFile {
-    /// `cpuinfo`
-    Processors,
-    /// `loadavg`
-    Load,
-    /// `meminfo`
-    Memory,
-    /// `stat`
-    Statistics,
-    /// `uptime`
-    Uptime,
-    /// `version`
-    Version,
-    /// `sys/kernel/osrelease`
-    Release,
-    /// `sys/kernel/version`
-    Build,
-    /// `sys/kernel/hostname`
-    HostName,
-    /// `sys/kernel/domainname`
-    DomainName,
+impl Default for Location {
+    /// The root of the machine, and the umask that login(1) leaves.
+    fn default() -> Self {
+        let root = Vnode { volume: VolumeId(0), node: ROOT };
+        Self { root, working_directory: root, umask: 0o022 }
+    }
 }
 
-/// The processes of a machine as `/proc` shows them.
+bitflags! {
+    /// What a resolution must not do (`RESOLVE_*` of openat2(2)).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub(crate) struct Restrictions: u32 {
+        /// Cross to another mount.
+        const NO_XDEV = 1;
+        /// Follow links of `/proc` that lead to files whatever their names.
+        const NO_MAGICLINKS = 2;
+        /// Follow any symbolic link.
+        const NO_SYMLINKS = 4;
+        /// Leave the directory where it starts.
+        const BENEATH = 8;
+        /// Leave that directory, which is `/` for the resolution.
+        const IN_ROOT = 0x10;
+        /// Wait for a disk: there is none to wait for.
+        const CACHED = 0x20;
+    }
+}
+
+/// What an operation on a volume may know of the machine around it.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) now: Timestamp,
+    /// CLOCK_MONOTONIC in nanoseconds.
+    pub(crate) monotonic: u64,
+    /// Bytes that a file may have (RLIMIT_FSIZE).
+    pub(crate) file_size: u64,
+    pub(crate) processes: &'a dyn ProcessView,
+}
+
+/// Who asks: in whose name and from where files are accessed.
+#[derive(Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    pub(crate) view: View<'a>,
+    pub(crate) location: &'a Location,
+    pub(crate) credentials: FileCredentials<'a>,
+    pub(crate) restrictions: Restrictions,
+}
+
+/// An open file as a descriptor names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct OpenFile {
+    /// The number of its description.
+    pub(crate) description: u32,
+    /// The file itself.
+    pub(crate) file: Vnode,
+}
+
+/// The processes of a machine as files see them: what the kernel tells those below it.
 pub(crate) trait ProcessView {
     /// The calling process, which `/proc/self` names.
     fn current(&self) -> u32;
@@ -73,8 +92,11 @@ pub(crate) trait ProcessView {
     /// Whom a process's files belong to; `None` where there is no such process.
     fn owner(&self, process: u32) -> Option<Owner>;
 
-    /// The descriptors of a process that has not ended.
-    fn descriptors(&self, process: u32) -> Option<&Descriptors>;
+    /// The descriptors in use of a process, lowest first; `None` once it has ended.
+    fn descriptors(&self, process: u32) -> Option<Vec<u32>>;
+
+    /// What a descriptor of a process stands for.
+    fn descriptor(&self, process: u32, fd: u32) -> Option<OpenFile>;
 
     /// Root and working directory of a process that has not ended.
     fn location(&self, process: u32) -> Option<&Location>;
@@ -104,9 +126,52 @@ pub(crate) trait ProcessView {
         true
     }
 
-    /// The content of a file of a process; `None` where there is no such process.
-    fn text(&self, process: u32, thread: u32, file: ProcessFile) -> Option<Vec<u8>>;
+    /// What a text of `/proc` about the machine says, by its row in the table of such files.
+    fn system_text(&self, row: usize) -> Vec<u8> {
+        let _ = row;
+        Vec::new()
+    }
 
-    /// The content of a file of the whole system.
-    fn system_text(&self, file: SystemFile) -> Vec<u8>;
+    /// What a text of `/proc/PID` says; `None` where there is no such process.
+    fn process_text(&self, row: usize, process: u32, thread: u32) -> Option<Vec<u8>> {
+        let _ = (row, process, thread);
+        None
+    }
+}
+
+/// A machine before its first process.
+pub(crate) struct NoProcesses;
+
+impl ProcessView for NoProcesses {
+    fn current(&self) -> u32 {
+        0
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
+    fn threads(&self, _: u32) -> Vec<u32> {
+        Vec::new()
+    }
+
+    fn owner(&self, _: u32) -> Option<Owner> {
+        None
+    }
+
+    fn descriptors(&self, _: u32) -> Option<Vec<u32>> {
+        None
+    }
+
+    fn descriptor(&self, _: u32, _: u32) -> Option<OpenFile> {
+        None
+    }
+
+    fn location(&self, _: u32) -> Option<&Location> {
+        None
+    }
+
+    fn executable(&self, _: u32) -> Option<Vec<u8>> {
+        None
+    }
 }

@@ -6,45 +6,15 @@ use std::sync::Arc;
 use super::archive::ArchiveError;
 use super::attributes::{Attributes, Change, DeviceNumber, FileType, Owner, Timestamp};
 use super::folder::HostFile;
-use super::view::ProcessView;
+use super::view::View;
+use super::vnode::{NodeId, Vnode};
 use crate::errno::Errno;
-
-/// The number of a node in its volume: the guest sees it as the inode number.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) struct NodeId(pub(crate) u64);
-
-/// The number of a volume: the guest sees it as the minor device number.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) struct VolumeId(pub(crate) u32);
-
-impl VolumeId {
-    /// Where pipes, sockets and other files without a name live; the node is the description's number.
-    pub(crate) const ANONYMOUS: Self = Self(u32::MAX);
-}
-
-/// A file, wherever it is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) struct Vnode {
-    pub(crate) volume: VolumeId,
-    pub(crate) node: NodeId,
-}
 
 /// A name in a directory: bytes without `/` and NUL, at most [`NAME_MAX`].
 pub(crate) type Name = Box<[u8]>;
 
 /// Longest name of a directory entry, in bytes.
 pub(crate) const NAME_MAX: usize = 255;
-
-/// What an operation on a volume may know of the machine around it.
-#[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
-    pub(crate) now: Timestamp,
-    /// CLOCK_MONOTONIC in nanoseconds.
-    pub(crate) monotonic: u64,
-    /// Bytes that a file may have (RLIMIT_FSIZE).
-    pub(crate) file_size: u64,
-    pub(crate) processes: &'a dyn ProcessView,
-}
 
 /// A file to be made.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +29,7 @@ pub(crate) struct NewNode<'a> {
 
 /// An entry of a directory, without `.` and `..`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct DirectoryEntry {
     pub(crate) name: Name,
     pub(crate) node: NodeId,
     pub(crate) file_type: FileType,
@@ -146,7 +116,7 @@ pub(crate) trait Volume: Send + Debug {
     fn link_target(&mut self, view: &View<'_>, node: NodeId) -> Result<LinkTarget, Errno>;
 
     /// All entries, in an order that depends only on the directory's history.
-    fn list(&mut self, view: &View<'_>, directory: NodeId) -> Result<Vec<Entry>, Errno>;
+    fn list(&mut self, view: &View<'_>, directory: NodeId) -> Result<Vec<DirectoryEntry>, Errno>;
 
     /// Makes a file; EEXIST where the name is taken.
     fn create(

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::errno::Errno;
-use crate::user_memory::Record;
+use crate::record::Record;
 
 /// `AF_UNSPEC`: no address.
 const AF_UNSPEC: u16 = 0;

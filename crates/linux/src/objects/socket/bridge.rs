@@ -9,11 +9,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::address::Address;
-use super::state::{Attempt, BUFFER_MAX, Kind, Message, Peer, Role, Socket, UDP_MAX};
+use super::outside::Bridge;
+use super::state::{Attempt, BUFFER_MAX, Kind, Message, Peer, Role, Socket, Sockets, UDP_MAX};
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::host::{Network, NetworkDatagrams, NetworkListener, NetworkStream};
-use crate::objects::files::FileSystem;
+use crate::objects::files::Files;
 use crate::vfs::Caller;
 use crate::wait::{Failure, Wait};
 
@@ -22,23 +23,6 @@ const CHUNK: usize = 1 << 16;
 
 /// Datagrams that wait for one socket at most; the host keeps the rest, or loses it.
 const DATAGRAMS_MAX: usize = 256;
-
-/// A socket of the host, for one of the machine's.
-enum Bridge {
-    /// A connection; the machine's socket is the bridge's own end of it.
-    Stream { own: Id<Socket>, stream: Box<dyn NetworkStream>, connecting: bool, finished: bool },
-    /// What takes connections for the machine's listening socket.
-    Listener { socket: Id<Socket>, listener: Box<dyn NetworkListener> },
-    /// A UDP socket for the machine's.
-    Datagrams { socket: Id<Socket>, datagrams: Box<dyn NetworkDatagrams> },
-}
-
-/// The host's network, and what the machine has of it.
-#[derive(Default)]
-pub(crate) struct Outside {
-    network: Option<Box<dyn Network>>,
-    bridges: Vec<Bridge>,
-}
 
 /// The errno that fits a host's error.
 fn errno(error: &io::Error) -> Errno {
@@ -68,25 +52,25 @@ enum Fate {
     Fails(Errno),
 }
 
-impl FileSystem {
+impl Files {
     /// Lets the machine use the host's network.
     pub(crate) fn grant_network(&mut self, network: Option<Box<dyn Network>>) {
-        self.outside.network = network;
+        self.sockets().outside.network = network;
     }
 
     /// Whether anything but the machine's own loopback can be reached.
     pub(crate) fn has_network(&self) -> bool {
-        self.outside.network.is_some()
+        self.families.get::<Sockets>().is_some_and(|sockets| sockets.outside.network.is_some())
     }
 
     /// Whether the host may have something for the machine.
     pub(crate) fn has_bridges(&self) -> bool {
-        !self.outside.bridges.is_empty()
+        self.families.get::<Sockets>().is_some_and(|sockets| !sockets.outside.bridges.is_empty())
     }
 
     /// Waits for the host's network, at most for `timeout`.
     pub(crate) fn wait_for_network(&mut self, timeout: Duration) {
-        if let Some(network) = &mut self.outside.network {
+        if let Some(network) = &mut self.sockets().outside.network {
             network.wait(timeout);
         }
     }
@@ -97,7 +81,7 @@ impl FileSystem {
         id: Id<Socket>,
         immediate: bool,
     ) -> Option<Result<(), Failure>> {
-        let socket = &mut self.sockets[id];
+        let socket = &mut self.states[id];
         match socket.attempt {
             Attempt::None if matches!(socket.role, Role::Idle) => {
                 socket.error.take().map(|error| Err(error.into()))
@@ -120,11 +104,13 @@ impl FileSystem {
         to: SocketAddr,
         immediate: bool,
     ) -> Result<(), Failure> {
-        let Some(network) = &mut self.outside.network else { return Err(Errno::ENETUNREACH.into()) };
+        let Some(network) = &mut self.sockets().outside.network else {
+            return Err(Errno::ENETUNREACH.into());
+        };
         let stream = network.connect(to).map_err(|error| errno(&error))?;
         self.bind_for_sending(caller, id, to.ip())?;
         let own = self.add_own_end(id, stream, true);
-        let socket = &mut self.sockets[id];
+        let socket = &mut self.states[id];
         socket.role = Role::Connected(Some(own));
         socket.remote = Address::Internet(to);
         socket.attempt = Attempt::Pending;
@@ -139,28 +125,26 @@ impl FileSystem {
         stream: Box<dyn NetworkStream>,
         connecting: bool,
     ) -> Id<Socket> {
-        let own = self.new_socket(self.sockets[id].family, Kind::Stream, Peer::default());
-        self.sockets[own].role = Role::Connected(Some(id));
-        self.outside.bridges.push(Bridge::Stream { own, stream, connecting, finished: false });
+        let own = self.new_socket(self.states[id].family, Kind::Stream, Peer::default());
+        self.states[own].role = Role::Connected(Some(id));
+        self.sockets().outside.bridges.push(Bridge::Stream { own, stream, connecting, finished: false });
         own
     }
 
     /// Has the host take connections for a listening socket.
     pub(crate) fn listen_outside(&mut self, id: Id<Socket>, backlog: u32) -> Result<(), Errno> {
-        let (Some(network), Address::Internet(at)) = (&mut self.outside.network, &self.sockets[id].local)
-        else {
-            return Ok(());
-        };
-        let listener = network.listen(*at, backlog).map_err(|error| errno(&error))?;
-        self.outside.bridges.push(Bridge::Listener { socket: id, listener });
+        let Address::Internet(at) = self.states[id].local else { return Ok(()) };
+        let Some(network) = &mut self.sockets().outside.network else { return Ok(()) };
+        let listener = network.listen(at, backlog).map_err(|error| errno(&error))?;
+        self.sockets().outside.bridges.push(Bridge::Listener { socket: id, listener });
         Ok(())
     }
 
     /// Gives a UDP socket one of the host's beside it.
     pub(crate) fn bind_outside(&mut self, id: Id<Socket>, at: SocketAddr) -> Result<(), Errno> {
-        let Some(network) = &mut self.outside.network else { return Ok(()) };
+        let Some(network) = &mut self.sockets().outside.network else { return Ok(()) };
         let datagrams = network.datagrams(at).map_err(|error| errno(&error))?;
-        self.outside.bridges.push(Bridge::Datagrams { socket: id, datagrams });
+        self.sockets().outside.bridges.push(Bridge::Datagrams { socket: id, datagrams });
         Ok(())
     }
 
@@ -171,10 +155,10 @@ impl FileSystem {
         bytes: &[u8],
         to: Option<&Address>,
     ) -> Result<usize, Errno> {
-        let Address::Internet(to) = to.unwrap_or(&self.sockets[id].remote).clone() else {
+        let Address::Internet(to) = to.unwrap_or(&self.states[id].remote).clone() else {
             return Err(Errno::EDESTADDRREQ);
         };
-        for bridge in &mut self.outside.bridges {
+        for bridge in &mut self.sockets().outside.bridges {
             if let Bridge::Datagrams { socket, datagrams } = bridge
                 && *socket == id
             {
@@ -189,7 +173,7 @@ impl FileSystem {
 
     /// Drops what stands for a socket that has been closed.
     pub(crate) fn forget_outside(&mut self, id: Id<Socket>) {
-        self.outside.bridges.retain(|bridge| match bridge {
+        self.sockets().outside.bridges.retain(|bridge| match bridge {
             Bridge::Stream { .. } => true,
             Bridge::Listener { socket, .. } | Bridge::Datagrams { socket, .. } => *socket != id,
         });
@@ -198,7 +182,7 @@ impl FileSystem {
     /// Moves what can be moved between the machine and the host.
     pub(crate) fn pump_network(&mut self) {
         // Connections that are taken on the way join the others; none is removed by another.
-        let bridges = std::mem::take(&mut self.outside.bridges);
+        let bridges = std::mem::take(&mut self.sockets().outside.bridges);
         let mut kept = Vec::with_capacity(bridges.len());
         for mut bridge in bridges {
             let fate = match &mut bridge {
@@ -217,16 +201,16 @@ impl FileSystem {
                 _ => {}
             }
         }
-        self.outside.bridges.append(&mut kept);
+        self.sockets().outside.bridges.append(&mut kept);
         self.close_doomed();
     }
 
     /// Tells the machine's end of a connection that it has failed.
     fn break_stream(&mut self, own: Id<Socket>, error: Errno, connecting: bool) {
-        if let Role::Connected(Some(peer)) = self.sockets[own].role {
-            self.sockets[own].incoming.clear();
+        if let Role::Connected(Some(peer)) = self.states[own].role {
+            self.states[own].incoming.clear();
             self.close_socket(own);
-            let socket = &mut self.sockets[peer];
+            let socket = &mut self.states[peer];
             socket.error = Some(error);
             socket.attempt = Attempt::None;
             if connecting {
@@ -247,7 +231,7 @@ impl FileSystem {
         connecting: &mut bool,
         finished: &mut bool,
     ) -> Fate {
-        let Role::Connected(peer) = self.sockets[own].role else { return Fate::Ends };
+        let Role::Connected(peer) = self.states[own].role else { return Fate::Ends };
         if *connecting {
             match stream.is_connected() {
                 Ok(true) => *connecting = false,
@@ -256,7 +240,7 @@ impl FileSystem {
                 Err(error) => return Fate::Fails(errno(&error)),
             }
             if let Some(peer) = peer {
-                let socket = &mut self.sockets[peer];
+                let socket = &mut self.states[peer];
                 socket.attempt = Attempt::Made;
                 if let Some(local) = stream.local_address() {
                     socket.local = Address::Internet(local);
@@ -268,8 +252,8 @@ impl FileSystem {
         if let Err(error) = self.pump_out(own, stream) {
             return Fate::Fails(errno(&error));
         }
-        let drained = self.sockets[own].incoming.is_empty();
-        if drained && self.sockets[own].receive_closed && !*finished {
+        let drained = self.states[own].incoming.is_empty();
+        if drained && self.states[own].receive_closed && !*finished {
             stream.finish();
             *finished = true;
         }
@@ -282,9 +266,9 @@ impl FileSystem {
 
     /// What the machine has sent goes to the host, as far as that takes it.
     fn pump_out(&mut self, own: Id<Socket>, stream: &mut dyn NetworkStream) -> io::Result<()> {
-        let channel = self.sockets[own].channel;
+        let channel = self.states[own].channel;
         loop {
-            let Some(message) = self.sockets[own].incoming.front_mut() else { return Ok(()) };
+            let Some(message) = self.states[own].incoming.front_mut() else { return Ok(()) };
             let (bytes, _) = message.bytes.as_slices();
             let written = match stream.write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -292,9 +276,9 @@ impl FileSystem {
             };
             message.bytes.drain(..written);
             if message.bytes.is_empty() {
-                self.sockets[own].incoming.pop_front();
+                self.states[own].incoming.pop_front();
             }
-            self.sockets[own].held = self.sockets[own].held.saturating_sub(written);
+            self.states[own].held = self.states[own].held.saturating_sub(written);
             self.in_flight = self.in_flight.saturating_sub(written as u64);
             self.wake(channel);
             if written == 0 {
@@ -306,8 +290,8 @@ impl FileSystem {
     /// What the host has received goes to the machine's end, as far as that has room.
     fn pump_in(&mut self, own: Id<Socket>, peer: Id<Socket>, stream: &mut dyn NetworkStream) -> Fate {
         let mut buffer = vec![0; CHUNK];
-        while !self.sockets[own].send_closed {
-            let room = BUFFER_MAX.saturating_sub(self.sockets[peer].held).min(CHUNK);
+        while !self.states[own].send_closed {
+            let room = BUFFER_MAX.saturating_sub(self.states[peer].held).min(CHUNK);
             if room == 0 {
                 break;
             }
@@ -328,7 +312,7 @@ impl FileSystem {
 
     fn deliver_from_outside(&mut self, to: Id<Socket>, bytes: &[u8], from: Address) {
         let bytes: std::collections::VecDeque<u8> = bytes.iter().copied().collect();
-        let socket = &mut self.sockets[to];
+        let socket = &mut self.states[to];
         socket.held += bytes.len();
         self.in_flight += bytes.len() as u64;
         socket.incoming.push_back(Message { bytes, from, rights: Vec::new(), sender: Peer::default() });
@@ -338,7 +322,7 @@ impl FileSystem {
 
     fn pump_listener(&mut self, id: Id<Socket>, listener: &mut dyn NetworkListener) -> Fate {
         loop {
-            let socket = &self.sockets[id];
+            let socket = &self.states[id];
             let Role::Listening { backlog, queue } = &socket.role else { return Fate::Ends };
             if queue.len() > *backlog as usize {
                 return Fate::Stays;
@@ -348,11 +332,11 @@ impl FileSystem {
             let local = stream.local_address().map_or(socket.local.clone(), Address::Internet);
             let server = self.new_socket(family, Kind::Stream, creator);
             let own = self.add_own_end(server, stream, false);
-            let accepted = &mut self.sockets[server];
+            let accepted = &mut self.states[server];
             accepted.role = Role::Connected(Some(own));
             accepted.local = local;
             accepted.remote = Address::Internet(from);
-            if let Role::Listening { queue, .. } = &mut self.sockets[id].role {
+            if let Role::Listening { queue, .. } = &mut self.states[id].role {
                 queue.push_back(server);
             }
             self.wake(channel);
@@ -361,9 +345,9 @@ impl FileSystem {
 
     fn pump_datagrams(&mut self, id: Id<Socket>, datagrams: &mut dyn NetworkDatagrams) -> Fate {
         let mut buffer = vec![0; UDP_MAX];
-        while self.sockets[id].incoming.len() < DATAGRAMS_MAX && self.sockets[id].held < BUFFER_MAX {
+        while self.states[id].incoming.len() < DATAGRAMS_MAX && self.states[id].held < BUFFER_MAX {
             let Ok((length, from)) = datagrams.receive(&mut buffer) else { break };
-            let wanted = match &self.sockets[id].remote {
+            let wanted = match &self.states[id].remote {
                 Address::Internet(remote) => *remote == from,
                 _ => true,
             };

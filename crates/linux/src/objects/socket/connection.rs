@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::address::{AF_INET6, Address, is_local};
-use super::state::{Kind, Role, Socket, SocketName};
+use super::state::{Kind, Role, Socket, SocketName, Sockets};
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::objects::description::{Description, OpenFlags};
-use crate::objects::files::FileSystem;
-use crate::vfs::{Caller, FileType, Last};
+use crate::objects::files::Files;
+use crate::vfs::{Caller, DeviceNumber, FileType, Last};
 use crate::wait::{Failure, Wait};
 
 /// First port that is given to a socket that wants none in particular.
@@ -18,7 +18,7 @@ const FIRST_EPHEMERAL: u16 = 32_768;
 /// Connections that wait to be accepted at most (`net.core.somaxconn`).
 const BACKLOG_MAX: u32 = 4096;
 
-impl FileSystem {
+impl Files {
     /// bind(2).
     pub(crate) fn bind(
         &mut self,
@@ -26,41 +26,43 @@ impl FileSystem {
         id: Id<Socket>,
         address: Option<Address>,
     ) -> Result<(), Errno> {
-        if self.sockets[id].local != Address::Unnamed {
+        if self.states[id].local != Address::Unnamed {
             return Err(Errno::EINVAL);
         }
         let (address, name) = match address.ok_or(Errno::EAFNOSUPPORT)?.canonical() {
             Address::Unnamed => {
                 // Autobind: five hexadecimal digits in the abstract name space.
-                let name = format!("{:05x}", self.new_number() & 0xf_ffff).into_bytes();
+                let name = format!("{:05x}", self.vfs.new_number() & 0xf_ffff).into_bytes();
                 (Address::Abstract(name.clone()), SocketName::Abstract(name))
             }
             Address::Abstract(name) => (Address::Abstract(name.clone()), SocketName::Abstract(name)),
             Address::Path(path) => {
                 let start = caller.location.working_directory;
-                let made = self.make(caller, start, &path, FileType::Socket, 0o777, Default::default());
+                let made =
+                    self.vfs.make(caller, start, &path, FileType::Socket, 0o777, DeviceNumber::default());
                 let file =
                     made.map_err(|errno| if errno == Errno::EEXIST { Errno::EADDRINUSE } else { errno })?;
                 (Address::Path(path), SocketName::File(file))
             }
             Address::Internet(address) => self.choose_port(id, address)?,
         };
-        if self.names.contains_key(&name) {
+        if self.sockets().names.contains_key(&name) {
             return Err(Errno::EADDRINUSE);
         }
-        if let (Kind::Datagram, Address::Internet(at)) = (self.sockets[id].kind, &address) {
+        if let (Kind::Datagram, Address::Internet(at)) = (self.states[id].kind, &address) {
             self.bind_outside(id, *at)?;
         }
-        self.names.insert(name, id);
-        self.sockets[id].local = address;
+        self.sockets().names.insert(name, id);
+        self.states[id].local = address;
         Ok(())
     }
 
     /// A socket has the port at this address, or at one that includes or is included in this.
     fn port_is_taken(&self, id: Id<Socket>, ip: IpAddr, port: u16) -> bool {
-        let Socket { kind, .. } = self.sockets[id];
+        let Socket { kind, .. } = self.states[id];
         let first = SocketName::Port(kind, IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        self.names.range(first..).any(|(name, owner)| match name {
+        let Some(sockets) = self.families.get::<Sockets>() else { return false };
+        sockets.names.range(first..).any(|(name, owner)| match name {
             SocketName::Port(other, bound, number) => {
                 *other == kind
                     && *number == port
@@ -75,11 +77,11 @@ impl FileSystem {
     fn covers(&self, id: Id<Socket>, bound: IpAddr, ip: IpAddr) -> bool {
         bound == ip
             || bound.is_unspecified()
-                && (bound.is_ipv4() == ip.is_ipv4() || bound.is_ipv6() && !self.sockets[id].is_ipv6_only())
+                && (bound.is_ipv4() == ip.is_ipv4() || bound.is_ipv6() && !self.states[id].is_ipv6_only())
     }
 
     fn choose_port(&self, id: Id<Socket>, address: SocketAddr) -> Result<(Address, SocketName), Errno> {
-        let (ip, kind) = (address.ip(), self.sockets[id].kind);
+        let (ip, kind) = (address.ip(), self.states[id].kind);
         if !is_local(ip) && !self.has_network() {
             return Err(Errno::EADDRNOTAVAIL);
         }
@@ -100,7 +102,7 @@ impl FileSystem {
         id: Id<Socket>,
         to: IpAddr,
     ) -> Result<(), Errno> {
-        if self.sockets[id].local != Address::Unnamed || !self.sockets[id].is_internet() {
+        if self.states[id].local != Address::Unnamed || !self.states[id].is_internet() {
             return Ok(());
         }
         let own = match (to.is_ipv6(), is_local(to)) {
@@ -110,6 +112,11 @@ impl FileSystem {
             (false, false) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         };
         self.bind(caller, id, Some(Address::Internet(SocketAddr::new(own, 0))))
+    }
+
+    /// The socket that is bound to a name.
+    fn socket_named(&self, name: &SocketName) -> Option<Id<Socket>> {
+        self.families.get::<Sockets>()?.names.get(name).copied()
     }
 
     /// The socket that an address leads to.
@@ -123,11 +130,11 @@ impl FileSystem {
             Address::Unnamed => return Err(Errno::EINVAL),
             Address::Path(path) => {
                 let start = caller.location.working_directory;
-                let file = self.find(caller, start, path, Last::Follow)?;
-                self.check_access(caller, file, 2)?;
-                self.names.get(&SocketName::File(file))
+                let file = self.vfs.find(caller, start, path, Last::Follow)?;
+                self.vfs.check_access(caller, file, 2)?;
+                self.socket_named(&SocketName::File(file))
             }
-            Address::Abstract(name) => self.names.get(&SocketName::Abstract(name.clone())),
+            Address::Abstract(name) => self.socket_named(&SocketName::Abstract(name.clone())),
             Address::Internet(address) => {
                 let ip = match address.ip() {
                     IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -140,19 +147,19 @@ impl FileSystem {
                 let any4 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
                 let any6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
                 [ip, any4, any6].iter().find_map(|bound| {
-                    let owner = self.names.get(&SocketName::Port(kind, *bound, address.port()))?;
-                    self.covers(*owner, *bound, ip).then_some(owner)
+                    let owner = self.socket_named(&SocketName::Port(kind, *bound, address.port()))?;
+                    self.covers(owner, *bound, ip).then_some(owner)
                 })
             }
         };
-        let id = *found.ok_or(Errno::ECONNREFUSED)?;
-        let right_kind = self.sockets[id].kind == kind;
+        let id = found.ok_or(Errno::ECONNREFUSED)?;
+        let right_kind = self.states[id].kind == kind;
         if right_kind { Ok(id) } else { Err(Errno::EPROTOTYPE) }
     }
 
     /// listen(2).
     pub(crate) fn listen(&mut self, caller: &Caller<'_>, id: Id<Socket>, backlog: u32) -> Result<(), Errno> {
-        let socket = &self.sockets[id];
+        let socket = &self.states[id];
         if socket.kind == Kind::Datagram {
             return Err(Errno::EOPNOTSUPP);
         }
@@ -168,7 +175,7 @@ impl FileSystem {
             self.bind(caller, id, Some(Address::Internet(SocketAddr::new(any, 0))))?;
         }
         let wanted = backlog.min(BACKLOG_MAX);
-        match &mut self.sockets[id].role {
+        match &mut self.states[id].role {
             Role::Connected(_) => Err(Errno::EINVAL),
             Role::Listening { backlog, .. } => {
                 *backlog = wanted;
@@ -178,7 +185,7 @@ impl FileSystem {
                 *role = Role::Listening { backlog: wanted, queue: VecDeque::new() };
                 let opened = self.listen_outside(id, wanted);
                 if opened.is_err() {
-                    self.sockets[id].role = Role::Idle;
+                    self.states[id].role = Role::Idle;
                 }
                 opened
             }
@@ -193,9 +200,9 @@ impl FileSystem {
         address: Option<Address>,
         immediate: bool,
     ) -> Result<(), Failure> {
-        let kind = self.sockets[id].kind;
+        let kind = self.states[id].kind;
         let Some(address) = address.map(Address::canonical) else {
-            self.sockets[id].remote = Address::Unnamed;
+            self.states[id].remote = Address::Unnamed;
             return Ok(());
         };
         if kind == Kind::Datagram {
@@ -207,13 +214,13 @@ impl FileSystem {
             } else {
                 self.socket_at(caller, kind, &address)?;
             }
-            self.sockets[id].remote = address;
+            self.states[id].remote = address;
             return Ok(());
         }
         if let Some(result) = self.continue_attempt(id, immediate) {
             return result;
         }
-        match self.sockets[id].role {
+        match self.states[id].role {
             Role::Idle => {}
             Role::Listening { .. } => return Err(Errno::EINVAL.into()),
             Role::Connected(_) => return Err(Errno::EISCONN.into()),
@@ -224,11 +231,11 @@ impl FileSystem {
             }
             (listener, _) => listener?,
         };
-        let Role::Listening { backlog, queue } = &self.sockets[listener].role else {
+        let Role::Listening { backlog, queue } = &self.states[listener].role else {
             return Err(Errno::ECONNREFUSED.into());
         };
         if queue.len() > *backlog as usize {
-            let channel = self.sockets[listener].channel;
+            let channel = self.states[listener].channel;
             let wait = Wait::on(channel);
             return Err(if immediate { Errno::EAGAIN.into() } else { Failure::Block(wait) });
         }
@@ -242,26 +249,26 @@ impl FileSystem {
     /// Makes the other end of a connection, and leaves it with the listener.
     fn join(&mut self, client: Id<Socket>, listener: Id<Socket>, address: Address) {
         let (family, kind, creator) = {
-            let listening = &self.sockets[listener];
+            let listening = &self.states[listener];
             (listening.family, listening.kind, listening.creator)
         };
         let local = match &address {
             Address::Internet(_) => address.clone(),
-            _ => self.sockets[listener].local.clone(),
+            _ => self.states[listener].local.clone(),
         };
         let server = self.new_socket(family, kind, creator);
-        let (client_name, client_maker) = (self.sockets[client].local.clone(), self.sockets[client].creator);
-        let socket = &mut self.sockets[server];
+        let (client_name, client_maker) = (self.states[client].local.clone(), self.states[client].creator);
+        let socket = &mut self.states[server];
         socket.role = Role::Connected(Some(client));
         socket.local = local;
         socket.remote = client_name;
         socket.peer = client_maker;
-        let socket = &mut self.sockets[client];
+        let socket = &mut self.states[client];
         socket.role = Role::Connected(Some(server));
         socket.remote = address;
         socket.peer = creator;
-        let channels = [socket.channel, self.sockets[listener].channel];
-        if let Role::Listening { queue, .. } = &mut self.sockets[listener].role {
+        let channels = [socket.channel, self.states[listener].channel];
+        if let Role::Listening { queue, .. } = &mut self.states[listener].role {
             queue.push_back(server);
         }
         for channel in channels {
@@ -277,18 +284,18 @@ impl FileSystem {
         immediate: bool,
         flags: OpenFlags,
     ) -> Result<(Id<Description>, Address), Failure> {
-        let channel = self.sockets[id].channel;
-        if self.sockets[id].kind == Kind::Datagram {
+        let channel = self.states[id].channel;
+        if self.states[id].kind == Kind::Datagram {
             return Err(Errno::EOPNOTSUPP.into());
         }
-        let Role::Listening { queue, .. } = &mut self.sockets[id].role else {
+        let Role::Listening { queue, .. } = &mut self.states[id].role else {
             return Err(Errno::EINVAL.into());
         };
         let Some(socket) = queue.pop_front() else {
             return Err(if immediate { Errno::EAGAIN.into() } else { Failure::Block(Wait::on(channel)) });
         };
         self.wake(channel);
-        let from = self.sockets[socket].remote.clone();
+        let from = self.states[socket].remote.clone();
         Ok((self.describe_socket(caller, socket, flags), from))
     }
 }

@@ -1,11 +1,17 @@
 //! Sockets: unix(7), and the Internet protocols over the machine's own loopback or, where the host
 //! grants it, over the host's network.
+//!
+//! From the bottom: `address` and `state` are what sockets are, `transfer` moves messages,
+//! `connection` has sockets find each other, `bridge` reaches the host, `rights` finds open files
+//! that nobody can receive any more.
 
-pub(crate) mod address;
-pub(crate) mod bridge;
+mod address;
+mod bridge;
 mod connection;
+mod outside;
 mod rights;
-pub(crate) mod state;
+mod state;
+mod transfer;
 
 pub(crate) use address::{AF_INET, AF_INET6, AF_UNIX, Address};
 pub(crate) use state::{Kind, Peer, Received, Sending, Socket};

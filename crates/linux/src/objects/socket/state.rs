@@ -1,17 +1,16 @@
-//! Sockets between the processes of one machine: unix(7), and the Internet protocols over the
-//! loopback. Nothing leaves the machine: other networks are ENETUNREACH.
+//! What a socket is, and what all sockets of a machine share.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use super::address::{AF_UNIX, Address};
+use super::outside::Outside;
 use crate::arena::Id;
 use crate::errno::Errno;
-use crate::objects::description::{Description, Object, OpenFlags};
-use crate::objects::files::{FileSystem, IN_FLIGHT_MAX};
-use crate::objects::readiness::{Events, Readiness};
-use crate::vfs::{Caller, FileType, Vnode};
-use crate::wait::{Channel, Failure, Wait};
+use crate::objects::description::Description;
+use crate::objects::states::{Family, State};
+use crate::vfs::{Caller, Vnode};
+use crate::wait::Channel;
 
 /// Bytes that wait for one reader at most (`net.core.rmem_default`).
 pub(crate) const BUFFER_MAX: usize = 212_992;
@@ -36,6 +35,14 @@ pub(crate) struct Peer {
     pub(crate) process: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
+}
+
+impl Peer {
+    /// The caller as the other end of a socket sees it.
+    pub(crate) fn of(caller: &Caller<'_>) -> Self {
+        let (uid, gid) = (caller.credentials.uid, caller.credentials.gid);
+        Self { process: caller.view.processes.current(), uid, gid }
+    }
 }
 
 /// Bytes on their way, with what goes along.
@@ -93,7 +100,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    fn new(family: u16, kind: Kind, creator: Peer, channel: Channel) -> Self {
+    pub(super) fn new(family: u16, kind: Kind, creator: Peer, channel: Channel) -> Self {
         Self {
             family,
             kind,
@@ -182,369 +189,25 @@ pub(crate) struct Received {
     pub(crate) sender: Peer,
 }
 
-impl FileSystem {
-    /// The socket behind a description.
-    pub(crate) fn socket_of(&self, id: Id<Description>) -> Result<Id<Socket>, Errno> {
-        match self.descriptions[id].object {
-            Object::Socket(socket) => Ok(socket),
-            Object::Path => Err(Errno::EBADF),
-            _ => Err(Errno::ENOTSOCK),
-        }
-    }
-
-    /// A socket by number.
-    pub(crate) fn socket(&self, id: Id<Socket>) -> &Socket {
-        &self.sockets[id]
-    }
-
-    /// A socket by number, to set its options.
-    pub(crate) fn socket_mut(&mut self, id: Id<Socket>) -> &mut Socket {
-        &mut self.sockets[id]
-    }
-
-    pub(crate) fn new_socket(&mut self, family: u16, kind: Kind, creator: Peer) -> Id<Socket> {
-        let channel = self.new_channel();
-        self.sockets.insert(Socket::new(family, kind, creator, channel))
-    }
-
-    /// A description of a socket that its creator holds once, which passes to the description.
-    pub(crate) fn describe_socket(
-        &mut self,
-        caller: &Caller<'_>,
-        socket: Id<Socket>,
-        flags: OpenFlags,
-    ) -> Id<Description> {
-        let object = Object::Socket(socket);
-        let description = self.add_anonymous(caller, object, "socket", flags | OpenFlags::O_RDWR);
-        let vnode = self.descriptions[description].vnode;
-        if let Some(anonymous) = self.anonymous.get_mut(&vnode.node) {
-            anonymous.attributes.file_type = FileType::Socket;
-            anonymous.attributes.mode = 0o777;
-        }
-        self.sockets.release(socket);
-        description
-    }
-
-    /// socket(2).
-    pub(crate) fn make_socket(
-        &mut self,
-        caller: &Caller<'_>,
-        family: u16,
-        kind: Kind,
-        creator: Peer,
-        flags: OpenFlags,
-    ) -> Id<Description> {
-        let socket = self.new_socket(family, kind, creator);
-        self.describe_socket(caller, socket, flags)
-    }
-
-    /// socketpair(2).
-    pub(crate) fn socket_pair(
-        &mut self,
-        caller: &Caller<'_>,
-        kind: Kind,
-        creator: Peer,
-        flags: OpenFlags,
-    ) -> [Id<Description>; 2] {
-        let pair = [(); 2].map(|()| self.new_socket(AF_UNIX, kind, creator));
-        for (own, other) in [(pair[0], pair[1]), (pair[1], pair[0])] {
-            let socket = &mut self.sockets[own];
-            socket.role = Role::Connected(Some(other));
-            socket.peer = creator;
-        }
-        pair.map(|socket| self.describe_socket(caller, socket, flags))
-    }
-
-    /// Who gets what `id` sends.
-    fn receiver(
-        &mut self,
-        caller: &Caller<'_>,
-        id: Id<Socket>,
-        to: Option<&Address>,
-    ) -> Result<Id<Socket>, Errno> {
-        let socket = &mut self.sockets[id];
-        if let Some(error) = socket.error.take() {
-            return Err(error);
-        }
-        if socket.send_closed {
-            return Err(Errno::EPIPE);
-        }
-        if let Role::Connected(peer) = socket.role {
-            let gone = if socket.kind == Kind::Datagram { Errno::ECONNREFUSED } else { Errno::EPIPE };
-            return peer.ok_or(gone);
-        }
-        if socket.kind != Kind::Datagram {
-            return Err(if socket.is_internet() { Errno::EPIPE } else { Errno::ENOTCONN });
-        }
-        let to = match to {
-            Some(to) => to.clone(),
-            None if socket.remote == Address::Unnamed => {
-                return Err(if socket.is_internet() { Errno::EDESTADDRREQ } else { Errno::ENOTCONN });
-            }
-            None => socket.remote.clone(),
-        };
-        if let Address::Internet(address) = &to {
-            self.bind_for_sending(caller, id, address.ip())?;
-        }
-        self.socket_at(caller, Kind::Datagram, &to)
-    }
-
-    /// sendmsg(2): bytes sent. The message's rights are held by it, or still by the caller where
-    /// this fails.
-    pub(crate) fn send(
-        &mut self,
-        caller: &Caller<'_>,
-        id: Id<Socket>,
-        bytes: &[u8],
-        sending: &Sending,
-    ) -> Result<usize, Failure> {
-        let (kind, internet) = (self.sockets[id].kind, self.sockets[id].is_internet());
-        if !sending.rights.is_empty() {
-            self.check_rights(sending.rights.len())?;
-        }
-        if kind != Kind::Stream && bytes.len() > if internet { UDP_MAX } else { BUFFER_MAX } {
-            return Err(Errno::EMSGSIZE.into());
-        }
-        let to = match self.receiver(caller, id, sending.to.as_ref()) {
-            Ok(to) => to,
-            Err(Errno::ECONNREFUSED | Errno::ENETUNREACH)
-                if internet && kind == Kind::Datagram && self.has_network() =>
-            {
-                self.lose(0, sending);
-                return Ok(self.send_outside(id, bytes, sending.to.as_ref())?);
-            }
-            // Nobody at a UDP port: the datagram is lost, as on a network.
-            Err(Errno::ECONNREFUSED) if internet && kind == Kind::Datagram => {
-                return Ok(self.lose(bytes.len(), sending));
-            }
-            Err(errno) => return Err(errno.into()),
-        };
-        let from = self.sockets[id].local.clone();
-        let receiver = &mut self.sockets[to];
-        let room = BUFFER_MAX.saturating_sub(receiver.held);
-        let channel = receiver.channel;
-        let length = if kind == Kind::Stream { bytes.len().min(room) } else { bytes.len() };
-        let spent = self.in_flight >= IN_FLIGHT_MAX;
-        let full =
-            if kind == Kind::Stream { length == 0 && !bytes.is_empty() } else { length > room } || spent;
-        if receiver.receive_closed && kind != Kind::Stream && !internet {
-            return Err(Errno::EPIPE.into());
-        }
-        if full {
-            if internet && kind == Kind::Datagram {
-                return Ok(self.lose(bytes.len(), sending));
-            }
-            let wait = Wait::on(channel);
-            return Err(if sending.immediate { Errno::EAGAIN.into() } else { Failure::Block(wait) });
-        }
-        if kind == Kind::Stream && length == 0 || internet && !sending.rights.is_empty() {
-            // Open files go along with bytes, and stay in the family.
-            self.lose(0, sending);
-            if kind == Kind::Stream && length == 0 {
-                return Ok(0);
-            }
-        }
-        let rights = if internet { Vec::new() } else { sending.rights.clone() };
-        self.rights_in_flight += rights.len();
-        let receiver = &mut self.sockets[to];
-        receiver.held += length;
-        self.in_flight += length as u64;
-        let joins = kind == Kind::Stream
-            && rights.is_empty()
-            && receiver.incoming.back().is_some_and(|last| last.sender == sending.sender);
-        match receiver.incoming.back_mut().filter(|_| joins) {
-            Some(last) => last.bytes.extend(&bytes[..length]),
-            None => receiver.incoming.push_back(Message {
-                bytes: bytes[..length].iter().copied().collect(),
-                from,
-                rights,
-                sender: sending.sender,
-            }),
-        }
-        self.wake(channel);
-        Ok(length)
-    }
-
-    /// What becomes of a message that nobody will receive: nothing, but for the open files in it.
-    fn lose(&mut self, length: usize, sending: &Sending) -> usize {
-        self.doomed.extend(&sending.rights);
-        self.close_doomed();
-        length
-    }
-
-    /// recvmsg(2).
-    pub(crate) fn receive(
-        &mut self,
-        id: Id<Socket>,
-        buffer: &mut [u8],
-        peek: bool,
-        immediate: bool,
-    ) -> Result<Received, Failure> {
-        let socket = &mut self.sockets[id];
-        if socket.incoming.is_empty() {
-            if let Some(error) = socket.error.take() {
-                return Err(error.into());
-            }
-            let connected = socket.is_connected();
-            if socket.kind != Kind::Datagram && !connected {
-                return Err(Errno::ENOTCONN.into());
-            }
-            if socket.receive_closed {
-                return Ok(Received::default());
-            }
-            let wait = Wait::on(socket.channel);
-            return Err(if immediate { Errno::EAGAIN.into() } else { Failure::Block(wait) });
-        }
-        let before = socket.held;
-        let received = if socket.kind == Kind::Stream {
-            take_stream(socket, buffer, peek)
-        } else {
-            take_message(socket, buffer, peek)
-        };
-        self.in_flight = self.in_flight.saturating_sub((before - socket.held) as u64);
-        let channel = socket.channel;
-        if !peek {
-            self.rights_in_flight = self.rights_in_flight.saturating_sub(received.rights.len());
-        }
-        if peek {
-            for right in &received.rights {
-                self.descriptions.hold(*right);
-            }
-        } else {
-            self.wake(channel);
-        }
-        Ok(received)
-    }
-
-    /// shutdown(2).
-    pub(crate) fn shut_down(&mut self, id: Id<Socket>, receive: bool, send: bool) -> Result<(), Errno> {
-        let socket = &mut self.sockets[id];
-        let Role::Connected(peer) = socket.role else { return Err(Errno::ENOTCONN) };
-        socket.receive_closed |= receive;
-        socket.send_closed |= send;
-        let channel = socket.channel;
-        self.wake(channel);
-        if let Some(peer) = peer {
-            let other = &mut self.sockets[peer];
-            other.receive_closed |= send;
-            other.send_closed |= receive && other.kind != Kind::Datagram && !other.is_internet();
-            let channel = other.channel;
-            self.wake(channel);
-        }
-        Ok(())
-    }
-
-    /// What is left to do when the last holder of a socket has gone.
-    pub(crate) fn close_socket(&mut self, id: Id<Socket>) -> Option<Channel> {
-        let socket = self.sockets.release(id)?;
-        self.in_flight = self.in_flight.saturating_sub(socket.held as u64);
-        self.names.retain(|_, named| *named != id);
-        self.forget_outside(id);
-        if let Role::Connected(Some(peer)) = socket.role {
-            let other = &mut self.sockets[peer];
-            other.role = Role::Connected(None);
-            other.receive_closed = true;
-            if !socket.incoming.is_empty() && socket.kind != Kind::Datagram {
-                other.error = Some(Errno::ECONNRESET);
-            }
-            let channel = other.channel;
-            self.wake(channel);
-        }
-        for message in socket.incoming {
-            self.rights_in_flight = self.rights_in_flight.saturating_sub(message.rights.len());
-            self.doomed.extend(message.rights);
-        }
-        if let Role::Listening { queue, .. } = socket.role {
-            for waiting in queue {
-                if let Some(channel) = self.close_socket(waiting) {
-                    self.activity.remove(&channel);
-                }
-            }
-        }
-        self.wake(socket.channel);
-        Some(socket.channel)
-    }
-
-    pub(crate) fn socket_readiness(&self, id: Id<Socket>) -> Readiness {
-        let socket = &self.sockets[id];
-        let readiness = Readiness::on(socket.channel).with(Events::ERR, socket.error.is_some());
-        match &socket.role {
-            Role::Listening { queue, .. } => readiness.with(Events::READABLE, !queue.is_empty()),
-            Role::Idle if socket.kind == Kind::Datagram => {
-                readiness.with(Events::READABLE, !socket.incoming.is_empty()).with(Events::WRITABLE, true)
-            }
-            _ if socket.attempt == Attempt::Pending => readiness,
-            Role::Idle => readiness.with(Events::WRITABLE, true).with(Events::HUP, true),
-            Role::Connected(peer) => {
-                let room = peer.is_none_or(|peer| self.sockets[peer].held < BUFFER_MAX);
-                let mut readiness = readiness
-                    .with(Events::READABLE, !socket.incoming.is_empty() || socket.receive_closed)
-                    .with(Events::WRITABLE, room)
-                    .with(Events::RDHUP, socket.receive_closed)
-                    .with(Events::HUP, peer.is_none() || socket.receive_closed && socket.send_closed);
-                if let Some(peer) = peer {
-                    readiness.channels.push(self.sockets[*peer].channel);
-                }
-                readiness
-            }
-        }
+impl State for Socket {
+    fn held_bytes(&self) -> u64 {
+        self.held as u64
     }
 }
 
-/// Takes bytes of a stream, up to the next message with rights of its own.
-fn take_stream(socket: &mut Socket, buffer: &mut [u8], peek: bool) -> Received {
-    let mut received = Received::default();
-    let mut taken = 0;
-    for message in &mut socket.incoming {
-        if taken > 0 && (!message.rights.is_empty() || message.sender != received.sender) {
-            break;
-        }
-        received.sender = message.sender;
-        received.from = message.from.clone();
-        let length = message.bytes.len().min(buffer.len() - taken);
-        let bytes = message.bytes.iter().copied();
-        for (target, byte) in buffer[taken..taken + length].iter_mut().zip(bytes) {
-            *target = byte;
-        }
-        if peek {
-            received.rights.extend(&message.rights);
-        } else {
-            message.bytes.drain(..length);
-            received.rights.append(&mut message.rights);
-        }
-        taken += length;
-        if taken == buffer.len() || !received.rights.is_empty() {
-            break;
-        }
-    }
-    if !peek {
-        while socket.incoming.front().is_some_and(|message| message.bytes.is_empty()) {
-            socket.incoming.pop_front();
-        }
-        socket.held -= taken;
-    }
-    received.length = taken;
-    received.full_length = taken;
-    received
+/// What the sockets of a machine share.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    /// Bound sockets.
+    pub(super) names: BTreeMap<SocketName, Id<Socket>>,
+    /// The host's network, and the sockets of it that stand for some of the machine's.
+    pub(super) outside: Outside,
+    /// How many sockets there are.
+    pub(super) count: usize,
+    /// Sockets closed since messages that nobody can receive were last looked for.
+    pub(super) closed: usize,
+    /// Open files that messages hold.
+    pub(super) rights_in_flight: usize,
 }
 
-/// Takes one message; what does not fit is lost.
-fn take_message(socket: &mut Socket, buffer: &mut [u8], peek: bool) -> Received {
-    let Some(message) = socket.incoming.front() else { return Received::default() };
-    let length = message.bytes.len().min(buffer.len());
-    for (target, byte) in buffer.iter_mut().zip(&message.bytes) {
-        *target = *byte;
-    }
-    let received = Received {
-        length,
-        full_length: message.bytes.len(),
-        from: message.from.clone(),
-        rights: message.rights.clone(),
-        sender: message.sender,
-    };
-    if !peek {
-        socket.held -= received.full_length;
-        socket.incoming.pop_front();
-    }
-    received
-}
+impl Family for Sockets {}

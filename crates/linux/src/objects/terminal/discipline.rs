@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::host::TerminalSize;
-use crate::user_memory::Record;
+use crate::record::Record;
 use crate::wait::Channel;
 
 /// Bytes of one line that is being typed (MAX_CANON).
@@ -260,6 +260,11 @@ impl Terminal {
     /// Bytes that have been printed and not fetched.
     pub(crate) fn printed(&self) -> usize {
         self.printed.len()
+    }
+
+    /// Bytes that wait on either side, and of the line that is being typed.
+    pub(crate) fn buffered(&self) -> usize {
+        self.ready.len() + self.edit.len() + self.printed.len()
     }
 
     /// Bytes that can be printed now.

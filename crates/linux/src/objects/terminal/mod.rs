@@ -1,6 +1,7 @@
 //! Terminals: the line discipline, pseudo-terminals, and the console that the host provides.
 
-pub(crate) mod discipline;
+mod discipline;
 mod pty;
 
 pub(crate) use discipline::{Modes, Terminal};
+pub(crate) use pty::{PTS_MAJOR, TTY_MAJOR, TerminalDevices, TerminalFile, Terminals};

@@ -1,70 +1,217 @@
 //! Terminals of the machine: pairs of `/dev/ptmx` and `/dev/pts/N` (pty(7)), and the console that
 //! the host provides.
 
+use std::sync::Arc;
+
 use super::discipline::{Terminal, TerminalRead, Typed};
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::host::TerminalSize;
-use crate::objects::description::{Description, Object, OpenFlags};
-use crate::objects::files::FileSystem;
+use crate::objects::description::{Description, OpenFlags};
+use crate::objects::files::{Files, Opener};
+use crate::objects::object::{Access, Object};
 use crate::objects::readiness::{Events, Readiness};
+use crate::objects::states::{Family, State};
 use crate::objects::stream::Standard;
 use crate::signal::Signal;
-use crate::vfs::{Caller, DeviceNumber, FileType, NodeId, ROOT, Vnode, Walked};
+use crate::vfs::{
+    Caller, DeviceNumber, FileCredentials, FileType, Location, NoProcesses, ROOT, Timestamp, View, Vnode,
+    VolumeId, Walked,
+};
 use crate::wait::{Channel, Failure, Wait};
 
 /// Pairs of pseudo-terminals at most (`/proc/sys/kernel/pty/max`).
 const PAIRS_MAX: u32 = 4096;
 
-/// Major number of `/dev/pts/N`.
-const PTS_MAJOR: u32 = 136;
+/// Major number of `/dev/tty`, `/dev/console` and `/dev/ptmx`.
+pub(crate) const TTY_MAJOR: u32 = 5;
 
-impl FileSystem {
-    /// Sends a signal to a process group when the call is over.
-    fn signal_group(&mut self, group: u32, signal: Signal) {
-        if group != 0 {
-            self.signals.push((group, signal));
+/// Major number of `/dev/pts/N`.
+pub(crate) const PTS_MAJOR: u32 = 136;
+
+/// What the terminals of a machine share.
+#[derive(Default)]
+pub(crate) struct Terminals {
+    /// The terminal that the standard streams are.
+    console: Option<Id<Terminal>>,
+    /// The host's user has ended the console's input.
+    console_ended: bool,
+    /// `/dev/pts`.
+    pub(crate) pairs: Option<VolumeId>,
+}
+
+impl Family for Terminals {}
+
+impl State for Terminal {
+    fn held_bytes(&self) -> u64 {
+        self.buffered() as u64
+    }
+}
+
+/// The side of programs of a terminal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TerminalFile(pub(crate) Id<Terminal>);
+
+impl Object for TerminalFile {
+    fn opened(&self, files: &mut Files, _: OpenFlags) {
+        files.states.hold(self.0);
+        let terminal = &mut files.states[self.0];
+        terminal.slaves += 1;
+        terminal.was_opened = true;
+    }
+
+    fn closed(&self, files: &mut Files, _: Id<Description>, _: OpenFlags) {
+        files.states[self.0].slaves -= 1;
+        files.release_terminal(self.0);
+    }
+
+    fn read(&self, files: &mut Files, access: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+        files.adopt_console(access.caller, self.0);
+        files.read_terminal(access, self.0, buffer)
+    }
+
+    fn write(&self, files: &mut Files, access: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+        files.adopt_console(access.caller, self.0);
+        files.write_terminal(access, self.0, bytes)
+    }
+
+    fn readiness(&self, files: &mut Files, _: &Caller<'_>, _: OpenFlags) -> Readiness {
+        files.pump_console();
+        let terminal = &files.states[self.0];
+        let mut readiness = Readiness::on(terminal.channel);
+        if let Some(ended) = files.is_console(self.0) {
+            if !ended {
+                readiness.channels.push(Channel::Console);
+            }
+            return readiness
+                .with(Events::READABLE, terminal.is_readable() || ended)
+                .with(Events::WRITABLE, !terminal.stopped);
+        }
+        readiness
+            .with(Events::READABLE, terminal.is_readable() || terminal.masters == 0)
+            .with(Events::WRITABLE, terminal.room() > 0)
+            .with(Events::HUP, terminal.masters == 0)
+    }
+
+    fn readable_bytes(&self, files: &mut Files, _: &Access<'_>) -> Result<u32, Errno> {
+        Ok(files.states[self.0].readable() as u32)
+    }
+
+    fn check_reopening(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+/// The other side of a pseudo-terminal.
+#[derive(Clone, Copy, Debug)]
+struct MasterFile(Id<Terminal>);
+
+impl Object for MasterFile {
+    fn opened(&self, files: &mut Files, _: OpenFlags) {
+        files.states.hold(self.0);
+        files.states[self.0].masters += 1;
+    }
+
+    fn closed(&self, files: &mut Files, _: Id<Description>, _: OpenFlags) {
+        let terminal = &mut files.states[self.0];
+        terminal.masters -= 1;
+        if terminal.masters == 0 {
+            terminal.session = 0;
+            let (foreground, number) = (terminal.foreground, terminal.number);
+            files.signal_group(foreground, Signal::HUP);
+            files.signal_group(foreground, Signal::CONT);
+            if let Some(number) = number {
+                files.remove_pseudo_terminal(number);
+            }
+        }
+        files.release_terminal(self.0);
+    }
+
+    /// Reads what programs printed.
+    fn read(&self, files: &mut Files, access: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let terminal = &mut files.states[self.0];
+        let channel = terminal.channel;
+        match terminal.fetch(buffer) {
+            0 if buffer.is_empty() => Ok(0),
+            0 if terminal.slaves == 0 && terminal.was_opened => Err(Errno::EIO.into()),
+            0 => access.block(Wait::on(channel)),
+            length => {
+                files.wake(channel);
+                Ok(length)
+            }
         }
     }
 
-    /// The signals that terminals have sent to process groups since the last call.
-    pub(crate) fn take_signals(&mut self) -> Vec<(u32, Signal)> {
-        std::mem::take(&mut self.signals)
+    fn write(&self, files: &mut Files, _: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+        files.type_bytes(self.0, bytes);
+        Ok(bytes.len())
     }
 
+    fn readiness(&self, files: &mut Files, _: &Caller<'_>, _: OpenFlags) -> Readiness {
+        files.pump_console();
+        let terminal = &files.states[self.0];
+        Readiness::on(terminal.channel)
+            .with(Events::READABLE, terminal.printed() > 0)
+            .with(Events::WRITABLE, true)
+            .with(Events::HUP, terminal.slaves == 0 && terminal.was_opened)
+    }
+
+    fn readable_bytes(&self, files: &mut Files, _: &Access<'_>) -> Result<u32, Errno> {
+        Ok(files.states[self.0].printed() as u32)
+    }
+}
+
+/// Opens the devices of terminals.
+pub(crate) struct TerminalDevices;
+
+impl Opener for TerminalDevices {
+    fn open(
+        &self,
+        files: &mut Files,
+        caller: &Caller<'_>,
+        file: Vnode,
+        device: DeviceNumber,
+        flags: OpenFlags,
+    ) -> Result<Id<Description>, Errno> {
+        files.open_terminal(caller, file, device, flags)
+    }
+}
+
+impl Files {
     /// A terminal by number.
     pub(crate) fn terminal(&self, id: Id<Terminal>) -> &Terminal {
-        &self.terminals[id]
+        &self.states[id]
     }
 
     /// A terminal by number, to change it.
     pub(crate) fn terminal_mut(&mut self, id: Id<Terminal>) -> &mut Terminal {
-        &mut self.terminals[id]
+        &mut self.states[id]
     }
 
     /// The terminal of a description of either side, and whether that is the side of programs.
     pub(crate) fn terminal_of(&self, id: Id<Description>) -> Result<(Id<Terminal>, bool), Errno> {
-        match self.descriptions[id].object {
-            Object::Terminal(terminal) => Ok((terminal, true)),
-            Object::Master(terminal) => Ok((terminal, false)),
+        let description = self.description(id);
+        match (description.as_kind(), description.as_kind()) {
+            (Some(TerminalFile(terminal)), _) => Ok((*terminal, true)),
+            (_, Some(MasterFile(terminal))) => Ok((*terminal, false)),
             _ => Err(Errno::ENOTTY),
         }
     }
 
     /// The terminal with the device number 136:`number`.
     fn terminal_numbered(&self, number: u32) -> Option<Id<Terminal>> {
-        self.terminals.iter().find(|(_, terminal)| terminal.number == Some(number)).map(|(id, _)| id)
+        self.states.iter::<Terminal>().find(|(_, terminal)| terminal.number == Some(number)).map(|(id, _)| id)
     }
 
     /// The controlling terminal of the caller's session.
     pub(crate) fn controlling_terminal(&self, caller: &Caller<'_>) -> Option<Id<Terminal>> {
         let (_, session) = caller.view.processes.job();
-        let mut terminals = self.terminals.iter();
+        let mut terminals = self.states.iter::<Terminal>();
         terminals.find(|(_, terminal)| terminal.session == session && session != 0).map(|(id, _)| id)
     }
 
     /// Opens a terminal's device.
-    pub(crate) fn open_terminal(
+    fn open_terminal(
         &mut self,
         caller: &Caller<'_>,
         file: Vnode,
@@ -72,24 +219,23 @@ impl FileSystem {
         flags: OpenFlags,
     ) -> Result<Id<Description>, Errno> {
         let id = match (device.major, device.minor) {
-            (5, 0) => self.controlling_terminal(caller).ok_or(Errno::ENXIO)?,
-            (5, 1) => self.console.ok_or(Errno::ENXIO)?,
-            (5, 2) => return self.open_pair(caller, file, flags),
+            (TTY_MAJOR, 0) => self.controlling_terminal(caller).ok_or(Errno::ENXIO)?,
+            (TTY_MAJOR, 1) => self.console().ok_or(Errno::ENXIO)?,
+            (TTY_MAJOR, 2) => return self.open_pair(caller, file, flags),
             (PTS_MAJOR, number) => self.terminal_numbered(number).ok_or(Errno::ENXIO)?,
             _ => return Err(Errno::ENXIO),
         };
-        if self.terminals[id].locked || self.terminals[id].number.is_some() && self.terminals[id].masters == 0
-        {
+        if self.states[id].locked || self.states[id].number.is_some() && self.states[id].masters == 0 {
             return Err(Errno::EIO);
         }
         let process = caller.view.processes.current();
         let (group, session) = caller.view.processes.job();
         let leads = process == session && self.controlling_terminal(caller).is_none();
-        if leads && !flags.contains(OpenFlags::O_NOCTTY) && self.terminals[id].session == 0 {
-            self.terminals[id].session = session;
-            self.terminals[id].foreground = group;
+        if leads && !flags.contains(OpenFlags::O_NOCTTY) && self.states[id].session == 0 {
+            self.states[id].session = session;
+            self.states[id].foreground = group;
         }
-        Ok(self.add_description(Object::Terminal(id), file, flags))
+        Ok(self.add_description(Arc::new(TerminalFile(id)), file, flags))
     }
 
     /// A new pair: the description of its master side.
@@ -103,22 +249,17 @@ impl FileSystem {
             (0..PAIRS_MAX).find(|number| self.terminal_numbered(*number).is_none()).ok_or(Errno::ENOSPC)?;
         let channel = self.new_channel();
         let size = TerminalSize { rows: 0, columns: 0 };
-        let id = self.terminals.insert(Terminal::new(Some(number), size, channel));
-        let directory = Vnode { volume: self.pseudo_terminals, node: ROOT };
-        let walked = Walked {
-            directory,
-            name: number.to_string().into_bytes().into(),
-            found: None,
-            wants_directory: false,
-            ends_in_dot: false,
-        };
+        let id = self.states.insert(Terminal::new(Some(number), size, channel));
+        let pairs = self.families.get_mut::<Terminals>().pairs.ok_or(Errno::ENXIO)?;
+        let directory = Vnode { volume: pairs, node: ROOT };
+        let walked = Walked::missing(directory, number.to_string().as_bytes());
         let device = DeviceNumber::new(PTS_MAJOR, number);
         let mode = 0o620;
         let made = self.as_owner(caller, |files, caller| {
-            files.create_device(caller, &walked, FileType::CharacterDevice, mode, &[], device)
+            files.vfs.create_device(caller, &walked, FileType::CharacterDevice, mode, &[], device)
         });
-        let description = made.map(|_| self.add_description(Object::Master(id), file, flags));
-        self.terminals.release(id);
+        let description = made.map(|_| self.add_description(Arc::new(MasterFile(id)), file, flags));
+        self.states.release(id);
         description
     }
 
@@ -128,59 +269,9 @@ impl FileSystem {
         caller: &Caller<'_>,
         action: impl FnOnce(&mut Self, &Caller<'_>) -> Result<R, Errno>,
     ) -> Result<R, Errno> {
-        let location = crate::objects::files::Location { umask: 0, ..*caller.location };
-        let credentials = crate::vfs::FileCredentials { uid: 0, ..caller.credentials };
+        let location = Location { umask: 0, ..*caller.location };
+        let credentials = FileCredentials { uid: 0, ..caller.credentials };
         action(self, &Caller { location: &location, credentials, ..*caller })
-    }
-
-    /// Accounts for a description of either side.
-    pub(crate) fn open_side(&mut self, id: Id<Terminal>, slave: bool) {
-        self.terminals.hold(id);
-        let terminal = &mut self.terminals[id];
-        if slave {
-            terminal.slaves += 1;
-            terminal.was_opened = true;
-        } else {
-            terminal.masters += 1;
-        }
-    }
-
-    /// Accounts for a description of either side that is no more; the channel, if the terminal has
-    /// gone with it.
-    pub(crate) fn close_side(&mut self, id: Id<Terminal>, slave: bool) -> Option<Channel> {
-        let terminal = &mut self.terminals[id];
-        let channel = terminal.channel;
-        if slave {
-            terminal.slaves -= 1;
-        } else {
-            terminal.masters -= 1;
-        }
-        let hung_up = !slave && terminal.masters == 0;
-        let (foreground, number) = (terminal.foreground, terminal.number);
-        if hung_up {
-            terminal.session = 0;
-            self.signal_group(foreground, Signal::HUP);
-            self.signal_group(foreground, Signal::CONT);
-            if let Some(number) = number {
-                let name = number.to_string();
-                self.remove_pseudo_terminal(name.as_bytes());
-            }
-        }
-        self.wake(channel);
-        self.terminals.release(id).map(|_| channel)
-    }
-
-    fn remove_pseudo_terminal(&mut self, name: &[u8]) {
-        let view = crate::vfs::View {
-            now: crate::vfs::Timestamp::default(),
-            monotonic: 0,
-            file_size: u64::MAX,
-            processes: &crate::objects::setup::NoProcesses,
-        };
-        if let Ok(mounted) = self.mounts.get_mut(self.pseudo_terminals) {
-            let root: NodeId = mounted.volume.root();
-            let _ = mounted.volume.remove(&view, root, name, false);
-        }
     }
 
     /// What keeps a background process from using its terminal: SIGTTIN or SIGTTOU, and a wait for
@@ -192,7 +283,7 @@ impl FileSystem {
         signal: Signal,
     ) -> Result<(), Failure> {
         let (group, session) = caller.view.processes.job();
-        let terminal = &self.terminals[id];
+        let terminal = &self.states[id];
         if terminal.session != session || terminal.foreground == group || terminal.foreground == 0 {
             return Ok(());
         }
@@ -204,156 +295,139 @@ impl FileSystem {
     }
 
     /// Takes bytes that were typed, and sends the signals that some stand for.
-    pub(crate) fn type_bytes(&mut self, id: Id<Terminal>, bytes: &[u8]) {
+    fn type_bytes(&mut self, id: Id<Terminal>, bytes: &[u8]) {
         for byte in bytes {
-            let signal = match self.terminals[id].type_byte(*byte) {
+            let signal = match self.states[id].type_byte(*byte) {
                 None => continue,
                 Some(Typed::Interrupt) => Signal::INT,
                 Some(Typed::Quit) => Signal::QUIT,
                 Some(Typed::Suspend) => Signal::TSTP,
             };
-            self.signal_group(self.terminals[id].foreground, signal);
+            self.signal_group(self.states[id].foreground, signal);
         }
-        let channel = self.terminals[id].channel;
+        let channel = self.states[id].channel;
         self.wake(channel);
         self.flush_console(id);
     }
 
     /// Reads from the side of programs.
-    pub(crate) fn read_terminal(
+    fn read_terminal(
         &mut self,
-        caller: &Caller<'_>,
+        access: &Access<'_>,
         id: Id<Terminal>,
         buffer: &mut [u8],
-        waits: bool,
     ) -> Result<usize, Failure> {
-        self.check_foreground(caller, id, Signal::TTIN)?;
+        self.check_foreground(access.caller, id, Signal::TTIN)?;
         self.pump_console();
-        let terminal = &mut self.terminals[id];
+        let console = self.is_console(id);
+        let terminal = &mut self.states[id];
         let channel = terminal.channel;
-        match terminal.read(buffer, caller.view.monotonic) {
+        match terminal.read(buffer, access.caller.view.monotonic) {
             TerminalRead::Bytes(length) => {
                 self.wake(channel);
                 Ok(length)
             }
             TerminalRead::Wait(_) if terminal.number.is_some() && terminal.masters == 0 => Ok(0),
-            TerminalRead::Wait(_) if self.console == Some(id) && self.console_ended => Ok(0),
-            TerminalRead::Wait(deadline) if waits => {
-                let wait = Wait { channels: vec![channel], ..Wait::default() };
-                let mut wait = wait.until(deadline);
-                if self.console == Some(id) {
+            TerminalRead::Wait(_) if console == Some(true) => Ok(0),
+            TerminalRead::Wait(deadline) => {
+                let mut wait = Wait::on(channel).until(deadline);
+                if console.is_some() {
                     wait.channels.push(Channel::Console);
                 }
-                Err(Failure::Block(wait))
+                access.block(wait)
             }
-            TerminalRead::Wait(_) => Err(Errno::EAGAIN.into()),
         }
     }
 
     /// Prints from the side of programs.
-    pub(crate) fn write_terminal(
+    fn write_terminal(
         &mut self,
-        caller: &Caller<'_>,
+        access: &Access<'_>,
         id: Id<Terminal>,
         bytes: &[u8],
-        waits: bool,
     ) -> Result<usize, Failure> {
-        if self.terminals[id].stops_background_output() {
-            self.check_foreground(caller, id, Signal::TTOU)?;
+        if self.states[id].stops_background_output() {
+            self.check_foreground(access.caller, id, Signal::TTOU)?;
         }
-        let terminal = &mut self.terminals[id];
+        let terminal = &mut self.states[id];
         if terminal.number.is_some() && terminal.masters == 0 {
             return Err(Errno::EIO.into());
         }
         let channel = terminal.channel;
         let printed = if terminal.stopped { 0 } else { terminal.print(bytes) };
         if printed == 0 && !bytes.is_empty() {
-            return Err(if waits { Failure::Block(Wait::on(channel)) } else { Errno::EAGAIN.into() });
+            return access.block(Wait::on(channel));
         }
         self.wake(channel);
         self.flush_console(id);
         Ok(printed)
     }
 
-    /// Reads what programs printed: the master side.
-    pub(crate) fn read_master(
-        &mut self,
-        id: Id<Terminal>,
-        buffer: &mut [u8],
-        waits: bool,
-    ) -> Result<usize, Failure> {
-        let terminal = &mut self.terminals[id];
-        let channel = terminal.channel;
-        match terminal.fetch(buffer) {
-            0 if buffer.is_empty() => Ok(0),
-            0 if terminal.slaves == 0 && terminal.was_opened => Err(Errno::EIO.into()),
-            0 if waits => Err(Failure::Block(Wait::on(channel))),
-            0 => Err(Errno::EAGAIN.into()),
-            length => {
-                self.wake(channel);
-                Ok(length)
-            }
+    /// Removes a side of a terminal that is no more from its channel's waiters, and the terminal with
+    /// the last one.
+    fn release_terminal(&mut self, id: Id<Terminal>) {
+        let channel = self.states[id].channel;
+        self.wake(channel);
+        if self.states.release(id).is_some() {
+            self.forget_channel(channel);
         }
     }
 
-    pub(crate) fn terminal_readiness(&mut self, id: Id<Terminal>, slave: bool) -> Readiness {
-        self.pump_console();
-        let terminal = &self.terminals[id];
-        let mut readiness = Readiness::on(terminal.channel);
-        if self.console == Some(id) {
-            if !self.console_ended {
-                readiness.channels.push(Channel::Console);
-            }
-            return readiness
-                .with(Events::READABLE, terminal.is_readable() || self.console_ended)
-                .with(Events::WRITABLE, !terminal.stopped);
-        }
-        if slave {
-            readiness
-                .with(Events::READABLE, terminal.is_readable() || terminal.masters == 0)
-                .with(Events::WRITABLE, terminal.room() > 0)
-                .with(Events::HUP, terminal.masters == 0)
-        } else {
-            readiness
-                .with(Events::READABLE, terminal.printed() > 0)
-                .with(Events::WRITABLE, true)
-                .with(Events::HUP, terminal.slaves == 0 && terminal.was_opened)
-        }
+    /// Takes `/dev/pts/NUMBER` away.
+    fn remove_pseudo_terminal(&mut self, number: u32) {
+        let Some(volume) = self.families.get_mut::<Terminals>().pairs else { return };
+        let view =
+            View { now: Timestamp::default(), monotonic: 0, file_size: u64::MAX, processes: &NoProcesses };
+        self.vfs.remove_from_top(&view, volume, number.to_string().as_bytes());
+    }
+
+    /// The terminal that the standard streams are.
+    fn console(&self) -> Option<Id<Terminal>> {
+        self.families.get::<Terminals>()?.console
+    }
+
+    /// Whether a terminal is the console; if so, whether its input has ended.
+    fn is_console(&self, id: Id<Terminal>) -> Option<bool> {
+        let all = self.families.get::<Terminals>()?;
+        (all.console == Some(id)).then_some(all.console_ended)
     }
 
     /// Makes the machine's own terminal of the standard streams, if they are one.
     pub(crate) fn make_console(&mut self) -> Option<Id<Terminal>> {
-        let size = self.streams.terminal_size(Standard::Input)?;
-        if !self.streams.take_control() {
+        let size = self.streams().terminal_size(Standard::Input)?;
+        if !self.streams().take_control() {
             return None;
         }
         let channel = self.new_channel();
-        let console = self.terminals.insert(Terminal::new(None, size, channel));
-        self.console = Some(console);
-        self.console
+        let console = self.states.insert(Terminal::new(None, size, channel));
+        self.families.get_mut::<Terminals>().console = Some(console);
+        Some(console)
     }
 
     /// Whether the host's user types at a terminal of the machine, whoever reads.
     pub(crate) fn has_console(&self) -> bool {
-        self.console.is_some() && !self.console_ended
+        self.families.get::<Terminals>().is_some_and(|all| all.console.is_some() && !all.console_ended)
     }
 
     /// Takes in what the host's user has typed since the last time.
     pub(crate) fn pump_console(&mut self) {
-        let Some(console) = self.console.filter(|_| !self.console_ended) else { return };
+        if !self.has_console() {
+            return;
+        }
+        let Some(console) = self.console() else { return };
         let mut bytes = [0; 256];
-        while self.streams.input_is_ready() {
-            match self.streams.read(&mut bytes) {
+        while self.streams().input_is_ready() {
+            match self.streams().read(&mut bytes) {
                 Ok(0) => {
-                    self.console_ended = true;
+                    self.families.get_mut::<Terminals>().console_ended = true;
                     return;
                 }
                 Ok(length) => self.type_bytes(console, &bytes[..length]),
                 Err(_) => return,
             }
         }
-        if let Some(size) = self.streams.terminal_size(Standard::Input)
-            && size != self.terminals[console].size
+        if let Some(size) = self.streams().terminal_size(Standard::Input)
+            && size != self.states[console].size
         {
             self.resize_terminal(console, size);
         }
@@ -361,7 +435,7 @@ impl FileSystem {
 
     /// Changes a terminal's size, of which its foreground group hears (SIGWINCH).
     pub(crate) fn resize_terminal(&mut self, id: Id<Terminal>, size: TerminalSize) {
-        let terminal = &mut self.terminals[id];
+        let terminal = &mut self.states[id];
         if terminal.size != size {
             terminal.size = size;
             let foreground = terminal.foreground;
@@ -373,15 +447,15 @@ impl FileSystem {
 
     /// Hands the console's output to the host.
     fn flush_console(&mut self, id: Id<Terminal>) {
-        if self.console != Some(id) {
+        if self.is_console(id).is_none() {
             return;
         }
         let mut bytes = [0; 4096];
         loop {
-            match self.terminals[id].fetch(&mut bytes) {
+            match self.states[id].fetch(&mut bytes) {
                 0 => return,
                 length => {
-                    let _ = self.streams.write(Standard::Output, &bytes[..length]);
+                    let _ = self.streams().write(Standard::Output, &bytes[..length]);
                 }
             }
         }
@@ -389,7 +463,7 @@ impl FileSystem {
 
     /// Gives the console to the session that uses it first.
     pub(crate) fn adopt_console(&mut self, caller: &Caller<'_>, id: Id<Terminal>) {
-        let terminal = &mut self.terminals[id];
+        let terminal = &mut self.states[id];
         if terminal.number.is_none() && terminal.session == 0 {
             let (group, session) = caller.view.processes.job();
             terminal.session = session;

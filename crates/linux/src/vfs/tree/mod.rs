@@ -13,8 +13,10 @@ use std::sync::Arc;
 use super::attributes::{Attributes, FileType, Owner, Timestamp};
 use super::content::Content;
 use super::folder::{HostAccess, HostFile, HostFolder, HostMetadata, join};
-use super::volume::{Name, NodeId, View, Volume};
+use super::volume::{Name, Volume};
 use crate::errno::Errno;
+use crate::vfs::view::View;
+use crate::vfs::vnode::{NodeId, ROOT};
 
 /// Most links that a file can have, as ext4 has it.
 const LINK_MAX: u32 = 65_000;
@@ -120,8 +122,6 @@ pub(crate) struct Tree {
     /// Nodes that did not come from below.
     made_nodes: u64,
 }
-
-pub(crate) const ROOT: NodeId = NodeId(1);
 
 impl Tree {
     /// An empty tree, its root owned by `owner` with `mode`.

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{Body, Directory, LINK_MAX, Node, ROOT, Slot, Tree, hide_link};
+use super::{Body, Directory, LINK_MAX, Node, Slot, Tree, hide_link};
 use crate::errno::Errno;
 use crate::vfs::archive::ArchiveError;
 use crate::vfs::attributes::{Attributes, Change, FileType, Timestamp};
 use crate::vfs::content::{CHUNK, Content, MAX_SIZE};
 use crate::vfs::folder::HostFile;
+use crate::vfs::view::View;
+use crate::vfs::vnode::{NodeId, ROOT};
 use crate::vfs::volume::{
-    Allocation, Entry, LinkTarget, Name, NewNode, NodeId, RenameMode, Statistics, View, Volume,
+    Allocation, DirectoryEntry, LinkTarget, Name, NewNode, RenameMode, Statistics, Volume,
 };
 
 impl Volume for Tree {
@@ -65,14 +67,14 @@ impl Volume for Tree {
         }
     }
 
-    fn list(&mut self, _: &View<'_>, directory: NodeId) -> Result<Vec<Entry>, Errno> {
+    fn list(&mut self, _: &View<'_>, directory: NodeId) -> Result<Vec<DirectoryEntry>, Errno> {
         self.adopt_all(directory)?;
         let slots = &self.directory(directory)?.slots;
         let mut entries = Vec::with_capacity(slots.len());
         for (name, slot) in slots {
             if let Slot::Present(node) = slot {
                 let file_type = self.node(*node)?.attributes.file_type;
-                entries.push(Entry { name: name.clone(), node: *node, file_type });
+                entries.push(DirectoryEntry { name: name.clone(), node: *node, file_type });
             }
         }
         Ok(entries)

@@ -1,8 +1,7 @@
 //! Sockets inside one machine: unix(7), tcp(7), udp(7) as far as a loopback has them.
 
 use super::*;
-use crate::objects::files::IN_FLIGHT_MAX;
-use crate::objects::socket::address::{AF_INET, AF_INET6, AF_UNIX, Address};
+
 use crate::wait::Failure;
 
 impl Fixture {
@@ -139,7 +138,7 @@ fn rights_travel_and_unread_ones_are_closed() {
         .run(|files, caller| files.socket_pair(caller, Kind::Stream, Peer::default(), OpenFlags::empty()));
     let [one, other] = pair.map(|open| fixture.files.socket_of(open).unwrap());
     let [reader, writer] = fixture.run(|files, caller| files.pipe(caller, OpenFlags::O_NONBLOCK));
-    let rights = |files: &mut FileSystem| Sending { rights: vec![files.hold(writer)], ..Sending::default() };
+    let rights = |files: &mut Files| Sending { rights: vec![files.hold(writer)], ..Sending::default() };
     let sending = rights(&mut fixture.files);
     fixture.run(|files, caller| files.send(caller, one, b"x", &sending)).unwrap();
     let mut buffer = [0; 8];
@@ -205,7 +204,7 @@ fn sockets_that_only_their_own_messages_hold_are_collected() {
         let (open, _) = fixture.socket(AF_UNIX, Kind::Stream);
         fixture.files.close(open);
     }
-    assert_eq!((fixture.files.sockets.len(), fixture.files.rights_in_flight), (1, 0));
+    assert_eq!((fixture.files.states.iter::<Socket>().count(), fixture.files.rights_in_flight()), (1, 0));
     fixture.files.close(last);
 }
 
@@ -224,5 +223,5 @@ fn messages_that_somebody_can_reach_keep_their_files() {
     }
     let socket = fixture.files.socket_of(other).unwrap();
     let received = fixture.files.receive(socket, &mut [0; 8], false, true).unwrap();
-    assert_eq!((received.rights, fixture.files.rights_in_flight), (vec![sent], 0));
+    assert_eq!((received.rights, fixture.files.rights_in_flight()), (vec![sent], 0));
 }

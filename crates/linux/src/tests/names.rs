@@ -100,8 +100,8 @@ fn permissions_are_those_of_the_owner_group_and_others() {
     fixture.write("/tmp/secret", b"x").unwrap();
     fixture
         .run(|files, caller| {
-            let file = files.find(caller, caller.location.root, b"/tmp/secret", Last::Stay)?;
-            files.set_mode(caller, file, 0o600)
+            let file = files.vfs.find(caller, caller.location.root, b"/tmp/secret", Last::Stay)?;
+            files.vfs.set_mode(caller, file, 0o600)
         })
         .unwrap();
     fixture.uid = 1000;

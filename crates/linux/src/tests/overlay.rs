@@ -79,8 +79,8 @@ fn picture(fixture: &mut Fixture, at: &str) -> Vec<(String, FileType, Vec<u8>)> 
                 let start = fixture.location.root;
                 fixture
                     .run(|files, caller| {
-                        let link = files.find(caller, start, path.as_bytes(), Last::Stay)?;
-                        files.read_link(caller, link)
+                        let link = files.vfs.find(caller, start, path.as_bytes(), Last::Stay)?;
+                        files.vfs.read_link(caller, link)
                     })
                     .unwrap()
             }
@@ -111,9 +111,9 @@ proptest! {
         prop_assert_eq!(picture(&mut overlay, "/"), picture(&mut real, "/"));
 
         // What was changed survives as a tar file, over the same folder, which nobody has touched.
-        let archive = overlay.files.save(b"/", Timestamp::default()).unwrap();
+        let archive = overlay.files.vfs.save(b"/", Timestamp::default()).unwrap();
         let mut again = Fixture::with_root(Mount::CopyOnWrite(folders.folder("below")));
-        again.files.load(b"/", &archive, Timestamp::default()).unwrap();
+        again.files.vfs.load(b"/", &archive, Timestamp::default()).unwrap();
         prop_assert_eq!(picture(&mut again, "/"), picture(&mut real, "/"), "after {:?}", &steps);
     }
 }
@@ -126,7 +126,7 @@ fn a_saved_overlay_is_a_tar_file() {
     let long = format!("/d/{}", "n".repeat(200));
     fixture.write(&long, b"content").unwrap();
     fixture.remove("/a", false).unwrap();
-    let archive = fixture.files.save(b"/", Timestamp::default()).unwrap();
+    let archive = fixture.files.vfs.save(b"/", Timestamp::default()).unwrap();
     let file = folders.path().join("saved.tar");
     std::fs::write(&file, &archive).unwrap();
     let Ok(listing) = std::process::Command::new("tar").arg("tf").arg(&file).output() else { return };
@@ -139,8 +139,8 @@ fn a_saved_overlay_is_a_tar_file() {
 fn bad_archives_are_refused() {
     let mut fixture = Fixture::new();
     fixture.write("/tmp/f", &[7; 2000]).unwrap();
-    let good = fixture.files.save(b"/tmp", Timestamp::default()).unwrap();
-    let mut load = |archive: &[u8]| fixture.files.load(b"/tmp", archive, Timestamp::default());
+    let good = fixture.files.vfs.save(b"/tmp", Timestamp::default()).unwrap();
+    let mut load = |archive: &[u8]| fixture.files.vfs.load(b"/tmp", archive, Timestamp::default());
     assert_eq!(load(&[1; 512]), Err(ArchiveError::Header { offset: 0 }));
     assert_eq!(load(&good[..2048]), Err(ArchiveError::Truncated { path: "f".into() }));
     assert_eq!(load(&good), Ok(()));

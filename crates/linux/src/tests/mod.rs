@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::*;
 use crate::arena::Id;
 use crate::config::Limits;
 use crate::errno::Errno;
 use crate::host::{Bytes, Discard};
+use crate::objects::*;
 use crate::vfs::*;
 
 /// A machine's files and one caller.
 struct Fixture {
-    files: FileSystem,
+    files: Files,
     location: Location,
     uid: u32,
     file_size: u64,
@@ -30,17 +30,17 @@ impl Fixture {
     fn new() -> Self {
         let streams =
             Streams::new(Box::new(Bytes::default()), Box::new(Discard), Box::new(Discard), u64::MAX);
-        let files = FileSystem::for_machine(streams, 0, &Limits::default(), Owner::default(), 0);
+        let files = Files::for_machine(streams, 0, &Limits::default(), Owner::default(), 0);
         Self { files, location: Location::default(), uid: 0, file_size: u64::MAX }
     }
 
     fn with_root(mount: Mount) -> Self {
         let mut fixture = Self::new();
-        fixture.files.mount(b"/", mount, 0o755, Timestamp::default()).unwrap();
+        fixture.files.vfs.mount(b"/", mount, 0o755, Timestamp::default()).unwrap();
         fixture
     }
 
-    fn run<R>(&mut self, action: impl FnOnce(&mut FileSystem, &Caller<'_>) -> R) -> R {
+    fn run<R>(&mut self, action: impl FnOnce(&mut Files, &Caller<'_>) -> R) -> R {
         let view = View {
             now: Timestamp { seconds: 7, nanoseconds: 9 },
             monotonic: 0,
@@ -90,39 +90,41 @@ impl Fixture {
         let start = self.location.working_directory;
         let device = DeviceNumber::default();
         self.run(|files, caller| {
-            files.make(caller, start, path.as_bytes(), FileType::Directory, 0o755, device)
+            files.vfs.make(caller, start, path.as_bytes(), FileType::Directory, 0o755, device)
         })
         .map(|_| ())
     }
 
     fn symlink(&mut self, path: &str, target: &str) -> Result<(), Errno> {
         let start = self.location.working_directory;
-        self.run(|files, caller| files.make_symlink(caller, start, path.as_bytes(), target.as_bytes()))
+        self.run(|files, caller| files.vfs.make_symlink(caller, start, path.as_bytes(), target.as_bytes()))
     }
 
     fn link(&mut self, existing: &str, path: &str) -> Result<(), Errno> {
         let start = self.location.working_directory;
         self.run(|files, caller| {
-            let file = files.find(caller, start, existing.as_bytes(), Last::Stay)?;
-            files.link(caller, file, start, path.as_bytes())
+            let file = files.vfs.find(caller, start, existing.as_bytes(), Last::Stay)?;
+            files.vfs.link(caller, file, start, path.as_bytes())
         })
     }
 
     fn remove(&mut self, path: &str, directory: bool) -> Result<(), Errno> {
         let start = self.location.working_directory;
-        self.run(|files, caller| files.remove(caller, start, path.as_bytes(), directory))
+        self.run(|files, caller| files.vfs.remove(caller, start, path.as_bytes(), directory))
     }
 
     fn rename(&mut self, from: &str, to: &str, mode: RenameMode) -> Result<(), Errno> {
         let start = self.location.working_directory;
-        self.run(|files, caller| files.rename(caller, (start, from.as_bytes()), (start, to.as_bytes()), mode))
+        self.run(|files, caller| {
+            files.vfs.rename(caller, (start, from.as_bytes()), (start, to.as_bytes()), mode)
+        })
     }
 
     fn stat(&mut self, path: &str, last: Last) -> Result<Attributes, Errno> {
         let start = self.location.working_directory;
         self.run(|files, caller| {
-            let file = files.find(caller, start, path.as_bytes(), last)?;
-            files.attributes(caller, file)
+            let file = files.vfs.find(caller, start, path.as_bytes(), last)?;
+            files.vfs.attributes(caller, file)
         })
     }
 

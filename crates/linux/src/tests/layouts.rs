@@ -1,7 +1,7 @@
 //! Structures as a program for i386 sees them: offsets by `gcc -m32` from the kernel's headers.
 
 use super::*;
-use crate::vfs::{Entry, NodeId, VolumeId};
+use crate::vfs::{DirectoryEntry, NodeId, VolumeId};
 
 fn sample() -> (Vnode, Attributes) {
     let time = |seconds| Timestamp { seconds, nanoseconds: seconds as u32 + 1 };
@@ -61,8 +61,11 @@ fn the_stat_family() {
 
 #[test]
 fn directory_entries() {
-    let entry =
-        |name: &[u8], node| Entry { name: name.into(), node: NodeId(node), file_type: FileType::Directory };
+    let entry = |name: &[u8], node| DirectoryEntry {
+        name: name.into(),
+        node: NodeId(node),
+        file_type: FileType::Directory,
+    };
     let entries = [entry(b"abc", 5), entry(b"longer-name", 6)];
     let (wide, count) = encode_entries(&entries, 0, 4096, true).unwrap();
     assert_eq!((count, wide.len()), (2, 24 + 32));

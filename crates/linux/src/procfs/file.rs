@@ -1,0 +1,117 @@
+//! Open files of `/proc`: what they said when they were read from their start stays until that is
+//! done again.
+
+use std::sync::Arc;
+
+use super::volume::text_of;
+use crate::arena::Id;
+use crate::errno::Errno;
+use crate::objects::object::{Access, Mappable, Object, Whence};
+use crate::objects::states::State;
+use crate::objects::{Description, Files, OpenFlags, Opener, RegularFile};
+use crate::vfs::{Caller, DeviceNumber, Vnode};
+use crate::wait::Failure;
+
+/// What an open file said.
+#[derive(Clone, Default, Debug)]
+struct Text(Option<Arc<[u8]>>);
+
+impl State for Text {
+    fn held_bytes(&self) -> u64 {
+        self.0.as_ref().map_or(0, |text| text.len() as u64)
+    }
+}
+
+/// An open file of `/proc`.
+#[derive(Clone, Copy, Debug)]
+struct TextFile(Id<Text>);
+
+/// Opens the files of `/proc`.
+pub(crate) struct ProcFiles;
+
+impl Opener for ProcFiles {
+    fn open(
+        &self,
+        files: &mut Files,
+        _: &Caller<'_>,
+        file: Vnode,
+        _: DeviceNumber,
+        flags: OpenFlags,
+    ) -> Result<Id<Description>, Errno> {
+        let text = files.states.insert(Text::default());
+        Ok(files.add_description(Arc::new(TextFile(text)), file, flags))
+    }
+}
+
+/// A file like any other, but for where its content comes from.
+impl Object for TextFile {
+    fn closed(&self, files: &mut Files, _: Id<Description>, _: OpenFlags) {
+        files.states.release(self.0);
+    }
+
+    fn read(&self, files: &mut Files, access: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let description = files.description(access.id);
+        let (node, offset) = (description.vnode.node, access.position.unwrap_or(description.offset));
+        let text = match &files.states[self.0].0 {
+            Some(text) if offset > 0 => text.clone(),
+            _ => {
+                let text: Arc<[u8]> = text_of(files, access.caller, node)?.into();
+                files.states[self.0].0 = Some(text.clone());
+                text
+            }
+        };
+        let rest = usize::try_from(offset).ok().and_then(|offset| text.get(offset..)).unwrap_or(&[]);
+        let length = rest.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&rest[..length]);
+        if access.position.is_none() {
+            files.set_offset(access.id, offset + length as u64);
+        }
+        Ok(length)
+    }
+
+    fn write(&self, files: &mut Files, access: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+        RegularFile.write(files, access, bytes)
+    }
+
+    fn check_positions(&self) -> Result<(), Errno> {
+        RegularFile.check_positions()
+    }
+
+    fn seek(
+        &self,
+        files: &mut Files,
+        access: &Access<'_>,
+        offset: i64,
+        whence: Whence,
+    ) -> Result<u64, Errno> {
+        RegularFile.seek(files, access, offset, whence)
+    }
+
+    fn check_watchable(&self) -> Result<(), Errno> {
+        RegularFile.check_watchable()
+    }
+
+    fn readable_bytes(&self, files: &mut Files, access: &Access<'_>) -> Result<u32, Errno> {
+        RegularFile.readable_bytes(files, access)
+    }
+
+    fn check_content(&self) -> Result<(), Errno> {
+        RegularFile.check_content()
+    }
+
+    fn check_allocation(&self) -> Result<(), Errno> {
+        RegularFile.check_allocation()
+    }
+
+    fn mappable(&self) -> Result<Mappable, Errno> {
+        RegularFile.mappable()
+    }
+
+    fn check_sync(&self) -> Result<(), Errno> {
+        RegularFile.check_sync()
+    }
+
+    fn reads_whole(&self) -> bool {
+        RegularFile.reads_whole()
+    }
+}
