@@ -8,6 +8,8 @@ use crate::generate::Random;
 /// Where the code is. Its pages can be written.
 pub(super) const CODE: u32 = 0x1000;
 pub(super) const CODE_LENGTH: u32 = 0x2000;
+/// Where the same pages are a second time, in a sequence that is aliased.
+pub(super) const ALIAS: u32 = 0x1_0000;
 /// The arena: EBX points to its start, EBP and ESP to its middle, EDI anywhere.
 pub(super) const DATA: u32 = 0x2_0000;
 pub(super) const DATA_LENGTH: u32 = 0x4000;
@@ -18,6 +20,8 @@ const LONGEST: u32 = 40;
 /// Everything that a snippet starts from.
 pub(super) struct Sequence {
     pub(super) code: Vec<u8>,
+    /// Whether the code is a shared object that is mapped twice.
+    pub(super) aliased: bool,
     pub(super) data: Vec<u8>,
     pub(super) registers: [u32; 8],
     pub(super) xmm: [u128; 8],
@@ -160,9 +164,10 @@ impl Sequence {
     /// The next snippet.
     pub(super) fn new(random: &mut Random) -> Self {
         let count = 2 + random.below(LONGEST - 2);
+        let aliased = random.percent(40);
         let code = match random.percent(3) {
             true => (0..count * 3).map(|_| random.next_u32() as u8).collect(),
-            false => Writer::new().write(random, count),
+            false => Writer::new(aliased).write(random, count),
         };
         // Whatever ran before must not be behind it.
         let code = code.into_iter().chain(std::iter::repeat(0)).take(CODE_LENGTH as usize).collect();
@@ -178,7 +183,7 @@ impl Sequence {
             *register = u128::from(datum(random)) << 64 | u128::from(datum(random));
         }
         let mxcsr = Mxcsr::from_bits_truncate(random.pick(MXCSR));
-        Self { code, data, registers, xmm, x87: x87(random), mxcsr }
+        Self { code, aliased, data, registers, xmm, x87: x87(random), mxcsr }
     }
 }
 
@@ -226,11 +231,12 @@ struct Writer {
     starts: Vec<usize>,
     /// Displacement bytes of branches, and which instruction each is to lead to.
     branches: Vec<(usize, usize)>,
+    aliased: bool,
 }
 
 impl Writer {
-    const fn new() -> Self {
-        Self { code: Vec::new(), starts: Vec::new(), branches: Vec::new() }
+    const fn new(aliased: bool) -> Self {
+        Self { code: Vec::new(), starts: Vec::new(), branches: Vec::new(), aliased }
     }
 
     fn write(mut self, random: &mut Random, count: u32) -> Vec<u8> {
@@ -258,7 +264,9 @@ impl Writer {
         self.code.extend([0xcd, 0x80]);
         for (place, to) in &self.branches {
             let target = self.starts[*to];
-            let displacement = target as i64 - (*place as i64 + 4);
+            // Now and then to the same place in the other mapping.
+            let away = if self.aliased && random.percent(15) { i64::from(ALIAS - CODE) } else { 0 };
+            let displacement = target as i64 - (*place as i64 + 4) + away;
             self.code[*place..place + 4].copy_from_slice(&(displacement as u32).to_le_bytes());
         }
         self.code
@@ -278,11 +286,12 @@ impl Writer {
         self.code.extend([0; 4]);
     }
 
-    /// `mov byte [code], imm8`, somewhere near.
+    /// `mov byte [code], imm8`, somewhere near, in either mapping.
     fn store_into_code(&mut self, random: &mut Random) {
         let offset = (self.code.len() as u32 + random.below(60)).saturating_sub(20);
         self.code.extend([0xc6, 0x05]);
-        self.code.extend((CODE + offset).to_le_bytes());
+        let base = if self.aliased && random.percent(60) { ALIAS } else { CODE };
+        self.code.extend((base + offset).to_le_bytes());
         self.code.push(random.next_u32() as u8);
     }
 

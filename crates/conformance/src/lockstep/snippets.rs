@@ -3,10 +3,10 @@
 use pentimento_execute::{Environment, Exit, Gates, Reference};
 use pentimento_interpreter::Interpreter;
 use pentimento_memory::engine::prepare_fast;
-use pentimento_memory::{AddressSpace, MapError, Permissions};
+use pentimento_memory::{AddressSpace, MapError, Permissions, SharedError, SharedMemory};
 use pentimento_registers::{CpuState, Gpr};
 
-use super::sequence::{CODE, CODE_LENGTH, DATA, DATA_LENGTH, Sequence};
+use super::sequence::{ALIAS, CODE, CODE_LENGTH, DATA, DATA_LENGTH, Sequence};
 use super::{Divergence, MemoryComparison, differs, encoded, state_differences};
 use crate::generate::Random;
 use crate::layout;
@@ -30,10 +30,17 @@ struct Side {
     state: CpuState,
     memory: AddressSpace,
     environment: Environment,
+    /// The code of sequences that are aliased.
+    object: SharedMemory,
+    /// Whether that is what is mapped.
+    aliased: bool,
 }
 
 impl Side {
     fn new() -> Result<Self, MapError> {
+        let object = SharedMemory::new(u64::from(CODE_LENGTH)).map_err(|error| match error {
+            SharedError::Busy | SharedError::OutOfRange | SharedError::OutOfMemory => MapError::OutOfMemory,
+        })?;
         let mut memory = AddressSpace::new();
         memory.map(CODE, CODE_LENGTH, Permissions::all())?;
         memory.map(DATA, DATA_LENGTH, Permissions::READ | Permissions::WRITE)?;
@@ -44,10 +51,27 @@ impl Side {
             gates: Gates::Linux,
             ..Environment::default()
         };
-        Ok(Self { state: CpuState::new(), memory, environment })
+        Ok(Self { state: CpuState::new(), memory, environment, object, aliased: false })
+    }
+
+    /// Maps the code's pages as the sequence has them.
+    fn alias(&mut self, aliased: bool) -> Result<(), MapError> {
+        if self.aliased == aliased {
+            return Ok(());
+        }
+        self.aliased = aliased;
+        if aliased {
+            self.memory.map_shared(CODE, CODE_LENGTH, Permissions::all(), &self.object, 0)?;
+            self.memory.map_shared(ALIAS, CODE_LENGTH, Permissions::all(), &self.object, 0)
+        } else {
+            self.memory.unmap(ALIAS, CODE_LENGTH)?;
+            self.memory.map(CODE, CODE_LENGTH, Permissions::all())
+        }
     }
 
     fn start(&mut self, sequence: &Sequence) {
+        let mapped = self.alias(sequence.aliased);
+        debug_assert!(mapped.is_ok(), "there is memory for four pages");
         for (address, bytes) in [(CODE, &sequence.code), (DATA, &sequence.data)] {
             let poked = self.memory.poke_bytes(address, bytes);
             debug_assert!(poked.is_ok(), "the pages are mapped");
@@ -148,14 +172,14 @@ impl Snippets {
 
 impl Side {
     fn run_blocks(&mut self, interpreter: &mut Interpreter, least: u64, budget: u64) -> (u64, Exit) {
-        let Self { state, memory, environment } = self;
+        let Self { state, memory, environment, .. } = self;
         interpreter.run_to_block_end(state, memory, environment, least, budget)
     }
 
     /// Lets the reference do what the interpreter did: `count` instructions, and then a fault, which
     /// is none, if that is how it ended.
     fn follow(&mut self, count: u64, exit: Exit) -> (u64, Exit) {
-        let Self { state, memory, environment } = self;
+        let Self { state, memory, environment, .. } = self;
         let (executed, result) = Reference.run(state, memory, environment, count);
         if executed == count && result == Exit::Budget && exit != Exit::Budget {
             let (more, result) = Reference.run(state, memory, environment, 1);

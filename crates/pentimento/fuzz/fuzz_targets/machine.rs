@@ -4,17 +4,27 @@
 
 use libfuzzer_sys::fuzz_target;
 use pentimento::{Cpu, CpuModel, Eflags, Engine, Exit, Gpr, Permissions};
+use pentimento_memory::SharedMemory;
 
 const CODE: u32 = 0x1000;
 const DATA: u32 = 0x8000;
+/// Where the code is a second time, in half of the cases.
+const ALIAS: u32 = DATA + 0x2000;
 /// Enough for loops to loop, little enough for thousands of runs a second.
 const BUDGET: u64 = 2_000;
 
 fn machine(engine: Engine, registers: &[u8; 40], code: &[u8]) -> Option<Cpu> {
     let mut cpu = Cpu::with(CpuModel::default(), engine);
-    cpu.memory.map(CODE, 0x2000, Permissions::all()).ok()?;
     cpu.memory.map(DATA, 0x2000, Permissions::READ | Permissions::WRITE).ok()?;
-    cpu.memory.map(DATA + 0x2000, 0x1000, Permissions::READ).ok()?;
+    if registers[0] & 1 == 0 {
+        cpu.memory.map(CODE, 0x2000, Permissions::all()).ok()?;
+        cpu.memory.map(ALIAS, 0x1000, Permissions::READ).ok()?;
+    } else {
+        // Stores to the second mapping, where a third of all pointers lead, change the code.
+        let object = SharedMemory::new(0x2000).ok()?;
+        cpu.memory.map_shared(CODE, 0x2000, Permissions::all(), &object, 0).ok()?;
+        cpu.memory.map_shared(ALIAS, 0x1000, Permissions::all(), &object, 0).ok()?;
+    }
     cpu.memory.poke_bytes(CODE, code).ok()?;
     let mut words = registers.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
     for register in Gpr::ALL {
