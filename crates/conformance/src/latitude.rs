@@ -240,7 +240,8 @@ impl<'a> Latitude<'a> {
             (mine.vector, mine.error_code, mine.address) = (theirs.vector, theirs.error_code, theirs.address);
         };
         let operation = step.instruction.operation();
-        if step.accesses.iter().any(|access| access.wraps()) || stack_wraps(step) {
+        let wraps = step.accesses.iter().any(|access| access.wraps()) || stack_wraps(step);
+        if wraps || faults_at_the_end(&silicon, engine) {
             excused.take(Freedom::AddressWrap, exception);
         } else if has_several_checks(operation) {
             excused.take(Freedom::FaultOrder, exception);
@@ -400,6 +401,16 @@ fn stores_mmx(step: &Step) -> bool {
 
 fn stack_address(state: &CpuState) -> u32 {
     state.segment(SegmentRegister::Ss).base().wrapping_add(state.gpr(Gpr::Esp))
+}
+
+/// Whether silicon's fault is in the last bytes of the address space, where the engine checks a limit.
+fn faults_at_the_end(silicon: &Outcome, engine: &Outcome) -> bool {
+    const STACK_SEGMENT: u32 = 12;
+    const PAGE_FAULT: u32 = 14;
+    const LAST_BYTES: u32 = 0xffff_fff0;
+    silicon.vector == PAGE_FAULT
+        && silicon.address >= LAST_BYTES
+        && matches!(engine.vector, STACK_SEGMENT | GENERAL_PROTECTION)
 }
 
 /// Whether the stack lies about the end of the address space.
