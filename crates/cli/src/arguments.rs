@@ -4,9 +4,10 @@ use std::num::TryFromIntError;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pentimento::CpuModel;
 use pentimento::linux::Limits;
+use pentimento::{CpuModel, EngineKind};
 
 use crate::manual::{CompletionsOptions, ManOptions};
 use crate::numbers::{count, number};
@@ -86,8 +87,8 @@ pub(crate) struct RunOptions {
     #[arg(long)]
     pub(crate) trace_hash: bool,
     /// The engine.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) engine: EngineOption,
+    #[arg(long, default_value = EngineKind::INTERPRETER.name(), value_parser = engine_parser())]
+    pub(crate) engine: EngineKind,
     /// The CPU that the guest sees: pentium, pentium3, pentium4, x86-64-v2 or max.
     #[arg(long, value_name = "MODEL", default_value = "max", value_parser = cpu_model)]
     pub(crate) cpu: CpuModel,
@@ -179,23 +180,10 @@ pub(crate) enum MountAccess {
     CopyOnWrite,
 }
 
-/// The engines that can be chosen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
-pub(crate) enum EngineOption {
-    /// The interpreter: predecoded blocks, on every host.
-    #[default]
-    Interpreter,
-    /// The plain interpreter that all others are checked against.
-    Reference,
-}
-
-impl From<EngineOption> for pentimento::Engine {
-    fn from(option: EngineOption) -> Self {
-        match option {
-            EngineOption::Interpreter => Self::Interpreter,
-            EngineOption::Reference => Self::Reference,
-        }
-    }
+/// Reads the name of an engine; help and completions list them all.
+fn engine_parser() -> impl TypedValueParser<Value = EngineKind> {
+    let names = EngineKind::ALL.iter().map(|kind| PossibleValue::new(kind.name()).help(kind.description()));
+    PossibleValuesParser::new(names).try_map(|name| EngineKind::from_name(&name).ok_or("no such engine"))
 }
 
 const EXEC_HELP: &str = "The code starts at its first byte with all registers 0 but ESP, which is at the end of \

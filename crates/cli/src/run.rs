@@ -80,7 +80,7 @@ fn machine(options: &RunOptions) -> Result<Machine, Failure> {
     }
     builder
         .config(config)
-        .engine(options.engine.into())
+        .engine(options.engine)
         .model(options.cpu)
         .stdin(HostInput::default())
         .stdout(HostOutput::Standard)

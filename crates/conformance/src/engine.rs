@@ -1,8 +1,8 @@
 //! The engines under test, and the bench that runs a case on one of them.
 
+use pentimento::EngineKind;
 use pentimento_decoder::{Instruction, Operand};
-use pentimento_execute::{Context, Environment, Exception, Exit, Gates, Reference, fetch};
-use pentimento_interpreter::Interpreter;
+use pentimento_execute::{Context, Engine, Environment, Exit, Gates, Guest, Reference, Until, fetch};
 use pentimento_memory::{AddressSpace, MapError, PAGE_SIZE, Permissions};
 use pentimento_registers::CpuState;
 
@@ -11,57 +11,11 @@ use crate::generate;
 use crate::latitude::{Access, Step};
 use crate::layout::{self, PAGE, PAGES};
 
-/// Something that executes IA-32 instructions.
-pub trait Engine {
-    /// What reports call it.
-    fn name(&self) -> &'static str;
-
-    /// Executes up to `budget` instructions. Returns how many completed, and why it stopped.
-    fn run(
-        &mut self,
-        state: &mut CpuState,
-        memory: &mut AddressSpace,
-        environment: &mut Environment,
-        budget: u64,
-    ) -> (u64, Exit);
-}
-
-impl Engine for Reference {
-    fn name(&self) -> &'static str {
-        "reference"
-    }
-
-    fn run(
-        &mut self,
-        state: &mut CpuState,
-        memory: &mut AddressSpace,
-        environment: &mut Environment,
-        budget: u64,
-    ) -> (u64, Exit) {
-        Self::run(self, state, memory, environment, budget)
-    }
-}
-
-impl Engine for Interpreter {
-    fn name(&self) -> &'static str {
-        "interpreter"
-    }
-
-    fn run(
-        &mut self,
-        state: &mut CpuState,
-        memory: &mut AddressSpace,
-        environment: &mut Environment,
-        budget: u64,
-    ) -> (u64, Exit) {
-        Self::run(self, state, memory, environment, budget)
-    }
-}
-
-/// Every engine of this build. A new one is one line here, and every vector runs on it.
+/// One of every engine of this build: every vector runs on each. A new engine is one line in
+/// [`EngineKind::ALL`].
 #[must_use]
-pub fn engines() -> Vec<Box<dyn Engine>> {
-    vec![Box::new(Reference), Box::new(Interpreter::new())]
+pub fn engines() -> Vec<(EngineKind, Box<dyn Engine>)> {
+    EngineKind::ALL.iter().map(|kind| (*kind, kind.start())).collect()
 }
 
 /// Instructions that a case may take before it counts as endless.
@@ -96,11 +50,7 @@ impl Bench {
             let poked = memory.poke_bytes(page.address, bytes);
             debug_assert!(poked.is_ok(), "the page has just been mapped");
         }
-        let environment = Environment {
-            descriptors: layout::descriptor_tables(),
-            gates: Gates::Linux,
-            ..Environment::default()
-        };
+        let environment = Environment { gates: Gates::Linux, ..Environment::default() };
         let expected = background.clone();
         Ok(Self { memory, environment, background, expected, buffer: vec![0; PAGE], low_pages })
     }
@@ -117,7 +67,13 @@ impl Bench {
     pub fn run(&mut self, engine: &mut dyn Engine, case: &Case) -> Outcome {
         self.write(case, false);
         let mut state = case.state.clone();
-        let (_, exit) = engine.run(&mut state, &mut self.memory, &mut self.environment, BUDGET);
+        let mut guest = Guest {
+            state: &mut state,
+            memory: &mut self.memory,
+            environment: &mut self.environment,
+            descriptors: layout::descriptor_tables(),
+        };
+        let exit = engine.run(&mut guest, Until::budget(BUDGET)).exit;
         let mut outcome = ending(state, exit);
         self.collect(&mut outcome.chunks);
         self.write(case, true);
@@ -131,15 +87,21 @@ impl Bench {
         let mut state = case.state.clone();
         let mut steps = Vec::new();
         while steps.len() < LONGEST_TRACE {
-            let context = Context::new(&mut state, &mut self.memory, &mut self.environment);
+            let before = state.eip;
+            let mut guest = Guest {
+                state: &mut state,
+                memory: &mut self.memory,
+                environment: &mut self.environment,
+                descriptors: layout::descriptor_tables(),
+            };
+            let context = guest.context();
             if let Ok(instruction) = fetch(&context) {
                 let (accesses, state) = (accesses(&context, &instruction), context.state.clone());
                 steps.push(Step { state, instruction, accesses, completed: true });
             }
-            let before = state.eip;
-            match Reference.step(&mut state, &mut self.memory, &mut self.environment) {
+            match Reference.step(&mut guest) {
                 Ok(()) => {}
-                Err(Exit::Exception(event)) if event.eip == before => {
+                Err(exit) if exit.exception().is_some() && state.eip == before => {
                     steps.iter_mut().last().into_iter().for_each(|step| step.completed = false);
                     break;
                 }
@@ -230,15 +192,11 @@ pub(crate) fn in_pages(address: u32, bytes: &[u8]) -> impl Iterator<Item = (u32,
 }
 
 /// What a Linux process would see of this exit.
-fn ending(mut state: CpuState, exit: Exit) -> Outcome {
-    let (vector, error_code, address) = match exit {
-        Exit::Exception(event) => {
-            state.eip = event.eip;
-            let address = if event.exception == Exception::PageFault { event.address } else { 0 };
-            (u32::from(event.exception.vector()), event.error_code, address)
-        }
-        Exit::Interrupt(_) | Exit::Sysenter | Exit::Syscall => (Outcome::LEFT, 0, 0),
-        Exit::Budget | Exit::CodeEnd => (Outcome::BUDGET, 0, 0),
+fn ending(state: CpuState, exit: Exit) -> Outcome {
+    let (vector, error_code, address) = match exit.exception() {
+        Some((exception, error_code, address)) => (exception.vector().into(), error_code, address),
+        None if matches!(exit, Exit::Budget | Exit::CodeEnd) => (Outcome::BUDGET, 0, 0),
+        None => (Outcome::LEFT, 0, 0),
     };
     Outcome { vector, error_code, address, state, chunks: Vec::new() }
 }

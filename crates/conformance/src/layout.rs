@@ -5,9 +5,12 @@
 //! bench with [`AddressSpace`](pentimento_memory::AddressSpace) and
 //! [`DescriptorTables`]; both read it from here.
 
-use pentimento_execute::DescriptorTables;
+use std::sync::LazyLock;
+
 use pentimento_memory::{PAGE_SIZE, Permissions};
-use pentimento_registers::{CpuState, Descriptor, Segment};
+use pentimento_registers::{
+    CpuState, Descriptor, DescriptorTables, LocalDescriptors, Segment, TlsDescriptors,
+};
 
 /// Bytes a page, as an index.
 pub const PAGE: usize = PAGE_SIZE as usize;
@@ -138,31 +141,37 @@ pub const DESCRIPTORS: &[UserDescriptor] = &[
     UserDescriptor { local: true,  entry: 2,  limit_in_pages: true,  descriptor: Descriptor { present: false, ..DATA_SEGMENT } },
 ];
 
-/// The descriptor tables with [`DESCRIPTORS`] in them.
-#[must_use]
-pub fn descriptor_tables() -> DescriptorTables {
-    let mut tables = DescriptorTables::default();
+/// The tables that hold [`DESCRIPTORS`].
+static TABLES: LazyLock<(TlsDescriptors, LocalDescriptors)> = LazyLock::new(|| {
+    let (mut tls, mut local) = (TlsDescriptors::new(), LocalDescriptors::new());
     for entry in DESCRIPTORS {
         if entry.local {
-            tables.set_ldt(entry.entry, Some(entry.descriptor));
+            local.set(entry.entry, Some(entry.descriptor));
         } else {
-            tables.set_tls(entry.entry, Some(entry.descriptor));
+            tls.set(entry.entry, Some(entry.descriptor));
         }
     }
-    tables
+    (tls, local)
+});
+
+/// The descriptor tables with [`DESCRIPTORS`] in them.
+#[must_use]
+pub fn descriptor_tables() -> DescriptorTables<'static> {
+    let (tls, local) = &*TABLES;
+    DescriptorTables { tls, local }
 }
 
 /// A segment register after `selector` was loaded into it.
 #[must_use]
-pub fn segment(tables: &DescriptorTables, selector: u16) -> Segment {
-    Segment { selector, descriptor: tables.get(selector) }
+pub fn segment(selector: u16) -> Segment {
+    Segment::new(selector, descriptor_tables().get(selector, 0))
 }
 
 /// The registers that a case starts from: a fresh process with FS and GS on their TLS segments.
 #[must_use]
-pub fn initial_state(tables: &DescriptorTables) -> CpuState {
+pub fn initial_state() -> CpuState {
     let mut state = CpuState::new();
-    state.segments[4] = segment(tables, FS);
-    state.segments[5] = segment(tables, GS);
+    state.segments[4] = segment(FS);
+    state.segments[5] = segment(GS);
     state
 }

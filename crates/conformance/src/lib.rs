@@ -30,7 +30,7 @@ pub mod vectors;
 
 pub use case::{Case, Chunk, Outcome, Patch};
 pub use compare::{Difference, Mask, compare};
-pub use engine::{Bench, Engine, engines};
+pub use engine::{Bench, engines};
 pub use exclusion::exclusion;
 pub use judge::{Judgement, judge};
 pub use make::{Freedom, Make};

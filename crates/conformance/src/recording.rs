@@ -67,7 +67,7 @@ impl Writer {
 }
 
 fn fresh_state() -> pentimento_registers::CpuState {
-    layout::initial_state(&layout::descriptor_tables())
+    layout::initial_state()
 }
 
 fn registers(state: &pentimento_registers::CpuState) -> Vec<u8> {
@@ -127,9 +127,8 @@ impl<'a> Reader<'a> {
     fn record(&mut self) -> Option<(Case, Outcome)> {
         let before = self.sparse(&registers(&fresh_state()))?;
         let mut state = machine::decode(&before);
-        let tables = layout::descriptor_tables();
         for segment in &mut state.segments {
-            *segment = layout::segment(&tables, segment.selector);
+            *segment = layout::segment(segment.selector);
         }
         let code = self.bytes()?.to_vec();
         let patches = (0..self.number()?).map(|_| self.patch()).collect::<Option<_>>()?;

@@ -16,7 +16,7 @@ pub fn describe(case: &Case) -> String {
         Gpr::ALL.iter().map(|&register| format!("{register}={:08x}", state.gpr(register))).collect();
     lines.push(format!("   {}", registers.join(" ")));
     lines.push(format!("   eip={:08x} eflags={:?}", state.eip, state.eflags));
-    let fresh = layout::initial_state(&layout::descriptor_tables());
+    let fresh = layout::initial_state();
     let segments: Vec<String> = SegmentRegister::ALL
         .iter()
         .filter(|&&register| state.segment(register) != fresh.segment(register))

@@ -108,7 +108,7 @@ struct Draft {
 
 impl Draft {
     fn new(line: usize, text: &str) -> Self {
-        let mut state = layout::initial_state(&layout::descriptor_tables());
+        let mut state = layout::initial_state();
         state.eip = layout::CODE.start + 0x100;
         state.set_gpr(Gpr::Esp, layout::DATA.start + 0x800);
         Self {
@@ -228,7 +228,7 @@ fn set_register(state: &mut CpuState, name: &str, value: &str) -> Result<(), Str
     if let Some(register) = Gpr::ALL.into_iter().find(|register| register.name() == name) {
         state.set_gpr(register, number(value)? as u32);
     } else if let Some(register) = SegmentRegister::ALL.into_iter().find(|register| register.name() == name) {
-        *state.segment_mut(register) = layout::segment(&layout::descriptor_tables(), number(value)? as u16);
+        *state.segment_mut(register) = layout::segment(number(value)? as u16);
     } else if let Some(index) = indexed("st") {
         let (high, low) = value.split_once(':').ok_or_else(|| format!("no exponent:significand: {value}"))?;
         let physical = state.x87.physical(index);

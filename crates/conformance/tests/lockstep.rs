@@ -1,11 +1,17 @@
-//! The interpreter beside the reference, compared at each end of a block: on the programs and the
+//! Every engine beside the reference, compared at each end of a block: on the programs and the
 //! kernels of `fixtures`, and on random code.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
 use std::path::Path;
 
+use pentimento::EngineKind;
 use pentimento_conformance::lockstep::programs::Programs;
 use pentimento_conformance::lockstep::snippets::Snippets;
+
+/// The engines that the reference is to confirm.
+fn tested() -> impl Iterator<Item = EngineKind> {
+    EngineKind::ALL.iter().copied().filter(|kind| *kind != EngineKind::REFERENCE)
+}
 
 /// Instructions that each program is followed for.
 const MOST: u64 = 300_000;
@@ -19,9 +25,11 @@ fn check_folder(folder: &str, arguments: &[&str]) {
         let Some(program) = name.strip_suffix(".out") else { continue };
         let words: Vec<&str> = std::iter::once(program).chain(arguments.iter().copied()).collect();
         // Each block on its own, and chains of a few.
-        for least in [1, 40] {
-            let mut machines = Programs::of_file(&path.with_file_name(program), &words).unwrap();
-            machines.run(least, MOST).unwrap_or_else(|divergence| panic!("{program}: {divergence}"));
+        for (engine, least) in tested().flat_map(|engine| [(engine, 1), (engine, 40)]) {
+            let mut machines = Programs::of_file(engine, &path.with_file_name(program), &words).unwrap();
+            machines
+                .run(least, MOST)
+                .unwrap_or_else(|divergence| panic!("{engine}, {program}: {divergence}"));
         }
         checked += 1;
     }
@@ -41,9 +49,11 @@ fn kernels_agree() {
 
 #[test]
 fn random_code_agrees() {
-    let mut snippets = Snippets::new().unwrap();
-    for number in 0..20_000 {
-        snippets.run(0x6c6f_636b, number).unwrap_or_else(|divergence| panic!("{divergence}"));
+    for engine in tested() {
+        let mut snippets = Snippets::new(engine).unwrap();
+        for number in 0..20_000 {
+            snippets.run(0x6c6f_636b, number).unwrap_or_else(|divergence| panic!("{engine}: {divergence}"));
+        }
+        assert!(snippets.report().instructions > 1_000_000, "{:?}", snippets.report());
     }
-    assert!(snippets.report().instructions > 1_000_000, "{:?}", snippets.report());
 }

@@ -51,7 +51,7 @@ fn replay(name: &str) {
         skip(&format!("{name}: transcendental x87 instructions"), "the x87 unit is of another make, or none");
     }
     let mut failures = Vec::new();
-    for mut engine in engines() {
+    for (kind, mut engine) in engines() {
         for (case, expected) in &records {
             if !transcendental && operations(case).any(is_transcendental) {
                 continue;
@@ -59,7 +59,7 @@ fn replay(name: &str) {
             let actual = bench.run(engine.as_mut(), case);
             let differences = compare(expected, &actual, Mask::of(case));
             if !differences.is_empty() {
-                failures.push(format!("{}\n{}\n{differences:#?}", engine.name(), text::describe(case)));
+                failures.push(format!("{}\n{}\n{differences:#?}", kind.name(), text::describe(case)));
             }
         }
     }

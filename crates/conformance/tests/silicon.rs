@@ -11,7 +11,7 @@ use pentimento_registers::{Eflags, F80, Gpr};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 fn case(code: &[u8]) -> Case {
-    let mut state = layout::initial_state(&layout::descriptor_tables());
+    let mut state = layout::initial_state();
     state.eip = CODE.start + 0x100;
     state.set_gpr(Gpr::Esp, DATA.start + 0x800);
     Case { code: code.to_vec(), state, patches: Vec::new() }

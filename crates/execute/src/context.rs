@@ -2,35 +2,33 @@
 
 use pentimento_decoder::{AddressSize, MemoryOperand};
 use pentimento_memory::{Access, AddressSpace, Value};
-use pentimento_registers::{CpuState, Descriptor, Eflags, Gpr, SegmentRegister};
+use pentimento_registers::{CpuState, Descriptor, DescriptorTables, Eflags, Exception, Gpr, SegmentRegister};
 
-use crate::{Environment, Exception, Outcome, Trap};
+use crate::{Environment, Outcome, Trap};
 
 /// A handler's view of the machine.
 ///
 /// While a handler runs, `state.eip` already points behind the instruction; when it returns
-/// [`Trap::Fault`] the engine sets it back to [`Context::start`]. A handler therefore checks
+/// a [fault](Trap::is_fault) the engine sets it back to [`Context::start`]. A handler therefore checks
 /// everything that can fault before it changes anything.
 pub struct Context<'a> {
     /// The registers.
     pub state: &'a mut CpuState,
     /// The address space.
     pub memory: &'a mut AddressSpace,
-    /// CPU model, time-stamp counter, descriptor tables.
+    /// CPU model, time-stamp counter, interrupt gates.
     pub environment: &'a mut Environment,
+    /// What segment loads find.
+    pub descriptors: DescriptorTables<'a>,
     /// EIP of the instruction that is executing.
     pub start: u32,
 }
 
-impl<'a> Context<'a> {
-    /// A view for the instruction at `state.eip`.
-    pub fn new(
-        state: &'a mut CpuState,
-        memory: &'a mut AddressSpace,
-        environment: &'a mut Environment,
-    ) -> Self {
-        let start = state.eip;
-        Self { state, memory, environment, start }
+impl Context<'_> {
+    /// The descriptor that `selector` names, if user code may look at it.
+    #[must_use]
+    pub fn descriptor(&self, selector: u16) -> Option<Descriptor> {
+        self.descriptors.get(selector, self.environment.processor)
     }
 
     /// The offset that a memory operand names, within its segment (SDM volume 1, section 3.7.5).
@@ -58,7 +56,7 @@ impl<'a> Context<'a> {
         length: u32,
         access: Access,
     ) -> Outcome<u32> {
-        let descriptor = &self.state.segment(segment).descriptor;
+        let descriptor = self.state.segment(segment).descriptor();
         match descriptor {
             // Even without a limit, an access must not wrap around the end of the segment.
             Some(descriptor)
@@ -66,7 +64,7 @@ impl<'a> Context<'a> {
             {
                 Ok(descriptor.base.wrapping_add(offset))
             }
-            _ => checked_address(segment, descriptor.as_ref(), offset, length, access),
+            _ => checked_address(segment, descriptor, offset, length, access),
         }
     }
 

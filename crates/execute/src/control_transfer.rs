@@ -2,15 +2,15 @@
 
 use pentimento_decoder::{Instruction, Operand, Prefixes};
 use pentimento_memory::Access;
-use pentimento_registers::{Eflags, Gpr, Segment, SegmentRegister};
+use pentimento_registers::{Eflags, Exception, Gpr, Segment, SegmentRegister};
 
 use crate::place::{at_width, operand_bytes, operand_size_bytes};
 use crate::segment::{code_segment, load_far_pointer, return_segment};
-use crate::{Context, Exception, Gates, Outcome, Trap, Width};
+use crate::{Context, Gates, Outcome, Trap, Width};
 
 /// Checks that `target` lies within `segment`, as every transfer does before it takes effect.
 fn check_target(segment: &Segment, target: u32) -> Outcome {
-    match segment.descriptor {
+    match segment.descriptor() {
         Some(descriptor) if target <= descriptor.limit => Ok(()),
         _ => Err(Trap::GENERAL_PROTECTION),
     }

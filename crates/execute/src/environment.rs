@@ -1,8 +1,6 @@
 //! The machine around the CPU: what instructions can see besides registers and memory.
 
-use pentimento_registers::Descriptor;
-
-use crate::{CpuModel, DescriptorTables};
+use crate::{CpuModel, StopHandle};
 
 /// Which ways out of its own code the guest has: the privilege levels of the interrupt gates.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -15,13 +13,12 @@ pub enum Gates {
     Linux,
 }
 
-/// CPU model, time-stamp counter, random numbers and descriptor tables.
+/// What a machine's CPU is, and its state that no thread owns: CPU model, time-stamp counter, random
+/// numbers, interrupt gates.
 #[derive(Clone, Debug)]
 pub struct Environment {
     /// What CPUID reports and which instructions exist.
     pub model: CpuModel,
-    /// The GDT's entries that a process can install, and its LDT.
-    pub descriptors: DescriptorTables,
     /// The time-stamp counter. An engine adds one for each instruction; the host may set it, so
     /// that guest time is whatever the host says and repeats with it.
     pub time_stamp: u64,
@@ -36,6 +33,8 @@ pub struct Environment {
     pub code_end: Option<u32>,
     /// State of the generator behind RDRAND and RDSEED; a host that wants other numbers seeds it.
     pub random: u64,
+    /// Where other threads ask for a stop. A clone of an environment listens to the same requests.
+    pub stop: StopHandle,
     /// What the interpreter left to the reference.
     #[cfg(feature = "count-slow")]
     pub slow_counts: crate::SlowCounts,
@@ -48,17 +47,17 @@ impl Default for Environment {
 }
 
 impl Environment {
-    /// A machine with this CPU, its counter at zero and no descriptors but Linux's flat ones.
+    /// A machine with this CPU and its counter at zero.
     #[must_use]
     pub fn new(model: CpuModel) -> Self {
         Self {
             model,
-            descriptors: DescriptorTables::default(),
             time_stamp: 0,
             processor: 0,
             gates: Gates::All,
             code_end: None,
             random: 0,
+            stop: StopHandle::default(),
             #[cfg(feature = "count-slow")]
             slow_counts: crate::SlowCounts::default(),
         }
@@ -78,17 +77,5 @@ impl Environment {
         value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((value ^ (value >> 31)) >> 32) as u32
-    }
-
-    /// The user-visible descriptor that `selector` names: as [`DescriptorTables::get`] has it, but
-    /// the limit of [`DescriptorTables::CPU_NUMBER`] is [`Environment::processor`].
-    #[must_use]
-    pub fn descriptor(&self, selector: u16) -> Option<Descriptor> {
-        const RPL: u16 = 3;
-        let descriptor = self.descriptors.get(selector)?;
-        if selector | RPL == DescriptorTables::CPU_NUMBER {
-            return Some(Descriptor { limit: self.processor, ..descriptor });
-        }
-        Some(descriptor)
     }
 }

@@ -1,7 +1,7 @@
 //! Instruction fetch: bytes from the code segment to an [`Instruction`], or the fault that silicon raises.
 
 use pentimento_decoder::{DecodeError, DecodeErrorKind, Instruction, decode};
-use pentimento_memory::{Access, Fault, FaultKind};
+use pentimento_memory::Access;
 use pentimento_registers::SegmentRegister;
 
 use crate::{Context, Outcome, Trap};
@@ -39,11 +39,8 @@ pub fn fetch(context: &Context<'_>) -> Outcome<Instruction> {
 /// #PF on fetching the byte at `address`.
 #[cold]
 fn fetch_fault(context: &Context<'_>, address: u32) -> Trap {
-    let kind = match context.memory.permissions(address) {
-        Some(_) => FaultKind::Protected,
-        None => FaultKind::NotMapped,
-    };
-    Fault { address, access: Access::Execute, kind }.into()
+    // A byte that is there was cut off by the segment's limit.
+    context.memory.check_fetch(address).map_or_else(Trap::from, |()| Trap::GENERAL_PROTECTION)
 }
 
 /// What becomes of bytes that do not decode.

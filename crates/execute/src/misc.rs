@@ -2,10 +2,10 @@
 
 use pentimento_decoder::{Instruction, Operand, Register};
 use pentimento_memory::Access;
-use pentimento_registers::{Eflags, Gpr, SegmentRegister, StatusWord};
+use pentimento_registers::{Eflags, Exception, Gpr, SegmentRegister, StatusWord};
 
 use crate::place::{at_width, operand_bytes};
-use crate::{Context, Exception, Outcome, Trap, Width};
+use crate::{Context, Outcome, Trap, Width};
 
 /// Nothing: NOP with and without operands (which are not accessed), PAUSE, cache hints, ENDBR.
 pub(crate) fn nop(_: &mut Context<'_>, _: &Instruction) -> Outcome {

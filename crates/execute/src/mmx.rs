@@ -4,9 +4,9 @@
 //! [`vector`](crate::vector), how they move operands in [`sse`](crate::sse).
 
 use pentimento_decoder::{Instruction, Operand, Register};
-use pentimento_registers::{CpuState, StatusWord};
+use pentimento_registers::{CpuState, Exception, StatusWord};
 
-use crate::{Context, Exception, Outcome, Trap};
+use crate::{Context, Outcome, Trap};
 
 /// Raises the #MF that an unmasked x87 exception has left pending, as each MMX instruction does
 /// before anything else.

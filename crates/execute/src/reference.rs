@@ -2,47 +2,37 @@
 //! checked against it.
 
 use pentimento_decoder::Instruction;
-use pentimento_memory::AddressSpace;
-use pentimento_registers::{CpuState, Eflags};
+use pentimento_registers::{Eflags, Exception};
 
 use crate::dispatch::{handler_on, inhibits_single_step};
-use crate::{Context, Environment, Event, Exception, Exit, Trap, fetch};
+use crate::{Context, Engine, Exit, Guest, Stop, Trap, Until, fetch};
 
-/// The reference engine.
+/// The reference engine. To it, each instruction is a block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Reference;
 
-impl Reference {
-    /// Executes up to `budget` instructions. Returns how many completed, and why it stopped.
-    ///
-    /// An instruction that faults is not counted; one that completes and traps (INT n, INT3,
-    /// single step) is.
-    pub fn run(
-        &mut self,
-        state: &mut CpuState,
-        memory: &mut AddressSpace,
-        environment: &mut Environment,
-        budget: u64,
-    ) -> (u64, Exit) {
+impl Engine for Reference {
+    fn run(&mut self, guest: &mut Guest<'_>, until: Until) -> Stop {
+        let budget = until.budget.min(until.block_end);
         for executed in 0..budget {
-            if let Err(exit) = self.step(state, memory, environment) {
-                return (executed + u64::from(exit.completes_instruction()), exit);
+            if guest.environment.stop.take() {
+                return Stop { executed, exit: Exit::Stopped };
+            }
+            if let Err(exit) = self.step(guest) {
+                return Stop { executed: executed + u64::from(exit.completes_instruction()), exit };
             }
         }
-        (budget, Exit::Budget)
+        Stop { executed: budget, exit: Exit::Budget }
     }
+}
 
+impl Reference {
     /// Executes one instruction.
     ///
     /// # Errors
     /// Why execution cannot simply go on; never [`Exit::Budget`].
-    pub fn step(
-        &mut self,
-        state: &mut CpuState,
-        memory: &mut AddressSpace,
-        environment: &mut Environment,
-    ) -> Result<(), Exit> {
-        let mut context = Context::new(state, memory, environment);
+    pub fn step(self, guest: &mut Guest<'_>) -> Result<(), Exit> {
+        let mut context = guest.context();
         match fetch(&context) {
             _ if context.environment.is_code_end(context.start, 1) => Err(Exit::CodeEnd),
             Ok(instruction)
@@ -71,7 +61,7 @@ pub fn execute(context: &mut Context<'_>, instruction: &Instruction) -> Result<(
         Ok(()) => None,
         Err(trap) => Some(trap),
     };
-    if !matches!(trap, Some(Trap::Fault { .. })) {
+    if !trap.is_some_and(|trap| trap.is_fault()) {
         context.environment.time_stamp = context.environment.time_stamp.wrapping_add(1);
     }
     trap.map_or(Ok(()), |trap| Err(exit(context, trap)))
@@ -81,19 +71,13 @@ pub fn execute(context: &mut Context<'_>, instruction: &Instruction) -> Result<(
 #[cold]
 #[must_use]
 pub fn exit(context: &mut Context<'_>, trap: Trap) -> Exit {
+    if trap.is_fault() {
+        context.state.eip = context.start;
+    }
     match trap {
-        Trap::Fault { exception, mut error_code, address } => {
-            context.state.eip = context.start;
-            let hidden = context.memory.permissions(address).is_some_and(|held| held.is_empty());
-            if exception == Exception::PageFault && hidden {
-                // Linux implements PROT_NONE by clearing the page's present bit.
-                error_code &= !1;
-            }
-            Exit::Exception(Event { exception, error_code, address, eip: context.start })
-        }
-        Trap::After(exception) => {
-            Exit::Exception(Event { exception, error_code: 0, address: 0, eip: context.state.eip })
-        }
+        Trap::Fault { exception, error_code } => Exit::Exception { exception, error_code },
+        Trap::PageFault(fault) => Exit::PageFault(fault),
+        Trap::After(exception) => Exit::Exception { exception, error_code: 0 },
         Trap::Interrupt(vector) => Exit::Interrupt(vector),
         Trap::Sysenter => Exit::Sysenter,
         Trap::Syscall => Exit::Syscall,

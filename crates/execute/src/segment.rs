@@ -2,10 +2,10 @@
 //! privilege level 3; every descriptor that it can name has DPL 3.
 
 use pentimento_decoder::{Instruction, Operand};
-use pentimento_registers::{Descriptor, Segment, SegmentRegister};
+use pentimento_registers::{Descriptor, DescriptorTables, Exception, Segment, SegmentRegister};
 
 use crate::place::{at_width, operand_bytes};
-use crate::{Context, DescriptorTables, Exception, Outcome, Trap, Width};
+use crate::{Context, Outcome, Trap, Width};
 
 /// The privilege level of user code, as a selector's requested privilege level.
 const USER_LEVEL: u16 = 3;
@@ -40,30 +40,30 @@ fn stack_segment(context: &Context<'_>, selector: u16) -> Outcome<Segment> {
         return Err(Trap::GENERAL_PROTECTION);
     }
     let violation = selector_fault(Exception::GeneralProtection, selector);
-    let descriptor = context.environment.descriptor(selector).ok_or(violation)?;
+    let descriptor = context.descriptor(selector).ok_or(violation)?;
     if selector & USER_LEVEL != USER_LEVEL || descriptor.code || !descriptor.accessible {
         return Err(violation);
     }
     if !descriptor.present {
         return Err(selector_fault(Exception::StackFault, selector));
     }
-    Ok(Segment { selector, descriptor: Some(descriptor) })
+    Ok(Segment::new(selector, Some(descriptor)))
 }
 
 /// What DS, ES, FS or GS would hold after loading `selector`: anything readable, or null.
 fn data_segment(context: &Context<'_>, selector: u16) -> Outcome<Segment> {
     if is_null(selector) {
-        return Ok(Segment { selector, descriptor: None });
+        return Ok(Segment::new(selector, None));
     }
     let violation = selector_fault(Exception::GeneralProtection, selector);
-    let descriptor = context.environment.descriptor(selector).ok_or(violation)?;
+    let descriptor = context.descriptor(selector).ok_or(violation)?;
     if descriptor.code && !descriptor.accessible {
         return Err(violation);
     }
     if !descriptor.present {
         return Err(selector_fault(Exception::SegmentNotPresent, selector));
     }
-    Ok(Segment { selector, descriptor: Some(descriptor) })
+    Ok(Segment::new(selector, Some(descriptor)))
 }
 
 /// What CS would hold after a far transfer to `selector` at the same privilege level.
@@ -75,7 +75,7 @@ pub(crate) fn code_segment(context: &Context<'_>, selector: u16) -> Outcome<Segm
         return Err(Trap::GENERAL_PROTECTION);
     }
     let violation = selector_fault(Exception::GeneralProtection, selector);
-    let descriptor = context.environment.descriptor(selector).ok_or(violation)?;
+    let descriptor = context.descriptor(selector).ok_or(violation)?;
     // Segments of 16- and 64-bit code would need another decoder.
     if !descriptor.code || !descriptor.big {
         return Err(violation);
@@ -83,7 +83,7 @@ pub(crate) fn code_segment(context: &Context<'_>, selector: u16) -> Outcome<Segm
     if !descriptor.present {
         return Err(selector_fault(Exception::SegmentNotPresent, selector));
     }
-    Ok(Segment { selector: selector | USER_LEVEL, descriptor: Some(descriptor) })
+    Ok(Segment::new(selector | USER_LEVEL, Some(descriptor)))
 }
 
 /// [`code_segment`] for RETF and IRET, which must not gain privilege.

@@ -11,7 +11,7 @@ impl Context<'_> {
     /// The bits of ESP and EBP that address the stack: all, or 16 if SS.B is clear.
     #[inline]
     pub(crate) fn stack_mask(&self) -> u32 {
-        match self.state.segment(SS).descriptor {
+        match self.state.segment(SS).descriptor() {
             Some(descriptor) if !descriptor.big => 0xffff,
             _ => u32::MAX,
         }

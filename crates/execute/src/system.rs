@@ -24,7 +24,7 @@ pub(crate) fn arpl(context: &mut Context<'_>, instruction: &Instruction) -> Outc
 /// The descriptor that the selector in operand 0 names, if user code may look at it.
 fn selected(context: &Context<'_>, instruction: &Instruction) -> Outcome<Option<Descriptor>> {
     let selector = context.read::<u16>(instruction, 0)?;
-    Ok(context.environment.descriptor(selector))
+    Ok(context.descriptor(selector))
 }
 
 /// LAR and LSL: `report` of the descriptor to operand 0; ZF says whether there is one.
@@ -34,7 +34,7 @@ fn report(
     report: impl FnOnce(u16, &Descriptor) -> u32,
 ) -> Outcome {
     let selector = context.read::<u16>(instruction, 1)?;
-    let descriptor = context.environment.descriptor(selector);
+    let descriptor = context.descriptor(selector);
     if let Some(descriptor) = &descriptor {
         let value = report(selector, descriptor);
         at_width!(operand_bytes(instruction, 0), W => context.write(instruction, 0, W::truncate(value)))?;
@@ -102,7 +102,7 @@ pub(crate) fn smsw(context: &mut Context<'_>, instruction: &Instruction) -> Outc
 /// The LDT's selector: null while the process has none.
 pub(crate) fn sldt(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     const LDT_SELECTOR: u32 = 10 << 3;
-    let has_ldt = !context.environment.descriptors.ldt().is_empty();
+    let has_ldt = !context.descriptors.local.entries().is_empty();
     store_word(context, instruction, if has_ldt { LDT_SELECTOR } else { 0 })
 }
 

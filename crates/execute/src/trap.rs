@@ -1,22 +1,23 @@
 //! Why a handler did not simply complete.
 
-use pentimento_memory::{Access, Fault, FaultKind};
-
-use crate::Exception;
+use pentimento_memory::Fault;
+use pentimento_registers::Exception;
 
 /// What a handler returns instead of completing: the engine turns it into an [`Exit`](crate::Exit).
+///
+/// Exhaustive on purpose: an engine that does not know one of these cannot run the instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Trap {
-    /// A fault: nothing of the instruction has happened (a repeated string instruction: exactly
-    /// the finished iterations), and EIP goes back to its start.
+    /// A fault other than #PF: nothing of the instruction has happened (a repeated string
+    /// instruction: exactly the finished iterations), and EIP goes back to its start.
     Fault {
         /// Which exception.
         exception: Exception,
         /// Its error code, 0 for those that have none.
         error_code: u32,
-        /// CR2 for #PF, else 0.
-        address: u32,
     },
+    /// #PF, likewise: the access that the memory refused.
+    PageFault(Fault),
     /// A trap: the instruction has completed, and EIP stays behind it.
     After(Exception),
     /// INT n.
@@ -43,36 +44,19 @@ impl Trap {
     /// A fault other than #PF.
     #[must_use]
     pub const fn fault(exception: Exception, error_code: u32) -> Self {
-        Self::Fault { exception, error_code, address: 0 }
+        Self::Fault { exception, error_code }
+    }
+
+    /// Whether the instruction has not completed and starts again.
+    #[must_use]
+    pub const fn is_fault(&self) -> bool {
+        matches!(self, Self::Fault { .. } | Self::PageFault(_))
     }
 }
 
 impl From<Fault> for Trap {
-    /// #PF with the error code of SDM volume 3, section 4.7; the access came from user mode.
     #[cold]
     fn from(fault: Fault) -> Self {
-        const PRESENT: u32 = 1;
-        const WRITE: u32 = 2;
-        const USER: u32 = 4;
-        const FETCH: u32 = 16;
-        let kind = match fault.kind {
-            FaultKind::Protected => PRESENT,
-            // To the guest, a page that the host cannot provide is one that is not there.
-            FaultKind::NotMapped
-            | FaultKind::OutOfMemory
-            | FaultKind::BeyondEnd
-            | FaultKind::Busy
-            | FaultKind::Device => 0,
-        };
-        let access = match fault.access {
-            Access::Read => 0,
-            Access::Write => WRITE,
-            Access::Execute => FETCH,
-        };
-        Self::Fault {
-            exception: Exception::PageFault,
-            error_code: USER | kind | access,
-            address: fault.address,
-        }
+        Self::PageFault(fault)
     }
 }

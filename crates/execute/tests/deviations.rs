@@ -3,17 +3,19 @@
 
 mod machine;
 
-use machine::{CODE, DATA, Machine, event};
-use pentimento_execute::{CpuModel, DescriptorTables, Exception, Exit, Gates};
-use pentimento_registers::{CpuState, Descriptor, Eflags, Gpr, SegmentRegister};
+use machine::{CODE, DATA, Ended, Machine, event};
+use pentimento_execute::{CpuModel, Exit, Gates};
+use pentimento_registers::{
+    CpuState, Descriptor, Eflags, Exception, Gpr, Segment, SegmentRegister, TlsDescriptors,
+};
 
-const INVALID_OPCODE: fn() -> Result<(), Exit> = || event(Exception::InvalidOpcode, 0, 0, CODE);
+const INVALID_OPCODE: fn() -> Result<(), Ended> = || event(Exception::InvalidOpcode, 0, 0, CODE);
 
 #[test]
 fn sysenter_and_syscall_leave_the_cpu_unless_their_gates_are_shut() {
     for (code, exit) in [([0x0f, 0x34], Exit::Sysenter), ([0x0f, 0x05], Exit::Syscall)] {
         let mut machine = Machine::new(&code);
-        assert_eq!(machine.step(), Err(exit));
+        assert_eq!(machine.step(), Err(Ended::Left(exit)));
         assert_eq!(machine.state.eip, CODE + 2);
         let mut machine = Machine::new(&code);
         machine.environment.gates = Gates::Linux;
@@ -27,7 +29,7 @@ fn other_gates_of_linux_are_shut() {
     let mut machine = Machine::new(&[0x2e, 0xcd, 0x81]);
     machine.environment.gates = Gates::Linux;
     assert_eq!(machine.step(), event(Exception::GeneralProtection, 0x81 << 3 | 2, 0, CODE));
-    assert_eq!(Machine::new(&[0xcd, 0x81]).step(), Err(Exit::Interrupt(0x81)));
+    assert_eq!(Machine::new(&[0xcd, 0x81]).step(), Err(Ended::Left(Exit::Interrupt(0x81))));
 }
 
 #[test]
@@ -37,7 +39,7 @@ fn code_segments_of_other_widths_cannot_be_entered() {
     for (selector, descriptor) in [(0x33, None), (local, Some(sixteen_bit))] {
         let [low, high] = u16::to_le_bytes(selector);
         let mut machine = Machine::new(&[0xea, 0x00, 0x10, 0x00, 0x00, low, high]);
-        machine.environment.descriptors.set_ldt(0, descriptor);
+        machine.local.set(0, descriptor);
         let error_code = u32::from(selector) & !3;
         assert_eq!(machine.step(), event(Exception::GeneralProtection, error_code, 0, CODE), "{selector:#x}");
     }
@@ -47,10 +49,10 @@ fn code_segments_of_other_widths_cannot_be_entered() {
 fn lar_reports_no_available_bit() {
     const AVL: u32 = 1 << 20;
     // lar eax, ebx on each kind of descriptor that user code can name.
-    let tls = DescriptorTables::gdt_selector(DescriptorTables::TLS_FIRST);
+    let tls = TlsDescriptors::selector(TlsDescriptors::FIRST);
     for selector in [CpuState::USER_CS, CpuState::USER_DS, tls] {
         let mut machine = Machine::new(&[0x0f, 0x02, 0xc3]).with(Gpr::Ebx, selector.into());
-        machine.environment.descriptors.set_tls(DescriptorTables::TLS_FIRST, Some(Descriptor::FLAT_DATA));
+        machine.tls.set(TlsDescriptors::FIRST, Some(Descriptor::FLAT_DATA));
         assert_eq!(machine.step(), Ok(()));
         assert!(machine.state.eflags.contains(Eflags::ZF), "{selector:#x}");
         assert_eq!(machine.state.gpr(Gpr::Eax) & AVL, 0, "{selector:#x}");
@@ -104,7 +106,7 @@ fn masked_stores_wrap_within_a_16_bit_segment_offset() {
     // maskmovq mm0, mm1 with a 16-bit address: DI = FFFEh, so bytes 2 to 7 are at offsets 0 to 5.
     let mut machine = Machine::new(&[0x67, 0x0f, 0xf7, 0xc1]).with(Gpr::Edi, 0xfffe);
     let segment = machine.state.segment_mut(SegmentRegister::Ds);
-    segment.descriptor = Some(Descriptor { base: BASE, ..Descriptor::FLAT_DATA });
+    *segment = Segment::new(segment.selector, Some(Descriptor { base: BASE, ..Descriptor::FLAT_DATA }));
     machine.state.x87.set_mmx(0, 0x8877_6655_4433_2211);
     machine.state.x87.set_mmx(1, u64::MAX);
     // Offset 0 is below the mapped pages: the fault is there, not 64 KiB higher.

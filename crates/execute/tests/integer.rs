@@ -3,12 +3,12 @@
 
 mod machine;
 
-use machine::{CODE, DATA, Machine, READ_ONLY, STACK, UNMAPPED, event};
-use pentimento_execute::{CpuModel, Event, Exception, Exit, REPEAT_CHUNK};
-use pentimento_memory::Permissions;
-use pentimento_registers::{CpuState, Descriptor, Eflags, Gpr, SegmentRegister};
+use machine::{CODE, DATA, Ended, Machine, READ_ONLY, STACK, UNMAPPED, event};
+use pentimento_execute::{CpuModel, Exit, REPEAT_CHUNK};
+use pentimento_memory::{Access, Fault, FaultKind, Permissions};
+use pentimento_registers::{CpuState, Descriptor, Eflags, Exception, Gpr, SegmentRegister};
 
-fn page_fault(error_code: u32, address: u32) -> Result<(), Exit> {
+fn page_fault(error_code: u32, address: u32) -> Result<(), Ended> {
     event(Exception::PageFault, error_code, address, CODE)
 }
 
@@ -63,12 +63,48 @@ fn a_page_without_permissions_is_not_present() {
     assert_eq!(machine.step(), page_fault(USER, READ_ONLY));
 }
 
+/// Whoever serves a page fault gets what the memory said, not only what the error code has of it.
+#[test]
+fn a_page_fault_carries_the_fault_of_the_memory() {
+    let cases: [(&[u8], u32, Permissions, Fault); 4] = [
+        (
+            &[0x8b, 0x01],
+            READ_ONLY,
+            Permissions::empty(),
+            Fault { address: READ_ONLY, access: Access::Read, kind: FaultKind::Hidden },
+        ),
+        (
+            &[0x89, 0x01],
+            READ_ONLY,
+            Permissions::READ,
+            Fault { address: READ_ONLY, access: Access::Write, kind: FaultKind::Protected },
+        ),
+        (
+            &[0x01, 0x01],
+            READ_ONLY - 2,
+            Permissions::READ,
+            Fault { address: READ_ONLY, access: Access::Write, kind: FaultKind::Protected },
+        ),
+        (
+            &[0xff, 0xe1],
+            UNMAPPED,
+            Permissions::READ,
+            Fault { address: UNMAPPED, access: Access::Execute, kind: FaultKind::NotMapped },
+        ),
+    ];
+    for (code, ecx, permissions, fault) in cases {
+        let mut machine = Machine::new(code).with(Gpr::Ecx, ecx);
+        machine.memory.protect(READ_ONLY, 0x1000, permissions).expect("a mapped page");
+        assert_eq!(machine.run(2).1, Exit::PageFault(fault), "{code:x?}");
+    }
+}
+
 #[test]
 fn fetch_faults() {
     const END: u32 = CODE + 0x2000;
     let fault = |eip, address| event(Exception::PageFault, USER | FETCH, address, eip);
     #[rustfmt::skip]
-    let cases: &[(&[u8], u32, Result<(), Exit>)] = &[
+    let cases: &[(&[u8], u32, Result<(), Ended>)] = &[
         // mov eax, imm32 with two bytes missing.
         (&[0xb8, 1, 2],            END - 3, fault(END - 3, END)),
         (&[0x90],                  END - 1, Ok(())),
@@ -157,11 +193,8 @@ fn single_step_traps_after_each_instruction() {
     let code = [0x9c, 0x81, 0x0c, 0x24, 0, 1, 0, 0, 0x9d, 0x90, 0x90];
     let mut machine = Machine::new(&code);
     // POPF sets TF, and the trap follows the instruction behind it.
-    let stopped = (
-        4,
-        Exit::Exception(Event { exception: Exception::Debug, error_code: 0, address: 0, eip: CODE + 10 }),
-    );
-    assert_eq!(machine.run(100), stopped);
+    let trap = Exit::Exception { exception: Exception::Debug, error_code: 0 };
+    assert_eq!((machine.run(100), machine.state.eip), ((4, trap), CODE + 10));
     assert_eq!(machine.step(), event(Exception::Debug, 0, 0, CODE + 11));
     // A load of SS holds the trap back until after the next instruction.
     let mut machine = Machine::new(&[0x8e, 0xd0, 0x89, 0xdc]).with(Gpr::Eax, CpuState::USER_DS.into());
@@ -211,7 +244,7 @@ fn segments_add_their_base_and_check_their_limit() {
     // mov gs, ax; mov eax, gs:[ecx]
     let mut machine = Machine::new(&[0x8e, 0xe8, 0x65, 0x8b, 0x01]).with(Gpr::Eax, 0x63);
     let descriptor = Descriptor { base: DATA, limit: 0xff, ..Descriptor::FLAT_DATA };
-    assert!(machine.environment.descriptors.set_tls(12, Some(descriptor)));
+    assert!(machine.tls.set(12, Some(descriptor)));
     machine.memory.write(DATA + 0xfc, 0x0123_4567_u32).expect("mapped");
     assert_eq!(machine.step(), Ok(()));
     assert_eq!(machine.state.segment(SegmentRegister::Gs).base(), DATA);
@@ -222,7 +255,7 @@ fn segments_add_their_base_and_check_their_limit() {
     machine.state.eip = CODE + 2;
     assert_eq!(machine.step(), event(Exception::GeneralProtection, 0, 0, CODE + 2));
     // Without a descriptor behind it the selector does not load, and GS is as before.
-    machine.environment.descriptors.set_tls(12, None);
+    machine.tls.set(12, None);
     machine.state.set_gpr(Gpr::Eax, 0x63);
     machine.state.eip = CODE;
     assert_eq!(machine.step(), event(Exception::GeneralProtection, 0x60, 0, CODE));

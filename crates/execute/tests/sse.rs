@@ -1,9 +1,9 @@
 //! MMX and SSE instructions through the decoder and the reference engine: alignment, the order of
 //! faults, what an exception leaves behind, and the state that MMX shares with the x87.
 
-use pentimento_execute::{Environment, Event, Exception, Exit, Reference};
+use pentimento_execute::{Environment, Guest, Reference};
 use pentimento_memory::{AddressSpace, Permissions};
-use pentimento_registers::{CpuState, Eflags, F80, Gpr, Mxcsr, StatusWord};
+use pentimento_registers::{CpuState, DescriptorTables, Eflags, Exception, F80, Gpr, Mxcsr, StatusWord};
 
 const CODE: u32 = 0x1000;
 /// A writable page, a read-only one, then nothing.
@@ -16,6 +16,9 @@ struct Machine {
     state: CpuState,
     memory: AddressSpace,
 }
+
+/// An exception as its handler sees it: which one, its error code, CR2, and EIP.
+type Event = ((Exception, u32, u32), u32);
 
 impl Machine {
     fn new(code: &[u8]) -> Self {
@@ -35,17 +38,21 @@ impl Machine {
         self
     }
 
-    fn step(&mut self) -> Result<(), Exit> {
-        Reference.step(&mut self.state, &mut self.memory, &mut Environment::default())
+    fn step(&mut self) -> Result<(), Event> {
+        let Self { state, memory, .. } = self;
+        let environment = &mut Environment::default();
+        let guest = &mut Guest { state, memory, environment, descriptors: DescriptorTables::EMPTY };
+        let stopped = Reference.step(guest);
+        stopped.map_err(|exit| (exit.exception().expect("only exceptions stop these"), self.state.eip))
     }
 }
 
-fn event(exception: Exception, error_code: u32, address: u32) -> Result<(), Exit> {
-    Err(Exit::Exception(Event { exception, error_code, address, eip: CODE }))
+fn event(exception: Exception, error_code: u32, address: u32) -> Result<(), Event> {
+    Err(((exception, error_code, address), CODE))
 }
 
-const GENERAL_PROTECTION: fn() -> Result<(), Exit> = || event(Exception::GeneralProtection, 0, 0);
-const SIMD: fn() -> Result<(), Exit> = || event(Exception::SimdFloatingPoint, 0, 0);
+const GENERAL_PROTECTION: fn() -> Result<(), Event> = || event(Exception::GeneralProtection, 0, 0);
+const SIMD: fn() -> Result<(), Event> = || event(Exception::SimdFloatingPoint, 0, 0);
 
 /// `xmm0, [eax]` or `mm0, [eax]`, and whether a misaligned operand is #GP, or only #AC where asked for.
 const LOADS: &[(&[u8], &str, bool)] = &[

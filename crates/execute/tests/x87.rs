@@ -1,9 +1,11 @@
 //! x87 instructions through the decoder and the reference engine, on every host: what the manual's
 //! tables and figures say, and the corners that silicon settled.
 
-use pentimento_execute::{Environment, Event, Exception, Exit, Reference};
+use pentimento_execute::{Environment, Guest, Reference};
 use pentimento_memory::{AddressSpace, Permissions};
-use pentimento_registers::{ControlWord, CpuState, Eflags, F80, Gpr, StatusWord, Tag};
+use pentimento_registers::{
+    ControlWord, CpuState, DescriptorTables, Eflags, Exception, F80, Gpr, StatusWord, Tag,
+};
 
 const CODE: u32 = 0x1000;
 /// A writable page, then nothing.
@@ -49,6 +51,9 @@ struct Machine {
     memory: AddressSpace,
 }
 
+/// An exception as its handler sees it: which one, its error code, CR2, and EIP.
+type Event = ((Exception, u32, u32), u32);
+
 impl Machine {
     /// A machine with `code`, `stack` in ST(0), ST(1)..., this control word, and EAX at the data page.
     fn new(code: &[u8], stack: &[F80], control: u16) -> Self {
@@ -74,8 +79,12 @@ impl Machine {
         self
     }
 
-    fn step(&mut self) -> Result<(), Exit> {
-        Reference.step(&mut self.state, &mut self.memory, &mut Environment::default())
+    fn step(&mut self) -> Result<(), Event> {
+        let Self { state, memory, .. } = self;
+        let environment = &mut Environment::default();
+        let guest = &mut Guest { state, memory, environment, descriptors: DescriptorTables::EMPTY };
+        let stopped = Reference.step(guest);
+        stopped.map_err(|exit| (exit.exception().expect("only exceptions stop these"), self.state.eip))
     }
 
     #[track_caller]
@@ -102,8 +111,8 @@ impl Machine {
     }
 }
 
-fn exception(exception: Exception) -> Result<(), Exit> {
-    Err(Exit::Exception(Event { exception, error_code: 0, address: 0, eip: CODE }))
+fn exception(exception: Exception) -> Result<(), Event> {
+    Err(((exception, 0, 0), CODE))
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use pentimento_execute::blocks::Flow;
 use pentimento_execute::vector::host::is_silent;
-use pentimento_execute::{Context, Environment, Exit, Trap, exit};
+use pentimento_execute::{Context, Environment, Exit, exit};
 use pentimento_memory::AddressSpace;
 use pentimento_memory::engine::generation;
-use pentimento_registers::{CpuState, Eflags};
+use pentimento_registers::{CpuState, DescriptorTables, Eflags};
 
 use crate::arena::{Cursor, Jumps, Op, advance, dispatch, jump_slot};
 use crate::calls::Calls;
@@ -15,7 +15,7 @@ use crate::x87::unit::Unit;
 
 /// Why handlers stopped.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Stop {
+pub(crate) enum Leave {
     /// To go on at EIP, wherever that leads.
     Continue,
     /// To go on at EIP, and to link this branch to it.
@@ -38,10 +38,11 @@ pub(crate) struct Frame<'a> {
     pub(crate) calls: Calls<'a>,
     pub(crate) steps: &'a [Step],
     pub(crate) environment: &'a mut Environment,
+    pub(crate) descriptors: DescriptorTables<'a>,
     /// The time-stamp counter when `left` will be zero.
     pub(crate) end_of_time: u64,
     pub(crate) generation: u64,
-    pub(crate) stop: Stop,
+    pub(crate) leave: Leave,
     pub(crate) x87: Unit,
     /// MXCSR [is silent](is_silent); where it becomes so, this may lag behind.
     pub(crate) silent: bool,
@@ -71,29 +72,37 @@ impl<'a> Frame<'a> {
         self.x87.settle(cpu, self.ops, self.steps);
         self.environment.time_stamp = self.time_stamp(step.before);
         cpu.eip = step.next;
-        let mut context = Context { state: cpu, memory, environment: self.environment, start: step.eip };
+        let mut context = Context {
+            state: cpu,
+            memory,
+            environment: self.environment,
+            descriptors: self.descriptors,
+            start: step.eip,
+        };
         let outcome = (step.handler)(&mut context, instruction);
         self.x87 = Unit::new(context.state);
         self.silent = is_silent(context.state.mxcsr);
         match outcome {
             Ok(()) => {}
             Err(trap) => {
-                self.stop = Stop::Exit(exit(&mut context, trap));
-                let completed = !matches!(trap, Trap::Fault { .. });
+                self.leave = Leave::Exit(exit(&mut context, trap));
+                let completed = !trap.is_fault();
                 self.left -= i64::from(step.before) + i64::from(completed);
                 return After::Stopped;
             }
         }
         let straight = matches!(step.flow, Flow::Next | Flow::Branch) && cpu.eip == step.next;
-        let unfit = step.flow == Flow::Recheck
+        // What comes here takes long as a rule, so a request to stop is not left to the end of the chain.
+        let interrupted = step.flow == Flow::Recheck
             || cpu.eflags.intersects(UNFIT)
-            || generation(memory) != self.generation;
-        if straight && !unfit {
+            || generation(memory) != self.generation
+            || self.environment.stop.is_requested();
+        if straight && !interrupted {
             return After::Next;
         }
         self.left -= i64::from(step.before) + 1;
-        if unfit || self.left < 0 {
-            self.stop = Stop::Continue;
+        if interrupted || self.left < 0 {
+            self.leave = Leave::Continue;
             return After::Stopped;
         }
         After::Jump
@@ -107,7 +116,7 @@ impl<'a> Frame<'a> {
         if let Some(step) = self.steps.get(site) {
             cpu.eip = step.target;
         }
-        self.stop = Stop::Link { site: site as u32 };
+        self.leave = Leave::Link { site: site as u32 };
         Cursor::STOPPED
     }
 }
@@ -157,7 +166,7 @@ pub(crate) fn jump<'a>(cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mu
     if let Some(first) = entry.to(cpu.eip) {
         dispatch(Cursor::follow(frame.ops, first), cpu, memory, frame)
     } else {
-        frame.stop = Stop::Continue;
+        frame.leave = Leave::Continue;
         Cursor::STOPPED
     }
 }
@@ -173,7 +182,7 @@ pub(crate) fn cut<'a>(
         cpu.eip = step.eip;
         frame.left -= i64::from(step.before);
     }
-    frame.stop = Stop::Continue;
+    frame.leave = Leave::Continue;
     Cursor::STOPPED
 }
 
@@ -184,6 +193,6 @@ pub(crate) fn stop<'a>(
     _: &mut AddressSpace,
     frame: &mut Frame<'a>,
 ) -> Cursor<'a> {
-    frame.stop = Stop::Continue;
+    frame.leave = Leave::Continue;
     Cursor::STOPPED
 }

@@ -46,7 +46,7 @@ mod x87;
 use core::fmt;
 
 use pentimento_execute::vector::host::is_silent;
-use pentimento_execute::{Context, Environment, Exit, Reference};
+use pentimento_execute::{Engine, Exit, Guest, MOST_UNHEARD, Reference, Stop, Until};
 use pentimento_memory::AddressSpace;
 use pentimento_memory::engine::{generation, is_prepared_fast, prepare_fast};
 use pentimento_registers::{CpuState, Descriptor, SegmentRegister};
@@ -55,7 +55,7 @@ use arena::{Cursor, drive};
 use calls::Calls;
 use code::{Block, Code};
 use flags::Pending;
-use frame::{Frame, Stop, UNFIT, cut};
+use frame::{Frame, Leave, UNFIT, cut};
 use step::MOST;
 use x87::unit::Unit;
 
@@ -72,6 +72,48 @@ pub struct Interpreter {
 /// has cost less than going without.
 const WARM: u64 = 1000;
 
+impl Engine for Interpreter {
+    fn run(&mut self, guest: &mut Guest<'_>, until: Until) -> Stop {
+        let Until { budget, block_end } = until;
+        let mut left = budget;
+        let mut site = None;
+        while left > 0 && budget - left < block_end {
+            if guest.environment.stop.take() {
+                return Stop { executed: budget - left, exit: Exit::Stopped };
+            }
+            self.code.refresh(guest.memory, guest.environment.model);
+            // For a single step a block would not pay.
+            let block = match left > 1 && blocks_fit(guest.state) {
+                true => self.code.enter(&mut guest.context()),
+                false => None,
+            };
+            // Whatever is not at the branch's destination, or not compiled, leaves the branch as it is.
+            if let (Some((site, epoch)), Some(block)) = (site.take(), block)
+                && epoch == self.code.epoch
+            {
+                self.code.arena.link(site, guest.state.eip, block.first);
+            }
+            let leave = match block {
+                Some(block) if u64::from(block.instructions) <= left => {
+                    let least = block_end - (budget - left);
+                    self.chain(block, guest, &mut left, least)
+                }
+                Some(block) => self.begin(block, guest, &mut left),
+                None => match step(guest, &mut left) {
+                    Ok(()) => Leave::Continue,
+                    Err(exit) => Leave::Exit(exit),
+                },
+            };
+            match leave {
+                Leave::Continue => {}
+                Leave::Link { site: at } => site = Some((at, self.code.epoch)),
+                Leave::Exit(exit) => return Stop { executed: budget - left, exit },
+            }
+        }
+        Stop { executed: budget - left, exit: Exit::Budget }
+    }
+}
+
 impl Interpreter {
     /// An interpreter that knows no block yet.
     #[must_use]
@@ -79,100 +121,30 @@ impl Interpreter {
         Self { code: Code::new(), warmth: 0 }
     }
 
-    /// Forgets all blocks, which costs their compilation anew and has no other effect.
-    pub fn invalidate(&mut self) {
-        self.code.clear();
-    }
-
-    /// Executes up to `budget` instructions. Returns how many completed, and why it stopped.
-    ///
-    /// Counts as [`Reference::run`] does.
-    pub fn run(
-        &mut self,
-        state: &mut CpuState,
-        memory: &mut AddressSpace,
-        environment: &mut Environment,
-        budget: u64,
-    ) -> (u64, Exit) {
-        self.run_to_block_end(state, memory, environment, u64::MAX, budget)
-    }
-
-    /// [`Self::run`], but comes back with [`Exit::Budget`] at the first end of a block behind
-    /// `least` instructions: for a host that compares, counts or draws block by block.
-    pub fn run_to_block_end(
-        &mut self,
-        state: &mut CpuState,
-        memory: &mut AddressSpace,
-        environment: &mut Environment,
-        least: u64,
-        budget: u64,
-    ) -> (u64, Exit) {
-        let mut left = budget;
-        let mut site = None;
-        while left > 0 && budget - left < least {
-            self.code.refresh(memory, environment.model);
-            // For a single step a block would not pay.
-            let block = match left > 1 && blocks_fit(state) {
-                true => self.code.enter(&mut Context::new(state, memory, environment)),
-                false => None,
-            };
-            // Whatever is not at the branch's destination, or not compiled, leaves the branch as it is.
-            if let (Some((site, epoch)), Some(block)) = (site.take(), block)
-                && epoch == self.code.epoch
-            {
-                self.code.arena.link(site, state.eip, block.first);
-            }
-            let stop = match block {
-                Some(block) if u64::from(block.instructions) <= left => {
-                    let least = least - (budget - left);
-                    self.chain(block, state, memory, environment, &mut left, least)
-                }
-                Some(block) => self.begin(block, state, memory, environment, &mut left),
-                None => match step(state, memory, environment, &mut left) {
-                    Ok(()) => Stop::Continue,
-                    Err(exit) => Stop::Exit(exit),
-                },
-            };
-            match stop {
-                Stop::Continue => {}
-                Stop::Link { site: at } => site = Some((at, self.code.epoch)),
-                Stop::Exit(exit) => return (budget - left, exit),
-            }
-        }
-        (budget - left, Exit::Budget)
-    }
-
     /// Runs the beginning of a `block` that is too long for what is `left`: by handlers as far as
     /// all flags are kept, from there on by the reference.
-    fn begin(
-        &mut self,
-        block: Block,
-        state: &mut CpuState,
-        memory: &mut AddressSpace,
-        environment: &mut Environment,
-        left: &mut u64,
-    ) -> Stop {
+    fn begin(&mut self, block: Block, guest: &mut Guest<'_>, left: &mut u64) -> Leave {
         let mut at = block.first as usize;
         if let Some(end) = self.code.last_cut(at, *left as usize) {
             let handler = self.code.arena.exchange_handler(end, cut);
-            let stop = self.chain(block, state, memory, environment, left, u64::MAX);
+            let leave = self.chain(block, guest, left, u64::MAX);
             self.code.arena.exchange_handler(end, handler);
-            if !matches!(stop, Stop::Continue) {
-                return stop;
+            if !matches!(leave, Leave::Continue) {
+                return leave;
             }
             at = end;
         }
         while *left > 0
-            && self.code.is_at(at, state.eip)
-            && generation(memory) == self.code.reader.generation()
+            && self.code.is_at(at, guest.state.eip)
+            && generation(guest.memory) == self.code.reader.generation()
         {
-            if let Err(exit) = step(state, memory, environment, left) {
-                return Stop::Exit(exit);
+            if let Err(exit) = step(guest, left) {
+                return Leave::Exit(exit);
             }
             at += 1;
         }
         self.code.pause(at);
-        Stop::Continue
+        Leave::Continue
     }
 
     /// Prepares the memory if the machine is one that runs on. Returns how long a chain may be.
@@ -181,22 +153,15 @@ impl Interpreter {
             return WARM;
         }
         prepare_fast(memory);
-        i64::MAX as u64
+        MOST_UNHEARD
     }
 
     /// Runs `block`, of which all that is executed fits in the budget `left`, and those linked to it
     /// while they are sure to fit and `least` instructions are not executed.
-    fn chain(
-        &mut self,
-        block: Block,
-        state: &mut CpuState,
-        memory: &mut AddressSpace,
-        environment: &mut Environment,
-        left: &mut u64,
-        least: u64,
-    ) -> Stop {
-        let most = if is_prepared_fast(memory) { i64::MAX as u64 } else { self.warm_up(memory) };
-        // A budget beyond this is left for the next chain.
+    fn chain(&mut self, block: Block, guest: &mut Guest<'_>, left: &mut u64, least: u64) -> Leave {
+        let Guest { state, memory, environment, descriptors } = guest;
+        let most = if is_prepared_fast(memory) { MOST_UNHEARD } else { self.warm_up(memory) };
+        // A budget beyond this is left for the next chain, before which a request to stop is seen.
         let here = (*left).min(most) as i64 - i64::from(MOST);
         let here = here.min(least.min(most) as i64 - 1);
         let mut frame = Frame {
@@ -208,8 +173,9 @@ impl Interpreter {
             steps: self.code.arena.steps(),
             end_of_time: environment.time_stamp.wrapping_add(here as u64),
             environment,
+            descriptors: *descriptors,
             generation: self.code.reader.generation(),
-            stop: Stop::Continue,
+            leave: Leave::Continue,
             x87: Unit::new(state),
             silent: is_silent(state.mxcsr),
         };
@@ -217,10 +183,10 @@ impl Interpreter {
         frame.pending.settle(state);
         frame.x87.settle(state, frame.ops, frame.steps);
         frame.environment.time_stamp = frame.time_stamp(0);
-        let (stop, executed) = (frame.stop, (here - frame.left) as u64);
+        let (leave, executed) = (frame.leave, (here - frame.left) as u64);
         self.warmth = self.warmth.saturating_add(executed);
         *left -= executed;
-        stop
+        leave
     }
 }
 
@@ -237,22 +203,17 @@ impl fmt::Debug for Interpreter {
 }
 
 /// Executes one instruction by the reference.
-fn step(
-    state: &mut CpuState,
-    memory: &mut AddressSpace,
-    environment: &mut Environment,
-    left: &mut u64,
-) -> Result<(), Exit> {
-    let before = environment.time_stamp;
-    let result = Reference.step(state, memory, environment);
-    *left -= environment.time_stamp.wrapping_sub(before) & 1;
+fn step(guest: &mut Guest<'_>, left: &mut u64) -> Result<(), Exit> {
+    let before = guest.environment.time_stamp;
+    let result = Reference.step(guest);
+    *left -= guest.environment.time_stamp.wrapping_sub(before) & 1;
     result
 }
 
 /// Whether the state is one that blocks are compiled for: flat segments, no trap after each
 /// instruction, no alignment checks. Everything else is rare, and the reference executes it.
 fn blocks_fit(state: &CpuState) -> bool {
-    let flat = |register, descriptor| state.segment(register).descriptor == Some(descriptor);
+    let flat = |register, descriptor| state.segment(register).descriptor() == Some(&descriptor);
     flat(SegmentRegister::Cs, Descriptor::FLAT_CODE)
         && flat(SegmentRegister::Ss, Descriptor::FLAT_DATA)
         && flat(SegmentRegister::Ds, Descriptor::FLAT_DATA)

@@ -4,13 +4,13 @@ use alloc::vec::Vec;
 use std::{format, vec};
 
 use pentimento_memory::{AddressSpace, Permissions};
-use pentimento_registers::{CpuState, Gpr};
+use pentimento_registers::{CpuState, DescriptorTables, Gpr};
 
 use crate::Interpreter;
 use crate::arena::Handler;
 use crate::block::Builder;
 use crate::frame::slow;
-use pentimento_execute::{Context, Environment, Exit, Reference};
+use pentimento_execute::{Engine, Environment, Exit, Guest, MOST_UNHEARD, Reference, Stop, Until};
 
 const CODE: u32 = 0x1000;
 const DATA: u32 = 0x8000;
@@ -28,12 +28,20 @@ fn machine(code: &[u8]) -> (CpuState, AddressSpace, Environment) {
     (state, memory, Environment::default())
 }
 
+fn guest<'a>(
+    state: &'a mut CpuState,
+    memory: &'a mut AddressSpace,
+    environment: &'a mut Environment,
+) -> Guest<'a> {
+    Guest { state, memory, environment, descriptors: DescriptorTables::EMPTY }
+}
+
 /// How many operations of the block at the start of `code` go through the reference.
 fn slow_operations(code: &[u8]) -> usize {
     let (mut state, mut memory, mut environment) = machine(code);
     let (mut ops, mut steps) = (Vec::new(), Vec::new());
-    let mut context = Context::new(&mut state, &mut memory, &mut environment);
-    Builder::new(&mut context).build(&mut ops, &mut steps).unwrap();
+    let mut guest = guest(&mut state, &mut memory, &mut environment);
+    Builder::new(&mut guest.context()).build(&mut ops, &mut steps).unwrap();
     ops.iter().filter(|op| core::ptr::fn_addr_eq(op.handler, slow as Handler)).count()
 }
 
@@ -115,9 +123,10 @@ fn agree(name: &str, code: &[u8], budget: u64) -> (CpuState, Exit) {
     for fast in [false, true] {
         let (mut state, mut memory, mut environment) = machine(code);
         pentimento_memory::engine::prepare_fast(&mut memory);
-        let (executed, exit) = match fast {
-            false => Reference.run(&mut state, &mut memory, &mut environment, budget),
-            true => Interpreter::new().run(&mut state, &mut memory, &mut environment, budget),
+        let mut guest = guest(&mut state, &mut memory, &mut environment);
+        let Stop { executed, exit } = match fast {
+            false => Reference.run(&mut guest, Until::budget(budget)),
+            true => Interpreter::new().run(&mut guest, Until::budget(budget)),
         };
         let mut bytes = [0; 0x2000];
         memory.read_bytes(DATA, &mut bytes).unwrap();
@@ -175,8 +184,9 @@ fn what_a_short_budget_leaves_over_does_not_confuse_the_links() {
         let (mut state, mut its_memory, mut its_environment) = machine(&code);
         let mut interpreter = Interpreter::new();
         for budget in [short, 1000] {
-            Reference.run(&mut reference, &mut memory, &mut environment, budget);
-            interpreter.run(&mut state, &mut its_memory, &mut its_environment, budget);
+            let until = Until::budget(budget);
+            Reference.run(&mut guest(&mut reference, &mut memory, &mut environment), until);
+            interpreter.run(&mut guest(&mut state, &mut its_memory, &mut its_environment), until);
             assert!(reference == state, "{short}, then {budget}: {reference:#?}\n{state:#?}");
         }
     }
@@ -192,8 +202,8 @@ fn faults_leave_flags_and_registers_as_they_were() {
         0x8b, 0x0d, 0, 0, 0, 0,         // mov ecx, [0]: faults
         0x31, 0xc0,                     // xor eax, eax: would hide the flags
     ];
-    let (_, exit) = agree("fault", &code, 100);
-    assert!(matches!(exit, Exit::Exception(event) if event.eip == CODE + 12));
+    let (state, exit) = agree("fault", &code, 100);
+    assert!(matches!(exit, Exit::PageFault(_)) && state.eip == CODE + 12);
 }
 
 #[test]
@@ -202,7 +212,7 @@ fn repeated_moves_stop_exactly_at_a_fault() {
     let code = [0xbe, 0, 0x80, 0, 0, 0xbf, 0, 0x9f, 0, 0, 0xb9, 0, 1, 0, 0, 0xf3, 0xa5];
     let (state, exit) = agree("rep movsd", &code, 100);
     assert_eq!((state.gpr(Gpr::Ecx), state.gpr(Gpr::Edi)), (0x100 - 0x40, DATA + 0x2000));
-    assert!(matches!(exit, Exit::Exception(event) if event.address == DATA + 0x2000));
+    assert!(matches!(exit, Exit::PageFault(fault) if fault.address == DATA + 0x2000));
 }
 
 /// A source of bits, the same on every run (Knuth's MMIX generator).
@@ -324,10 +334,11 @@ fn long_runs_need_no_stack() {
     let code = [0xe8, 0x05, 0, 0, 0, 0xff, 0x03, 0x75, 0xf7, 0xf4, 0x83, 0xc1, 0x07, 0x11, 0x4b, 0x04, 0xc3];
     let run = move || {
         let (mut state, mut memory, mut environment) = machine(&code);
-        Interpreter::new().run(&mut state, &mut memory, &mut environment, 5_000_000)
+        Interpreter::new()
+            .run(&mut guest(&mut state, &mut memory, &mut environment), Until::budget(5_000_000))
     };
     let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(run).unwrap();
-    assert_eq!(thread.join().unwrap(), (5_000_000, Exit::Budget));
+    assert_eq!(thread.join().unwrap(), Stop { executed: 5_000_000, exit: Exit::Budget });
 }
 
 #[test]
@@ -411,5 +422,43 @@ fn products_and_rotates_keep_the_flags_that_they_do_not_write() {
                 }
             }
         }
+    }
+}
+
+/// Instructions that a chain still executes when a request to stop comes just after the engine has
+/// looked: as many as a chain may have, but only a few where each takes long.
+#[test]
+fn a_request_to_stop_is_seen_soon() {
+    #[rustfmt::skip]
+    const LOOPS: &[(&str, core::ops::RangeInclusive<u64>, &[u8])] = &[
+        // inc eax; jmp
+        ("plain",              1000..=MOST_UNHEARD, &[0x40, 0xeb, 0xfd]),
+        // inc eax; call next; next: add esp, 4; jmp
+        ("calls",              1000..=MOST_UNHEARD, &[0x40, 0xe8, 0, 0, 0, 0, 0x83, 0xc4, 4, 0xeb, 0xf5]),
+        // mov edi, DATA; mov ecx, 800h; rep stosd; jmp
+        ("rep stosd",          0..=8, &[0xbf, 0, 0x80, 0, 0, 0xb9, 0, 8, 0, 0, 0xf3, 0xab, 0xeb, 0xf2]),
+        // The same with ECX 300h, which is less than a chunk.
+        ("short rep stosd",    0..=8, &[0xbf, 0, 0x80, 0, 0, 0xb9, 0, 3, 0, 0, 0xf3, 0xab, 0xeb, 0xf2]),
+        // std; mov edi, DATA + 1ffch; mov ecx, 800h; rep stosd; jmp
+        ("backward rep stosd", 0..=8, &[0xfd, 0xbf, 0xfc, 0x9f, 0, 0, 0xb9, 0, 8, 0, 0, 0xf3, 0xab, 0xeb, 0xf1]),
+        // mov edi, DATA; mov ecx, 1000h; rep stosb with 16-bit addresses; jmp
+        ("16-bit rep stosb",   0..=8, &[0xbf, 0, 0x80, 0, 0, 0xb9, 0, 0x10, 0, 0, 0x67, 0xf3, 0xaa, 0xeb, 0xf1]),
+        // mov edi, DATA; mov ecx, 800h; xor eax, eax; repe scasd; jmp
+        ("repe scasd",         0..=8, &[0xbf, 0, 0x80, 0, 0, 0xb9, 0, 8, 0, 0, 0x31, 0xc0, 0xf3, 0xaf, 0xeb, 0xf0]),
+        // cpuid; jmp
+        ("slow instructions",  0..=8, &[0x0f, 0xa2, 0xeb, 0xfc]),
+    ];
+    for (name, bound, code) in LOOPS {
+        let (mut state, mut memory, mut environment) = machine(code);
+        let mut guest = guest(&mut state, &mut memory, &mut environment);
+        let mut interpreter = Interpreter::new();
+        interpreter.run(&mut guest, Until::budget(100_000));
+        guest.environment.stop.stop();
+        let block = interpreter.code.enter(&mut guest.context()).unwrap();
+        let mut left = u64::MAX / 2;
+        interpreter.chain(block, &mut guest, &mut left, u64::MAX);
+        let late = u64::MAX / 2 - left;
+        assert!(bound.contains(&late), "{name}: {late} instructions");
+        assert!(guest.environment.stop.take());
     }
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use crate::host;
 use crate::processor::{self, Cpuid};
 
+/// The number of the only CPU, which getcpu(2) reports.
+pub(crate) const PROCESSOR: u32 = 0;
+
 /// Which time the guest sees.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TimeMode {

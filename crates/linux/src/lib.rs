@@ -47,7 +47,7 @@ pub use errno::Errno;
 pub use error::Error;
 pub use host::Invocation;
 pub use ids::{ProcessId, TaskId, Termination};
-pub use kernel::{CpuException, DescriptorTables, Kernel, Next, Parts};
+pub use kernel::{Kernel, Next, Parts};
 pub use loader::LoadError;
 pub use processor::Cpuid;
 pub use space::SpaceId;

@@ -1,6 +1,6 @@
 //! Tasks (threads) and processes, and which kernel objects they hold.
 
-use pentimento_registers::{CpuState, Descriptor};
+use pentimento_registers::{CpuState, TlsDescriptors};
 
 use crate::arena::Id;
 use crate::ids::{ProcessId, TaskId, Termination};
@@ -22,9 +22,6 @@ pub(crate) enum TaskState {
     Blocked(Wait),
 }
 
-/// How many TLS entries the global descriptor table has: selectors 12 to 14 (set_thread_area(2)).
-pub(crate) const TLS_ENTRIES: usize = 3;
-
 /// A thread.
 pub(crate) struct Task {
     /// Its process.
@@ -42,7 +39,7 @@ pub(crate) struct Task {
     /// Its root, working directory and umask (shared by CLONE_FS).
     pub(crate) location: Id<Location>,
     /// Its own TLS descriptors.
-    pub(crate) tls: [Option<Descriptor>; TLS_ENTRIES],
+    pub(crate) tls: TlsDescriptors,
     /// Where to write 0 and wake a futex when it ends (set_tid_address(2)); 0 for nowhere.
     pub(crate) clear_child_tid: u32,
     /// Head of the robust futex list (set_robust_list(2)); 0 for none.

@@ -5,8 +5,9 @@
 mod guest;
 
 use guest::{BASE, DATA, Guest, program};
-use pentimento_linux::{Config, CpuException, Error, Kernel, Limits, LoadError, Next};
-use pentimento_registers::Gpr;
+use pentimento_linux::{Config, Error, Kernel, Limits, LoadError, Next};
+use pentimento_memory::{Access, Fault, FaultKind};
+use pentimento_registers::{Exception, Gpr};
 use proptest::prelude::*;
 
 fn spawn(file: &[u8]) -> Result<(), Error> {
@@ -164,7 +165,7 @@ proptest! {
 
     #[test]
     fn wild_registers_and_exceptions_never_panic(
-        vector in 0_u8..32,
+        exception in prop::sample::select(Exception::ALL),
         address in argument(),
         stack in argument(),
         handler in argument(),
@@ -177,7 +178,21 @@ proptest! {
             let _ = guest.call(task, 174, &[signal, DATA, 0, 8]);
         }
         guest.kernel.parts(task).unwrap().cpu.set_gpr(Gpr::Esp, stack);
-        guest.kernel.fault(task, CpuException { vector, error_code: flags & 31, address, eip: handler });
+        let accesses = [Access::Read, Access::Write, Access::Execute];
+        let kinds = [
+            FaultKind::NotMapped,
+            FaultKind::Protected,
+            FaultKind::Hidden,
+            FaultKind::OutOfMemory,
+            FaultKind::BeyondEnd,
+            FaultKind::Busy,
+            FaultKind::Device,
+        ];
+        let (access, kind) = (accesses[flags as usize % accesses.len()], kinds[flags as usize % kinds.len()]);
+        match exception {
+            Exception::PageFault => guest.kernel.page_fault(task, Fault { address, access, kind }),
+            _ => guest.kernel.exception(task, exception, flags & 31),
+        }
         if let Next::Run { task, .. } = guest.kernel.schedule() {
             // Whatever is on the stack now, returning from it is safe too.
             guest.kernel.parts(task).unwrap().cpu.set_gpr(Gpr::Esp, address);

@@ -115,7 +115,7 @@ fn threads_share_memory_and_have_their_own_tls() {
     assert_eq!(guest.call(second, GETPID, &[]), Ok(first.number()));
     let base = |guest: &mut Guest, task| {
         let parts = guest.kernel.parts(task).unwrap();
-        parts.descriptors.descriptor(12 << 3 | 3).map(|descriptor| descriptor.base)
+        parts.descriptors.get(12 << 3 | 3, 0).map(|descriptor| descriptor.base)
     };
     assert_eq!(base(&mut guest, second), Some(0xdead_0000));
     assert_eq!(base(&mut guest, first), None);

@@ -103,6 +103,16 @@ impl AddressSpace {
         done
     }
 
+    /// Why [`Self::fetch`] gets no byte at `address`: `Ok` if it does get one.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub fn check_fetch(&self, address: u32) -> Result<(), Fault> {
+        Self::allow(self.table.of(address), address, Access::Execute)?;
+        let missing = |fault| Fault { access: Access::Execute, ..fault };
+        self.prepare_read(address).map(|_| ()).map_err(missing)
+    }
+
     /// Reads bytes at `address` up to a NUL, which is left out: `None` if there is none within
     /// `limit` bytes.
     ///

@@ -164,6 +164,8 @@ impl AddressSpace {
     pub(crate) fn allow(entry: Entry, address: u32, access: Access) -> Result<(), Fault> {
         if !entry.has(MAPPED) {
             Err(Fault { address, access, kind: FaultKind::NotMapped })
+        } else if entry.permissions().is_empty() {
+            Err(Fault { address, access, kind: FaultKind::Hidden })
         } else if !entry.permissions().contains(access.needs()) {
             Err(Fault { address, access, kind: FaultKind::Protected })
         } else {

@@ -41,12 +41,17 @@ impl Access {
 }
 
 /// Why an access failed.
+///
+/// `#[non_exhaustive]`: what stands in the way of an access grows with what memory can do.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum FaultKind {
     /// No page is mapped there.
     NotMapped,
-    /// The page's permissions forbid the access.
+    /// The page's permissions forbid the access, though not every one.
     Protected,
+    /// The page is mapped and allows nothing (mmap(2), PROT_NONE).
+    Hidden,
     /// The page needs memory that the resident limit or the host does not grant.
     OutOfMemory,
     /// The page lies beyond the end of the shared object behind it (Linux: SIGBUS).
@@ -68,11 +73,32 @@ pub struct Fault {
     pub kind: FaultKind,
 }
 
+impl Fault {
+    /// The error code of #PF for this access from user mode (SDM volume 3, section 4.7). To the
+    /// guest only a page that allows some access is present: Linux clears the present bit for
+    /// PROT_NONE, and a page that nobody could provide is not there.
+    #[must_use]
+    pub const fn error_code(&self) -> u32 {
+        const PRESENT: u32 = 1;
+        const WRITE: u32 = 2;
+        const USER: u32 = 4;
+        const FETCH: u32 = 16;
+        let present = if matches!(self.kind, FaultKind::Protected) { PRESENT } else { 0 };
+        let access = match self.access {
+            Access::Read => 0,
+            Access::Write => WRITE,
+            Access::Execute => FETCH,
+        };
+        USER | present | access
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = match self.kind {
             FaultKind::NotMapped => "not mapped",
             FaultKind::Protected => "protected",
+            FaultKind::Hidden => "mapped without any permission",
             FaultKind::OutOfMemory => "no memory for the page",
             FaultKind::BeyondEnd => "beyond the end of the shared object",
             FaultKind::Busy => "the shared object is held by another address space",

@@ -7,7 +7,7 @@ use pentimento_linux::host::{Discard, Input, Network, Output};
 use pentimento_linux::{Config, Kernel, Limits};
 
 use crate::trace_hash::{TraceHash, Witnessed};
-use crate::{Engine, Error, Machine};
+use crate::{EngineKind, Error, Machine};
 
 /// Describes a machine; [`Machine::builder`] starts one.
 ///
@@ -17,7 +17,7 @@ use crate::{Engine, Error, Machine};
 pub struct MachineBuilder {
     config: Config,
     model: CpuModel,
-    engine: Engine,
+    engine: EngineKind,
     trace_hash: bool,
 }
 
@@ -89,7 +89,7 @@ impl MachineBuilder {
 
     /// The engine that runs it.
     #[must_use]
-    pub fn engine(mut self, engine: Engine) -> Self {
+    pub fn engine(mut self, engine: EngineKind) -> Self {
         self.engine = engine;
         self
     }

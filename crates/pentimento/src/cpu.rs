@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use pentimento_execute::{CpuModel, Environment, Exit};
+use pentimento_execute::{CpuModel, Engine, Environment, Exit, Guest, Stop, StopHandle, Until};
 use pentimento_memory::AddressSpace;
-use pentimento_registers::CpuState;
+use pentimento_registers::{CpuState, DescriptorTables, LocalDescriptors, TlsDescriptors};
 
-use crate::engine::{Engine, Runner};
-use crate::stop::{SLICE, StopHandle};
+use crate::EngineKind;
 
 /// A CPU with its memory and no operating system.
 pub struct Cpu {
@@ -15,61 +14,57 @@ pub struct Cpu {
     pub state: CpuState,
     /// The memory.
     pub memory: AddressSpace,
-    /// CPU model, time-stamp counter and descriptor tables.
+    /// CPU model, time-stamp counter, interrupt gates, and where stop requests arrive: one that is
+    /// replaced takes those of [`Self::stop_handle`] with it.
     pub environment: Environment,
-    runner: Runner,
-    stop: StopHandle,
+    /// The entries of the GDT that segment loads find beside Linux's flat ones.
+    pub tls: TlsDescriptors,
+    /// The LDT.
+    pub local: LocalDescriptors,
+    engine: Box<dyn Engine>,
 }
 
 impl Cpu {
     /// A CPU of the fullest model with nothing mapped, on the default engine.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(CpuModel::default(), Engine::default())
+        Self::with(CpuModel::default(), EngineKind::default())
     }
 
     /// A CPU of this model on this engine, with nothing mapped.
     #[must_use]
-    pub fn with(model: CpuModel, engine: Engine) -> Self {
+    pub fn with(model: CpuModel, engine: EngineKind) -> Self {
         Self {
             state: CpuState::new(),
             memory: AddressSpace::new(),
             environment: Environment::new(model),
-            runner: Runner::new(engine),
-            stop: StopHandle::default(),
+            tls: TlsDescriptors::new(),
+            local: LocalDescriptors::new(),
+            engine: engine.start(),
         }
     }
 
-    /// Executes at most `budget` instructions and says why it stopped. A stop request comes back
-    /// as [`Exit::Budget`] with fewer executed: see [`Cpu::run_counted`].
+    /// Executes at most `budget` instructions and says why it stopped.
     pub fn run(&mut self, budget: u64) -> Exit {
-        self.run_counted(budget).1
-    }
-
-    /// [`run`](Self::run), with the number of instructions that completed.
-    pub fn run_counted(&mut self, budget: u64) -> (u64, Exit) {
-        let mut executed = 0;
-        while executed < budget && !self.stop.take() {
-            let slice = SLICE.min(budget - executed);
-            let (count, exit) =
-                self.runner.run(&mut self.state, &mut self.memory, &mut self.environment, slice);
-            executed += count;
-            if exit != Exit::Budget {
-                return (executed, exit);
-            }
-        }
-        (executed, Exit::Budget)
+        self.run_until(Until::budget(budget)).exit
     }
 
     /// Executes one instruction: [`Exit::Budget`] when it completed without anything special.
     pub fn step(&mut self) -> Exit {
-        self.runner.run(&mut self.state, &mut self.memory, &mut self.environment, 1).1
+        self.run(1)
+    }
+
+    /// Runs as far as `until` says; tells how many instructions completed, too.
+    pub fn run_until(&mut self, until: Until) -> Stop {
+        let descriptors = DescriptorTables { tls: &self.tls, local: &self.local };
+        let Self { state, memory, environment, engine, .. } = self;
+        engine.run(&mut Guest { state, memory, environment, descriptors }, until)
     }
 
     /// A handle with which another thread can stop a run.
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
-        self.stop.clone()
+        self.environment.stop.clone()
     }
 }
 

@@ -1,64 +1,86 @@
-//! Which engine runs the code, and its state.
+//! The engines of this build: the one list that the facade, the command, the conformance tests, the
+//! benches and the fuzzers read.
 
-use pentimento_execute::{Environment, Exit, Reference};
+use std::fmt;
+
+use pentimento_execute::{Engine, Reference};
 use pentimento_interpreter::Interpreter;
-use pentimento_memory::AddressSpace;
-use pentimento_registers::CpuState;
 
-/// The engines. All give the same results, bit for bit; they differ in speed.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[non_exhaustive]
-pub enum Engine {
-    /// The interpreter: blocks of predecoded operations, on every host.
-    #[default]
-    Interpreter,
-    /// The plain interpreter that every other engine is checked against.
-    Reference,
+/// An engine that a machine can run on: its name, what it is, and how to start one.
+///
+/// All engines give the same results, bit for bit; they differ in speed.
+#[derive(Clone, Copy)]
+pub struct EngineKind {
+    name: &'static str,
+    description: &'static str,
+    start: fn() -> Box<dyn Engine>,
 }
 
-impl Engine {
-    /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Reference, Self::Interpreter];
-}
+impl EngineKind {
+    /// The plain engine that every other one is checked against.
+    pub const REFERENCE: Self = Self {
+        name: "reference",
+        description: "fetches, decodes and executes one instruction at a time; slow, and the truth",
+        start: || Box::new(Reference),
+    };
 
-/// An engine with what it remembers about one address space.
-pub(crate) enum Runner {
-    Interpreter(Box<Interpreter>),
-    Reference(Reference),
-}
+    /// The fast engine for every host, and the default.
+    pub const INTERPRETER: Self = Self {
+        name: "interpreter",
+        description: "blocks of predecoded operations; fast on every host",
+        start: || Box::new(Interpreter::new()),
+    };
 
-impl Runner {
-    pub(crate) fn new(engine: Engine) -> Self {
-        match engine {
-            Engine::Interpreter => Self::Interpreter(Box::default()),
-            Engine::Reference => Self::Reference(Reference),
-        }
+    /// Every engine of this build, the reference first.
+    pub const ALL: &'static [Self] = &[Self::REFERENCE, Self::INTERPRETER];
+
+    /// The engine with that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name == name)
     }
 
-    /// As [`Self::run`], but stops at the first end of a block behind `least` instructions. To the
-    /// reference, each instruction is a block.
-    pub(crate) fn run_to_block_end(
-        &mut self,
-        state: &mut CpuState,
-        memory: &mut AddressSpace,
-        environment: &mut Environment,
-        least: u64,
-        budget: u64,
-    ) -> (u64, Exit) {
-        match self {
-            Self::Interpreter(engine) => engine.run_to_block_end(state, memory, environment, least, budget),
-            Self::Reference(engine) => engine.run(state, memory, environment, least.min(budget)),
-        }
+    /// What command lines and reports call it: a word in lower case that no other engine has.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.name
     }
 
-    /// Executes up to `budget` instructions; says how many completed, and why it stopped.
-    pub(crate) fn run(
-        &mut self,
-        state: &mut CpuState,
-        memory: &mut AddressSpace,
-        environment: &mut Environment,
-        budget: u64,
-    ) -> (u64, Exit) {
-        self.run_to_block_end(state, memory, environment, u64::MAX, budget)
+    /// What it is, in one line without a full stop.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        self.description
+    }
+
+    /// An engine of this kind that has run nothing yet.
+    #[must_use]
+    pub fn start(self) -> Box<dyn Engine> {
+        (self.start)()
+    }
+}
+
+impl Default for EngineKind {
+    fn default() -> Self {
+        Self::INTERPRETER
+    }
+}
+
+impl PartialEq for EngineKind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for EngineKind {}
+
+impl fmt::Debug for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name)
     }
 }

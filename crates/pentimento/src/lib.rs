@@ -33,7 +33,6 @@ mod engine;
 mod error;
 #[cfg(feature = "linux")]
 mod machine;
-mod stop;
 #[cfg(feature = "linux")]
 mod streams;
 #[cfg(feature = "linux")]
@@ -42,7 +41,7 @@ mod trace_hash;
 #[cfg(feature = "linux")]
 pub use builder::MachineBuilder;
 pub use cpu::Cpu;
-pub use engine::Engine;
+pub use engine::EngineKind;
 #[cfg(feature = "linux")]
 pub use error::Error;
 #[cfg(feature = "linux")]
@@ -50,12 +49,14 @@ pub use machine::{Halt, Machine, Statistics};
 #[cfg(feature = "custom")]
 pub use pentimento_custom as custom;
 pub use pentimento_decoder as decoder;
-pub use pentimento_execute::{CpuModel, Environment, Event, Exception, Exit, Gates};
+pub use pentimento_execute::{CpuModel, Engine, Environment, Exit, Gates, Guest, Stop, StopHandle, Until};
 #[cfg(feature = "linux")]
 pub use pentimento_linux as linux;
-pub use pentimento_memory::{AddressSpace, Permissions};
-pub use pentimento_registers::{CpuState, Eflags, Gpr, Gpr8, Mxcsr, SegmentRegister};
-pub use stop::StopHandle;
+pub use pentimento_memory::{Access, AddressSpace, Fault, FaultKind, Permissions};
+pub use pentimento_registers::{
+    CpuState, Descriptor, DescriptorTables, Eflags, Exception, Gpr, Gpr8, LocalDescriptors, Mxcsr,
+    SegmentRegister, TlsDescriptors,
+};
 #[cfg(feature = "linux")]
 pub use streams::Capture;
 

@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use pentimento_execute::{Environment, Event, Exception, Exit};
-use pentimento_linux::{CpuException, Kernel, Next, ProcessId, SpaceId, TaskId, Termination};
+use pentimento_execute::{Engine, Environment, Exit, Guest, Stop, StopHandle, Until};
+use pentimento_linux::{Kernel, Next, ProcessId, SpaceId, TaskId, Termination};
 use pentimento_memory::AddressSpace;
-use pentimento_registers::CpuState;
+use pentimento_registers::{CpuState, Exception};
 
+use crate::EngineKind;
 use crate::builder::MachineBuilder;
-use crate::engine::{Engine, Runner};
-use crate::stop::{SLICE, StopHandle};
 use crate::trace_hash::TraceHash;
 
 /// Why [`Machine::run`] returned.
@@ -59,14 +58,13 @@ pub struct Statistics {
 pub struct Machine {
     pub(crate) kernel: Kernel,
     pub(crate) environment: Environment,
-    pub(crate) engine: Engine,
-    runners: HashMap<SpaceId, Runner>,
+    pub(crate) engine: EngineKind,
+    engines: HashMap<SpaceId, Box<dyn Engine>>,
     /// Who ran last: whose registers and memory a host sees.
     current: Option<TaskId>,
     /// Its registers as they were when it last left its code: they outlive it.
     last_state: CpuState,
     statistics: Statistics,
-    stop: StopHandle,
     /// What the run is recognised by, where the host wants to know.
     pub(crate) trace_hash: Option<TraceHash>,
     /// The address behind raw code, by the address space that it was loaded into; `None` once it has
@@ -85,16 +83,15 @@ impl Machine {
         MachineBuilder::default()
     }
 
-    pub(crate) fn new(kernel: Kernel, environment: Environment, engine: Engine) -> Self {
+    pub(crate) fn new(kernel: Kernel, environment: Environment, engine: EngineKind) -> Self {
         Self {
             kernel,
             environment,
             engine,
-            runners: HashMap::new(),
+            engines: HashMap::new(),
             current: None,
             last_state: CpuState::new(),
             statistics: Statistics::default(),
-            stop: StopHandle::default(),
             trace_hash: None,
             code_ends: HashMap::new(),
             halted: false,
@@ -109,11 +106,11 @@ impl Machine {
         const IDLE: u64 = 1000;
         let mut left = budget;
         while left > 0 {
-            if self.stop.take() {
+            if self.environment.stop.take() {
                 return Halt::Stopped;
             }
             let before = self.statistics.instructions;
-            if let Some(halt) = self.turn(u64::MAX, left.min(SLICE)) {
+            if let Some(halt) = self.turn(Until::budget(left)) {
                 return halt;
             }
             let executed = self.statistics.instructions - before;
@@ -126,7 +123,7 @@ impl Machine {
     /// Drops the code that was decoded for address spaces that are no more.
     fn forget_ended_spaces(&mut self) {
         for space in self.kernel.take_ended_spaces() {
-            self.runners.remove(&space);
+            self.engines.remove(&space);
             self.code_ends.remove(&space);
         }
     }
@@ -140,12 +137,11 @@ impl Machine {
     /// exception or switch to another task, or until `most` instructions are executed, whatever
     /// comes first; `None` if the machine can go on. What a block is depends on the engine.
     pub fn run_to_block_end(&mut self, least: u64, most: u64) -> Option<Halt> {
-        self.turn(least, most)
+        self.turn(Until::block_end(least, most))
     }
 
-    /// Lets the task whose turn it is execute at most `most` instructions, or `least` and those to
-    /// the end of a block.
-    fn turn(&mut self, least: u64, most: u64) -> Option<Halt> {
+    /// Lets the task whose turn it is run as far as `until` says, or to the end of its quantum.
+    fn turn(&mut self, until: Until) -> Option<Halt> {
         let (task, space, quantum) = match self.kernel.schedule() {
             Next::Run { task, space, quantum } => (task, space, quantum),
             Next::Finished(Termination::Exited(status)) => return Some(Halt::Exited(status)),
@@ -156,16 +152,6 @@ impl Machine {
         };
         self.current = Some(task);
         let parts = self.kernel.parts(task)?;
-        for index in parts.descriptors.tls_indices() {
-            let descriptor = parts.descriptors.descriptor(index << 3);
-            self.environment.descriptors.set_tls(index, descriptor);
-        }
-        for index in 0..self.environment.descriptors.ldt().len() {
-            self.environment.descriptors.set_ldt(index as u16, None);
-        }
-        for (index, descriptor) in parts.descriptors.local() {
-            self.environment.descriptors.set_ldt(index, Some(descriptor));
-        }
         if let Some(hash) = &self.trace_hash
             && self.interrupted != Some(task)
         {
@@ -173,13 +159,18 @@ impl Machine {
         }
         self.environment.code_end = self.code_ends.get(&space).copied().flatten();
         self.halted = false;
-        let runner = self.runners.entry(space).or_insert_with(|| Runner::new(self.engine));
-        let most = most.min(quantum);
-        let (executed, exit) =
-            runner.run_to_block_end(parts.cpu, parts.memory, &mut self.environment, least, most);
+        let engine = self.engines.entry(space).or_insert_with(|| self.engine.start());
+        let until = Until { budget: until.budget.min(quantum), ..until };
+        let mut guest = Guest {
+            state: parts.cpu,
+            memory: parts.memory,
+            environment: &mut self.environment,
+            descriptors: parts.descriptors,
+        };
+        let Stop { executed, exit } = engine.run(&mut guest, until);
         self.statistics.instructions += executed;
-        self.interrupted = (exit == Exit::Budget).then_some(task);
-        if exit != Exit::Budget {
+        self.interrupted = exit.is_pause().then_some(task);
+        if !exit.is_pause() {
             self.last_state.clone_from(parts.cpu);
             if let Some(hash) = &self.trace_hash {
                 hash.stops(exit, self.statistics.instructions, parts.cpu);
@@ -188,10 +179,9 @@ impl Machine {
         if exit == Exit::CodeEnd && self.is_at_code_end(task, space) {
             return Some(Halt::CodeEnd);
         }
-        self.halted = matches!(exit, Exit::Exception(event) if self.is_halt(task, space, event));
+        self.halted = self.is_halt(task, space, exit);
         self.kernel.retire(task, executed);
-        self.handle(task, exit);
-        None
+        self.handle(task, exit)
     }
 
     /// Whether nothing has been written behind the raw code of `space`, at whose end `task` is. What
@@ -209,33 +199,39 @@ impl Machine {
     }
 
     /// Whether an exception is that of HLT in raw code.
-    fn is_halt(&mut self, task: TaskId, space: SpaceId, event: Event) -> bool {
+    fn is_halt(&mut self, task: TaskId, space: SpaceId, exit: Exit) -> bool {
         const HLT: [u8; 1] = [0xf4];
         let mut byte = [0];
-        event.exception == Exception::GeneralProtection
+        matches!(exit, Exit::Exception { exception: Exception::GeneralProtection, .. })
             && self.code_ends.contains_key(&space)
             && self
                 .kernel
                 .parts(task)
-                .is_some_and(|parts| parts.memory.peek_bytes(event.eip, &mut byte).is_ok())
+                .is_some_and(|parts| parts.memory.peek_bytes(parts.cpu.eip, &mut byte).is_ok())
             && byte == HLT
     }
 
     /// Brings the kernel what a task's code came to.
-    fn handle(&mut self, task: TaskId, exit: Exit) {
+    fn handle(&mut self, task: TaskId, exit: Exit) -> Option<Halt> {
         match exit {
             Exit::Budget | Exit::CodeEnd => {}
+            Exit::Stopped => return Some(Halt::Stopped),
             // The only gate that is open: `Gates::Linux`.
             Exit::Interrupt(_) | Exit::Sysenter | Exit::Syscall => {
                 self.statistics.system_calls += 1;
                 self.kernel.system_call(task);
             }
-            Exit::Exception(Event { exception, error_code, address, eip }) => {
+            Exit::PageFault(fault) => {
                 self.statistics.exceptions += 1;
-                let vector = exception.vector();
-                self.kernel.fault(task, CpuException { vector, error_code, address, eip });
+                self.kernel.page_fault(task, fault);
             }
+            Exit::Exception { exception, error_code } => {
+                self.statistics.exceptions += 1;
+                self.kernel.exception(task, exception, error_code);
+            }
+            _ => debug_assert!(false, "an exit that the machine has no answer to: {exit:?}"),
         }
+        None
     }
 
     /// The registers of the task that ran last, or `None` before the first and after the last.
@@ -348,7 +344,7 @@ impl Machine {
     /// A handle with which another thread can stop a run.
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
-        self.stop.clone()
+        self.environment.stop.clone()
     }
 }
 

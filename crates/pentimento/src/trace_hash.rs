@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pentimento_execute::{Event, Exit};
+use pentimento_execute::Exit;
 use pentimento_linux::TaskId;
 use pentimento_linux::host::{Output, TerminalSize};
 use pentimento_registers::CpuState;
@@ -54,12 +54,12 @@ impl TraceHash {
 
     /// A task's code has come to a system call, whose arguments its registers hold, or to an exception.
     pub(crate) fn stops(&self, exit: Exit, instructions: u64, state: &CpuState) {
-        match exit {
-            Exit::Exception(Event { exception, error_code, address, .. }) => {
+        match exit.exception() {
+            Some((exception, error_code, address)) => {
                 self.fold(1 << 32 | u64::from(exception.vector()));
                 self.fold(u64::from(error_code) << 32 | u64::from(address));
             }
-            _ => self.fold(2 << 32),
+            None => self.fold(2 << 32),
         }
         self.fold(instructions);
         self.fold_registers(state);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use pentimento::linux::Config;
-use pentimento::{Capture, Engine, Halt, Machine};
+use pentimento::{Capture, EngineKind, Halt, Machine};
 
 /// What is left of a run.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -19,14 +19,14 @@ struct Run {
 #[derive(Clone, Copy)]
 struct Conditions {
     seed: u64,
-    engine: Engine,
+    engine: EngineKind,
     /// Instructions for each call of [`Machine::run`].
     stride: u64,
 }
 
 impl Conditions {
     const fn seed(seed: u64) -> Self {
-        Self { seed, engine: Engine::Interpreter, stride: u64::MAX }
+        Self { seed, engine: EngineKind::INTERPRETER, stride: u64::MAX }
     }
 
     /// Runs a fixture. Its threads take short turns, so that there are many in a short run.
@@ -72,7 +72,7 @@ fn one_seed_gives_one_run() {
 #[test]
 fn neither_the_engine_nor_the_host_s_pace_shows() {
     let expected = interleaving(Conditions::seed(8));
-    assert_eq!(interleaving(Conditions { engine: Engine::Reference, ..Conditions::seed(8) }), expected);
+    assert_eq!(interleaving(Conditions { engine: EngineKind::REFERENCE, ..Conditions::seed(8) }), expected);
     for stride in [1, 777, 30_000] {
         assert_eq!(interleaving(Conditions { stride, ..Conditions::seed(8) }), expected, "{stride}");
     }

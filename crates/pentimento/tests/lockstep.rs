@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use pentimento::{Engine, Halt, Machine};
+use pentimento::{EngineKind, Halt, Machine};
 
 /// Sizes of the runs between two comparisons, in turn: blocks end early, late and never.
 const STRIDES: &[u64] = &[1, 2, 3, 5, 8, 13, 34, 89, 233, 610, 1597, 4181];
@@ -12,7 +12,7 @@ const STRIDES: &[u64] = &[1, 2, 3, 5, 8, 13, 34, 89, 233, 610, 1597, 4181];
 /// Instructions that each program is followed for.
 const MOST_INSTRUCTIONS: u64 = 3_000_000;
 
-fn machine(engine: Engine, path: &Path, arguments: &[&str]) -> Machine {
+fn machine(engine: EngineKind, path: &Path, arguments: &[&str]) -> Machine {
     let mut machine = Machine::builder().engine(engine).build().unwrap();
     machine.load_file(path, arguments, &[]).unwrap();
     machine
@@ -34,8 +34,8 @@ fn written(machine: &mut Machine) -> Vec<(u32, Vec<u8>)> {
 }
 
 fn check(name: &str, path: &Path, arguments: &[&str]) {
-    let mut reference = machine(Engine::Reference, path, arguments);
-    let mut interpreter = machine(Engine::Interpreter, path, arguments);
+    let mut reference = machine(EngineKind::REFERENCE, path, arguments);
+    let mut interpreter = machine(EngineKind::INTERPRETER, path, arguments);
     let mut executed = 0;
     for stride in STRIDES.iter().cycle() {
         let before = reference.state().map(|state| state.eip);

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use pentimento::{Capture, Engine, Halt, Machine};
+use pentimento::{Capture, EngineKind, Halt, Machine};
 
 /// Machines before the first look, after which allocator and caches have what they keep.
 const WARM_UP: usize = 2_000;
@@ -56,7 +56,7 @@ fn run_one(index: usize) {
         _ => ("hello", u64::MAX, Halt::Exited(0)),
     };
     let output = Capture::new();
-    let engine = Engine::ALL[index % Engine::ALL.len()];
+    let engine = EngineKind::ALL[index % EngineKind::ALL.len()];
     let builder = Machine::builder().seed(index as u64).engine(engine).stdout(output.clone());
     let mut machine = builder.build().unwrap();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/programs").join(program);

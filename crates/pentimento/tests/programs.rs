@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use pentimento::linux::host::Bytes;
-use pentimento::{Capture, Engine, Halt, Machine};
+use pentimento::{Capture, EngineKind, Halt, Machine};
 
 /// Far more than any fixture needs; one that runs away fails instead of hanging.
 const MOST_INSTRUCTIONS: u64 = 2_000_000_000;
@@ -17,7 +17,7 @@ fn folder() -> PathBuf {
 
 /// What a program prints and how it ends, in the words of the golden files. Its standard input is
 /// `PROGRAM.in`, where there is one.
-fn run(name: &str, arguments: &[&str], engine: Engine) -> String {
+fn run(name: &str, arguments: &[&str], engine: EngineKind) -> String {
     let output = Capture::new();
     let path = folder().join(name);
     let input = std::fs::read(path.with_extension("in")).unwrap_or_default();
@@ -53,7 +53,7 @@ fn programs() -> Vec<String> {
     names
 }
 
-fn check(engine: Engine) {
+fn check(engine: EngineKind) {
     let names = programs();
     assert!(names.len() > 47, "the fixtures are missing");
     let mut failures = Vec::new();
@@ -69,16 +69,16 @@ fn check(engine: Engine) {
 
 #[test]
 fn reference_engine_equals_silicon() {
-    check(Engine::Reference);
+    check(EngineKind::REFERENCE);
 }
 
 #[test]
 fn interpreter_equals_silicon() {
-    check(Engine::Interpreter);
+    check(EngineKind::INTERPRETER);
 }
 
 #[test]
 fn a_thousand_processes_live_in_one_machine() {
-    let printed = run("programs/crowd", &["1000"], Engine::Interpreter);
+    let printed = run("programs/crowd", &["1000"], EngineKind::INTERPRETER);
     assert_eq!(printed, "1000 alive, 1000 ended, sum 49500\nexit code 0\n");
 }

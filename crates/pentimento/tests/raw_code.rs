@@ -1,13 +1,13 @@
 //! Where raw code ends (`Machine::load_code`): on each engine, in one run and step by step.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
-use pentimento::{Engine, Gpr, Halt, Machine};
+use pentimento::{EngineKind, Gpr, Halt, Machine};
 
 /// How a machine ended: why, EIP, EAX, and instructions.
 type End = (Halt, u32, u32, u64);
 
 /// Runs code at `base` in pieces of at most `stride` instructions.
-fn run(engine: Engine, base: u32, code: &[u8], length: u32, stride: u64) -> End {
+fn run(engine: EngineKind, base: u32, code: &[u8], length: u32, stride: u64) -> End {
     let mut machine = Machine::builder().engine(engine).build().unwrap();
     machine.load_code(base, code, length).unwrap();
     let halt = (0..2_000_000).map(|_| machine.run(stride)).find(|halt| *halt != Halt::Budget).unwrap();
@@ -19,7 +19,7 @@ fn run(engine: Engine, base: u32, code: &[u8], length: u32, stride: u64) -> End 
 }
 
 fn check(base: u32, code: &[u8], length: u32, expected: End) {
-    for engine in Engine::ALL {
+    for engine in EngineKind::ALL {
         for stride in [u64::MAX, 7, 1] {
             let end = run(*engine, base, code, length, stride);
             assert_eq!(end, expected, "{code:02x?} on {engine:?}, {stride} at a time");

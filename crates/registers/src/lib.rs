@@ -4,6 +4,8 @@
 //! general registers, EIP, EFLAGS, the segment registers with their cached descriptors, the x87
 //! stack (which MMX aliases), the XMM registers and MXCSR. It is `Clone`, comparable and
 //! printable, and knows nothing of instructions: what they do lives in `pentimento-execute`.
+//! [`DescriptorTables`] are what segment loads find, [`Exception`]s what instructions raise: both
+//! are here because engines and operating systems have to agree on them.
 //!
 //! Names are those of the Intel 64 and IA-32 Architectures Software Developer's Manual (SDM).
 //!
@@ -19,14 +21,21 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+mod descriptor_tables;
 mod eflags;
+mod exception;
 mod gpr;
+pub mod offsets;
 mod segment;
 mod sse;
 mod state;
 mod x87;
 
+pub use descriptor_tables::{DescriptorTables, LocalDescriptors, TlsDescriptors};
 pub use eflags::{Condition, Eflags};
+pub use exception::Exception;
 pub use gpr::{Gpr, Gpr8};
 pub use segment::{Descriptor, Segment, SegmentRegister};
 pub use sse::Mxcsr;

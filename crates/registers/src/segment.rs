@@ -1,5 +1,7 @@
 //! Segment registers and the descriptors they cache (SDM volume 3, section 3.4).
 
+use core::fmt;
+
 /// A segment register, by its encoding in MOV and in segment-override prefixes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
@@ -45,6 +47,7 @@ impl SegmentRegister {
 
 /// The part of a segment descriptor that accesses depend on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
 pub struct Descriptor {
     /// Linear address of offset zero.
     pub base: u32,
@@ -80,25 +83,60 @@ impl Descriptor {
 }
 
 /// A segment register: the selector that software sees, and the descriptor cached when it was loaded.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(C)]
 pub struct Segment {
+    /// All zero unless `loaded`.
+    pub(crate) descriptor: Descriptor,
     /// Index, table indicator and requested privilege level.
     pub selector: u16,
-    /// The cached descriptor, or `None` after a null selector was loaded: any access through it raises #GP.
-    pub descriptor: Option<Descriptor>,
+    /// Whether there is a descriptor.
+    pub(crate) loaded: bool,
 }
 
 impl Segment {
     /// A null segment.
-    pub const NULL: Self = Self { selector: 0, descriptor: None };
+    pub const NULL: Self = Self::new(0, None);
+
+    /// A register with this selector and cached descriptor: `None` as after a null selector was
+    /// loaded, when any access through it raises #GP.
+    #[must_use]
+    pub const fn new(selector: u16, descriptor: Option<Descriptor>) -> Self {
+        const ABSENT: Descriptor = Descriptor {
+            base: 0,
+            limit: 0,
+            code: false,
+            accessible: false,
+            expand_down: false,
+            big: false,
+            present: false,
+        };
+        match descriptor {
+            Some(descriptor) => Self { descriptor, selector, loaded: true },
+            None => Self { descriptor: ABSENT, selector, loaded: false },
+        }
+    }
+
+    /// The cached descriptor, or `None` after a null selector was loaded.
+    #[inline(always)]
+    #[must_use]
+    pub const fn descriptor(&self) -> Option<&Descriptor> {
+        if self.loaded { Some(&self.descriptor) } else { None }
+    }
 
     /// The linear address of offset zero; 0 for a null segment.
     #[inline(always)]
     #[must_use]
     pub const fn base(&self) -> u32 {
-        match self.descriptor {
-            Some(descriptor) => descriptor.base,
-            None => 0,
-        }
+        self.descriptor.base
+    }
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment")
+            .field("selector", &self.selector)
+            .field("descriptor", &self.descriptor())
+            .finish()
     }
 }

@@ -6,22 +6,29 @@ use crate::{Descriptor, Eflags, Gpr, Gpr8, Mxcsr, Segment, SegmentRegister, X87S
 ///
 /// Fields are public where every value is valid; the general registers have accessors so that
 /// their 8-, 16- and 32-bit views stay in one place.
+///
+/// Its layout is the same on every host, and [`offsets`](crate::offsets) names it: code that an engine
+/// generates reaches into it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[repr(C)]
+#[repr(C, align(16))]
 pub struct CpuState {
-    gpr: [u32; 8],
+    pub(crate) gpr: [u32; 8],
     /// Offset of the next instruction in the code segment.
     pub eip: u32,
     /// The flags.
     pub eflags: Eflags,
+    /// The SSE control and status register.
+    pub mxcsr: Mxcsr,
     /// The segment registers, indexed by [`SegmentRegister::number`].
     pub segments: [Segment; 6],
     /// The x87 unit, which the MMX registers alias.
     pub x87: X87State,
     /// XMM0 to XMM7.
     pub xmm: [u128; 8],
-    /// The SSE control and status register.
-    pub mxcsr: Mxcsr,
+    /// Bits 255:128 of YMM0 to YMM7, which no CPU model has yet: zero.
+    pub ymm_high: [u128; 8],
+    /// Which states XSAVE manages (SDM volume 1, section 13.3): as after reset, x87 alone.
+    pub xcr0: u64,
 }
 
 impl CpuState {
@@ -33,16 +40,18 @@ impl CpuState {
     /// A Linux process's registers before its program is loaded: all zero, flat segments, FS and GS null.
     #[must_use]
     pub const fn new() -> Self {
-        let data = Segment { selector: Self::USER_DS, descriptor: Some(Descriptor::FLAT_DATA) };
-        let code = Segment { selector: Self::USER_CS, descriptor: Some(Descriptor::FLAT_CODE) };
+        let data = Segment::new(Self::USER_DS, Some(Descriptor::FLAT_DATA));
+        let code = Segment::new(Self::USER_CS, Some(Descriptor::FLAT_CODE));
         Self {
             gpr: [0; 8],
             eip: 0,
             eflags: Eflags::INITIAL,
+            mxcsr: Mxcsr::INITIAL,
             segments: [data, code, data, data, Segment::NULL, Segment::NULL],
             x87: X87State::new(),
             xmm: [0; 8],
-            mxcsr: Mxcsr::INITIAL,
+            ymm_high: [0; 8],
+            xcr0: 1,
         }
     }
 

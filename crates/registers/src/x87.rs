@@ -6,7 +6,7 @@ use bitflags::bitflags;
 /// An 80-bit double extended-precision value, kept bit for bit: also the patterns that arithmetic
 /// rejects (unnormals, pseudo-infinities, pseudo-NaNs) and pseudo-denormals.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct F80 {
     /// The 64-bit significand; its top bit is the explicit integer bit.
     pub significand: u64,

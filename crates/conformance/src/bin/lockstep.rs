@@ -1,4 +1,4 @@
-//! Runs the interpreter beside the reference and compares them at each end of a block:
+//! Runs an engine beside the reference and compares them at each end of a block:
 //! `lockstep PROGRAM [ARGUMENTS]` for a program, `lockstep --random N` for random code.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
 
@@ -9,11 +9,11 @@ use std::sync::Arc;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use pentimento::linux::{LocalFolder, Mount};
-use pentimento::{Error, Machine};
+use pentimento::{EngineKind, Error, Machine};
 use pentimento_conformance::lockstep::programs::Programs;
 use pentimento_conformance::lockstep::snippets::{Report, Snippets};
 
-/// Run the interpreter beside the reference, compared at each end of a block.
+/// Run an engine beside the reference, compared at each end of a block.
 #[derive(Parser, Debug)]
 struct Arguments {
     /// Snippets of random code to run.
@@ -34,11 +34,19 @@ struct Arguments {
     /// Stop after this many instructions.
     #[arg(long, value_name = "N", default_value_t = u64::MAX)]
     limit: u64,
+    /// The engine to run beside the reference.
+    #[arg(long, default_value = EngineKind::INTERPRETER.name(), value_parser = engine)]
+    engine: EngineKind,
     /// The program.
     program: Option<String>,
     /// Its arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
+}
+
+fn engine(name: &str) -> Result<EngineKind, String> {
+    let names = || EngineKind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+    EngineKind::from_name(name).ok_or_else(|| format!("there are {}", names()))
 }
 
 fn main() -> ExitCode {
@@ -67,7 +75,7 @@ fn progress(length: u64) -> ProgressBar {
 fn run_random(arguments: &Arguments) -> Result<String, String> {
     let count = arguments.random.unwrap_or_default();
     let bar = progress(count);
-    let mut snippets = Snippets::new().map_err(|error| error.to_string())?;
+    let mut snippets = Snippets::new(arguments.engine).map_err(|error| error.to_string())?;
     for number in arguments.first..arguments.first.saturating_add(count) {
         snippets.run(arguments.seed, number).map_err(|divergence| divergence.to_string())?;
         bar.inc(1);
@@ -84,7 +92,7 @@ fn run_program(program: &str, arguments: &Arguments) -> Result<String, String> {
         Some(root) => spawn_in(machine, root, program, &words),
         None => machine.load_file(program, &words, &[]).map(|_| ()),
     };
-    let mut programs = Programs::new(prepare).map_err(|error| error.to_string())?;
+    let mut programs = Programs::new(arguments.engine, prepare).map_err(|error| error.to_string())?;
     let end = programs.run(arguments.least, arguments.limit).map_err(|divergence| divergence.to_string())?;
     Ok(format!("{} instructions agree; {end:?}", programs.executed()))
 }

@@ -15,7 +15,6 @@ use pentimento_decoder::{
     AddressSize, DecodeErrorKind, Instruction, MemoryOperand, Operand, OperandCode, OperandSize, Operation,
     Row, decode, rows,
 };
-use pentimento_execute::DescriptorTables;
 use pentimento_registers::{CpuState, Eflags, Gpr, SegmentRegister};
 
 pub(crate) use self::contents::span;
@@ -29,7 +28,6 @@ use crate::layout;
 /// A source of cases.
 pub struct Generator {
     rows: Vec<&'static Row>,
-    tables: DescriptorTables,
     seed: u64,
     scope: Scope,
     /// What sequences are made of, by group.
@@ -69,7 +67,7 @@ impl Generator {
         let rows = rows().iter().filter(|row| scope.contains(row) && exclusion(row).is_none()).collect();
         let groups = [Group::Integer, Group::X87, Group::Mmx, Group::Sse];
         let sequence_rows = groups.map(sequence::rows_of);
-        Self { rows, tables: layout::descriptor_tables(), seed, scope, sequence_rows }
+        Self { rows, seed, scope, sequence_rows }
     }
 
     /// How many rows it covers; consecutive cases go through them in turn.
@@ -112,7 +110,7 @@ impl Generator {
 
     /// A case that ends in #UD.
     fn undefined(&self, code: Vec<u8>, random: &mut Random) -> Case {
-        let mut state = state::state(&self.tables, Operation::Ud2, Group::Integer, random);
+        let mut state = state::state(Operation::Ud2, Group::Integer, random);
         state.eip = placement::code_address(random, code.len() as u32);
         Case { code, state, patches: Vec::new() }
     }
@@ -130,7 +128,7 @@ impl Generator {
             return None;
         }
         encoding.bytes.truncate(length);
-        let mut state = state::state(&self.tables, operation, group, random);
+        let mut state = state::state(operation, group, random);
         state.eip = placement::code_address(random, length as u32);
         if matches!(operation, Operation::Ud0 | Operation::Ud1) {
             // Whether their ModRM byte is fetched before #UD differs between CPUs.

@@ -65,10 +65,9 @@ impl Generator {
         let groups = [Group::Integer, Group::Integer, Group::Integer, Group::X87, Group::Mmx, Group::Sse];
         let group = random.pick(&groups);
         let rows = &self.sequence_rows[group as usize];
-        let mut state = state::state(&self.tables, Operation::Nop, group, random);
+        let mut state = state::state(Operation::Nop, group, random);
         for register in [SegmentRegister::Ds, SegmentRegister::Es, SegmentRegister::Ss] {
-            *state.segment_mut(register) =
-                layout::initial_state(&self.tables).segments[usize::from(register.number())];
+            *state.segment_mut(register) = layout::initial_state().segments[usize::from(register.number())];
         }
         if random.percent(90) {
             state.eflags.remove(Eflags::TF);

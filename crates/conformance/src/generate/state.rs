@@ -1,7 +1,6 @@
 //! Registers for a case.
 
 use pentimento_decoder::{Feature, Operation, Row};
-use pentimento_execute::DescriptorTables;
 use pentimento_registers::{ControlWord, CpuState, Eflags, F80, Mxcsr, SegmentRegister, StatusWord};
 
 use super::random::Random;
@@ -113,16 +112,11 @@ pub(super) fn lane(operation: Operation, group: Group, size: u32, random: &mut R
 }
 
 /// Random registers that suit `operation`; EIP, ESP and address registers are still arbitrary.
-pub(super) fn state(
-    tables: &DescriptorTables,
-    operation: Operation,
-    group: Group,
-    random: &mut Random,
-) -> CpuState {
-    let mut state = layout::initial_state(tables);
+pub(super) fn state(operation: Operation, group: Group, random: &mut Random) -> CpuState {
+    let mut state = layout::initial_state();
     general_registers(&mut state, random);
     state.eflags |= flags(random);
-    segments(&mut state, tables, random);
+    segments(&mut state, random);
     if group != Group::Integer || random.percent(3) {
         x87(&mut state, operation, group, random);
         vectors(&mut state, operation, group, random);
@@ -157,7 +151,7 @@ pub(super) fn flags(random: &mut Random) -> Eflags {
     flags
 }
 
-fn segments(state: &mut CpuState, tables: &DescriptorTables, random: &mut Random) {
+fn segments(state: &mut CpuState, random: &mut Random) {
     use SegmentRegister as S;
     const DATA: &[u16] = &[GS, FS, EXPAND_DOWN, LOCAL_READ_ONLY, LOCAL_CODE, CpuState::USER_CS, 0];
     const STACK: &[u16] = &[GS, GS, FS, EXPAND_DOWN];
@@ -172,7 +166,7 @@ fn segments(state: &mut CpuState, tables: &DescriptorTables, random: &mut Random
     ];
     for (register, percent, selectors) in choices {
         if random.percent(percent) {
-            *state.segment_mut(register) = layout::segment(tables, random.pick(selectors));
+            *state.segment_mut(register) = layout::segment(random.pick(selectors));
         }
     }
 }

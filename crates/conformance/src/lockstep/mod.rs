@@ -60,6 +60,8 @@ fn state_differences(reference: &CpuState, interpreter: &CpuState) -> Vec<String
         differs("x87", &reference.x87, &interpreter.x87),
         differs("xmm", &reference.xmm, &interpreter.xmm),
         differs("mxcsr", &reference.mxcsr, &interpreter.mxcsr),
+        differs("ymm high", &reference.ymm_high, &interpreter.ymm_high),
+        differs("xcr0", &reference.xcr0, &interpreter.xcr0),
     ]);
     let found: Vec<String> = found.into_iter().flatten().collect();
     if found.is_empty() { vec!["registers that have no name here".to_owned()] } else { found }

@@ -2,38 +2,41 @@
 
 use std::path::Path;
 
-use pentimento::{Engine, Error, Halt, Machine};
+use pentimento::{EngineKind, Error, Halt, Machine};
 
 use super::{Divergence, MemoryComparison, differs, state_differences};
 
 /// Two machines that run the same program, and have agreed so far.
 pub struct Programs {
     reference: Machine,
-    interpreter: Machine,
+    tested: Machine,
     memory: MemoryComparison,
 }
 
 impl Programs {
-    /// Two machines that `prepare` gives the same program.
+    /// Two machines that `prepare` gives the same program: one on `engine`, one on the reference.
     ///
     /// # Errors
     /// What `prepare` says.
-    pub fn new(prepare: impl Fn(&mut Machine) -> Result<(), Error>) -> Result<Self, Error> {
+    pub fn new(
+        engine: EngineKind,
+        prepare: impl Fn(&mut Machine) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let machine = |engine| {
             let mut machine = Machine::builder().engine(engine).build()?;
             prepare(&mut machine)?;
             Ok::<_, Error>(machine)
         };
-        let (reference, interpreter) = (machine(Engine::Reference)?, machine(Engine::Interpreter)?);
-        Ok(Self { reference, interpreter, memory: MemoryComparison::new() })
+        let (reference, tested) = (machine(EngineKind::REFERENCE)?, machine(engine)?);
+        Ok(Self { reference, tested, memory: MemoryComparison::new() })
     }
 
     /// Two machines with the program in a host file.
     ///
     /// # Errors
     /// It cannot be loaded.
-    pub fn of_file(path: &Path, arguments: &[&str]) -> Result<Self, Error> {
-        Self::new(|machine| machine.load_file(path, arguments, &[]).map(|_| ()))
+    pub fn of_file(engine: EngineKind, path: &Path, arguments: &[&str]) -> Result<Self, Error> {
+        Self::new(engine, |machine| machine.load_file(path, arguments, &[]).map(|_| ()))
     }
 
     /// Runs to the end of the program, or until `most` instructions are executed; compares at each
@@ -58,16 +61,16 @@ impl Programs {
 
     fn advance(&mut self, least: u64) -> Result<Option<Halt>, Box<Divergence>> {
         let from = self.reference.state().map_or(0, |state| state.eip);
-        let before = self.interpreter.statistics();
-        let fast = self.interpreter.run_to_block_end(least, u64::MAX);
-        let after = self.interpreter.statistics();
+        let before = self.tested.statistics();
+        let fast = self.tested.run_to_block_end(least, u64::MAX);
+        let after = self.tested.statistics();
         let slow = self.follow(after.instructions - before.instructions);
         let mut differences: Vec<String> =
             [differs("halt", &slow, &fast), differs("statistics", &self.reference.statistics(), &after)]
                 .into_iter()
                 .flatten()
                 .collect();
-        match (self.reference.state(), self.interpreter.state()) {
+        match (self.reference.state(), self.tested.state()) {
             (Some(reference), Some(interpreter)) => {
                 differences.extend(state_differences(reference, interpreter));
             }
@@ -75,7 +78,7 @@ impl Programs {
                 differences.extend(differs("task", &reference.is_some(), &interpreter.is_some()));
             }
         }
-        if let (Some(reference), Some(interpreter)) = (self.reference.memory(), self.interpreter.memory()) {
+        if let (Some(reference), Some(interpreter)) = (self.reference.memory(), self.tested.memory()) {
             differences.extend(self.memory.differences(reference, interpreter));
         }
         if differences.is_empty() {
@@ -99,7 +102,7 @@ impl Programs {
             }
         }
         let count = |machine: &Machine| machine.statistics().exceptions;
-        if halt.is_none() && (instructions == 0 || count(&self.reference) < count(&self.interpreter)) {
+        if halt.is_none() && (instructions == 0 || count(&self.reference) < count(&self.tested)) {
             halt = self.reference.run_to_block_end(1, 1);
         }
         halt

@@ -1,10 +1,10 @@
 //! Random code on a bare CPU, in lockstep.
 
-use pentimento_execute::{Environment, Exit, Gates, Reference};
-use pentimento_interpreter::Interpreter;
+use pentimento::EngineKind;
+use pentimento_execute::{Engine, Environment, Exit, Gates, Guest, Reference, Stop, Until};
 use pentimento_memory::engine::prepare_fast;
 use pentimento_memory::{AddressSpace, MapError, Permissions, SharedError, SharedMemory};
-use pentimento_registers::{CpuState, Gpr};
+use pentimento_registers::{CpuState, Descriptor, Gpr, Segment};
 
 use super::sequence::{ALIAS, CODE, CODE_LENGTH, DATA, DATA_LENGTH, Sequence};
 use super::{Divergence, MemoryComparison, differs, encoded, state_differences};
@@ -46,11 +46,7 @@ impl Side {
         memory.map(DATA, DATA_LENGTH, Permissions::READ | Permissions::WRITE)?;
         // Handlers that access memory do nothing before this.
         prepare_fast(&mut memory);
-        let environment = Environment {
-            descriptors: layout::descriptor_tables(),
-            gates: Gates::Linux,
-            ..Environment::default()
-        };
+        let environment = Environment { gates: Gates::Linux, ..Environment::default() };
         Ok(Self { state: CpuState::new(), memory, environment, object, aliased: false })
     }
 
@@ -78,8 +74,8 @@ impl Side {
         }
         self.memory.clear_dirty();
         let mut state = CpuState::new();
-        state.segments[5] = layout::segment(&self.environment.descriptors, layout::GS);
-        state.segments[5].descriptor.iter_mut().for_each(|descriptor| descriptor.base = DATA);
+        let base = Descriptor { base: DATA, ..Descriptor::FLAT_DATA };
+        state.segments[5] = Segment::new(layout::GS, Some(base));
         *state.gprs_mut() = sequence.registers;
         state.set_gpr(Gpr::Esp, DATA + DATA_LENGTH / 2);
         state.xmm = sequence.xmm;
@@ -90,20 +86,21 @@ impl Side {
     }
 }
 
-/// Two machines for snippets, one for each engine.
+/// Two machines for snippets, one for the reference and one for the engine under test.
 pub struct Snippets {
+    engine: EngineKind,
     slow: Side,
     fast: Side,
     report: Report,
 }
 
 impl Snippets {
-    /// Machines that have run nothing yet.
+    /// Machines that have run nothing yet, for `engine` beside the reference.
     ///
     /// # Errors
     /// Where the host has no memory for a few pages.
-    pub fn new() -> Result<Self, MapError> {
-        Ok(Self { slow: Side::new()?, fast: Side::new()?, report: Report::default() })
+    pub fn new(engine: EngineKind) -> Result<Self, MapError> {
+        Ok(Self { engine, slow: Side::new()?, fast: Side::new()?, report: Report::default() })
     }
 
     /// What has run so far.
@@ -122,16 +119,17 @@ impl Snippets {
         self.slow.start(&sequence);
         self.fast.start(&sequence);
         let mut memory = MemoryComparison::new();
-        let mut interpreter = Interpreter::new();
+        let mut engine = self.engine.start();
         // Single blocks try each handler alone; longer chains try links, too.
         let least = random.pick(&[1, 1, 2, 10, 100]);
         self.report.snippets += 1;
         let mut executed = 0;
         while executed < BUDGET {
             let from = self.slow.state.clone();
-            let (count, exit) = self.fast.run_blocks(&mut interpreter, least, BUDGET - executed);
-            let end = self.slow.follow(count, exit);
-            let mut differences = self.differences(end, (count, exit));
+            let stop = engine.run(&mut self.fast.guest(), Until::block_end(least, BUDGET - executed));
+            let Stop { executed: count, exit } = stop;
+            let end = self.slow.follow(stop);
+            let mut differences = self.differences(end, stop);
             differences.extend(memory.differences(&mut self.slow.memory, &mut self.fast.memory));
             if !differences.is_empty() {
                 let end = sequence.code.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -148,7 +146,7 @@ impl Snippets {
             executed += count;
             self.report.instructions += count;
             if exit != Exit::Budget {
-                self.report.exceptions += u64::from(matches!(exit, Exit::Exception(_)));
+                self.report.exceptions += u64::from(exit.exception().is_some());
                 return Ok(());
             }
         }
@@ -156,12 +154,12 @@ impl Snippets {
     }
 
     /// What differs beside memory, given how many instructions each executed and why it stopped.
-    fn differences(&self, slow: (u64, Exit), fast: (u64, Exit)) -> Vec<String> {
+    fn differences(&self, slow: Stop, fast: Stop) -> Vec<String> {
         let (reference, interpreter) = (&self.slow, &self.fast);
         let stamps = [reference.environment.time_stamp, interpreter.environment.time_stamp];
         let found = [
-            differs("executed", &slow.0, &fast.0),
-            differs("exit", &slow.1, &fast.1),
+            differs("executed", &slow.executed, &fast.executed),
+            differs("exit", &slow.exit, &fast.exit),
             differs("time stamp", &stamps[0], &stamps[1]),
         ];
         let mut found: Vec<String> = found.into_iter().flatten().collect();
@@ -171,20 +169,23 @@ impl Snippets {
 }
 
 impl Side {
-    fn run_blocks(&mut self, interpreter: &mut Interpreter, least: u64, budget: u64) -> (u64, Exit) {
-        let Self { state, memory, environment, .. } = self;
-        interpreter.run_to_block_end(state, memory, environment, least, budget)
+    fn guest(&mut self) -> Guest<'_> {
+        Guest {
+            state: &mut self.state,
+            memory: &mut self.memory,
+            environment: &mut self.environment,
+            descriptors: layout::descriptor_tables(),
+        }
     }
 
-    /// Lets the reference do what the interpreter did: `count` instructions, and then a fault, which
-    /// is none, if that is how it ended.
-    fn follow(&mut self, count: u64, exit: Exit) -> (u64, Exit) {
-        let Self { state, memory, environment, .. } = self;
-        let (executed, result) = Reference.run(state, memory, environment, count);
-        if executed == count && result == Exit::Budget && exit != Exit::Budget {
-            let (more, result) = Reference.run(state, memory, environment, 1);
-            return (executed + more, result);
+    /// Lets the reference do what the other engine did: as many instructions, and then a fault,
+    /// which is none, if that is how it ended.
+    fn follow(&mut self, other: Stop) -> Stop {
+        let stop = Reference.run(&mut self.guest(), Until::budget(other.executed));
+        if stop.executed == other.executed && stop.exit == Exit::Budget && other.exit != Exit::Budget {
+            let more = Reference.run(&mut self.guest(), Until::budget(1));
+            return Stop { executed: stop.executed + more.executed, ..more };
         }
-        (executed, result)
+        stop
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pentimento::EngineKind;
+use pentimento_execute::Engine;
 use pentimento_memory::MapError;
 use pentimento_registers::{CpuState, Gpr};
 use thiserror::Error;
@@ -9,7 +11,7 @@ use thiserror::Error;
 use super::{OracleError, Silicon, Verdict};
 use crate::case::{Case, Outcome};
 use crate::compare::{Difference, Mask};
-use crate::engine::{Bench, Engine, engines};
+use crate::engine::{Bench, engines};
 use crate::generate::Generator;
 use crate::judge::{Judgement, judge, judge_no_answer, mnemonic};
 use crate::layout::RESERVED;
@@ -108,7 +110,7 @@ pub struct Campaign<'a> {
     generator: &'a Generator,
     silicon: Silicon,
     bench: Bench,
-    engines: Vec<Box<dyn Engine>>,
+    engines: Vec<(EngineKind, Box<dyn Engine>)>,
     report: Report,
     /// Failures to keep of each operation.
     keep: u64,
@@ -216,7 +218,7 @@ impl<'a> Campaign<'a> {
                 continue;
             };
             let outcomes: Vec<Outcome> =
-                self.engines.iter_mut().map(|engine| self.bench.run(engine.as_mut(), &case)).collect();
+                self.engines.iter_mut().map(|(_, engine)| self.bench.run(engine.as_mut(), &case)).collect();
             if outcomes.iter().any(|outcome| cannot_run(&case, outcome)) {
                 self.report.skipped += 1;
                 continue;
@@ -265,13 +267,13 @@ impl<'a> Campaign<'a> {
         if tally.differing > self.keep {
             return;
         }
-        for ((engine, actual), judgement) in self.engines.iter().zip(prepared.outcomes).zip(judgements) {
+        for (((kind, _), actual), judgement) in self.engines.iter().zip(prepared.outcomes).zip(judgements) {
             if judgement.agrees() {
                 continue;
             }
             self.report.failures.push(Failure {
                 number: prepared.number,
-                engine: engine.name(),
+                engine: kind.name(),
                 case: case.clone(),
                 expected: expected.clone(),
                 actual,

@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 
 pub use cage::Cage;
 use pentimento_linux::host::{Bytes, Output, TraceSink};
-use pentimento_linux::{Config, CpuException, Invocation, Kernel, Limits, Mount, Next, TaskId};
-use pentimento_registers::Gpr;
+use pentimento_linux::{Config, Invocation, Kernel, Limits, Mount, Next, TaskId};
+use pentimento_memory::Access;
+use pentimento_registers::{Exception, Gpr};
 pub use resources::Resources;
 
 use crate::generate::Random;
@@ -32,6 +33,21 @@ const CALLS_A_MACHINE: u64 = 20_000;
 
 /// Times in a row that a machine may have nobody to run before it is given up.
 const PATIENCE: u32 = 5;
+
+/// What tasks raise: page faults mostly.
+const EXCEPTIONS: &[Exception] = &[
+    Exception::DivideError,
+    Exception::Debug,
+    Exception::Breakpoint,
+    Exception::InvalidOpcode,
+    Exception::GeneralProtection,
+    Exception::PageFault,
+    Exception::PageFault,
+    Exception::PageFault,
+    Exception::FloatingPoint,
+    Exception::AlignmentCheck,
+    Exception::SimdFloatingPoint,
+];
 
 /// What a campaign is to do.
 #[derive(Clone, Copy, Debug)]
@@ -226,14 +242,21 @@ impl Machine {
     /// One call or exception of `task`, and some time for it.
     fn step(&mut self, task: TaskId) {
         if self.random.below(1500) == 0 {
-            let vector = self.random.pick(&[0, 1, 3, 6, 13, 14, 14, 14, 16, 17, 19]);
-            let exception = CpuException {
-                vector,
-                error_code: self.random.below(32),
-                address: self.arguments.pointer(&mut self.random),
-                eip: self.random.next_u32(),
-            };
-            self.kernel.fault(task, exception);
+            match self.random.pick(EXCEPTIONS) {
+                Exception::PageFault => {
+                    let address = self.arguments.pointer(&mut self.random);
+                    let access = self.random.pick(&[Access::Read, Access::Write, Access::Execute]);
+                    let accessed =
+                        self.kernel.parts(task).map(|parts| parts.memory.check(address, 1, access));
+                    if let Some(Err(fault)) = accessed {
+                        self.kernel.page_fault(task, fault);
+                    }
+                }
+                exception => {
+                    let error_code = self.random.below(32);
+                    self.kernel.exception(task, exception, error_code);
+                }
+            }
         } else {
             if self.random.percent(60)
                 && let Some(parts) = self.kernel.parts(task)

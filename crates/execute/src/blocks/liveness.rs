@@ -159,10 +159,10 @@ impl Liveness {
 mod tests {
     use pentimento_decoder::decode;
     use pentimento_memory::AddressSpace;
-    use pentimento_registers::CpuState;
+    use pentimento_registers::{CpuState, DescriptorTables};
 
     use super::*;
-    use crate::{Context, Environment, execute};
+    use crate::{Environment, Guest, execute};
 
     /// Executes an instruction with these registers and status flags.
     fn run(instruction: &Instruction, seed: u32, flags: Eflags) -> CpuState {
@@ -172,8 +172,13 @@ mod tests {
         }
         state.eflags = state.eflags.difference(ALL).union(flags);
         let (mut memory, mut environment) = (AddressSpace::new(), Environment::default());
-        let mut context = Context::new(&mut state, &mut memory, &mut environment);
-        assert_eq!(execute(&mut context, instruction), Ok(()), "{instruction:?}");
+        let mut guest = Guest {
+            state: &mut state,
+            memory: &mut memory,
+            environment: &mut environment,
+            descriptors: DescriptorTables::EMPTY,
+        };
+        assert_eq!(execute(&mut guest.context(), instruction), Ok(()), "{instruction:?}");
         state
     }
 

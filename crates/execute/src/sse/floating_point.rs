@@ -1,13 +1,13 @@
 //! Floating point on XMM registers: fetch, call the function of [`vector`], settle exceptions, store.
 
 use pentimento_decoder::{Instruction, Operand, Operation, Register};
-use pentimento_registers::Eflags;
+use pentimento_registers::{Eflags, Exception};
 
 use super::operand::{VectorRegister, immediate, xmm_register};
 use crate::float::Flags;
 use crate::vector::floating_point::{self, FloatBinary, FloatWithImmediate};
 use crate::vector::{Vector, comparison, lane};
-use crate::{Context, Exception, Outcome, Trap, mmx};
+use crate::{Context, Outcome, Trap, mmx};
 
 impl Context<'_> {
     /// Makes the exceptions that an SSE instruction raised sticky.

@@ -3,10 +3,10 @@
 
 use pentimento_decoder::Instruction;
 use pentimento_memory::{Access, Value};
-use pentimento_registers::{ControlWord, F80, SegmentRegister, StatusWord, X87State};
+use pentimento_registers::{ControlWord, Exception, F80, SegmentRegister, StatusWord, X87State};
 
 use crate::float::{Environment, Flags, Format, Unpacked};
-use crate::{Context, Exception, Outcome, Trap};
+use crate::{Context, Outcome, Trap};
 
 /// Where a memory operand lies.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use pentimento_registers::{CpuState, Gpr};
 
 use crate::arena::{Cursor, Op, advance, dispatch};
 use crate::drivers::{follow, miss};
-use crate::frame::{Frame, Stop, jump};
+use crate::frame::{Frame, Leave, jump};
 use crate::handlers::transfer::{peek, push};
 use crate::operand::Source;
 use crate::outcome::Done;
@@ -56,7 +56,7 @@ impl<S: Source<u32>> Indirect for JumpIndirect<S> {
 fn charge(op: &Op, frame: &mut Frame<'_>) -> bool {
     frame.left -= i64::from(op.count);
     if frame.left < 0 {
-        frame.stop = Stop::Continue;
+        frame.leave = Leave::Continue;
     }
     frame.left >= 0
 }
@@ -139,7 +139,7 @@ pub(crate) fn case<'a>(
 ) -> Cursor<'a> {
     let Some(op) = cursor.op() else { return cursor };
     if op.taken.is_open() {
-        frame.stop = Stop::Link { site: cursor.index_in(frame.ops) as u32 };
+        frame.leave = Leave::Link { site: cursor.index_in(frame.ops) as u32 };
         return Cursor::STOPPED;
     }
     if cpu.eip == op.immediate {

@@ -10,7 +10,7 @@ use pentimento_registers::{CpuState, Eflags, Gpr};
 use crate::arena::{Cursor, Op, advance};
 use crate::drivers::Straight;
 use crate::flags::Lazy;
-use crate::frame::{Frame, Stop, jump, slow};
+use crate::frame::{Frame, Leave, jump, slow};
 use crate::outcome::{Done, Miss};
 
 /// The EAX, AX or AL that STOS stores and SCAS compares.
@@ -202,6 +202,10 @@ pub(crate) fn repeated<'a, T: Text, W: Width, const UNTIL: u8>(
     memory: &mut AddressSpace,
     frame: &mut Frame<'a>,
 ) -> Cursor<'a> {
+    // A chunk takes long. The reference does this one, and sees the request behind it.
+    if frame.environment.stop.is_requested() {
+        return slow(cursor, cpu, memory, frame);
+    }
     match chunk::<T, W, UNTIL>(cpu, memory, frame) {
         // The reference finds nothing left to do, and that code was written to.
         Ok(true) if generation(memory) != frame.generation => slow(cursor, cpu, memory, frame),
@@ -225,7 +229,7 @@ fn again<'a>(
         frame.left -= i64::from(step.before) + 1;
     }
     if frame.left < 0 || generation(memory) != frame.generation {
-        frame.stop = Stop::Continue;
+        frame.leave = Leave::Continue;
         return Cursor::STOPPED;
     }
     jump(cpu, memory, frame)

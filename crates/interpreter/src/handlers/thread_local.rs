@@ -19,7 +19,7 @@ pub(crate) struct ThreadLocal<A>(PhantomData<A>);
 #[inline(always)]
 fn linear<A: Address, W: Width>(op: &Op, cpu: &CpuState) -> Done<u32> {
     let offset = A::of(op, cpu);
-    match cpu.segments.get(usize::from(op.scale)).and_then(|segment| segment.descriptor.as_ref()) {
+    match cpu.segments.get(usize::from(op.scale)).and_then(|segment| segment.descriptor()) {
         Some(descriptor)
             if descriptor.limit == u32::MAX
                 && descriptor.accessible

@@ -6,7 +6,7 @@ use super::Kernel;
 use crate::errno::Errno;
 use crate::ids::{ProcessId, TaskId, Termination};
 use crate::resource::Resource;
-use crate::signal::frame::{Cause, Delivery};
+use crate::signal::frame::Delivery;
 use crate::signal::{
     Action, AlternateStack, DefaultAction, Info, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, Signal, SignalSet,
     flag, frame,
@@ -308,17 +308,6 @@ impl AlternateStack {
             SS_ONSTACK | disarm
         } else {
             disarm
-        }
-    }
-}
-
-/// The cause that a signal frame shows for a processor exception.
-impl From<super::CpuException> for Cause {
-    fn from(exception: super::CpuException) -> Self {
-        Self {
-            vector: u32::from(exception.vector),
-            error_code: exception.error_code,
-            address: exception.address,
         }
     }
 }

@@ -1,74 +1,66 @@
 //! Processor exceptions, and what Linux makes of them.
 
-use pentimento_memory::{Access, AddressSpace, Fault, FaultKind};
-use pentimento_registers::{ControlWord, CpuState, Eflags, StatusWord};
+use pentimento_memory::Fault;
+use pentimento_registers::{ControlWord, CpuState, Eflags, Exception, StatusWord};
 
-use super::{CpuException, Kernel};
+use super::Kernel;
 use crate::ids::TaskId;
+use crate::signal::frame::Cause;
 use crate::signal::{Info, Signal, code};
 use crate::space::BadAccess;
 
 impl Kernel {
-    /// Turns an exception into what Linux makes of it: a page that appears on demand, or a signal.
-    /// The registers must be those of the exception, EIP included.
-    pub fn fault(&mut self, task: TaskId, exception: CpuException) {
+    /// Turns an exception other than #PF into the signal that Linux makes of it. The registers must
+    /// be those of the exception: EIP of the instruction for a fault, behind it for a trap.
+    pub fn exception(&mut self, task: TaskId, exception: Exception, error_code: u32) {
         if !self.tasks.contains_key(&task) {
             return;
         }
-        if let Some(info) = self.signal_of(task, exception) {
-            self.task(task).cause = exception.into();
-            self.force_signal(task, info);
+        let cause = Cause { vector: exception.vector().into(), error_code, address: 0 };
+        let info = signal_of(exception, &self.task(task).cpu);
+        self.raise(task, cause, info);
+    }
+
+    /// Serves an access that the memory of `task` refused: the page appears, or a signal is sent. EIP
+    /// must be that of the instruction, which has changed nothing.
+    pub fn page_fault(&mut self, task: TaskId, fault: Fault) {
+        if !self.tasks.contains_key(&task) {
+            return;
         }
-    }
-
-    /// The signal of an exception; `None` for a page fault that has been resolved.
-    fn signal_of(&mut self, task: TaskId, exception: CpuException) -> Option<Info> {
-        let CpuException { vector, error_code, address, eip } = exception;
-        let cpu = &self.task(task).cpu;
-        Some(match vector {
-            0 => Info::fault(Signal::FPE, code::FPE_INTDIV, eip),
-            1 if cpu.eflags.contains(Eflags::TF) => Info::fault(Signal::TRAP, code::TRAP_TRACE, eip),
-            1 => Info::fault(Signal::TRAP, code::TRAP_BRKPT, eip),
-            3 => Info::kernel(Signal::TRAP),
-            6 => Info::fault(Signal::ILL, code::ILL_ILLOPN, eip),
-            11 | 12 => Info::kernel(Signal::BUS),
-            14 => return self.page_fault(task, error_code, address),
-            16 => Info::fault(Signal::FPE, x87_code(cpu), eip),
-            17 => Info::fault(Signal::BUS, code::BUS_ADRALN, address),
-            19 => Info::fault(Signal::FPE, simd_code(cpu), eip),
-            // #OF, #BR, #GP and everything else.
-            _ => Info::kernel(Signal::SEGV),
-        })
-    }
-
-    fn page_fault(&mut self, task: TaskId, error_code: u32, address: u32) -> Option<Info> {
-        let access = match error_code {
-            bits if bits & 0x10 != 0 => Access::Execute,
-            bits if bits & 2 != 0 => Access::Write,
-            _ => Access::Read,
-        };
-        // What the memory itself says is more precise than the error code.
-        let kind = match probe(&mut self.space(task).memory, address, access) {
-            Ok(()) => return None,
-            Err(fault) => fault.kind,
-        };
-        let (signal, code) = match self.space(task).resolve(Fault { address, access, kind }) {
-            Ok(()) => return None,
+        let (signal, code) = match self.space(task).resolve(fault) {
+            Ok(()) => return,
             Err(BadAccess::NoArea) => (Signal::SEGV, code::SEGV_MAPERR),
             Err(BadAccess::Forbidden) => (Signal::SEGV, code::SEGV_ACCERR),
             Err(BadAccess::BeyondFile) => (Signal::BUS, code::BUS_ADRERR),
             Err(BadAccess::OutOfMemory) => (Signal::KILL, code::KERNEL),
         };
-        debug_assert!(kind != FaultKind::Device, "programs have no device memory");
-        Some(Info::fault(signal, code, address))
+        let vector = Exception::PageFault.vector().into();
+        let cause = Cause { vector, error_code: fault.error_code(), address: fault.address };
+        self.raise(task, cause, Info::fault(signal, code, fault.address));
+    }
+
+    fn raise(&mut self, task: TaskId, cause: Cause, info: Info) {
+        self.task(task).cause = cause;
+        self.force_signal(task, info);
     }
 }
 
-/// Tries the access that failed; a write leaves what is there.
-fn probe(memory: &mut AddressSpace, address: u32, access: Access) -> Result<(), Fault> {
-    memory.check(address, 1, access)?;
-    let byte: u8 = memory.read(address)?;
-    if access == Access::Write { memory.write(address, byte) } else { Ok(()) }
+/// The signal of an exception other than #PF.
+fn signal_of(exception: Exception, cpu: &CpuState) -> Info {
+    use Exception as E;
+    match exception {
+        E::DivideError => Info::fault(Signal::FPE, code::FPE_INTDIV, cpu.eip),
+        E::Debug if cpu.eflags.contains(Eflags::TF) => Info::fault(Signal::TRAP, code::TRAP_TRACE, cpu.eip),
+        E::Debug => Info::fault(Signal::TRAP, code::TRAP_BRKPT, cpu.eip),
+        E::Breakpoint => Info::kernel(Signal::TRAP),
+        E::InvalidOpcode => Info::fault(Signal::ILL, code::ILL_ILLOPN, cpu.eip),
+        E::SegmentNotPresent | E::StackFault => Info::kernel(Signal::BUS),
+        E::FloatingPoint => Info::fault(Signal::FPE, x87_code(cpu), cpu.eip),
+        E::AlignmentCheck => Info::fault(Signal::BUS, code::BUS_ADRALN, 0),
+        E::SimdFloatingPoint => Info::fault(Signal::FPE, simd_code(cpu), cpu.eip),
+        // #OF, #BR, #GP and everything else.
+        _ => Info::kernel(Signal::SEGV),
+    }
 }
 
 /// si_code of the highest-ranking exception flag that is set and not masked: invalid, zero divide,

@@ -1,7 +1,7 @@
 //! Processes and threads from start to end.
 
 use pentimento_memory::{PAGE_SIZE, Permissions};
-use pentimento_registers::{CpuState, Gpr};
+use pentimento_registers::{CpuState, Gpr, TlsDescriptors};
 
 use super::Kernel;
 use crate::errno::Errno;
@@ -17,7 +17,7 @@ use crate::resource::{Limit, Resource, ResourceLimits};
 use crate::signal::{Actions, AlternateStack, Info, Pending, Signal, SignalSet, code, flag};
 use crate::space::{Area, Backing};
 use crate::space::{Space, SpaceId, page_align};
-use crate::task::{Attributes, ChildEvent, Credentials, Process, TLS_ENTRIES, Task, TaskState};
+use crate::task::{Attributes, ChildEvent, Credentials, Process, Task, TaskState};
 use crate::timer::Timers;
 use crate::vfs::Location;
 use crate::vfs::LockOwner;
@@ -234,7 +234,7 @@ impl Kernel {
                 call: None,
                 files,
                 location,
-                tls: [None; TLS_ENTRIES],
+                tls: TlsDescriptors::new(),
                 clear_child_tid: 0,
                 robust_list: 0,
                 name: program.name(),
@@ -475,7 +475,7 @@ impl Kernel {
 
         let task = self.task(leader);
         task.cpu = cpu;
-        task.tls = [None; TLS_ENTRIES];
+        task.tls = TlsDescriptors::new();
         task.robust_list = 0;
         task.alternate_stack = AlternateStack::default();
         task.name = program.name();

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use pentimento_memory::AddressSpace;
-use pentimento_registers::{CpuState, Descriptor};
+use pentimento_registers::{CpuState, DescriptorTables, Segment};
 
 use crate::arena::{Arena, Id};
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, PROCESSOR};
 use crate::errno::Errno;
 use crate::futex::Futexes;
 use crate::host;
@@ -17,7 +17,7 @@ use crate::random::Random;
 use crate::scheduler::Scheduler;
 use crate::signal::Actions;
 use crate::space::{Space, SpaceId};
-use crate::task::{Process, TLS_ENTRIES, Task};
+use crate::task::{Process, Task};
 use crate::time::Timekeeper;
 use crate::user_memory::UserMemory;
 use crate::vfs::{Location, Owner};
@@ -53,19 +53,6 @@ pub enum Next {
     Deadlock,
 }
 
-/// An exception that the processor raised (SDM volume 3, chapter 6).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CpuException {
-    /// Its vector.
-    pub vector: u8,
-    /// Its error code, 0 if it has none.
-    pub error_code: u32,
-    /// The address that could not be accessed, for #PF.
-    pub address: u32,
-    /// The instruction that raised it; for a trap the one after.
-    pub eip: u32,
-}
-
 /// What running a task needs.
 pub struct Parts<'a> {
     /// Its registers.
@@ -74,44 +61,6 @@ pub struct Parts<'a> {
     pub memory: &'a mut AddressSpace,
     /// The segment descriptors that it can load.
     pub descriptors: DescriptorTables<'a>,
-}
-
-/// The descriptors that segment loads find.
-#[derive(Clone, Copy, Debug)]
-pub struct DescriptorTables<'a> {
-    pub(crate) tls: &'a [Option<Descriptor>; TLS_ENTRIES],
-    pub(crate) local: &'a BTreeMap<u16, Descriptor>,
-}
-
-impl DescriptorTables<'_> {
-    /// First TLS entry of the global table under a 64-bit kernel (set_thread_area(2)).
-    pub(crate) const TLS_FIRST: u16 = 12;
-
-    /// The entries of the global table that hold TLS descriptors.
-    #[must_use]
-    pub fn tls_indices(&self) -> core::ops::Range<u16> {
-        Self::TLS_FIRST..Self::TLS_FIRST + TLS_ENTRIES as u16
-    }
-
-    /// The entries of the process's local table (modify_ldt(2)) by index, lowest first.
-    pub fn local(&self) -> impl Iterator<Item = (u16, Descriptor)> {
-        self.local.iter().map(|(index, descriptor)| (*index, *descriptor))
-    }
-
-    /// The descriptor that `selector` names, or `None` where loading it raises #GP: flat code and
-    /// data, the task's TLS entries, and the process's local table.
-    #[must_use]
-    pub fn descriptor(&self, selector: u16) -> Option<Descriptor> {
-        let index = selector >> 3;
-        if selector & 4 != 0 {
-            return self.local.get(&index).copied();
-        }
-        match index {
-            _ if index == CpuState::USER_CS >> 3 => Some(Descriptor::FLAT_CODE),
-            _ if index == CpuState::USER_DS >> 3 => Some(Descriptor::FLAT_DATA),
-            _ => *self.tls.get(usize::from(index.checked_sub(Self::TLS_FIRST)?))?,
-        }
-    }
 }
 
 /// The host's side of a machine.
@@ -363,7 +312,7 @@ impl Kernel {
         for register in [Ds, Es, Fs, Gs] {
             let segment = task.cpu.segment_mut(register);
             if segment.selector & !3 != 0 {
-                segment.descriptor = tables.descriptor(segment.selector);
+                *segment = Segment::new(segment.selector, tables.get(segment.selector, PROCESSOR));
             }
         }
     }

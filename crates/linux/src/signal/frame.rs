@@ -4,11 +4,13 @@
 //! and `uapi/asm/sigcontext.h`): return address, arguments, `sigcontext`, and the floating-point
 //! state as an FSAVE image followed by an FXSAVE image.
 
-use pentimento_registers::{ControlWord, CpuState, Eflags, F80, Gpr, Mxcsr, Segment, SegmentRegister};
+use pentimento_registers::{
+    ControlWord, CpuState, Descriptor, DescriptorTables, Eflags, F80, Gpr, Mxcsr, Segment, SegmentRegister,
+};
 
 use super::{Action, Info, SignalSet, flag};
+use crate::config::PROCESSOR;
 use crate::errno::Errno;
-use crate::kernel::DescriptorTables;
 use crate::record::Record;
 use crate::user_memory::UserMemory;
 
@@ -255,10 +257,9 @@ fn restore_context(
         let selector = words[word] as u16;
         // A program can put anything here; what cannot be loaded becomes null for data, and the
         // flat segments for code and stack, where the kernel would send SIGSEGV.
-        let segment = match descriptors.descriptor(selector | 3) {
-            Some(descriptor) if selector & !3 != 0 => {
-                Segment { selector: selector | 3, descriptor: Some(descriptor) }
-            }
+        let runs = |code: &Descriptor| register != Cs || code.code && code.big;
+        let segment = match descriptors.get(selector | 3, PROCESSOR).filter(runs) {
+            Some(descriptor) if selector & !3 != 0 => Segment::new(selector | 3, Some(descriptor)),
             _ if matches!(register, Cs | Ss) => *CpuState::new().segment(register),
             _ => Segment::NULL,
         };

@@ -6,7 +6,7 @@ pub(crate) use areas::{Area, Areas, Backing};
 use std::collections::BTreeMap;
 
 use pentimento_memory::{AddressSpace, Fault, FaultKind, PAGE_SIZE, Permissions, SharedMemory};
-use pentimento_registers::Descriptor;
+use pentimento_registers::LocalDescriptors;
 
 use crate::errno::Errno;
 use crate::vfs::Vnode;
@@ -96,7 +96,7 @@ pub(crate) struct Space {
     /// The auxiliary vector's bytes.
     pub(crate) auxiliary: Vec<u8>,
     /// The local descriptor table (modify_ldt(2)).
-    pub(crate) local_descriptors: BTreeMap<u16, Descriptor>,
+    pub(crate) local_descriptors: LocalDescriptors,
 }
 
 /// Rounds up to whole pages; `None` beyond 4 GiB.
@@ -126,7 +126,7 @@ impl Space {
             arguments: (0, 0),
             environment: (0, 0),
             auxiliary: Vec::new(),
-            local_descriptors: BTreeMap::new(),
+            local_descriptors: LocalDescriptors::new(),
         }
     }
 

@@ -266,7 +266,7 @@ fn copy_task(
     process: ProcessId,
     flags: CloneFlags,
     cpu: pentimento_registers::CpuState,
-    tls: [Option<pentimento_registers::Descriptor>; crate::task::TLS_ENTRIES],
+    tls: pentimento_registers::TlsDescriptors,
 ) -> Task {
     let parent = &kernel.tasks[&caller];
     let (files, location) = (parent.files, parent.location);

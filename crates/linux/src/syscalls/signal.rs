@@ -1,12 +1,12 @@
 //! Signals: sigaction(2), sigprocmask(2), kill(2), and waiting for them.
 
-use pentimento_registers::Gpr;
+use pentimento_registers::{DescriptorTables, Gpr};
 
 use super::call::Arguments;
 use super::time::{Layout, read_timeout};
 use crate::errno::Errno;
 use crate::ids::{ProcessId, TaskId};
-use crate::kernel::{DescriptorTables, Kernel};
+use crate::kernel::Kernel;
 use crate::record::Record;
 use crate::resource::Resource;
 use crate::signal::{
@@ -302,8 +302,8 @@ fn return_from_handler(kernel: &mut Kernel, id: TaskId, extended: bool) -> Outco
     let Some(space) = space.and_then(|space| kernel.spaces.get_mut(space)) else {
         return Err(Failure::NoReturn);
     };
-    // The table is small, and the memory is borrowed whole.
-    let local = space.local_descriptors.clone();
+    // The memory is borrowed whole, so the table comes out of it for a while.
+    let local = std::mem::take(&mut space.local_descriptors);
     let descriptors = DescriptorTables { tls: &task.tls, local: &local };
     let mut cpu = task.cpu.clone();
     let mut memory = UserMemory::new(space);
@@ -312,6 +312,7 @@ fn return_from_handler(kernel: &mut Kernel, id: TaskId, extended: bool) -> Outco
     } else {
         frame::pop_plain(&mut cpu, &mut memory, descriptors)
     };
+    space.local_descriptors = local;
     match restored {
         Ok(restored) => {
             let pointer = cpu.gpr(Gpr::Esp);

@@ -1,18 +1,15 @@
 //! Threads: futexes, thread-local storage, and what a thread leaves behind.
 
-use std::collections::BTreeMap;
-
 use pentimento_memory::Access;
-use pentimento_registers::Descriptor;
+use pentimento_registers::{Descriptor, LocalDescriptors, TlsDescriptors};
 
 use super::call::Arguments;
 use super::time::{Layout, read_timespec};
 use crate::errno::Errno;
 use crate::futex::{Key, Waiter};
 use crate::ids::TaskId;
-use crate::kernel::{DescriptorTables, Kernel};
+use crate::kernel::Kernel;
 use crate::record::Record;
-use crate::task::TLS_ENTRIES;
 use crate::wait::{Failure, Outcome, Restart, Wait};
 
 const WAIT: u32 = 0;
@@ -394,20 +391,25 @@ impl UserDescriptor {
     }
 }
 
-/// First entry that set_thread_area(2) can set.
-const FIRST: u32 = DescriptorTables::TLS_FIRST as u32;
+/// The entry of the GDT that a program names, if it is one of its TLS entries.
+fn tls_entry(number: u32) -> Result<u16, Errno> {
+    let entry = u16::try_from(number).ok().filter(|entry| {
+        (TlsDescriptors::FIRST..TlsDescriptors::FIRST + TlsDescriptors::COUNT).contains(entry)
+    });
+    entry.ok_or(Errno::EINVAL)
+}
 
 /// Sets a TLS entry and gives its number; -1 takes the first free one if `allocate`.
 pub(super) fn set_descriptor(
-    tls: &mut [Option<Descriptor>; TLS_ENTRIES],
+    tls: &mut TlsDescriptors,
     user: UserDescriptor,
     allocate: bool,
 ) -> Result<u32, Errno> {
     let wanted = user.0[0];
-    let index = if wanted == u32::MAX && allocate {
-        tls.iter().position(Option::is_none).ok_or(Errno::ESRCH)?
+    let entry = if wanted == u32::MAX && allocate {
+        tls.first_free().ok_or(Errno::ESRCH)?
     } else {
-        wanted.checked_sub(FIRST).filter(|index| *index < TLS_ENTRIES as u32).ok_or(Errno::EINVAL)? as usize
+        tls_entry(wanted)?
     };
     // Only 32-bit data segments that are present, as the kernel has it (tls_desc_okay).
     let flags = user.0[3];
@@ -416,8 +418,8 @@ pub(super) fn set_descriptor(
     if !user.is_empty() && !good {
         return Err(Errno::EINVAL);
     }
-    tls[index] = (!user.is_empty()).then(|| user.descriptor());
-    Ok(FIRST + index as u32)
+    tls.set(entry, (!user.is_empty()).then(|| user.descriptor()));
+    Ok(entry.into())
 }
 
 /// set_thread_area(2).
@@ -436,15 +438,12 @@ pub(super) fn set_thread_area(kernel: &mut Kernel, task: TaskId, [address, ..]: 
 /// get_thread_area(2).
 pub(super) fn get_thread_area(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
     let entry: u32 = kernel.user(task).read(address)?;
-    let index = entry.checked_sub(FIRST).filter(|index| *index < TLS_ENTRIES as u32).ok_or(Errno::EINVAL)?;
-    let user = UserDescriptor::from_descriptor(entry, kernel.task(task).tls[index as usize]);
+    let held = kernel.task(task).tls.get(tls_entry(entry)?);
+    let user = UserDescriptor::from_descriptor(entry, held);
     let record = user.0.iter().fold(Record::new(), |record, word| record.u32(*word));
     kernel.user(task).copy_out(address, record.as_bytes())?;
     Ok(0)
 }
-
-/// Entries of a local descriptor table.
-const LOCAL_ENTRIES: u32 = 8192;
 
 /// modify_ldt(2).
 pub(super) fn modify_ldt(
@@ -483,12 +482,14 @@ fn encode(descriptor: &Descriptor) -> u64 {
 }
 
 fn read_local(kernel: &mut Kernel, task: TaskId, address: u32, size: u32) -> Outcome {
-    let table = &kernel.space(task).local_descriptors;
-    let Some((last, _)) = table.last_key_value() else { return Ok(0) };
+    let entries = kernel.space(task).local_descriptors.entries();
+    if entries.is_empty() {
+        return Ok(0);
+    }
     // What lies beyond the last entry is read as zeros.
-    let length = size.min(LOCAL_ENTRIES * 8);
+    let length = size.min(u32::from(LocalDescriptors::MOST) * 8);
     let mut bytes: Vec<u8> =
-        (0..=*last).flat_map(|index| table.get(&index).map_or(0, encode).to_le_bytes()).collect();
+        entries.iter().flat_map(|entry| entry.as_ref().map_or(0, encode).to_le_bytes()).collect();
     bytes.resize(length as usize, 0);
     kernel.user(task).copy_out(address, &bytes)?;
     Ok(length)
@@ -500,20 +501,15 @@ fn write_local(kernel: &mut Kernel, task: TaskId, address: u32, size: u32, old_m
     }
     let user = UserDescriptor(kernel.user(task).words(address)?);
     let [entry, base, limit, flags] = user.0;
-    if entry >= LOCAL_ENTRIES {
-        return Err(Errno::EINVAL.into());
-    }
+    let entry = u16::try_from(entry).ok().filter(|entry| *entry < LocalDescriptors::MOST);
+    let entry = entry.ok_or(Errno::EINVAL)?;
     if flags & UserDescriptor::CONTENTS == UserDescriptor::CONTENTS
         && (old_mode || flags & UserDescriptor::SEG_NOT_PRESENT == 0)
     {
         return Err(Errno::EINVAL.into());
     }
-    let table: &mut BTreeMap<u16, Descriptor> = &mut kernel.space(task).local_descriptors;
-    if old_mode && base == 0 && limit == 0 || user.is_empty() {
-        table.remove(&(entry as u16));
-    } else {
-        table.insert(entry as u16, user.descriptor());
-    }
+    let cleared = old_mode && base == 0 && limit == 0 || user.is_empty();
+    kernel.space(task).local_descriptors.set(entry, (!cleared).then(|| user.descriptor()));
     kernel.refresh_segments(task);
     Ok(0)
 }

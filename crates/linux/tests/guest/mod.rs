@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use pentimento_linux::host::Output;
-use pentimento_linux::{Config, CpuException, Errno, Kernel, Next, TaskId};
+use pentimento_linux::{Config, Errno, Kernel, Next, TaskId};
 use pentimento_registers::Gpr;
 
 /// Where the program's segment starts.
@@ -126,7 +126,7 @@ impl Guest {
 
     /// A write of `task` to where it may not.
     pub(crate) fn page_fault(&mut self, task: TaskId, address: u32) {
-        let eip = self.kernel.parts(task).unwrap().cpu.eip;
-        self.kernel.fault(task, CpuException { vector: 14, error_code: 6, address, eip });
+        let fault = self.kernel.parts(task).unwrap().memory.write(address, 0_u8).unwrap_err();
+        self.kernel.page_fault(task, fault);
     }
 }

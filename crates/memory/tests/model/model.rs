@@ -42,6 +42,7 @@ impl Model {
     fn kind(&self, address: u32, access: Option<Access>) -> Option<FaultKind> {
         match self.pages.get(&(address / PAGE_SIZE)) {
             None => Some(FaultKind::NotMapped),
+            Some((held, _)) if access.is_some() && held.is_empty() => Some(FaultKind::Hidden),
             Some((held, _)) if access.is_some_and(|access| !held.contains(access.needs())) => {
                 Some(FaultKind::Protected)
             }

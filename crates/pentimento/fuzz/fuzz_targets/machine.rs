@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pentimento::{Cpu, CpuModel, Eflags, Engine, Exit, Gpr, Permissions};
+use pentimento::{Cpu, CpuModel, Eflags, EngineKind, Exit, Gpr, Permissions, Stop, Until};
 use pentimento_memory::SharedMemory;
 
 const CODE: u32 = 0x1000;
@@ -13,7 +13,7 @@ const ALIAS: u32 = DATA + 0x2000;
 /// Enough for loops to loop, little enough for thousands of runs a second.
 const BUDGET: u64 = 2_000;
 
-fn machine(engine: Engine, registers: &[u8; 40], code: &[u8]) -> Option<Cpu> {
+fn machine(engine: EngineKind, registers: &[u8; 40], code: &[u8]) -> Option<Cpu> {
     let mut cpu = Cpu::with(CpuModel::default(), engine);
     cpu.memory.map(DATA, 0x2000, Permissions::READ | Permissions::WRITE).ok()?;
     if registers[0] & 1 == 0 {
@@ -39,7 +39,7 @@ fn machine(engine: Engine, registers: &[u8; 40], code: &[u8]) -> Option<Cpu> {
 }
 
 fn outcome(cpu: &mut Cpu) -> (u64, Exit, Vec<u8>) {
-    let (executed, exit) = cpu.run_counted(BUDGET);
+    let Stop { executed, exit } = cpu.run_until(Until::budget(BUDGET));
     let mut memory = vec![0; 0x3000];
     let _ = cpu.memory.peek_bytes(DATA, &mut memory);
     (executed, exit, memory)
@@ -51,7 +51,7 @@ fuzz_target!(|input: &[u8]| {
         return;
     }
     let mut first: Option<(pentimento::CpuState, (u64, Exit, Vec<u8>))> = None;
-    for engine in Engine::ALL {
+    for engine in EngineKind::ALL {
         let Some(mut cpu) = machine(*engine, registers, code) else { return };
         let outcome = outcome(&mut cpu);
         match &first {
