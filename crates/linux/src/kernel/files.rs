@@ -52,6 +52,8 @@ impl Kernel {
             uptime,
             time: &self.time,
             cpuid: &self.cpuid,
+            names: [&self.host_name, &self.domain_name],
+            boot: now.seconds - (uptime / 1_000_000_000) as i64,
         };
         let ids = &process.credentials;
         let (uid, gid) = if real { (ids.uid, ids.gid) } else { (ids.fsuid, ids.fsgid) };

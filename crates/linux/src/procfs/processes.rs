@@ -24,6 +24,10 @@ pub(crate) struct Processes<'a> {
     pub(crate) uptime: u64,
     pub(crate) time: &'a Timekeeper,
     pub(crate) cpuid: &'a Cpuid,
+    /// Node and domain name (uname(2)).
+    pub(crate) names: [&'a [u8]; 2],
+    /// When the machine started, seconds since 1970.
+    pub(crate) boot: i64,
 }
 
 impl Processes<'_> {

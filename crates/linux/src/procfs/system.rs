@@ -29,13 +29,13 @@ pub(super) fn build(_: &Processes<'_>) -> String {
 }
 
 /// `sys/kernel/hostname`
-pub(super) fn host_name(_: &Processes<'_>) -> String {
-    "pentimento\n".into()
+pub(super) fn host_name(view: &Processes<'_>) -> String {
+    String::from_utf8_lossy(view.names[0]).into_owned() + "\n"
 }
 
 /// `sys/kernel/domainname`
-pub(super) fn domain_name(_: &Processes<'_>) -> String {
-    "(none)\n".into()
+pub(super) fn domain_name(view: &Processes<'_>) -> String {
+    String::from_utf8_lossy(view.names[1]).into_owned() + "\n"
 }
 
 /// `meminfo`
@@ -55,9 +55,10 @@ pub(super) fn memory(_: &Processes<'_>) -> String {
 /// `stat`
 pub(super) fn statistics(view: &Processes<'_>) -> String {
     format!(
-        "cpu  {0} 0 0 0 0 0 0 0 0 0\ncpu0 {0} 0 0 0 0 0 0 0 0 0\nintr 0\nctxt 0\nbtime 0\nprocesses {1}\nprocs_running 1\nprocs_blocked 0\n",
+        "cpu  {0} 0 0 0 0 0 0 0 0 0\ncpu0 {0} 0 0 0 0 0 0 0 0 0\nintr 0\nctxt 0\nbtime {2}\nprocesses {1}\nprocs_running 1\nprocs_blocked 0\n",
         view.uptime / 10_000_000,
         view.processes.len(),
+        view.boot,
     )
 }
 

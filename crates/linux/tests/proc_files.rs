@@ -1,0 +1,58 @@
+//! Files of `/proc` that tell of the machine (proc(5)): what they say is what system calls say.
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+mod guest;
+
+use guest::{DATA, Guest};
+use pentimento_linux::TaskId;
+
+const READ: u32 = 3;
+const CLOSE: u32 = 6;
+const TIME: u32 = 13;
+const SETHOSTNAME: u32 = 74;
+const SETDOMAINNAME: u32 = 121;
+const OPENAT: u32 = 295;
+const AT_FDCWD: u32 = -100_i32 as u32;
+
+/// Puts a text with a zero behind it at `DATA`.
+fn put(guest: &mut Guest, task: TaskId, text: &str) {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.resize((bytes.len() + 4) & !3, 0);
+    let words: Vec<u32> =
+        bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect();
+    guest.poke(task, DATA, &words);
+}
+
+/// What a file says, at most 512 bytes of it.
+fn read(guest: &mut Guest, task: TaskId, path: &str) -> String {
+    put(guest, task, path);
+    let fd = guest.call(task, OPENAT, &[AT_FDCWD, DATA, 0, 0]).unwrap();
+    let count = guest.call(task, READ, &[fd, DATA + 512, 512]).unwrap();
+    guest.call(task, CLOSE, &[fd]).unwrap();
+    let words = (0..count.div_ceil(4)).map(|index| guest.peek(task, DATA + 512 + 4 * index));
+    let bytes: Vec<u8> = words.flat_map(u32::to_le_bytes).take(count as usize).collect();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn names_are_those_that_were_set() {
+    let mut guest = Guest::new();
+    let task = guest.running();
+    assert_eq!(read(&mut guest, task, "/proc/sys/kernel/hostname"), "pentimento\n");
+    assert_eq!(read(&mut guest, task, "/proc/sys/kernel/domainname"), "(none)\n");
+    put(&mut guest, task, "underpainting");
+    assert_eq!(guest.call(task, SETHOSTNAME, &[DATA, 13]), Ok(0));
+    assert_eq!(guest.call(task, SETDOMAINNAME, &[DATA + 5, 8]), Ok(0));
+    assert_eq!(read(&mut guest, task, "/proc/sys/kernel/hostname"), "underpainting\n");
+    assert_eq!(read(&mut guest, task, "/proc/sys/kernel/domainname"), "painting\n");
+}
+
+#[test]
+fn the_machine_started_before_now() {
+    let mut guest = Guest::new();
+    let task = guest.running();
+    let statistics = read(&mut guest, task, "/proc/stat");
+    let started = statistics.lines().find_map(|line| line.strip_prefix("btime ")).unwrap();
+    let now = guest.call(task, TIME, &[0]).unwrap();
+    assert_eq!(started.parse(), Ok(now), "nothing has run yet");
+}
