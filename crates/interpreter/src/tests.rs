@@ -108,6 +108,25 @@ fn common_instructions_have_handlers() {
         ("fnstsw ax",              &[0xdf, 0xe0]),
         ("sahf",                   &[0x9e]),
         ("fldcw [ebx]",            &[0xd9, 0x2b]),
+        ("pmuludq mm0, mm1",       &[0x0f, 0xf4, 0xc1]),
+        ("paddq mm0, [ebx]",       &[0x0f, 0xd4, 0x03]),
+        ("movd mm0, [ebx]",        &[0x0f, 0x6e, 0x03]),
+        ("movd [ebx], mm0",        &[0x0f, 0x7e, 0x03]),
+        ("psrlq mm0, 32",          &[0x0f, 0x73, 0xd0, 0x20]),
+        ("emms",                   &[0x0f, 0x77]),
+        ("pshufb xmm0, xmm1",      &[0x66, 0x0f, 0x38, 0x00, 0xc1]),
+        ("aesenc xmm0, [ebx]",     &[0x66, 0x0f, 0x38, 0xdc, 0x03]),
+        ("pclmulqdq xmm0, xmm1, 1", &[0x66, 0x0f, 0x3a, 0x44, 0xc1, 0x01]),
+        ("rcr eax, 1",             &[0xd1, 0xd8]),
+        ("rcl dword [ebx], cl",    &[0xd3, 0x13]),
+        ("mul bx",                 &[0x66, 0xf7, 0xe3]),
+        ("div bl",                 &[0xf6, 0xf3]),
+        ("pushfd",                 &[0x9c]),
+        ("popfd",                  &[0x9d]),
+        ("bts [ebx], eax",         &[0x0f, 0xab, 0x03]),
+        ("movbe eax, [ebx]",       &[0x0f, 0x38, 0xf0, 0x03]),
+        ("jecxz +0",               &[0xe3, 0x00]),
+        ("loopne +0",              &[0xe0, 0x00]),
     ];
     let lacking: Vec<&str> = CASES
         .iter()
@@ -138,6 +157,20 @@ fn agree(name: &str, code: &[u8], budget: u64) -> (CpuState, Exit) {
     assert_eq!((ends[0].1, ends[0].2, ends[0].3), (ends[1].1, ends[1].2, ends[1].3), "{name}");
     assert!(ends[0].4 == ends[1].4 && ends[0].5 == ends[1].5, "{name}: memory differs");
     (ends[1].0.clone(), ends[1].2)
+}
+
+#[test]
+fn prefixes_of_loops_mean_what_they_mean_to_the_reference() {
+    // mov ecx, 2; xor eax, eax, or or eax, ebx: ZF, or not; then LOOPE or LOOPNE over inc edx.
+    for flag in [[0x31, 0xc0], [0x09, 0xd8]] {
+        for prefix in [0x90, 0xf2, 0xf3] {
+            for opcode in [0xe0, 0xe1, 0xe2] {
+                let start = [&[0xb9, 0x02, 0, 0, 0][..], &flag].concat();
+                let code = [&start[..], &[prefix, opcode, 0x01, 0x42, 0xf4]].concat();
+                agree(&format!("{code:02x?}"), &code, 10);
+            }
+        }
+    }
 }
 
 #[test]
@@ -290,6 +323,31 @@ fn random_sse(bits: &mut Bits) -> Vec<u8> {
     }
 }
 
+/// A random MMX instruction on registers or on what EBX points to; now and then one that ends MMX, or
+/// an x87 instruction, which sees what MMX left.
+fn random_mmx(bits: &mut Bits) -> Vec<u8> {
+    // Packing, unpacking and comparison, moves, shifts, sums, products and logic.
+    const OPCODES: &[u8] = &[
+        0x60, 0x61, 0x62, 0x63, 0x66, 0x67, 0x68, 0x6a, 0x6b, 0x6e, 0x6f, 0x6f, 0x74, 0x76, 0x7e, 0x7f, 0xd1,
+        0xd3, 0xd4, 0xd5, 0xd8, 0xdb, 0xdc, 0xdf, 0xe1, 0xe4, 0xe5, 0xeb, 0xed, 0xef, 0xf2, 0xf4, 0xf5, 0xf6,
+        0xfb, 0xfd, 0xfe,
+    ];
+    match bits.next() % 12 {
+        0 | 1 => random_x87(bits),
+        2 => vec![0x0f, 0x77],
+        3 => vec![0x0f, bits.of(&[0x71, 0x72, 0x73]), 0xd0 | bits.next() as u8 & 7, bits.next() as u8 & 63],
+        _ => {
+            let (opcode, register) = (bits.of(OPCODES), (bits.next() as u8 & 7) << 3);
+            match bits.next() % 3 {
+                0 => vec![0x0f, opcode, 0x43 | register, bits.of(&[0, 8, 16, 24, 32, 40])],
+                // MOVD between the files would change EBX and ESP.
+                _ if opcode == 0x7e => vec![0x0f, opcode, 0xc0 | register | bits.next() as u8 & 1],
+                _ => vec![0x0f, opcode, 0xc0 | register | bits.next() as u8 & 7],
+            }
+        }
+    }
+}
+
 /// Runs random sequences on doubles at EBX, and compares the engines after some instructions.
 fn sequences_agree(random: fn(&mut Bits) -> Vec<u8>) {
     const NUMBERS: &[f64] = &[0.0, -0.0, 1.0, -1.0, 0.5, 3.0, 0.1, -2.7, 1e10, 1e-10, 12345.678, 1e300];
@@ -320,6 +378,11 @@ fn sequences_agree(random: fn(&mut Bits) -> Vec<u8>) {
 #[test]
 fn sequences_of_x87_instructions_agree_with_the_reference() {
     sequences_agree(random_x87);
+}
+
+#[test]
+fn sequences_of_mmx_and_x87_instructions_agree_with_the_reference() {
+    sequences_agree(random_mmx);
 }
 
 #[test]

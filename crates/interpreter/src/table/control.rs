@@ -16,12 +16,13 @@ fn return_address(op: &mut Op, step: &Step, _: &Instruction) {
     op.immediate = step.next;
 }
 
+/// On some makes of CPU a REP prefix decides over what LOOPE and LOOPNE want: that is for the reference.
 const BRANCHES: &[Row] = rows! {
     Jcc dword    [REL] (C) branch::<t::JumpIf<C>>;
     Jecxz dword  [REL] ()  branch::<t::JumpIfNoCount>;
     Loop dword   [REL] ()  branch::<t::CountDown<{ t::NOTHING }>>;
-    Loope dword  [REL] ()  branch::<t::CountDown<{ t::ZERO }>>;
-    Loopne dword [REL] ()  branch::<t::CountDown<{ t::NOT_ZERO }>>;
+    Loope plain  [REL] ()  branch::<t::CountDown<{ t::ZERO }>>;
+    Loopne plain [REL] ()  branch::<t::CountDown<{ t::NOT_ZERO }>>;
     Jmp dword    [REL] ()  branch::<Always>;
     Jmp dword    [R32] ()  indirect::<JumpIndirect<First>>;
     Jmp dword    [M32] (M) indirect::<JumpIndirect<M>>;

@@ -188,6 +188,10 @@ pub(crate) use rows;
 macro_rules! traits {
     () => { $crate::table::kinds::Traits::all() };
     (dword) => { $crate::table::row::traits!(only DWORD of SIZES) };
+    (plain) => {
+        $crate::table::row::traits!(only DWORD of SIZES)
+            .intersection($crate::table::row::traits!(only ONCE of REPEATS))
+    };
     (based) => { $crate::table::row::traits!(only BASED of MODES) };
     (indexed) => { $crate::table::row::traits!(only INDEXED of MODES) };
     (scaled) => { $crate::table::row::traits!(only SCALED of MODES) };
