@@ -16,11 +16,12 @@
 //! the error code and for #PF the address: `raises #PF 6 40003000`. The world is that of
 //! [`layout`].
 
+use pentimento_decoder::decode;
 use pentimento_registers::{ControlWord, CpuState, Eflags, F80, Gpr, Mxcsr, SegmentRegister};
 use thiserror::Error;
 
 use crate::case::{Case, Chunk, Outcome, Patch};
-use crate::compare::Mask;
+use crate::compare::{Mask, undefined_flags};
 use crate::engine::in_pages;
 use crate::layout;
 
@@ -205,7 +206,11 @@ impl Draft {
         let chunks = changes(&case, &self.stores);
         let outcome = Outcome { vector, error_code, address, state, chunks };
         let known = Mask::of(&case);
-        let mask = Mask { flags: known.flags | self.any, ..known };
+        let ecx = case.state.gpr(Gpr::Ecx);
+        // What the architecture leaves undefined, whoever wrote the vector need not mention.
+        let undefined =
+            decode(&case.code).map_or(Eflags::empty(), |instruction| undefined_flags(&instruction, ecx));
+        let mask = Mask { flags: known.flags | undefined | self.any, ..known };
         Vector { line: self.line, text: self.text, case, outcome, mask }
     }
 }
