@@ -137,6 +137,18 @@ pub fn generation(space: &AddressSpace) -> u64 {
     space.code.generation()
 }
 
+/// The host address of guest address zero in a space with the [`Reserved`](crate::Backing::Reserved)
+/// backing, or `None` in others. It is the same until the backing changes.
+///
+/// The host has mapped there, and protected, what an engine may do without asking: it can load what
+/// [`AddressSpace::read_fast`] loads, and store what [`AddressSpace::write_fast`] stores. Anything else
+/// there is a fault of the host's, upon which the engine goes the slow way. That holds until the next
+/// call with a mutable reference to the space, behind which an engine has to ask again: that costs
+/// nothing if nothing has changed. Where the host has no mappings left the space is paged from now on.
+pub fn reservation(space: &mut AddressSpace) -> Option<core::ptr::NonNull<u8>> {
+    space.follow_in_place()
+}
+
 /// Prepares `space` for a long run: from now on [`AddressSpace::read_fast`] and its kin find what they
 /// look for. It costs tens of microseconds, once.
 pub fn prepare_fast(space: &mut AddressSpace) {

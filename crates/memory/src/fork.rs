@@ -3,21 +3,21 @@
 use core::ptr::NonNull;
 
 use crate::entry::{Entry, MAPPED, OWNED, SPECIAL, STICKY, WRITE_FAST};
-use crate::frame::retain;
 use crate::special::{Special, SpecialMapping};
 use crate::table::PAGES;
-use crate::{AddressSpace, MapError, PAGE_SIZE};
+use crate::{AddressSpace, Backing, MapError, PAGE_SIZE};
 
 impl AddressSpace {
-    /// A copy of this space that shares no future writes, except through shared objects. Pages
-    /// are copied on write ([`Backing::Paged`](crate::Backing::Paged)) or now if they were ever written
-    /// ([`Backing::Reserved`](crate::Backing::Reserved)). The copy has no snapshots, no dirty pages and no code marks.
+    /// A copy of this space that shares no future writes, except through shared objects. Pages are
+    /// copied when one of the two writes to them. The copy is [paged](crate::Backing::Paged), has no snapshots,
+    /// no dirty pages, and no engine has translated code of it.
     ///
     /// # Errors
     /// [`MapError::Device`] where memory-mapped I/O is mapped, [`MapError::OutOfMemory`].
     pub fn fork(&mut self) -> Result<Self, MapError> {
         self.release_shared();
-        let mut child = Self::try_new(self.backing())?;
+        let mut child = Self::try_new(Backing::Paged)?;
+        child.pool = self.pool.sibling();
         child.resident_limit = self.resident_limit;
         let mut page = 0;
         while let Some((at, entry)) = self.table.next_used(page, PAGES) {
@@ -43,24 +43,9 @@ impl AddressSpace {
             child.table.set(page, copy);
             return Ok(());
         }
-        if child.reservation.is_some() {
-            child.table.set(page, copy.without(OWNED));
-            let frame = child.own(page).map_err(|_| MapError::OutOfMemory)?;
-            // SAFETY: both are whole pages of different reservations.
-            unsafe { frame.copy_from_nonoverlapping(entry.frame(), PAGE_SIZE as usize) };
-            return Ok(());
-        }
         if let Some(frame) = NonNull::new(entry.frame()) {
-            if child.reservation.is_none() && self.in_place(entry) {
-                // The host had no second reservation.
-                // SAFETY: the page is in this reservation, and only this thread writes there.
-                let frame =
-                    unsafe { child.allocate(Some(entry.frame())) }.map_err(|_| MapError::OutOfMemory)?;
-                child.table.set(page, Entry::new(frame.as_ptr(), copy.bits()));
-                return Ok(());
-            }
-            // SAFETY: an owning entry holds a reference to a frame of a pool.
-            unsafe { retain(frame) };
+            // SAFETY: an owning entry holds a reference to a frame of the pool.
+            unsafe { self.pool.retain(frame) };
             child.resident += 1;
             child.table.set(page, copy);
             self.table.set(page, entry.without(WRITE_FAST));

@@ -5,14 +5,21 @@
 //! because most machines in a test suite or a fuzzer write to very few pages. Frames may be referenced by several pools, and
 //! the pools may be in different threads: counters are atomic, and whoever wants to write to a
 //! frame must be its only holder.
+//!
+//! A pool of a space that is or was reserved has a [memory file](crate::memory_file) besides, and
+//! takes the frames from there that are to be mapped in place. What it knows of those by their
+//! address is theirs; all others are of chunks.
 
 use alloc::alloc::{alloc, dealloc};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use crate::PAGE_SIZE;
+use crate::memory_file::{EXTENT, MemoryFile};
 
 const PAGE: usize = PAGE_SIZE as usize;
 /// Pages of a large chunk, its header's among them.
@@ -57,7 +64,22 @@ pub(crate) struct FramePool {
     free: Vec<NonNull<u8>>,
     /// The newest chunk.
     newest: Option<Newest>,
+    file: Option<FileFrames>,
 }
+
+/// A pool's part of a memory file.
+struct FileFrames {
+    file: Arc<MemoryFile>,
+    /// Extents for runs of pages, by the first page's number divided by their length.
+    extents: BTreeMap<u32, u32>,
+    /// An extent for pages whose own frame is in use, and its next frame.
+    spare: Option<(u32, u32)>,
+    /// Frames that were given back and have kept their memory since it was last looked for.
+    idle: u32,
+}
+
+/// Frames of extents in use that may keep memory without being in use: 4 MiB.
+const MOST_IDLE: u32 = 1024;
 
 /// A chunk that has frames which were never handed out.
 #[derive(Clone, Copy)]
@@ -74,12 +96,61 @@ unsafe impl Send for FramePool {}
 
 impl FramePool {
     pub(crate) const fn new() -> Self {
-        Self { free: Vec::new(), newest: None }
+        Self { free: Vec::new(), newest: None, file: None }
     }
 
-    /// A zero-filled frame with one reference, or `None` where the host has no memory.
-    pub(crate) fn allocate(&mut self) -> Option<NonNull<u8>> {
-        let frame = self.take()?;
+    /// A pool for those who share frames with this one.
+    pub(crate) fn sibling(&self) -> Self {
+        let mut pool = Self::new();
+        if let Some(frames) = &self.file {
+            pool.share_file(&frames.file);
+        }
+        pool
+    }
+
+    /// Takes frames out of `file` from now on, unless there is a file already.
+    pub(crate) fn share_file(&mut self, file: &Arc<MemoryFile>) {
+        if self.file.is_none() {
+            let file = file.clone();
+            self.file = Some(FileFrames { file, extents: BTreeMap::new(), spare: None, idle: 0 });
+        }
+    }
+
+    /// Sees to it that there is a memory file, and says whether there is.
+    pub(crate) fn open_file(&mut self) -> bool {
+        if self.file.is_none()
+            && let Some(file) = MemoryFile::new()
+        {
+            self.share_file(&file);
+        }
+        self.file.is_some()
+    }
+
+    /// The memory file.
+    pub(crate) fn file(&self) -> Option<&Arc<MemoryFile>> {
+        self.file.as_ref().map(|frames| &frames.file)
+    }
+
+    /// Whether a frame is of the memory file.
+    pub(crate) fn is_in_file(&self, frame: NonNull<u8>) -> bool {
+        self.number(frame).is_some()
+    }
+
+    fn number(&self, frame: NonNull<u8>) -> Option<u32> {
+        self.file.as_ref()?.file.number(frame)
+    }
+
+    /// Gives up the extents; frames in use stay.
+    pub(crate) fn close_extents(&mut self) {
+        if let Some(frames) = &mut self.file {
+            frames.close();
+        }
+    }
+
+    /// A zero-filled frame with one reference, or `None` where the host has no memory: one of the memory
+    /// file if it is for page `place`.
+    pub(crate) fn allocate(&mut self, place: Option<u32>) -> Option<NonNull<u8>> {
+        let frame = self.take(place)?;
         // SAFETY: the frame is `PAGE` bytes that only the caller will have a pointer to.
         unsafe { frame.write_bytes(0, PAGE) };
         Some(frame)
@@ -89,15 +160,24 @@ impl FramePool {
     ///
     /// # Safety
     /// `source` is a readable page that nobody writes to meanwhile.
-    pub(crate) unsafe fn allocate_copy(&mut self, source: *const u8) -> Option<NonNull<u8>> {
-        let frame = self.take()?;
+    pub(crate) unsafe fn allocate_copy(
+        &mut self,
+        source: *const u8,
+        place: Option<u32>,
+    ) -> Option<NonNull<u8>> {
+        let frame = self.take(place)?;
         // SAFETY: both are whole pages, and a fresh frame overlaps nothing.
         unsafe { frame.copy_from_nonoverlapping(NonNull::new_unchecked(source.cast_mut()), PAGE) };
         Some(frame)
     }
 
     /// A frame with one reference and unspecified, possibly uninitialised, bytes.
-    fn take(&mut self) -> Option<NonNull<u8>> {
+    fn take(&mut self, place: Option<u32>) -> Option<NonNull<u8>> {
+        if let (Some(page), Some(frames)) = (place, &mut self.file)
+            && let Some(frame) = frames.take(page)
+        {
+            return Some(frame);
+        }
         if let Some(frame) = self.free.pop() {
             // SAFETY: frames in the list keep their chunk alive, and their counters are zero.
             unsafe { counter(frame) }.store(1, Ordering::Relaxed);
@@ -121,12 +201,107 @@ impl FramePool {
     /// # Safety
     /// `frame` came from a pool, and the caller gives up a reference that it holds.
     pub(crate) unsafe fn release(&mut self, frame: NonNull<u8>) {
+        if let Some(number) = self.number(frame) {
+            if let Some(frames) = &mut self.file {
+                frames.release(number);
+            }
+            return;
+        }
         // SAFETY: the caller's reference keeps the chunk alive.
         if unsafe { counter(frame) }.fetch_sub(1, Ordering::Release) == 1 {
             // Whatever other holders read happens before the frame's next use.
             fence(Ordering::Acquire);
             self.free.push(frame);
         }
+    }
+}
+
+impl FramePool {
+    /// Adds a reference to `frame`.
+    ///
+    /// # Safety
+    /// `frame` came from this pool or one that shares frames with it, and the caller holds a reference.
+    pub(crate) unsafe fn retain(&self, frame: NonNull<u8>) {
+        match (self.number(frame), &self.file) {
+            (Some(number), Some(frames)) => frames.file.retain(number),
+            // SAFETY: what is not of the file is of a chunk; the rest is the caller's promise.
+            _ => unsafe { retain(frame) },
+        }
+    }
+
+    /// Whether the caller's reference is the only one; then the frame may be written.
+    ///
+    /// # Safety
+    /// As for [`Self::retain`].
+    pub(crate) unsafe fn is_unique(&self, frame: NonNull<u8>) -> bool {
+        match (self.number(frame), &self.file) {
+            (Some(number), Some(frames)) => frames.file.is_unique(number),
+            // SAFETY: what is not of the file is of a chunk; the rest is the caller's promise.
+            _ => unsafe { is_unique(frame) },
+        }
+    }
+}
+
+impl FileFrames {
+    /// A frame for `page`: the one beside those of the page's neighbours if nobody uses it.
+    fn take(&mut self, page: u32) -> Option<NonNull<u8>> {
+        let group = page / EXTENT;
+        let extent = match self.extents.get(&group) {
+            Some(extent) => *extent,
+            None => {
+                let extent = self.file.take_extent()?;
+                self.extents.insert(group, extent);
+                extent
+            }
+        };
+        if let Some(frame) = self.file.take(extent, page % EXTENT) {
+            return Some(frame);
+        }
+        if self.spare.is_none() {
+            self.spare = Some((self.file.take_extent()?, 0));
+        }
+        let (extent, next) = self.spare?;
+        self.spare = Some((extent, next + 1)).filter(|_| next + 1 < EXTENT);
+        let frame = self.file.take(extent, next);
+        if self.spare.is_none() {
+            self.file.give_extent(extent);
+        }
+        frame
+    }
+
+    /// Gives up a reference to a frame.
+    fn release(&mut self, number: u32) {
+        if self.file.release(number) {
+            self.idle += 1;
+        }
+        if self.idle > MOST_IDLE {
+            self.idle = 0;
+            let file = &self.file;
+            self.extents.retain(|_, extent| {
+                let used = !file.is_unused(*extent);
+                if used {
+                    file.trim(*extent)
+                } else {
+                    file.give_extent(*extent)
+                }
+                used
+            });
+        }
+    }
+
+    fn close(&mut self) {
+        for (_, extent) in core::mem::take(&mut self.extents) {
+            self.file.give_extent(extent);
+        }
+        if let Some((extent, _)) = self.spare.take() {
+            self.file.give_extent(extent);
+        }
+    }
+}
+
+impl Drop for FileFrames {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -146,20 +321,20 @@ impl Drop for FramePool {
     }
 }
 
-/// Adds a reference to `frame`.
+/// Adds a reference to `frame` of a chunk.
 ///
 /// # Safety
-/// `frame` came from a pool, and the caller holds a reference to it.
-pub(crate) unsafe fn retain(frame: NonNull<u8>) {
+/// `frame` came from a chunk, and the caller holds a reference to it.
+unsafe fn retain(frame: NonNull<u8>) {
     // SAFETY: the caller's reference keeps the chunk alive.
     unsafe { counter(frame) }.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Whether the caller's reference is the only one; then the frame may be written.
+/// Whether the caller's reference to `frame` of a chunk is the only one; then it may be written.
 ///
 /// # Safety
-/// `frame` came from a pool, and the caller holds a reference to it.
-pub(crate) unsafe fn is_unique(frame: NonNull<u8>) -> bool {
+/// `frame` came from a chunk, and the caller holds a reference to it.
+unsafe fn is_unique(frame: NonNull<u8>) -> bool {
     // SAFETY: the caller's reference keeps the chunk alive. Acquire pairs with the release in
     // `release`: reads by earlier holders happen before the write that the caller is about to do.
     // Nobody can add a reference without holding one, so "one" stays true.
@@ -225,7 +400,7 @@ mod tests {
         for count in 0..3 * FRAMES {
             for kept in [0, 1, count / 2, count] {
                 let (mut pool, mut other) = (FramePool::new(), FramePool::new());
-                let frames: Vec<_> = (0..count).map_while(|_| pool.allocate()).collect();
+                let frames: Vec<_> = (0..count).map_while(|_| pool.allocate(None)).collect();
                 assert_eq!(frames.len(), count);
                 for (index, frame) in frames.iter().enumerate() {
                     if index < kept {

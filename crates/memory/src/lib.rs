@@ -33,8 +33,10 @@
 //! # Two backings
 //!
 //! [`Backing::Paged`] takes page frames from the heap as they are written, on every host.
-//! [`Backing::Reserved`] (64-bit Unix hosts, feature `std`) reserves 4 GiB of host addresses, so
-//! that private memory at guest address *a* is at host address base + *a*. They behave alike.
+//! [`Backing::Reserved`] (64-bit Linux hosts, feature `std`) takes them from a file of the host's
+//! memory and maps them a second time in a reservation of 4 GiB of host addresses, where what is at
+//! guest address *a* is at host address base + *a*: see [`engine::reservation`]. A space goes from one to
+//! the other at any time ([`AddressSpace::reserve`]), and they behave alike.
 //!
 //! # Features
 //!
@@ -52,8 +54,10 @@ mod entry;
 mod fork;
 mod frame;
 mod identity;
+mod in_place;
 mod load_store;
 mod marks;
+mod memory_file;
 mod ownership;
 mod permissions;
 mod region;

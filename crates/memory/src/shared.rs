@@ -17,6 +17,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::frame::FramePool;
 use crate::marks::{Log, Marks};
+use crate::memory_file::MemoryFile;
 use crate::{FaultKind, PAGE_SIZE};
 
 /// Nobody holds the object.
@@ -287,6 +288,12 @@ impl SharedMemory {
         }
     }
 
+    /// Moves the object's frames into `file`, if they are in none: for address space `space`, which has
+    /// just taken the object and has no page of it at hand.
+    pub(crate) fn move_into(&self, file: &Arc<MemoryFile>, space: u64) {
+        self.with_state(space, |state| state.move_into(file));
+    }
+
     /// Ends what [`Self::hold_for`] began.
     pub(crate) fn release_from(&self, id: u64) {
         // Only the holder itself can find its own id here.
@@ -399,12 +406,29 @@ impl State {
         }
     }
 
+    fn move_into(&mut self, file: &Arc<MemoryFile>) {
+        if self.pool.file().is_some() {
+            return;
+        }
+        self.pool.share_file(file);
+        for (index, slot) in self.frames.iter_mut().enumerate() {
+            let Some(frame) = *slot else { continue };
+            // SAFETY: the object holds the frame, and nobody writes to it meanwhile: only the holder
+            // could, and it is here.
+            if let Some(copy) = unsafe { self.pool.allocate_copy(frame.as_ptr(), Some(index as u32)) } {
+                *slot = Some(copy);
+                // SAFETY: the object's reference is given up, and no page table has the frame.
+                unsafe { self.pool.release(frame) };
+            }
+        }
+    }
+
     fn page(&mut self, index: usize) -> Result<NonNull<u8>, FaultKind> {
         let slot = self.frames.get_mut(index).ok_or(FaultKind::BeyondEnd)?;
         match *slot {
             Some(frame) => Ok(frame),
             None => {
-                let frame = self.pool.allocate().ok_or(FaultKind::OutOfMemory)?;
+                let frame = self.pool.allocate(Some(index as u32)).ok_or(FaultKind::OutOfMemory)?;
                 *slot = Some(frame);
                 Ok(frame)
             }

@@ -7,8 +7,9 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::ptr::NonNull;
 
-use crate::entry::{CODE, DIRTY, Entry, OWNED, SAVED, STICKY, WATCHED, WRITE_FAST};
+use crate::entry::{CODE, DIRTY, Entry, OWNED, SAVED, SPECIAL, STICKY, WATCHED, WRITE_FAST};
 use crate::{AddressSpace, FaultKind, PAGE_SIZE};
 
 /// One snapshot: what pages that changed since were before.
@@ -139,35 +140,36 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// What `saved` was, in the frame that `current` has: for frames that are mapped in place and no
+    /// one else's, so that the host's mapping stays.
+    fn copied_back(&self, current: Entry, saved: Entry) -> Option<Entry> {
+        let frame = NonNull::new(current.frame())?;
+        let private = |entry: Entry| entry.has(OWNED) && !entry.has(SPECIAL);
+        self.table.reservation.as_ref()?;
+        // SAFETY: an owning entry holds a reference to a frame of the pool.
+        if !private(current) || !private(saved) || !unsafe { self.pool.is_unique(frame) } {
+            return None;
+        }
+        // SAFETY: both are whole pages, different ones because the current one has one reference, and
+        // only this thread reaches that.
+        unsafe { frame.as_ptr().copy_from_nonoverlapping(saved.frame(), PAGE_SIZE as usize) };
+        Some(Entry::new(frame.as_ptr(), saved.bits()))
+    }
+
     /// Makes `page` what the log says it was.
     fn put_back(&mut self, page: u32, saved: Entry) {
         let current = self.table.get(page);
         let marks = current.bits() & (DIRTY | CODE | WATCHED);
-        let entry = match &self.reservation {
-            Some(reservation) if saved.has(OWNED) && !saved.has(crate::entry::SPECIAL) => {
-                let frame = reservation.frame(page).as_ptr();
-                // SAFETY: the saved frame is a whole page of this space's pool, and the target
-                // one of the reservation.
-                unsafe { frame.copy_from_nonoverlapping(saved.frame(), PAGE_SIZE as usize) };
-                Entry::new(frame, saved.bits())
+        let entry = match self.copied_back(current, saved) {
+            Some(entry) => {
+                self.release(saved);
+                entry
             }
-            Some(reservation) if self.in_place(current) => {
-                // SAFETY: no reference into guest memory outlives the call that made it.
-                unsafe { reservation.clear(page, page + 1) };
+            None => {
+                self.release(current);
                 saved
             }
-            _ => saved,
         };
-        if entry.frame() != saved.frame() {
-            // The saved frame goes, the page in the reservation stays or comes into use.
-            self.release(saved);
-            self.resident += 1;
-        }
-        if self.in_place(current) {
-            self.resident -= 1;
-        } else {
-            self.release(current);
-        }
         let entry = entry.without(STICKY).with_permissions(entry.permissions());
         self.table.set(page, entry.with(marks));
         self.note_page_change(page, current);

@@ -2,13 +2,11 @@
 
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::ptr::NonNull;
 
 use crate::code::Code;
 use crate::entry::{DIRTY, Entry, MAPPED, SAVED, SPECIAL, STICKY};
 use crate::frame::{FramePool, zero_page};
 use crate::identity::unique;
-use crate::reserved::Reservation;
 use crate::snapshot::Level;
 use crate::special::{HeldShared, SpecialMapping};
 use crate::table::{PAGES, Table};
@@ -21,10 +19,8 @@ pub enum Backing {
     /// Page frames anywhere in the host's memory: works on every host.
     #[default]
     Paged,
-    /// One reservation of 4 GiB between guard pages: 64-bit Unix hosts, feature `std`.
-    ///
-    /// Private pages are in place in it; shared objects are not, and the host's own protection of
-    /// the reservation does not follow the guest's permissions, which the page table alone keeps.
+    /// Page frames in a file of the host's memory, which a reservation of 4 GiB of host addresses between
+    /// guards shows in place, for translated code: 64-bit Linux hosts, feature `std`.
     Reserved,
 }
 
@@ -35,7 +31,6 @@ pub struct AddressSpace {
     pub(crate) identity: u64,
     pub(crate) table: Table,
     pub(crate) pool: FramePool,
-    pub(crate) reservation: Option<Reservation>,
     pub(crate) specials: Vec<Option<SpecialMapping>>,
     /// Free places in `specials`.
     pub(crate) vacant: Vec<usize>,
@@ -86,15 +81,10 @@ impl AddressSpace {
     /// # Errors
     /// [`MapError::OutOfMemory`] where the host has no memory for the page table.
     pub fn try_new(backing: Backing) -> Result<Self, MapError> {
-        let reservation = match backing {
-            Backing::Paged => None,
-            Backing::Reserved => Reservation::new(),
-        };
-        Ok(Self {
+        let mut space = Self {
             identity: unique(),
             table: Table::new().ok_or(MapError::OutOfMemory)?,
             pool: FramePool::new(),
-            reservation,
             specials: Vec::new(),
             vacant: Vec::new(),
             held: RefCell::default(),
@@ -105,7 +95,11 @@ impl AddressSpace {
             next_snapshot: 0,
             resident: 0,
             resident_limit: u32::MAX,
-        })
+        };
+        if backing == Backing::Reserved {
+            space.reserve();
+        }
+        Ok(space)
     }
 
     /// A number that no other address space of this host process has, had or will have: by it an
@@ -119,13 +113,7 @@ impl AddressSpace {
     /// The backing in use.
     #[must_use]
     pub fn backing(&self) -> Backing {
-        if self.reservation.is_some() { Backing::Reserved } else { Backing::Paged }
-    }
-
-    /// The host address of guest address zero, for [`Backing::Reserved`].
-    #[must_use]
-    pub fn reservation_base(&self) -> Option<NonNull<u8>> {
-        self.reservation.as_ref().map(Reservation::base)
+        if self.table.reservation.is_some() { Backing::Reserved } else { Backing::Paged }
     }
 
     /// Pages that take up memory: written ones, those in snapshots, and those shared with forks.
@@ -221,7 +209,6 @@ impl AddressSpace {
     pub(crate) fn replace(&mut self, pages: core::ops::Range<u32>, entry: Entry) -> Result<(), MapError> {
         self.release_shared();
         self.table.enter(pages.start, pages.end).ok_or(MapError::OutOfMemory)?;
-        let mut in_place = pages.start..pages.start;
         let mut result = Ok(());
         for page in pages {
             let old = self.table.get(page);
@@ -233,16 +220,7 @@ impl AddressSpace {
                 result = Err(MapError::OutOfMemory);
                 break;
             }
-            if self.in_place(old) {
-                if in_place.end != page {
-                    self.clear_in_place(in_place);
-                    in_place = page..page;
-                }
-                in_place.end = page + 1;
-                self.resident -= 1;
-            } else {
-                self.release(old);
-            }
+            self.release(old);
             let sticky = self.table.get(page).bits() & STICKY;
             if entry.has(SPECIAL) {
                 self.retain_special(entry.slot());
@@ -250,18 +228,7 @@ impl AddressSpace {
             self.table.set(page, entry.with(sticky));
             self.note_page_change(page, old);
         }
-        self.clear_in_place(in_place);
         result
-    }
-
-    fn clear_in_place(&mut self, pages: core::ops::Range<u32>) {
-        // An empty MEMSET on pages that the host has not provided yet costs 150 ns.
-        if let Some(reservation) = &self.reservation
-            && !pages.is_empty()
-        {
-            // SAFETY: no reference into guest memory outlives the call that made it.
-            unsafe { reservation.clear(pages.start, pages.end) };
-        }
     }
 }
 
@@ -276,9 +243,7 @@ impl Drop for AddressSpace {
         let mut page = 0;
         while let Some((at, entry)) = self.table.next_used(page, PAGES) {
             page = at + 1;
-            if !self.in_place(entry) {
-                self.release(entry.without(DIRTY | SAVED));
-            }
+            self.release(entry.without(DIRTY | SAVED));
         }
     }
 }

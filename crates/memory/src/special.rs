@@ -140,6 +140,9 @@ impl AddressSpace {
         let mut held = self.held.borrow_mut();
         if memory.hold_for(self.identity).ok_or(FaultKind::Busy)? {
             self.code.take_object(memory);
+            if let (Some(file), Some(_)) = (self.pool.file(), &self.table.reservation) {
+                memory.move_into(file, self.identity);
+            }
             held.objects.push(memory.clone());
         }
         let index = first_frame.saturating_add(page - mapping.first_page);

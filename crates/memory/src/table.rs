@@ -16,6 +16,7 @@ use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 
 use crate::entry::{Entry, READ_FAST, WATCHED, WRITE_FAST};
+use crate::reserved::Reservation;
 use crate::zeroed;
 
 /// Pages in a 4 GiB space.
@@ -63,6 +64,8 @@ pub(crate) struct Table {
     /// A copy of all entries in one array, or the array of zeros.
     flat: NonNull<Flat>,
     entered: [u64; GROUPS / 64],
+    /// Shows in place what the entries say.
+    pub(crate) reservation: Option<Reservation>,
 }
 
 impl Table {
@@ -74,7 +77,7 @@ impl Table {
             // SAFETY: the index is below the root's length, and the block is new.
             unsafe { root.cast::<NonNull<Leaf>>().add(group).write(empty_leaf()) };
         }
-        Some(Self { root, flat: empty_flat(), entered: [0; GROUPS / 64] })
+        Some(Self { root, flat: empty_flat(), entered: [0; GROUPS / 64], reservation: None })
     }
 
     /// The entry of the page that holds `address`.
@@ -141,6 +144,9 @@ impl Table {
             if self.is_flat() {
                 // SAFETY: the array is this table's own, and the page number is below its length.
                 unsafe { self.flat.cast::<Entry>().add((page % PAGES) as usize).write(entry) }
+            }
+            if let Some(reservation) = &self.reservation {
+                reservation.note(page);
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use pentimento_memory::engine::reservation;
 use pentimento_memory::{
     Access, AddressSpace, Backing, Fault, FaultKind, MapError, MmioHandler, PAGE_SIZE, Permissions,
     RegionKind,
@@ -22,8 +23,9 @@ fn both(check: impl Fn(AddressSpace)) {
 #[test]
 fn a_space_says_which_backing_it_has() {
     assert_eq!(AddressSpace::new().backing(), Backing::Paged);
-    let reserved = AddressSpace::with_backing(Backing::Reserved);
-    assert_eq!(reserved.backing() == Backing::Reserved, reserved.reservation_base().is_some());
+    let mut reserved = AddressSpace::with_backing(Backing::Reserved);
+    let backing = reserved.backing();
+    assert_eq!(backing == Backing::Reserved, reservation(&mut reserved).is_some());
     #[cfg(all(feature = "std", target_os = "linux", target_pointer_width = "64"))]
     assert_eq!(reserved.backing(), Backing::Reserved);
 }

@@ -1,6 +1,7 @@
 //! Random sequences of operations on spaces that fork, share objects and are watched by engines,
 //! against a map of pages.
 
+mod host;
 mod model;
 mod side;
 
@@ -48,6 +49,10 @@ enum Operation {
     WriteObject(usize, u32, u32, u8),
     ResizeObject(usize, u32),
     ReleaseShared,
+    /// Changes the backing.
+    Reserve(bool),
+    /// Looks at what the host has mapped in place, and stores there.
+    Host(u32, u8),
 }
 
 /// Addresses on and around six pages at either end of the space, with page ends most likely.
@@ -105,6 +110,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => any::<u8>().prop_map(Discard),
         1 => any::<bool>().prop_map(Fork),
         2 => any::<u8>().prop_map(Switch),
+        2 => prop_oneof![3 => Just(true), 1 => Just(false)].prop_map(Reserve),
+        4 => (address(), any::<u8>()).prop_map(|(a, v)| Host(a, v)),
     ]
 }
 

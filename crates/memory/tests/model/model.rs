@@ -84,6 +84,17 @@ impl Model {
         }
     }
 
+    /// The bytes of a page, or `None` where nothing is mapped or an object ends before.
+    pub(crate) fn page(&self, page: u32) -> Option<Vec<u8>> {
+        match &self.pages.get(&page)?.1 {
+            Content::Private(bytes) => Some(bytes.clone()),
+            Content::Shared(object, index) => {
+                let start = (*index * PAGE_SIZE) as usize;
+                self.objects.borrow()[*object].get(start..start + PAGE_SIZE as usize).map(<[u8]>::to_vec)
+            }
+        }
+    }
+
     /// Stores a byte whatever permissions say; false where there is nothing to store to.
     pub(crate) fn set(&mut self, address: u32, value: u8) -> bool {
         if self.get(address).is_none() {

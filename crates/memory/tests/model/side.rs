@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use pentimento_memory::engine::{CodeChanges, CodeReader};
+use pentimento_memory::engine::{CodeChanges, CodeReader, reservation};
 use pentimento_memory::{AddressSpace, MapError, PAGE_SIZE, Permissions, SnapshotId};
 
 use super::Operation;
+use super::host::Host;
 use super::model::{Content, Model, pages_of};
 
 /// An engine that keeps copies of bytes: its translations.
@@ -124,6 +125,11 @@ impl Side {
             Operation::Watch(address, true) => assert_eq!(self.space.watch(address, 1), Ok(())),
             Operation::Watch(address, false) => assert_eq!(self.space.unwatch(address, 1), Ok(())),
             Operation::Snapshot | Operation::Restore(_) | Operation::Discard(_) => self.snapshot(operation),
+            Operation::Reserve(true) => {
+                self.space.reserve();
+            }
+            Operation::Reserve(false) => self.space.unreserve(),
+            Operation::Host(address, value) => self.host(address, value),
             // What concerns more than one space.
             _ => {}
         }
@@ -148,6 +154,26 @@ impl Side {
                 self.snapshots.truncate(depth);
             }
             _ => {}
+        }
+    }
+
+    /// What translated code could do: load what the host lets it load, and store where it lets it.
+    fn host(&mut self, address: u32, value: u8) {
+        let Some(base) = reservation(&mut self.space) else { return };
+        let host = Host::new(base.addr().get() as u64);
+        for (page, (permissions, _)) in &self.model.pages {
+            let Some(access) = host.access(*page) else { continue };
+            assert!(permissions.contains(access), "page {page:#x}: {access:?} of {permissions:?}");
+            assert_eq!(self.model.page(*page), Some(host.read(*page)), "page {page:#x} in place differs");
+        }
+        let mapped: Vec<u32> = host.pages().collect();
+        assert!(mapped.iter().all(|page| self.model.pages.contains_key(page)), "{mapped:x?} are mapped");
+        if host.access(address / PAGE_SIZE).is_some_and(|access| access.contains(Permissions::WRITE)) {
+            host.write(address, value);
+            assert!(self.model.set(address, value));
+            // A page that the host lets be stored to has been stored to before, and holds no code.
+            assert!(self.space.dirty_pages().contains(&(address / PAGE_SIZE)));
+            self.engines[0].check(&mut self.space, &self.model);
         }
     }
 
@@ -223,7 +249,7 @@ impl Side {
         for page in self.model.pages.keys() {
             let mut held = vec![0; 4096];
             let start = page * PAGE_SIZE;
-            let expected: Option<Vec<u8>> = (start..=start + 4095).map(|at| self.model.get(at)).collect();
+            let expected = self.model.page(*page);
             let read = self.space.peek_bytes(start, &mut held);
             assert_eq!(read.is_ok(), expected.is_some(), "page {page:#x}");
             assert!(expected.is_none_or(|bytes| bytes == held), "page {page:#x} differs");
