@@ -39,6 +39,7 @@ const LAYERS: &[&str] = &[
     "pentimento-execute",
     "pentimento-interpreter",
     "pentimento-linux",
+    "pentimento-images",
     "pentimento",
 ];
 

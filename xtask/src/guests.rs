@@ -190,7 +190,9 @@ impl Runners {
         match suite.subject {
             Subject::Program(program) => {
                 let program = root.join(program).display().to_string();
-                let ours = vec![machine, "run".into(), "--timeout".into(), TIMEOUT.into(), program.clone()];
+                let path = format!("PATH={PATH}");
+                let ours = [&machine, "run", "--clear-env", "--env", &path, "--timeout", TIMEOUT, &program];
+                let ours = ours.map(str::to_owned).into();
                 let native = confinement.map(|mut words| {
                     words.push(program);
                     words
@@ -212,6 +214,7 @@ impl Runners {
                     "run",
                     "--timeout",
                     TIMEOUT,
+                    "--clear-env",
                     "--env",
                     &path,
                     "--root",

@@ -18,7 +18,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("pentimento-interpreter", &["pentimento-execute", "pentimento-decoder", "pentimento-registers", "pentimento-memory"]),
     ("pentimento-linux",       &["pentimento-registers", "pentimento-memory"]),
     ("pentimento-custom",      &["pentimento-memory"]),
-    ("pentimento",             &["pentimento-custom", "pentimento-decoder", "pentimento-execute", "pentimento-interpreter", "pentimento-linux", "pentimento-memory", "pentimento-registers"]),
+    ("pentimento-images",      &["pentimento-linux"]),
+    ("pentimento",             &["pentimento-custom", "pentimento-decoder", "pentimento-execute", "pentimento-images", "pentimento-interpreter", "pentimento-linux", "pentimento-memory", "pentimento-registers"]),
     ("pentimento-cli",         &["pentimento"]),
 ];
 

@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pentimento::linux::Limits;
 use pentimento::{CpuModel, EngineKind};
 
+use crate::environment::EnvironmentOptions;
+use crate::files::FileOptions;
 use crate::manual::{CompletionsOptions, ManOptions};
 use crate::numbers::{count, number};
 
@@ -24,11 +26,20 @@ const EXIT_CODES: &str = "Exit codes:\n  the guest's own; 128+n when signal n ki
     125  pentimento itself failed, or standard output cannot be written (a full disk)\n  126  the program cannot be executed\n  127  the program does not exist\n\n\
     A reader of standard output that goes away is no failure, and what cannot be written to standard error is lost.";
 
+/// The first thing that `run --help` says.
+const GUEST_SEES: &str = "What a guest sees, and nothing else:\n  \
+    without --root  the program, and the current folder under its own path, copied on write: what the\n                  \
+                    guest changes there is gone at the end, unless --rw or --save FILE.tar keeps it\n  \
+    with --root     that folder or image as /, all of it, copied on write in the same way\n  \
+    always          a minimal /dev, /proc, a /tmp in memory unless the root has one of its own, and\n                  \
+                    what --mount and --tmpfs add\nNo host file, process, variable or network beyond these.";
+
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Run a 32-bit Linux program.
-    Run(RunOptions),
+    #[command(before_long_help = GUEST_SEES)]
+    Run(Box<RunOptions>),
     /// Execute raw machine code and show the registers.
     Exec(ExecOptions),
     /// Disassemble raw machine code or an ELF file.
@@ -43,20 +54,11 @@ pub(crate) enum Command {
 
 /// Options of `pentimento run`.
 #[derive(Args, Debug)]
-#[command(after_help = RUN_HELP)]
 pub(crate) struct RunOptions {
-    /// Give the guest this folder as /, copy-on-write.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) root: Option<PathBuf>,
-    /// Give the guest a host folder; may be repeated.
-    #[arg(long, value_name = "HOST:GUEST:ro|rw|cow", value_parser = mount)]
-    pub(crate) mount: Vec<MountOption>,
-    /// Set an environment variable; the guest sees no others.
-    #[arg(long = "env", value_name = "KEY=VALUE", value_parser = environment_variable)]
-    pub(crate) environment: Vec<(String, String)>,
-    /// The guest's working folder.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) cwd: Option<String>,
+    #[command(flatten)]
+    pub(crate) files: FileOptions,
+    #[command(flatten)]
+    pub(crate) environment: EnvironmentOptions,
     /// Repeatable run: scheduling, randomness and time follow from this number.
     #[arg(long, value_name = "N", value_parser = number)]
     pub(crate) seed: Option<u64>,
@@ -69,9 +71,10 @@ pub(crate) struct RunOptions {
     /// The network that the guest reaches beside its own loopback.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) net: NetworkOption,
-    /// The user that the program runs as inside; 0 may do everything there.
-    #[arg(long, value_name = "UID[:GID]", default_value = "0", value_parser = identity)]
-    pub(crate) user: (u32, u32),
+    /// The user that the program runs as inside; 0, which may do everything there, unless an image
+    /// says otherwise.
+    #[arg(long, value_name = "UID[:GID]", value_parser = identity)]
+    pub(crate) user: Option<(u32, u32)>,
     /// Bound what the guest uses; may be repeated. RESOURCE is memory (bytes of a process), processes,
     /// threads, descriptors (of a process), stack, file-size, files (bytes of each file system in
     /// memory), inodes or output (suffixes k, M, G).
@@ -92,16 +95,14 @@ pub(crate) struct RunOptions {
     /// The CPU that the guest sees: pentium, pentium3, pentium4, x86-64-v2 or max.
     #[arg(long, value_name = "MODEL", default_value = "max", value_parser = cpu_model)]
     pub(crate) cpu: CpuModel,
-    /// The program: a host path, or with --root a path in that folder.
+    /// The program: a file of this host, or with --root a path in that root, or a name that is
+    /// looked for in the guest's PATH. An image may name one itself.
     #[arg(value_name = "PROGRAM")]
-    pub(crate) program: String,
+    pub(crate) program: Option<String>,
     /// Its arguments.
     #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<String>,
 }
-
-const RUN_HELP: &str = "Without --root the guest sees the program, the current folder (copy-on-write, under its own \
-    path), an in-memory /tmp, a minimal /dev and /proc/self, and nothing else.";
 
 /// The networks that can be granted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
@@ -252,7 +253,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(value * factor).map_err(|error| error.to_string())
 }
 
-fn mount(text: &str) -> Result<MountOption, String> {
+pub(crate) fn mount(text: &str) -> Result<MountOption, String> {
     let mut parts = text.rsplitn(3, ':');
     let (access, guest, host) = (parts.next(), parts.next(), parts.next());
     let (Some(access), Some(guest), Some(host)) = (access, guest, host) else {
@@ -277,7 +278,7 @@ fn cpu_model(text: &str) -> Result<CpuModel, String> {
     })
 }
 
-fn environment_variable(text: &str) -> Result<(String, String), String> {
+pub(crate) fn environment_variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("give KEY=VALUE".into()),

@@ -8,8 +8,10 @@
 mod arguments;
 mod custom;
 mod disasm;
+mod environment;
 mod exec;
 mod failure;
+mod files;
 mod manual;
 mod network;
 mod numbers;

@@ -1,18 +1,19 @@
 //! `pentimento run`: a Linux program in a machine of its own.
 
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use pentimento::linux::host::{Entropy, TraceSink};
-use pentimento::linux::{Config, Invocation, LocalFolder, Mount, TaskId, TimeMode};
-use pentimento::{Halt, Machine};
+use pentimento::linux::{Config, Errno, Error as LinuxError, Invocation, LoadError, TaskId, TimeMode};
+use pentimento::{Error, Halt, Machine};
 
-use crate::arguments::{MountAccess, NetworkOption, RunOptions};
+use crate::arguments::{NetworkOption, RunOptions};
 use crate::exec::{describe, exit_code};
-use crate::failure::{Failure, NOT_EXECUTABLE, NOT_FOUND};
+use crate::failure::{Failure, NOT_EXECUTABLE, NOT_FOUND, OWN};
+use crate::files::Keeping;
 use crate::network::HostNetwork;
 use crate::output;
 use crate::streams::{HostInput, HostOutput};
@@ -23,8 +24,10 @@ const SIGPIPE: u8 = 13;
 
 /// Runs the program; returns its exit code, or 128 and the number of the signal that killed it.
 pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
-    let mut machine = machine(options)?;
-    let program = place(&mut machine, options)?;
+    let current = std::env::current_dir()?;
+    let (mut machine, keeping) = machine(options, &current)?;
+    start(&mut machine, options, &current)?;
+    let program = options.program.as_deref().unwrap_or("the image's program");
     let started = Instant::now();
     let expired = watch_the_clock(&machine, options);
     let halt = machine.run(options.limit.unwrap_or(u64::MAX));
@@ -34,6 +37,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     if let Some(hash) = machine.trace_hash() {
         output::say(format_args!("trace hash:   {hash:016x}"));
     }
+    keeping.finish(&mut machine)?;
     match halt {
         // A guest whose reader went away goes as quietly as it would from a shell.
         Halt::Exited(_) | Halt::Killed(SIGPIPE) => {}
@@ -51,7 +55,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     Ok(exit_code(halt))
 }
 
-fn machine(options: &RunOptions) -> Result<Machine, Failure> {
+fn machine(options: &RunOptions, current: &Path) -> Result<(Machine, Keeping), Failure> {
     let mut config = Config::default();
     match options.seed {
         Some(seed) => config.seed = seed,
@@ -70,84 +74,89 @@ fn machine(options: &RunOptions) -> Result<Machine, Failure> {
     for bound in &options.bounds {
         bound.apply(&mut config.limits);
     }
-    config.identity = options.user;
     if options.net == NetworkOption::Host {
         config.network = Some(Box::new(HostNetwork::default()));
     }
-    let mut builder = Machine::builder();
-    if options.trace_hash {
-        builder = builder.trace_hash();
-    }
-    builder
+    let mut builder = Machine::builder()
         .config(config)
         .engine(options.engine)
         .model(options.cpu)
         .stdin(HostInput::default())
         .stdout(HostOutput::Standard)
-        .stderr(HostOutput::Error)
-        .build()
-        .map_err(|error| Failure::new(error.to_string()))
+        .stderr(HostOutput::Error);
+    if let Some((user, group)) = options.user {
+        builder = builder.user(user, group);
+    }
+    if options.trace_hash {
+        builder = builder.trace_hash();
+    }
+    if options.files.root.is_none() {
+        builder = builder.working_directory(current.as_os_str().as_bytes());
+    }
+    let builder = options.environment.apply(builder);
+    let (builder, keeping) = options.files.apply(builder, current)?;
+    let machine = builder.build().map_err(|error| Failure::new(error.to_string()))?;
+    Ok((machine, keeping))
 }
 
-/// Gives the guest its files and starts the program; returns the program's name for messages.
-fn place(machine: &mut Machine, options: &RunOptions) -> Result<String, Failure> {
-    let current = std::env::current_dir()?;
-    let mut program = options.program.clone().into_bytes();
-    let mut directory = options.cwd.clone().map(String::into_bytes);
-    if let Some(root) = &options.root {
-        // A machine has its own /tmp, /dev and /proc, which stay over those of the folder.
-        mount(machine, b"/", root, MountAccess::CopyOnWrite)?;
-    } else {
-        mount(machine, current.as_os_str().as_bytes(), &current, MountAccess::CopyOnWrite)?;
-        program = install(machine, &current.join(&options.program))?;
-        directory.get_or_insert_with(|| current.into_os_string().into_vec());
-    }
-    for option in &options.mount {
-        mount(machine, option.guest.as_bytes(), &option.host, option.access)?;
-    }
-    let mut argv = vec![options.program.clone().into_bytes()];
-    argv.extend(options.arguments.iter().map(|argument| argument.clone().into_bytes()));
-    let mut envp: Vec<Vec<u8>> =
-        options.environment.iter().map(|(key, value)| format!("{key}={value}").into_bytes()).collect();
-    if !options.environment.iter().any(|(key, _)| key == "PATH") {
-        envp.push(b"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_vec());
-    }
-    let process = machine.spawn_bytes(&program, &argv, &envp).map_err(|error| {
-        let code = if error.is_not_found() { NOT_FOUND } else { NOT_EXECUTABLE };
-        Failure::new(error.to_string()).with_code(code)
-    })?;
-    if let Some(directory) = directory {
-        machine
-            .kernel()
-            .change_directory(process, &directory)
-            .map_err(|error| Failure::new(format!("--cwd: {error}")))?;
-    }
-    Ok(options.program.clone())
+/// Starts the program.
+fn start(machine: &mut Machine, options: &RunOptions, current: &Path) -> Result<(), Failure> {
+    let argv: Vec<&[u8]> = options.program.iter().chain(&options.arguments).map(String::as_bytes).collect();
+    let started = match &options.program {
+        Some(program) if options.files.root.is_none() => {
+            let program = current.join(program);
+            match machine.start_program(program.as_os_str().as_bytes(), &argv) {
+                // It lies outside of what the guest sees.
+                Err(error) if error.is_not_found() => {
+                    let guest = install(machine, &program)?;
+                    machine.start_program(&guest, &argv)
+                }
+                other => other,
+            }
+        }
+        _ => machine.start(&argv),
+    };
+    started.map(|_| ()).map_err(|error| {
+        let code = match &error {
+            error if error.is_not_found() => NOT_FOUND,
+            Error::Directory { .. } | Error::NoProgram => OWN,
+            _ => NOT_EXECUTABLE,
+        };
+        Failure::new(format!("{error}{}", advice(&error, options))).with_code(code)
+    })
 }
 
-/// Gives the guest the program's file under its own absolute path, and returns that path.
+/// What to do about a program that cannot be started, where we know.
+fn advice(error: &Error, options: &RunOptions) -> &'static str {
+    let missing_interpreter = matches!(
+        error,
+        Error::Linux(LinuxError::Load { source: LoadError::Interpreter { errno: Errno::ENOENT, .. }, .. })
+    );
+    match (&options.files.root, error) {
+        (None, _) if missing_interpreter => {
+            "; it needs more files than its own, such as shared libraries: give it a root that has them, \
+             --root DIR (docs/guide.md shows three ways to get one)"
+        }
+        (_, Error::NoProgram) => "; give a <PROGRAM>, or a --root with an image that names one",
+        (Some(_), _) if missing_interpreter => "; the root of --root does not have it",
+        (Some(_), Error::Linux(LinuxError::Open { errno: Errno::ENOENT, .. })) => {
+            "; with --root the program is a path in that root: --mount gives the guest other folders"
+        }
+        _ => "",
+    }
+}
+
+/// Gives the guest the program's file under its own real path, and returns that path.
 fn install(machine: &mut Machine, program: &Path) -> Result<Vec<u8>, Failure> {
     let refuse = |error: std::io::Error| {
         let code = if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
         Failure::new(format!("cannot read {}: {error}", program.display())).with_code(code)
     };
-    let path = std::path::absolute(program).map_err(refuse)?;
+    let path = std::fs::canonicalize(program).map_err(refuse)?;
     let bytes = std::fs::read(&path).map_err(refuse)?;
     let guest = path.into_os_string().into_vec();
     machine.kernel().install_file(&guest, &bytes, 0o755).map_err(|error| Failure::new(error.to_string()))?;
     Ok(guest)
-}
-
-fn mount(machine: &mut Machine, guest: &[u8], host: &PathBuf, access: MountAccess) -> Result<(), Failure> {
-    let folder = LocalFolder::open(host)
-        .map_err(|error| Failure::new(format!("cannot open the folder {}: {error}", host.display())))?;
-    let folder = Arc::new(folder);
-    let mount = match access {
-        MountAccess::ReadOnly => Mount::ReadOnly(folder),
-        MountAccess::ReadWrite => Mount::ReadWrite(folder),
-        MountAccess::CopyOnWrite => Mount::CopyOnWrite(folder),
-    };
-    machine.kernel().mount(guest, mount).map_err(|error| Failure::new(error.to_string()))
 }
 
 /// Stops the machine at the end of `--timeout`; the flag says that it was that.

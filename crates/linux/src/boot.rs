@@ -68,7 +68,7 @@ impl Files {
         files.drivers.insert(TTY_MAJOR, &TerminalDevices);
         files.drivers.insert(PTS_MAJOR, &TerminalDevices);
         let _ = files.mount_system(now, capacity);
-        let _ = files.vfs.mount(b"/tmp", Mount::Memory, 0o1777, now);
+        let _ = files.vfs.mount_stand_in(b"/tmp", 0o1777, now);
         files
     }
 

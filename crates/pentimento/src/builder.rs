@@ -6,6 +6,7 @@ use pentimento_execute::{CpuModel, Environment, Gates};
 use pentimento_linux::host::{Discard, Input, Network, Output};
 use pentimento_linux::{Config, Kernel, Limits};
 
+use crate::provisions::Provisions;
 use crate::trace_hash::{TraceHash, Witnessed};
 use crate::{EngineKind, Error, Machine};
 
@@ -19,6 +20,7 @@ pub struct MachineBuilder {
     model: CpuModel,
     engine: EngineKind,
     trace_hash: bool,
+    pub(crate) provisions: Provisions,
 }
 
 impl MachineBuilder {
@@ -65,10 +67,11 @@ impl MachineBuilder {
     }
 
     /// The user and group that the first process runs as; 0 is the machine's superuser. Neither
-    /// means anything on the host.
+    /// means anything on the host. Without it, the one that an image names, or 0.
     #[must_use]
     pub fn user(mut self, user: u32, group: u32) -> Self {
         self.config.identity = (user, group);
+        self.provisions.user_given = true;
         self
     }
 
@@ -104,7 +107,8 @@ impl MachineBuilder {
     /// The machine, without a process yet.
     ///
     /// # Errors
-    /// What was described cannot be had from this host.
+    /// What was described cannot be had from this host, or a file or mount has no place in the
+    /// guest's file system.
     pub fn build(mut self) -> Result<Machine, Error> {
         let model = self.model;
         self.config.cpuid = Arc::new(move |leaf, subleaf| model.cpuid(leaf, subleaf));
@@ -118,8 +122,15 @@ impl MachineBuilder {
                 *stream = Box::new(Witnessed { output, descriptor, hash: hash.clone() });
             }
         }
+        if let Some(identity) = self.provisions.user()? {
+            self.config.identity = identity;
+        }
+        let user = self.config.identity.0;
+        let terminal = self.config.output.terminal_size().is_some();
         let mut machine = Machine::new(Kernel::new(self.config), environment, self.engine);
         machine.trace_hash = hash;
+        self.provisions.place(&mut machine.kernel)?;
+        machine.surroundings = self.provisions.surroundings(&mut machine.kernel, user, terminal);
         Ok(machine)
     }
 }

@@ -9,11 +9,34 @@ pub enum Error {
     /// A host file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the host said.
         source: std::io::Error,
     },
+    /// A name without a slash that is in no folder of the guest's PATH.
+    #[error("cannot find {program} in the guest's PATH ({path})")]
+    NotInPath {
+        /// The name.
+        program: String,
+        /// The folders, with colons between them.
+        path: String,
+    },
+    /// The working directory that programs were to start in is not there.
+    #[error("cannot start in the directory {path}: {source}")]
+    Directory {
+        /// Its path in the guest.
+        path: String,
+        /// What entering it gave.
+        source: pentimento_linux::Error,
+    },
+    /// An archive or image cannot be the guest's root.
+    #[cfg(feature = "images")]
+    #[error(transparent)]
+    Image(#[from] pentimento_images::ImageError),
+    /// No program was named.
+    #[error("no program to start")]
+    NoProgram,
     /// The Linux layer refused.
     #[error(transparent)]
     Linux(#[from] pentimento_linux::Error),
@@ -31,6 +54,7 @@ impl Error {
             Self::Linux(pentimento_linux::Error::Open { errno, .. }) => {
                 *errno == pentimento_linux::Errno::ENOENT
             }
+            Self::NotInPath { .. } => true,
             _ => false,
         }
     }

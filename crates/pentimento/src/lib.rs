@@ -34,6 +34,10 @@ mod error;
 #[cfg(feature = "linux")]
 mod machine;
 #[cfg(feature = "linux")]
+mod provisions;
+#[cfg(feature = "linux")]
+mod start;
+#[cfg(feature = "linux")]
 mod streams;
 #[cfg(feature = "linux")]
 mod trace_hash;
@@ -50,6 +54,8 @@ pub use machine::{Halt, Machine, Statistics};
 pub use pentimento_custom as custom;
 pub use pentimento_decoder as decoder;
 pub use pentimento_execute::{CpuModel, Engine, Environment, Exit, Gates, Guest, Stop, StopHandle, Until};
+#[cfg(feature = "images")]
+pub use pentimento_images::{Image, ImageConfig, ImageError, ImageLimits};
 #[cfg(feature = "linux")]
 pub use pentimento_linux as linux;
 pub use pentimento_memory::{Access, AddressSpace, Fault, FaultKind, Permissions};
@@ -64,3 +70,8 @@ pub use streams::Capture;
 #[cfg(all(doctest, feature = "linux"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// So are the guide's.
+#[cfg(all(doctest, feature = "images"))]
+#[doc = include_str!("../../../docs/guide.md")]
+struct Guide;

@@ -10,6 +10,7 @@ use pentimento_registers::{CpuState, Exception};
 
 use crate::EngineKind;
 use crate::builder::MachineBuilder;
+use crate::provisions::Surroundings;
 use crate::trace_hash::TraceHash;
 
 /// Why [`Machine::run`] returned.
@@ -74,6 +75,8 @@ pub struct Machine {
     halted: bool,
     /// Whose turn ended in the middle of its code: if it goes on, nothing has come in between.
     interrupted: Option<TaskId>,
+    /// What programs get beside their arguments.
+    pub(crate) surroundings: Surroundings,
 }
 
 impl Machine {
@@ -96,6 +99,7 @@ impl Machine {
             code_ends: HashMap::new(),
             halted: false,
             interrupted: None,
+            surroundings: Surroundings::default(),
         }
     }
 

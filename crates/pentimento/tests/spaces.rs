@@ -41,7 +41,7 @@ fn replaced_memory_is_what_runs() {
         // A new space may lie where the old one was.
         for value in 3..20 {
             cpu.memory = space(value);
-            assert_eq!(result(&mut cpu), value.into(), "{kind}");
+            assert_eq!(result(&mut cpu), u32::from(value), "{kind}");
         }
     }
 }

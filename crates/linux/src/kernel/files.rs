@@ -72,7 +72,8 @@ impl Kernel {
     }
 
     /// Mounts something at an absolute path of the guest, which is made if it is missing; `/`
-    /// replaces the root, and what is mounted already stays in its place.
+    /// replaces the root, and what is mounted already stays in its place. Only the `/tmp` that every
+    /// machine begins with gives way to a root's own.
     ///
     /// # Errors
     /// [`Error::Mount`] with what the host said of its folder, or with ENOTDIR where `path` leads
@@ -101,6 +102,29 @@ impl Kernel {
             .map_err(|errno| Error::Mount { path: String::from_utf8_lossy(path).into_owned(), errno })
     }
 
+    /// What the guest has changed on all mounts that are copied on write, as one tar file in the form
+    /// of [`save_changes`](Self::save_changes). Its paths are the guest's, without the slash at their
+    /// start, so that it can be unpacked over the guest's root.
+    ///
+    /// # Errors
+    /// [`Error::Mount`] with what the host says where a folder can no longer be read.
+    pub fn save_overlays(&mut self) -> Result<Vec<u8>, Error> {
+        self.fs.vfs.save_overlays().map_err(|errno| Error::Mount { path: "/".into(), errno })
+    }
+
+    /// How many files the guest has made, written, changed or removed on the mount at `path`;
+    /// directories are not counted.
+    ///
+    /// # Errors
+    /// As [`save_changes`](Self::save_changes).
+    pub fn count_changes(&mut self, path: &[u8]) -> Result<u64, Error> {
+        let now = self.file_time();
+        self.fs
+            .vfs
+            .count_changes(path, now)
+            .map_err(|errno| Error::Mount { path: String::from_utf8_lossy(path).into_owned(), errno })
+    }
+
     /// Makes the changes that a tar file of [`save_changes`](Self::save_changes) or of tar(1) holds.
     ///
     /// # Errors
@@ -120,6 +144,19 @@ impl Kernel {
             .vfs
             .install(path, content, mode, now)
             .map_err(|errno| Error::Mount { path: String::from_utf8_lossy(path).into_owned(), errno })
+    }
+
+    /// The content of the regular file at an absolute path of the guest: at most the first `limit`
+    /// bytes, whatever rights the guest's users have to it.
+    ///
+    /// # Errors
+    /// [`Error::Open`] with ENOENT, or EINVAL where it is no regular file.
+    pub fn read_file(&mut self, path: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
+        let now = self.file_time();
+        self.fs
+            .vfs
+            .read_whole(path, limit, now)
+            .map_err(|errno| Error::Open { path: String::from_utf8_lossy(path).into_owned(), errno })
     }
 
     /// Sets the working directory of a process, before or while it runs.

@@ -4,9 +4,9 @@
 //! writes it. Removed names are files called `.wh.NAME`, and a directory that hides what is below
 //! it holds a file `.wh..wh..opq`, as the layers of container images have them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::attributes::{Attributes, Change, DeviceNumber, FileType, Owner, Timestamp};
+use super::attributes::{Change, DeviceNumber, FileType, Owner, Timestamp};
 use super::tree::{Body, Slot, Tree};
 use super::view::{NoProcesses, View};
 use super::vnode::{NodeId, ROOT};
@@ -204,16 +204,26 @@ fn show(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
 }
 
-/// Writes the changes of a tree.
-struct Writer<'a> {
-    tree: &'a mut Tree,
-    archive: Vec<u8>,
-    /// Files with several names that are in the archive already.
-    written: BTreeMap<NodeId, Vec<u8>>,
+/// One change of a tree; paths are relative to its top.
+enum Item {
+    /// A file that is new or different, as an entry of this type.
+    File { path: Vec<u8>, node: NodeId, kind: u8 },
+    /// A name that is gone.
+    Removed { path: Vec<u8> },
+    /// A directory that hides what is below it.
+    Opaque { path: Vec<u8> },
 }
 
-impl Writer<'_> {
-    /// Adds what has changed in a directory; everything in it if `all`.
+/// Finds the changes of a tree.
+struct Finder<'a> {
+    tree: &'a mut Tree,
+    /// Directories that something is mounted on: made for the mount, they are no change.
+    covered: &'a BTreeSet<NodeId>,
+    items: Vec<Item>,
+}
+
+impl Finder<'_> {
+    /// Finds what has changed in a directory; everything in it if `all`.
     fn directory(&mut self, id: NodeId, path: &[u8], all: bool, depth: usize) -> Result<(), Errno> {
         if depth > DEPTH_MAX {
             return Err(Errno::ELOOP);
@@ -227,29 +237,11 @@ impl Writer<'_> {
             let path = super::folder::join(path, &name);
             match slot {
                 Slot::Whiteout if all => {}
-                Slot::Whiteout => {
-                    let start = path.len() - name.len();
-                    let marker = [&path[..start], WHITEOUT, &name].concat();
-                    self.marker(marker);
-                }
+                Slot::Whiteout => self.items.push(Item::Removed { path }),
                 Slot::Present(node) => self.node(node, &path, all, depth)?,
             }
         }
         Ok(())
-    }
-
-    fn marker(&mut self, path: Vec<u8>) {
-        let header = Header {
-            path,
-            kind: b'0',
-            mode: 0,
-            owner: Owner::default(),
-            size: 0,
-            modified: Timestamp::default(),
-            target: Vec::new(),
-            device: DeviceNumber::default(),
-        };
-        header.write(&mut self.archive);
     }
 
     fn node(&mut self, id: NodeId, path: &[u8], all: bool, depth: usize) -> Result<(), Errno> {
@@ -257,22 +249,21 @@ impl Writer<'_> {
         // A file of the folder below that is where it was needs no entry.
         let in_place = node.origin.as_deref() == Some(path);
         let changed = all || node.touched || !in_place;
-        let attributes = node.attributes;
         if let Body::Directory(directory) = &node.body {
+            if node.origin.is_none() && directory.slots.is_empty() && self.covered.contains(&id) {
+                return Ok(());
+            }
             let opaque = !all && node.origin.is_none();
             let below_moved = !in_place && directory.lower.is_some();
             if changed {
-                self.entry(id, path, &attributes, b'5')?;
+                self.items.push(Item::File { path: path.to_vec(), node: id, kind: b'5' });
             }
             if (opaque || below_moved) && changed && self.tree.has_lower() {
-                self.marker(super::folder::join(path, OPAQUE));
+                self.items.push(Item::Opaque { path: path.to_vec() });
             }
             return self.directory(id, path, all || below_moved, depth + 1);
         }
-        if !changed {
-            return Ok(());
-        }
-        let kind = match attributes.file_type {
+        let kind = match node.attributes.file_type {
             FileType::Regular => b'0',
             FileType::Symlink => b'2',
             FileType::CharacterDevice => b'3',
@@ -281,12 +272,54 @@ impl Writer<'_> {
             // A socket without its process is nothing.
             FileType::Socket | FileType::Directory => return Ok(()),
         };
-        self.entry(id, path, &attributes, kind)
+        if changed {
+            self.items.push(Item::File { path: path.to_vec(), node: id, kind });
+        }
+        Ok(())
+    }
+}
+
+/// Writes the changes of a tree.
+struct Writer<'a> {
+    tree: &'a mut Tree,
+    archive: &'a mut Vec<u8>,
+    /// What all paths are put under.
+    below: &'a [u8],
+    /// Files with several names that are in the archive already.
+    written: BTreeMap<NodeId, Vec<u8>>,
+}
+
+impl Writer<'_> {
+    fn item(&mut self, item: &Item) -> Result<(), Errno> {
+        match item {
+            Item::File { path, node, kind } => self.entry(*node, path, *kind)?,
+            Item::Removed { path } => {
+                let start = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+                self.marker(&[&path[..start], WHITEOUT, &path[start..]].concat());
+            }
+            Item::Opaque { path } => self.marker(&super::folder::join(path, OPAQUE)),
+        }
+        Ok(())
     }
 
-    fn entry(&mut self, id: NodeId, path: &[u8], attributes: &Attributes, kind: u8) -> Result<(), Errno> {
+    fn marker(&mut self, path: &[u8]) {
+        let header = Header {
+            path: super::folder::join(self.below, path),
+            kind: b'0',
+            mode: 0,
+            owner: Owner::default(),
+            size: 0,
+            modified: Timestamp::default(),
+            target: Vec::new(),
+            device: DeviceNumber::default(),
+        };
+        header.write(self.archive);
+    }
+
+    fn entry(&mut self, id: NodeId, path: &[u8], kind: u8) -> Result<(), Errno> {
+        let attributes = self.tree.node(id)?.attributes;
         let mut header = Header {
-            path: path.to_vec(),
+            path: super::folder::join(self.below, path),
             kind,
             mode: attributes.mode,
             owner: Owner { uid: attributes.uid, gid: attributes.gid },
@@ -299,10 +332,10 @@ impl Writer<'_> {
             if let Some(first) = self.written.get(&id) {
                 header.target = first.clone();
                 (header.kind, header.size) = (b'1', 0);
-                header.write(&mut self.archive);
+                header.write(self.archive);
                 return Ok(());
             }
-            self.written.insert(id, path.to_vec());
+            self.written.insert(id, header.path.clone());
         }
         if let Body::Symlink(target) = &self.tree.node(id)?.body {
             header.target = target.clone();
@@ -310,12 +343,17 @@ impl Writer<'_> {
         if kind == b'5' {
             header.path.push(b'/');
         }
-        header.write(&mut self.archive);
+        header.write(self.archive);
+        self.content(id, header.size)
+    }
+
+    /// Appends `size` bytes of a file.
+    fn content(&mut self, id: NodeId, size: u64) -> Result<(), Errno> {
         let view =
             View { now: Timestamp::default(), monotonic: 0, file_size: u64::MAX, processes: &NoProcesses };
         let (mut offset, mut buffer) = (0, vec![0; 1 << 16]);
-        while offset < header.size {
-            let wanted = (header.size - offset).min(buffer.len() as u64) as usize;
+        while offset < size {
+            let wanted = (size - offset).min(buffer.len() as u64) as usize;
             match self.tree.read(&view, id, offset, &mut buffer[..wanted])? {
                 // A file that has become shorter on the host.
                 0 => break,
@@ -325,21 +363,43 @@ impl Writer<'_> {
                 }
             }
         }
-        let missing = header.size.saturating_sub(offset) as usize;
+        let missing = size.saturating_sub(offset) as usize;
         self.archive.resize(self.archive.len() + missing, 0);
-        pad(&mut self.archive);
+        pad(self.archive);
         Ok(())
     }
 }
 
+/// Ends a tar file.
+pub(super) fn end_archive(archive: &mut Vec<u8>) {
+    archive.resize(archive.len() + 2 * BLOCK, 0);
+}
+
 impl Tree {
-    /// The tree's changes as a tar file; all of it where there is no folder below.
-    pub(crate) fn save_changes(&mut self) -> Result<Vec<u8>, Errno> {
-        let mut writer = Writer { tree: self, archive: Vec::new(), written: BTreeMap::new() };
-        writer.directory(ROOT, b"", false, 0)?;
-        let mut archive = writer.archive;
-        archive.resize(archive.len() + 2 * BLOCK, 0);
-        Ok(archive)
+    /// The tree's changes, in the order of names; everything where there is no folder below.
+    fn changes(&mut self, covered: &BTreeSet<NodeId>) -> Result<Vec<Item>, Errno> {
+        let mut finder = Finder { tree: self, covered, items: Vec::new() };
+        finder.directory(ROOT, b"", false, 0)?;
+        Ok(finder.items)
+    }
+
+    /// Appends the tree's changes to a tar file, their paths put under `below`.
+    pub(crate) fn save_changes(
+        &mut self,
+        below: &[u8],
+        covered: &BTreeSet<NodeId>,
+        archive: &mut Vec<u8>,
+    ) -> Result<(), Errno> {
+        let items = self.changes(covered)?;
+        let mut writer = Writer { tree: self, archive, below, written: BTreeMap::new() };
+        items.iter().try_for_each(|item| writer.item(item))
+    }
+
+    /// How many files that are no directories have been made, written, changed or removed.
+    pub(crate) fn count_changes(&mut self, covered: &BTreeSet<NodeId>) -> Result<u64, Errno> {
+        let is_file =
+            |item: &&Item| matches!(item, Item::Removed { .. } | Item::File { kind: b'0'..=b'4' | b'6', .. });
+        Ok(self.changes(covered)?.iter().filter(is_file).count() as u64)
     }
 
     /// Makes the changes that a tar file holds.

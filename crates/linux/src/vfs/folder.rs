@@ -8,7 +8,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::attributes::{FileType, Timestamp};
+use super::attributes::{DeviceNumber, FileType, Timestamp};
 use crate::errno::Errno;
 
 /// What the host tells of a file.
@@ -32,6 +32,11 @@ pub struct HostMetadata {
     pub changed: Timestamp,
     /// Tells two names of one file: device and inode number on the host.
     pub identity: (u64, u64),
+    /// User and group that the guest sees; `None` for those of the machine's first process, which
+    /// is what files of this host's users get.
+    pub owner: Option<(u32, u32)>,
+    /// What a device node stands for; 0:0 where the guest is not told.
+    pub device: DeviceNumber,
 }
 
 /// An entry of a host folder.

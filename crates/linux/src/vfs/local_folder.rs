@@ -14,7 +14,7 @@ use rustix::fs as host;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno as HostErrno;
 
-use super::attributes::{FileType, Timestamp};
+use super::attributes::{DeviceNumber, FileType, Timestamp};
 use super::folder::{HostAccess, HostChange, HostEntry, HostFile, HostFolder, HostMetadata};
 use crate::errno::Errno;
 
@@ -276,6 +276,8 @@ fn metadata(stat: &host::Stat) -> HostMetadata {
         modified: time(stat.st_mtime as i64, stat.st_mtime_nsec as u64),
         changed: time(stat.st_ctime as i64, stat.st_ctime_nsec as u64),
         identity: (stat.st_dev as u64, stat.st_ino as u64),
+        owner: None,
+        device: DeviceNumber::default(),
     }
 }
 

@@ -1,13 +1,13 @@
 //! Which volume is where, and with which rights.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::attributes::{Owner, Timestamp};
 use super::folder::HostFolder;
 use super::passthrough::Passthrough;
 use super::tree::{Capacity, Lower, Tree};
-use super::vnode::{Vnode, VolumeId};
+use super::vnode::{NodeId, Vnode, VolumeId};
 use super::volume::Volume;
 use crate::errno::Errno;
 
@@ -36,6 +36,8 @@ pub(crate) struct Mounted {
     pub(crate) read_only: bool,
     /// Device nodes on it work.
     pub(crate) devices: bool,
+    /// It is there only for want of a directory of that name: a root that has one shows its own.
+    pub(crate) stands_in: bool,
 }
 
 impl Clone for Mounted {
@@ -109,6 +111,21 @@ impl Mounts {
     pub(crate) fn is_mount_point(&self, vnode: Vnode) -> bool {
         self.covered.contains_key(&vnode)
             || self.get(vnode.volume).is_ok_and(|mounted| mounted.volume.root() == vnode.node)
+    }
+
+    /// The files of a volume that something is mounted on.
+    pub(crate) fn covered_in(&self, id: VolumeId) -> BTreeSet<NodeId> {
+        self.covered.keys().filter(|vnode| vnode.volume == id).map(|vnode| vnode.node).collect()
+    }
+
+    /// The volumes in their places that are copied on write, in the order in which they were mounted.
+    pub(crate) fn overlays(&self) -> Vec<VolumeId> {
+        let shown = |(id, mounted): &(VolumeId, &Mounted)| {
+            (mounted.covers.is_some() || *id == VolumeId(0))
+                && mounted.volume.is_overlay()
+                && !mounted.read_only
+        };
+        self.iter().filter(shown).map(|(id, _)| id).collect()
     }
 
     /// All mounts in the order in which they were made.

@@ -49,6 +49,7 @@ impl Vfs {
             path: b"/".to_vec(),
             read_only: false,
             devices: false,
+            stands_in: false,
         };
         mounts.add(in_memory(0o755));
         let nameless = mounts.add(in_memory(0o777));

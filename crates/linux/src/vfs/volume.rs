@@ -1,5 +1,6 @@
 //! What a file system is to the layer that resolves paths: numbered nodes and operations on them.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -187,9 +188,22 @@ pub(crate) trait Volume: Send + Debug {
     /// The figures of statfs(2).
     fn statistics(&self) -> Statistics;
 
-    /// The changes to it as a tar file; EOPNOTSUPP where it keeps none.
-    fn save(&mut self) -> Result<Vec<u8>, Errno> {
+    /// Appends the changes to it to a tar file, their paths put under `below`; EOPNOTSUPP where it
+    /// keeps none. Something is mounted on the directories in `covered`.
+    fn save(&mut self, below: &[u8], covered: &BTreeSet<NodeId>, archive: &mut Vec<u8>) -> Result<(), Errno> {
+        let _ = (below, covered, archive);
         Err(Errno::EOPNOTSUPP)
+    }
+
+    /// How many files [`Volume::save`] would save or tell the removal of, directories not counted.
+    fn count_changes(&mut self, covered: &BTreeSet<NodeId>) -> Result<u64, Errno> {
+        let _ = covered;
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Whether it shows a folder that it leaves as it is, and keeps the guest's changes to itself.
+    fn is_overlay(&self) -> bool {
+        false
     }
 
     /// Makes the changes that a tar file holds.

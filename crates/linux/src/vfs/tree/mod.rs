@@ -47,15 +47,16 @@ impl Lower {
     }
 
     fn attributes(&self, host: &HostMetadata) -> Attributes {
+        let (uid, gid) = host.owner.unwrap_or((self.owner.uid, self.owner.gid));
         Attributes {
             file_type: host.file_type,
             mode: host.mode,
-            uid: self.owner.uid,
-            gid: self.owner.gid,
+            uid,
+            gid,
             links: host.links,
             size: host.size,
             blocks: host.blocks,
-            device: Default::default(),
+            device: host.device,
             accessed: host.accessed,
             modified: host.modified,
             changed: host.changed,

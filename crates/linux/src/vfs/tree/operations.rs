@@ -1,5 +1,6 @@
 //! What a tree does as a volume.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Body, Directory, LINK_MAX, Node, Slot, Tree, hide_link};
@@ -321,8 +322,16 @@ impl Volume for Tree {
         }
     }
 
-    fn save(&mut self) -> Result<Vec<u8>, Errno> {
-        self.save_changes()
+    fn save(&mut self, below: &[u8], covered: &BTreeSet<NodeId>, archive: &mut Vec<u8>) -> Result<(), Errno> {
+        self.save_changes(below, covered, archive)
+    }
+
+    fn count_changes(&mut self, covered: &BTreeSet<NodeId>) -> Result<u64, Errno> {
+        Tree::count_changes(self, covered)
+    }
+
+    fn is_overlay(&self) -> bool {
+        self.has_lower()
     }
 
     fn load(&mut self, archive: &[u8], now: Timestamp) -> Result<(), ArchiveError> {

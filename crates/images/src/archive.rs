@@ -1,0 +1,383 @@
+//! The entries of a tar file: ustar, GNU (long names, sparse files) and PAX records.
+//!
+//! The fields of headers are read by the `tar` crate. Its iterator would read long names of any
+//! length into memory, knows only GNU's own sparse files, and splits PAX records at line feeds,
+//! which a value may hold; so positions, records and sparse maps are read here.
+
+use std::sync::Arc;
+
+use pentimento_linux::{DeviceNumber, HostFile, Timestamp};
+use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
+
+use crate::error::ImageError;
+use crate::source::{Part, Piece, read_fully};
+
+/// Bytes of a header, and what everything is padded to.
+const BLOCK: u64 = 512;
+
+/// Bytes that a long name or the PAX records of one entry may have.
+const RECORDS_MAX: u64 = 1 << 20;
+
+/// Pieces that a sparse file may have.
+const PIECES_MAX: usize = 1 << 16;
+
+/// What an entry makes.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    File(Part),
+    Directory,
+    /// The text of a symbolic link.
+    Symlink(Vec<u8>),
+    /// A further name of the file at this path.
+    HardLink(Vec<u8>),
+    CharacterDevice(DeviceNumber),
+    BlockDevice(DeviceNumber),
+    Fifo,
+}
+
+/// An entry of a tar file.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) path: Vec<u8>,
+    pub(crate) content: Content,
+    /// The twelve permission bits.
+    pub(crate) mode: u32,
+    pub(crate) owner: (u32, u32),
+    pub(crate) modified: Timestamp,
+}
+
+/// What stands before an entry about it.
+#[derive(Clone, Default, Debug)]
+struct Amendments {
+    path: Option<Vec<u8>>,
+    target: Option<Vec<u8>>,
+    size: Option<u64>,
+    uid: Option<u64>,
+    gid: Option<u64>,
+    modified: Option<Timestamp>,
+    sparse: Sparse,
+}
+
+/// PAX records of GNU's sparse files, in the three forms that there have been.
+#[derive(Clone, Default, Debug)]
+struct Sparse {
+    name: Option<Vec<u8>>,
+    /// The size with the holes.
+    size: Option<u64>,
+    /// Form 1.0: the map stands before the data.
+    map_in_data: bool,
+    /// Forms 0.0 and 0.1: offsets and lengths, one after the other.
+    map: Vec<u64>,
+}
+
+/// Reads the entries of a tar file one after the other.
+pub(crate) struct Entries {
+    file: Arc<dyn HostFile>,
+    /// Bytes of the file.
+    length: u64,
+    offset: u64,
+    global: Amendments,
+    /// Whether the zero blocks at the end must be there.
+    strict: bool,
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.trim().parse().ok()
+}
+
+fn time(text: &[u8]) -> Option<Timestamp> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    Some(Timestamp { seconds: seconds.parse().ok()?, nanoseconds: digits.parse().ok()? })
+}
+
+impl Amendments {
+    /// Takes PAX records: `LENGTH KEY=VALUE\n`, the length counting all of it.
+    fn read(&mut self, mut records: &[u8]) -> Option<()> {
+        while records.first().is_some_and(|byte| *byte != 0) {
+            let space = records.iter().position(|byte| *byte == b' ')?;
+            let length = usize::try_from(number(&records[..space])?).ok()?;
+            let record = records.get(space + 1..length)?.strip_suffix(b"\n")?;
+            records = &records[length..];
+            let equals = record.iter().position(|byte| *byte == b'=')?;
+            self.take(&record[..equals], &record[equals + 1..])?;
+        }
+        Some(())
+    }
+
+    fn take(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
+        match key {
+            b"path" => self.path = Some(value.to_vec()),
+            b"linkpath" => self.target = Some(value.to_vec()),
+            b"size" => self.size = Some(number(value)?),
+            b"uid" => self.uid = Some(number(value)?),
+            b"gid" => self.gid = Some(number(value)?),
+            b"mtime" => self.modified = Some(time(value)?),
+            b"GNU.sparse.name" => self.sparse.name = Some(value.to_vec()),
+            b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse.size = Some(number(value)?),
+            b"GNU.sparse.major" => self.sparse.map_in_data = number(value)? == 1,
+            b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => self.sparse.map.push(number(value)?),
+            b"GNU.sparse.map" => {
+                self.sparse.map = value.split(|byte| *byte == b',').map(number).collect::<Option<_>>()?;
+            }
+            // Names of users, comments, and extended attributes, of which the machine has none.
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+impl Entries {
+    /// The entries of `file`; without `strict` it may end without the two blocks of zeroes.
+    pub(crate) fn new(file: Arc<dyn HostFile>, strict: bool) -> Result<Self, ImageError> {
+        let size = file.metadata().map_err(|errno| ImageError::read("the tar file", errno))?.size;
+        Ok(Self { file, length: size, offset: 0, global: Amendments::default(), strict })
+    }
+
+    /// Whether a tar file begins here: its first header is one, or it is empty and ends at once.
+    pub(crate) fn is_tar(file: &dyn HostFile) -> bool {
+        let mut block = [0; BLOCK as usize];
+        read_fully(file, 0, &mut block) == Ok(block.len())
+            && (has_checksum(Header::from_byte_slice(&block)) || block == [0; BLOCK as usize])
+    }
+
+    fn damaged<T>(&self, what: &'static str) -> Result<T, ImageError> {
+        Err(ImageError::Header { offset: self.offset, what })
+    }
+
+    fn bytes(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
+        let read = read_fully(&*self.file, offset, buffer);
+        match read.map_err(|errno| ImageError::read("the tar file", errno))? {
+            read if read == buffer.len() => Ok(()),
+            _ => self.damaged("it is cut off"),
+        }
+    }
+
+    /// The content of an entry that describes another one.
+    fn records(&self, size: u64) -> Result<Vec<u8>, ImageError> {
+        if size > RECORDS_MAX {
+            return self.damaged("records of more than a megabyte");
+        }
+        let mut bytes = vec![0; size as usize];
+        self.bytes(self.offset + BLOCK, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The next entry; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<Entry>, ImageError> {
+        let mut amendments = self.global.clone();
+        loop {
+            if self.offset == self.length && !self.strict {
+                return Ok(None);
+            }
+            let mut block = [0; BLOCK as usize];
+            self.bytes(self.offset, &mut block)?;
+            if block == [0; BLOCK as usize] {
+                return Ok(None);
+            }
+            let header = Header::from_byte_slice(&block);
+            if !has_checksum(header) {
+                return self.damaged("a header with a wrong checksum");
+            }
+            let Ok(size) = header.entry_size() else { return self.damaged("a size that is no number") };
+            let kind = block[156];
+            let record = matches!(kind, b'x' | b'g' | b'L' | b'K' | b'V');
+            if !record {
+                return self.entry(header, kind, amendments).map(Some);
+            }
+            let bytes = self.records(size)?;
+            let name = || bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
+            match kind {
+                b'L' => amendments.path = Some(name()),
+                b'K' => amendments.target = Some(name()),
+                b'x' if amendments.read(&bytes).is_some() => {}
+                b'g' if self.global.read(&bytes).is_some() => amendments = self.global.clone(),
+                // The name of the volume.
+                b'V' => {}
+                _ => return self.damaged("PAX records that cannot be read"),
+            }
+            self.advance(BLOCK, size)?;
+        }
+    }
+
+    /// Goes on behind `header` bytes of headers and `size` bytes of content.
+    fn advance(&mut self, header: u64, size: u64) -> Result<(), ImageError> {
+        let end = self.offset.checked_add(header).and_then(|start| start.checked_add(size));
+        let Some(end) = end.filter(|end| *end <= self.length) else {
+            return self.damaged("the content of this entry is cut off");
+        };
+        // The padding of the last entry may be missing.
+        self.offset = end.next_multiple_of(BLOCK).min(self.length);
+        Ok(())
+    }
+
+    fn entry(&mut self, header: &Header, kind: u8, more: Amendments) -> Result<Entry, ImageError> {
+        let start = self.offset;
+        let Some(mut entry) = plain_entry(header, &more) else {
+            return self.damaged("a field that is no number");
+        };
+        let size = more.size.or(header.entry_size().ok()).unwrap_or(0);
+        let target = || {
+            let own = || header.link_name_bytes().unwrap_or_default().into_owned();
+            more.target.clone().unwrap_or_else(own)
+        };
+        let device = || {
+            let field = |field: std::io::Result<Option<u32>>| field.ok().flatten().unwrap_or(0);
+            DeviceNumber::new(field(header.device_major()), field(header.device_minor()))
+        };
+        let mut headers = BLOCK;
+        entry.content = match kind {
+            b'1' => Content::HardLink(target()),
+            b'2' => Content::Symlink(target()),
+            b'3' => Content::CharacterDevice(device()),
+            b'4' => Content::BlockDevice(device()),
+            b'5' | b'D' => Content::Directory,
+            b'6' => Content::Fifo,
+            // Before ustar there were no directories, only names that end like one.
+            0 | b'0' | b'7' if entry.path.ends_with(b"/") => Content::Directory,
+            0 | b'0' | b'7' if more.sparse.map_in_data => Content::File(self.mapped_in_data(size, &more)?),
+            0 | b'0' | b'7' if !more.sparse.map.is_empty() => {
+                let pairs =
+                    more.sparse.map.chunks(2).map(|pair| (pair[0], pair.get(1).copied().unwrap_or(0)));
+                Content::File(self.part(start + BLOCK, size, more.sparse.size.unwrap_or(size), pairs)?)
+            }
+            0 | b'0' | b'7' => {
+                Content::File(self.part(start + BLOCK, size, size, [(0, size)].into_iter())?)
+            }
+            b'S' => {
+                let (map, blocks) = self.gnu_map(header)?;
+                headers += blocks * BLOCK;
+                let whole = header.as_gnu().and_then(|gnu| gnu.real_size().ok()).unwrap_or(size);
+                Content::File(self.part(start + headers, size, whole, map.into_iter())?)
+            }
+            _ => {
+                return Err(ImageError::entry(
+                    &entry.path,
+                    "it is of a type that tar files of roots do not have",
+                ));
+            }
+        };
+        let has_content = matches!(kind, 0 | b'0' | b'7' | b'S' | b'D');
+        self.advance(headers, if has_content { size } else { 0 })?;
+        Ok(entry)
+    }
+
+    /// A file whose stored bytes are `stored` from `source` on, in pieces of (offset, length).
+    fn part(
+        &self,
+        source: u64,
+        stored: u64,
+        size: u64,
+        map: impl Iterator<Item = (u64, u64)>,
+    ) -> Result<Part, ImageError> {
+        let (mut pieces, mut used, mut last) = (Vec::new(), 0_u64, 0);
+        for (offset, length) in map {
+            let end = offset.checked_add(length);
+            if offset < last || end.is_none_or(|end| end > size) || pieces.len() > PIECES_MAX {
+                return self.damaged("a map of holes that does not fit its file");
+            }
+            if length > 0 {
+                pieces.push(Piece { offset, source: source.saturating_add(used), length });
+            }
+            last = offset + length;
+            used = used.saturating_add(length);
+        }
+        if used > stored {
+            return self.damaged("a map of holes that does not fit its file");
+        }
+        if source.saturating_add(stored) > self.length {
+            return self.damaged("the content of this entry is cut off");
+        }
+        if size > i64::MAX as u64 {
+            return self.damaged("a file of an impossible size");
+        }
+        Ok(Part { file: self.file.clone(), pieces: pieces.into(), size })
+    }
+
+    /// The map of GNU's old sparse files, and how many blocks of it follow the header.
+    fn gnu_map(&self, header: &Header) -> Result<(Vec<(u64, u64)>, u64), ImageError> {
+        let Some(gnu) = header.as_gnu() else { return self.damaged("a sparse file without a map") };
+        let (mut map, mut blocks) = (Vec::new(), 0);
+        let mut take = |headers: &[GnuSparseHeader]| {
+            for piece in headers.iter().filter(|piece| !piece.is_empty()) {
+                map.push((piece.offset().ok()?, piece.length().ok()?));
+            }
+            (map.len() <= PIECES_MAX).then_some(())
+        };
+        let mut read = take(&gnu.sparse);
+        let mut extended = gnu.is_extended();
+        while extended && read.is_some() {
+            let mut more = GnuExtSparseHeader::new();
+            blocks += 1;
+            self.bytes(self.offset + blocks * BLOCK, more.as_mut_bytes())?;
+            read = take(more.sparse());
+            extended = more.is_extended() && blocks <= PIECES_MAX as u64;
+        }
+        if read.is_none() {
+            return self.damaged("a map of holes that cannot be read");
+        }
+        Ok((map, blocks))
+    }
+
+    /// A sparse file of form 1.0: lines of decimal numbers before the data (how many pieces, and for
+    /// each its offset and length), padded to whole blocks.
+    fn mapped_in_data(&self, size: u64, more: &Amendments) -> Result<Part, ImageError> {
+        let start = self.offset + BLOCK;
+        let (mut numbers, mut text, mut at) = (Vec::new(), Vec::new(), 0);
+        let mut wanted = 1;
+        while numbers.len() < wanted {
+            if at >= size || numbers.len() > 2 * PIECES_MAX {
+                return self.damaged("a map of holes that cannot be read");
+            }
+            let mut block = [0; BLOCK as usize];
+            self.bytes(start + at, &mut block)?;
+            at += BLOCK;
+            text.extend_from_slice(&block);
+            while let Some(end) =
+                text.iter().position(|byte| *byte == b'\n').filter(|_| numbers.len() < wanted)
+            {
+                match number(&text[..end]) {
+                    Some(number) => numbers.push(number),
+                    None => return self.damaged("a map of holes that cannot be read"),
+                }
+                text.drain(..=end);
+                wanted = (numbers[0].min(2 * PIECES_MAX as u64) as usize) * 2 + 1;
+            }
+            if numbers.len() < wanted && text.len() > BLOCK as usize {
+                return self.damaged("a map of holes that cannot be read");
+            }
+        }
+        let pairs = numbers[1..].chunks(2).map(|pair| (pair[0], pair.get(1).copied().unwrap_or(0)));
+        let whole = more.sparse.size.unwrap_or(size);
+        self.part(start + at, size.saturating_sub(at), whole, pairs)
+    }
+}
+
+/// Whether a header's checksum is right; some old programs summed signed bytes.
+fn has_checksum(header: &Header) -> bool {
+    let bytes = header.as_bytes();
+    let counted =
+        bytes.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { b' ' } else { *byte });
+    let unsigned: i64 = counted.clone().map(i64::from).sum();
+    let signed: i64 = counted.map(|byte| i64::from(byte as i8)).sum();
+    header.cksum().is_ok_and(|sum| i64::from(sum) == unsigned || i64::from(sum) == signed)
+}
+
+/// What a header and the records before it say of every entry.
+fn plain_entry(header: &Header, more: &Amendments) -> Option<Entry> {
+    let path = more.sparse.name.clone().or(more.path.clone());
+    let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
+    let id = |field: std::io::Result<u64>, record: Option<u64>| {
+        record.or(field.ok()).and_then(|id| u32::try_from(id).ok())
+    };
+    let seconds = header.mtime().unwrap_or(0);
+    let modified = more.modified.unwrap_or(Timestamp { seconds: seconds as i64, nanoseconds: 0 });
+    Some(Entry {
+        path,
+        content: Content::Directory,
+        mode: header.mode().ok()? & 0o7777,
+        owner: (id(header.uid(), more.uid)?, id(header.gid(), more.gid)?),
+        modified,
+    })
+}
