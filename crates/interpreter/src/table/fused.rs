@@ -16,7 +16,6 @@ macro_rules! comparisons {
         rows! { $(
             $name         [R8|R16|R32, R8|R16|$other]   (W C D) fused::<Compare<$operation, Fixed<D>, Second, W>, C>;
             $name         [R8|R16|R32, I]               (W C D) fused::<Compare<$operation, Fixed<D>, Immediate, W>, C>;
-            $name based   [R8|R16|R32, M8|M16|M32]      (W C) fused::<Compare<$operation, First, Memory<Based>, W>, C>;
             $name based   [M8|M16|M32, R8|R16|R32]      (W C) fused::<Compare<$operation, Memory<Based>, First, W>, C>;
             $name based   [M8|M16|M32, I]               (W C) fused::<Compare<$operation, Memory<Based>, Immediate, W>, C>;
             $name indexed [M8|M16|M32, I]               (W C) fused::<Compare<$operation, Memory<Indexed>, Immediate, W>, C>;
@@ -42,6 +41,7 @@ macro_rules! updates {
 const UPDATES: &[Row] = updates!(Add Sub And);
 
 const OTHERS: &[Row] = rows! {
+    Cmp based [R8|R16|R32, M8|M16|M32] (W C) fused::<Compare<Sub, First, Memory<Based>, W>, C>;
     Test [R32, SAME32] (C D) fused::<Compare<And, Fixed<D>, Fixed<D>, u32>, C>;
     Inc  [R32]         (C D) fused::<Count<Fixed<D>, u32, false, { ALL }>, C>;
     Dec  [R32]         (C D) fused::<Count<Fixed<D>, u32, true, { ALL }>, C>;

@@ -60,7 +60,6 @@ const MOVES: &[Row] = rows! {
 const EXCHANGES: &[Row] = rows! {
     Xchg    [R8|R16|R32, R8|R16|R32] (W)   straight::<t::Exchange<W>>;
     Xchg    [M8|M16|M32, R8|R16|R32] (W M) straight::<ExchangeMemory<M, W>>;
-    Xchg    [R8|R16|R32, M8|M16|M32] (W M) straight::<ExchangeMemory<M, W>>;
     Xadd    [M8|M16|M32, R8|R16|R32] (W M) straight::<ExchangeAdd<M, W>>;
     Cmpxchg [M8|M16|M32, R8|R16|R32] (W M) straight::<CompareExchange<M, W>>;
 };
@@ -115,7 +114,6 @@ macro_rules! comparisons {
         rows! { $(
             $name [R8|R16|R32, R8|R16|R32] (W D) straight::<Compare<$operation, Fixed<D>, Second, W>>;
             $name [R8|R16|R32, I]          (W D) straight::<Compare<$operation, Fixed<D>, Immediate, W>>;
-            $name [R8|R16|R32, M8|M16|M32] (W M) straight::<Compare<$operation, First, M, W>>;
             $name [M8|M16|M32, R8|R16|R32] (W M) straight::<Compare<$operation, M, First, W>>;
             $name [M8|M16|M32, I]          (W M) straight::<Compare<$operation, M, Immediate, W>>;
         )* }
@@ -125,6 +123,10 @@ macro_rules! comparisons {
 const COMPARISONS: &[Row] = comparisons! {
     Cmp  Sub;
     Test And;
+};
+
+const COMPARISONS_WITH_MEMORY: &[Row] = rows! {
+    Cmp [R8|R16|R32, M8|M16|M32] (W M) straight::<Compare<Sub, First, M, W>>;
 };
 
 const THREAD_LOCAL: &[Row] = rows! {
@@ -233,6 +235,16 @@ const BIT_TESTS: &[Row] = bit_tests! {
 
 /// All of them.
 pub(super) const ROWS: Family = &[
-    &[MOVES, EXCHANGES, STACK, UPDATES, WITH_CARRY, COMPARISONS, THREAD_LOCAL, UNARY],
+    &[
+        MOVES,
+        EXCHANGES,
+        STACK,
+        UPDATES,
+        WITH_CARRY,
+        COMPARISONS,
+        COMPARISONS_WITH_MEMORY,
+        THREAD_LOCAL,
+        UNARY,
+    ],
     &[SHIFTS, DOUBLE_SHIFTS, PRODUCTS, SCANS, BIT_TESTS],
 ];

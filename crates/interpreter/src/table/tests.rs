@@ -20,8 +20,12 @@ const PREFIXES: &[&[u8]] = &[&[], &[0x66], &[0xf2], &[0xf3], &[0x65]];
 const MAPS: &[&[u8]] = &[&[], &[0x0f], &[0x0f, 0x38], &[0x0f, 0x3a]];
 
 /// What comes behind ModRM: a SIB byte with and without base, then immediates with and without low bits.
-const TAILS: &[&[u8]] =
-    &[&[0x11; 12], &[0x8d, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0], &[0x0d, 0, 0x20, 0x20, 0, 0, 0, 0, 0, 0]];
+const TAILS: &[&[u8]] = &[
+    &[0x11; 12],
+    &[0x20; 12],
+    &[0x8d, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0],
+    &[0x0d, 0, 0x20, 0x20, 0, 0, 0, 0, 0, 0],
+];
 
 /// Calls `see` with an instruction of each opcode, ModRM byte and kind of prefix.
 fn all_forms(mut see: impl FnMut(&Instruction, &Form)) {
