@@ -85,8 +85,8 @@ fn step_names() -> String {
 fn variants() -> Result<(), Failure> {
     let test = |options: &[&str]| run(cargo().args(["test", "--quiet"]).args(options));
     for feature in ["std", "safe-dispatch", "dispatch-loop"] {
-        let package = ["--release", "--package", "pentimento-interpreter", "--features", feature];
-        test(&package)?;
+        let package = ["--package", "pentimento-interpreter", "--features", feature];
+        test(&[&["--profile", "conformance"], &package[..]].concat())?;
     }
     let portable = "pentimento-execute/portable-x87,pentimento-interpreter/safe-dispatch";
     let packages = ["pentimento-execute", "pentimento-interpreter", "pentimento-conformance"]

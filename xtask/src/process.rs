@@ -44,7 +44,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Failure> {
 /// Runs one of the conformance programs, optimised: they execute millions of cases.
 pub(crate) fn conformance(program: &str, options: &[String]) -> Result<(), Failure> {
     run(cargo()
-        .args(["run", "--quiet", "--release", "--package", "pentimento-conformance", "--bin", program, "--"])
+        .args(["run", "--quiet", "--profile", "conformance", "--package", "pentimento-conformance"])
+        .args(["--bin", program, "--"])
         .args(options))
 }
 
