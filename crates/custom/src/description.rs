@@ -19,7 +19,7 @@ use crate::{Cause, Context, SetError};
 /// let set = Description::new("doubler")
 ///     .registers(["x:8"])
 ///     .operand("n", OperandForm::number().bits(8))
-///     .row(Row::new("set n", "01 n", "x = n"))
+///     .row(Row::new("set n", "01 n", "x = n as u8"))
 ///     .row(Row::new("double", "02", Effect::native(|context| {
 ///         let doubled = context.get("x")? * 2;
 ///         context.set("x", doubled)
