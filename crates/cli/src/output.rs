@@ -39,7 +39,7 @@ pub(crate) fn print(print: impl FnOnce(&mut Printer) -> Result<(), Failure>) -> 
     }
 }
 
-/// Prints a text on standard output, as [`print`] does.
+/// Prints a text on standard output, as [`print()`] does.
 ///
 /// # Errors
 /// Standard output cannot be written.

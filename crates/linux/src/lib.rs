@@ -4,7 +4,8 @@
 //! machine, all inside one host thread. It knows neither instructions nor engines: a host runs a
 //! task's [`CpuState`](pentimento_registers::CpuState) in its
 //! [`AddressSpace`](pentimento_memory::AddressSpace) for as long as [`Kernel::schedule`] says, and
-//! brings back what happened ([`Kernel::system_call`], [`Kernel::fault`], [`Kernel::retire`]).
+//! brings back what happened ([`Kernel::system_call`], [`Kernel::exception`],
+//! [`Kernel::page_fault`], [`Kernel::retire`]).
 //!
 //! Everything outside the machine (console, clock, random numbers, trace output) comes through
 //! the traits in [`host`], each of which a host can replace; host files come through the mounts

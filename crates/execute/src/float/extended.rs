@@ -64,7 +64,7 @@ const fn are_normal(a: F80, b: F80) -> bool {
 
 /// Whether both are normal numbers of a magnitude from 2^-8191 to 2^8192: sums and roots of such
 /// numbers neither overflow nor underflow, and exponents of products and quotients are off by no more
-/// than [`in_range`] finds out. The carry into bit 14 tells it.
+/// than `in_range` finds out. The carry into bit 14 tells it.
 #[inline(always)]
 pub const fn usual(a: F80, b: F80) -> bool {
     let (x, y) = (a.sign_exponent as u32 + 0x2000, b.sign_exponent as u32 + 0x2000);

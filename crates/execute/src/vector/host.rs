@@ -235,7 +235,7 @@ impl Middle {
     pub(super) const POSITIVE: Self = Self { shift: 0xe000_0000, mask: 0xc000_0000 };
 }
 
-/// Whether nothing is left to find out about operations on [`Middle`] operands: MXCSR is as it starts,
+/// Whether nothing is left to find out about operations on `Middle` operands: MXCSR is as it starts,
 /// with the precision exception sticky and whatever others.
 #[inline]
 #[must_use]
