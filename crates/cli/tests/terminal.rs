@@ -7,6 +7,7 @@
 #[path = "../../conformance/src/skip.rs"]
 mod skip;
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -50,25 +51,31 @@ impl Terminal {
             skip("the terminal tests", "there is no guests/debian; `cargo xtask guests` fetches it");
             return None;
         }
+        let mut terminal = Self::launch(
+            ["run", "--cwd", "/tmp", "--env", "TERM=xterm", "--env", "PS1=P> ", "--root"]
+                .map(OsStr::new)
+                .into_iter()
+                .chain([root.as_os_str()])
+                .chain(["/bin/bash", "--norc", "--noprofile"].map(OsStr::new)),
+        );
+        terminal.expect(PROMPT);
+        Some(terminal)
+    }
+
+    /// Starts the command on a terminal of its own.
+    fn launch<'a>(arguments: impl IntoIterator<Item = &'a OsStr>) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let name = PathBuf::from(ptsname(&master, Vec::new()).unwrap().into_string().unwrap());
-        let slave = || OpenOptions::new().read(true).write(true).open(&name).unwrap();
-        let streams = slave();
+        let streams = OpenOptions::new().read(true).write(true).open(&name).unwrap();
         let before = tcgetattr(&streams).unwrap();
         let stream = || Stdio::from(streams.try_clone().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_pentimento"));
-        command
-            .args(["run", "--cwd", "/tmp", "--env", "TERM=xterm", "--env", "PS1=P> ", "--root"])
-            .arg(root)
-            .args(["/bin/bash", "--norc", "--noprofile"]);
         resize(&master, 24, 80);
-        let shell = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
-        let mut terminal =
-            Self { shell, master: File::from(master), received: Vec::new(), position: 0, before };
-        terminal.expect(PROMPT);
-        Some(terminal)
+        let command = command.args(arguments).stdin(stream()).stdout(stream()).stderr(stream());
+        let shell = command.spawn().unwrap();
+        Self { shell, master: File::from(master), received: Vec::new(), position: 0, before }
     }
 
     /// Presses keys.
@@ -331,4 +338,17 @@ fn editors_write_what_was_typed() {
     terminal.expect(PROMPT);
     terminal.line("cat text", "hello vi\nbetween\ngoodbye\n");
     assert_eq!(terminal.close("exit\r"), Some(0));
+}
+
+/// A guest on a terminal learns its type, whatever the host's variables are; elsewhere there is none.
+#[test]
+fn a_guest_on_a_terminal_is_told_its_type() {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/programs/arguments");
+    let mut terminal = Terminal::launch(["run", program].map(OsStr::new));
+    terminal.expect("= TERM=");
+    terminal.shell.wait().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pentimento"));
+    let output = command.args(["run", program]).env("TERM", "host").output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert!(output.contains("= PATH=") && !output.contains("TERM="), "{output}");
 }
