@@ -17,12 +17,12 @@ const COMPILER: &str = "12.2.0";
 struct Build {
     label: &'static str,
     flags: &'static [&'static str],
-    place: Place,
+    place: Linkage,
 }
 
 /// Where a program lies.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Linkage {
     /// At the usual address, with a C library.
     Usual,
     /// From address 0 on, without a library, as `low/low.ld` lays it out.
@@ -32,14 +32,14 @@ enum Place {
 }
 
 const fn build(label: &'static str, flags: &'static [&'static str]) -> Build {
-    Build { label, flags, place: Place::Usual }
+    Build { label, flags, place: Linkage::Usual }
 }
 
 const PLAIN: &[Build] = &[build("", &["-march=i486", "-Os"])];
 
-const LOW: &[Build] = &[Build { place: Place::Low, ..build("", &["-march=i486", "-Os"]) }];
+const LOW: &[Build] = &[Build { place: Linkage::Low, ..build("", &["-march=i486", "-Os"]) }];
 
-const FLAT: &[Build] = &[Build { place: Place::Flat, ..build("bin", &["-march=i486"]) }];
+const FLAT: &[Build] = &[Build { place: Linkage::Flat, ..build("bin", &["-march=i486"]) }];
 
 /// Floating point as every generation of compilers and processors does it.
 #[rustfmt::skip]
@@ -222,9 +222,9 @@ impl Toolchain {
 
     fn build(&self, source: &Path, build: &Build, target: &Path) -> Result<(), Failure> {
         match build.place {
-            Place::Usual => self.link(source, build, &[], target),
-            Place::Low => self.link(source, build, &["-Wl,-T,fixtures/low/low.ld"], target),
-            Place::Flat => {
+            Linkage::Usual => self.link(source, build, &[], target),
+            Linkage::Low => self.link(source, build, &["-Wl,-T,fixtures/low/low.ld"], target),
+            Linkage::Flat => {
                 let layout = "-Wl,-T,fixtures/flat/flat.ld";
                 self.link(source, build, &[layout, "-Wl,--oformat=binary"], target)
             }
@@ -240,7 +240,7 @@ impl Toolchain {
             .args(["-Wl,--build-id=none", "-Wl,--strip-all", "-Wl,--gc-sections", "-Wl,-z,noseparate-code"])
             .args(build.flags)
             .args(layout);
-        if build.place != Place::Usual {
+        if build.place != Linkage::Usual {
             gcc.args(["-ffreestanding", "-Wl,--no-warn-rwx-segments"]).arg(source);
         } else if source.extension().is_some_and(|extension| extension == "s") {
             gcc.arg(source);
@@ -262,9 +262,9 @@ impl Toolchain {
     /// input is `SOURCE.in`, where there is one.
     fn record(&self, source: &Path, build: &Build, program: &Path) -> Result<(), Failure> {
         let mut native = match build.place {
-            Place::Usual => Command::new(program),
-            Place::Low => at_address_zero(program),
-            Place::Flat => {
+            Linkage::Usual => Command::new(program),
+            Linkage::Low => at_address_zero(program),
+            Linkage::Flat => {
                 // The same bytes as an ELF file, which the host's kernel takes.
                 let file = program.with_extension("elf");
                 self.link(source, build, &["-Wl,-T,fixtures/flat/flat.ld"], &file)?;
@@ -277,7 +277,7 @@ impl Toolchain {
             .stdin(input)
             .output()
             .map_err(|error| format!("this host cannot run {}: {error}", program.display()))?;
-        if build.place == Place::Flat {
+        if build.place == Linkage::Flat {
             fs::remove_file(program.with_extension("elf")).map_err(|error| error.to_string())?;
         }
         let code = result.status.code().ok_or_else(|| {

@@ -54,7 +54,7 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a run is judged by.
 #[derive(Clone, PartialEq, Eq)]
-struct Outcome {
+struct Finished {
     code: Option<i32>,
     output: Vec<u8>,
 }
@@ -310,7 +310,7 @@ fn starts(words: &[String]) -> bool {
     Runners::command(words).arg("true").output().is_ok_and(|output| output.status.success())
 }
 
-fn report(check: &Check<'_>, native: Option<&Outcome>, ours: &Outcome) {
+fn report(check: &Check<'_>, native: Option<&Finished>, ours: &Finished) {
     println!("guests: DIFFERS: {}", check.line);
     for (name, outcome) in [("native", native), ("ours", Some(ours))] {
         if let Some(outcome) = outcome {
@@ -349,7 +349,7 @@ fn parse(line: &str) -> Result<Check<'_>, Failure> {
 }
 
 /// Runs one invocation in a fresh copy of the input folder.
-fn invoke(words: &[String], folder: &Path, check: &Check<'_>) -> Result<Outcome, Failure> {
+fn invoke(words: &[String], folder: &Path, check: &Check<'_>) -> Result<Finished, Failure> {
     let _ = fs::remove_dir_all(folder);
     run(command("cp").arg("-r").arg(top().join("fixtures/guests/input")).arg(folder))?;
     let input = match &check.input {
@@ -368,12 +368,12 @@ fn invoke(words: &[String], folder: &Path, check: &Check<'_>) -> Result<Outcome,
         .stderr(Stdio::null())
         .output()
         .map_err(|error| format!("cannot start {program:?}: {error}"))?;
-    Ok(Outcome { code: result.status.code(), output: result.stdout })
+    Ok(Finished { code: result.status.code(), output: result.stdout })
 }
 
 /// Exit code and an FNV-1a hash of the output, in which the folder that it ran in is called `WORK`:
 /// sources lie elsewhere on each host.
-fn digest(outcome: &Outcome, folder: &Path) -> String {
+fn digest(outcome: &Finished, folder: &Path) -> String {
     let folder = folder.display().to_string();
     let output = match std::str::from_utf8(&outcome.output) {
         Ok(text) => text.replace(&folder, "WORK").into_bytes(),

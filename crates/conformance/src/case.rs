@@ -43,8 +43,8 @@ pub struct Chunk {
 /// How a case ended. Every case ends in an exception: the INT3 behind the instruction or the
 /// single-step trap if nothing else.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Outcome {
-    /// The exception's vector, or one of [`Outcome::BUDGET`] and [`Outcome::LEFT`].
+pub struct Ending {
+    /// The exception's vector, or one of [`Ending::BUDGET`] and [`Ending::LEFT`].
     pub vector: u32,
     /// Its error code, 0 for those that have none.
     pub error_code: u32,
@@ -56,7 +56,7 @@ pub struct Outcome {
     pub chunks: Vec<Chunk>,
 }
 
-impl Outcome {
+impl Ending {
     /// The engine ran out of its instruction budget.
     pub const BUDGET: u32 = 0x100;
     /// The engine left through SYSENTER, SYSCALL or INT 80h.

@@ -3,7 +3,7 @@
 use pentimento_decoder::{Instruction, Operation, decode};
 use pentimento_registers::{Eflags, Gpr, SegmentRegister, StatusWord};
 
-use crate::case::{Case, Chunk, Outcome};
+use crate::case::{Case, Chunk, Ending};
 
 /// One field that differs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -94,7 +94,7 @@ impl Comparison {
 
 /// Every field in which `actual` differs from `expected`, `mask` aside.
 #[must_use]
-pub fn compare(expected: &Outcome, actual: &Outcome, mask: Mask) -> Vec<Difference> {
+pub fn compare(expected: &Ending, actual: &Ending, mask: Mask) -> Vec<Difference> {
     let mut found = Comparison(Vec::new());
     found.hex("vector", expected.vector, actual.vector);
     found.hex("error code", expected.error_code, actual.error_code);
@@ -112,7 +112,7 @@ pub fn compare(expected: &Outcome, actual: &Outcome, mask: Mask) -> Vec<Differen
     found.0
 }
 
-fn compare_general(found: &mut Comparison, expected: &Outcome, actual: &Outcome, mask: Mask) {
+fn compare_general(found: &mut Comparison, expected: &Ending, actual: &Ending, mask: Mask) {
     let (e, a) = (&expected.state, &actual.state);
     for register in Gpr::ALL {
         found.hex(register.name(), e.gpr(register), a.gpr(register));
@@ -127,7 +127,7 @@ fn compare_general(found: &mut Comparison, expected: &Outcome, actual: &Outcome,
     }
 }
 
-fn compare_x87(found: &mut Comparison, expected: &Outcome, actual: &Outcome) {
+fn compare_x87(found: &mut Comparison, expected: &Ending, actual: &Ending) {
     let (e, a) = (&expected.state.x87, &actual.state.x87);
     if e.control != a.control {
         found.note("x87 control", format!("{:?}", e.control), format!("{:?}", a.control));
@@ -156,8 +156,8 @@ fn compare_x87(found: &mut Comparison, expected: &Outcome, actual: &Outcome) {
     found.hex("x87 last data", e.last_data, a.last_data);
 }
 
-fn compare_memory(found: &mut Comparison, expected: &Outcome, actual: &Outcome, mask: Mask) {
-    let contents = |outcome: &Outcome, address: u32| {
+fn compare_memory(found: &mut Comparison, expected: &Ending, actual: &Ending, mask: Mask) {
+    let contents = |outcome: &Ending, address: u32| {
         outcome.chunks.iter().find(|chunk| chunk.address == address).map_or_else(
             || "unchanged".to_owned(),
             |chunk| chunk.bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -183,7 +183,7 @@ fn compare_memory(found: &mut Comparison, expected: &Outcome, actual: &Outcome, 
 
 /// The changed memory of an FXSAVE with MXCSR_MASK cleared: bytes 28 to 31, and so the end of the
 /// second chunk.
-fn without_mxcsr_mask(outcome: &Outcome) -> Vec<Chunk> {
+fn without_mxcsr_mask(outcome: &Ending) -> Vec<Chunk> {
     let mut chunks = outcome.chunks.clone();
     if let Some(chunk) = chunks.get_mut(1) {
         chunk.bytes[12..].fill(0);

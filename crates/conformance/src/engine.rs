@@ -6,7 +6,7 @@ use pentimento_execute::{Context, Engine, Environment, Exit, Gates, Guest, Refer
 use pentimento_memory::{AddressSpace, MapError, PAGE_SIZE, Permissions};
 use pentimento_registers::CpuState;
 
-use crate::case::{Case, Chunk, Outcome};
+use crate::case::{Case, Chunk, Ending};
 use crate::generate;
 use crate::latitude::{Access, Step};
 use crate::layout::{self, PAGE, PAGES};
@@ -64,7 +64,7 @@ impl Bench {
     }
 
     /// Runs one case.
-    pub fn run(&mut self, engine: &mut dyn Engine, case: &Case) -> Outcome {
+    pub fn run(&mut self, engine: &mut dyn Engine, case: &Case) -> Ending {
         self.write(case, false);
         let mut state = case.state.clone();
         let mut guest = Guest {
@@ -192,11 +192,11 @@ pub(crate) fn in_pages(address: u32, bytes: &[u8]) -> impl Iterator<Item = (u32,
 }
 
 /// What a Linux process would see of this exit.
-fn ending(state: CpuState, exit: Exit) -> Outcome {
+fn ending(state: CpuState, exit: Exit) -> Ending {
     let (vector, error_code, address) = match exit.exception() {
         Some((exception, error_code, address)) => (exception.vector().into(), error_code, address),
-        None if matches!(exit, Exit::Budget | Exit::CodeEnd) => (Outcome::BUDGET, 0, 0),
-        None => (Outcome::LEFT, 0, 0),
+        None if matches!(exit, Exit::Budget | Exit::CodeEnd) => (Ending::BUDGET, 0, 0),
+        None => (Ending::LEFT, 0, 0),
     };
-    Outcome { vector, error_code, address, state, chunks: Vec::new() }
+    Ending { vector, error_code, address, state, chunks: Vec::new() }
 }

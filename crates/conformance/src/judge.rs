@@ -2,7 +2,7 @@
 
 use pentimento_decoder::{Operation, decode};
 
-use crate::case::{Case, Outcome};
+use crate::case::{Case, Ending};
 use crate::compare::{Difference, Mask, compare};
 use crate::engine::Bench;
 use crate::latitude::Latitude;
@@ -29,8 +29,8 @@ impl Judgement {
 pub fn judge(
     bench: &mut Bench,
     case: &Case,
-    silicon: &Outcome,
-    engine: &Outcome,
+    silicon: &Ending,
+    engine: &Ending,
     mask: Mask,
     make: &Make,
 ) -> Judgement {

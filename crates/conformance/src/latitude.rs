@@ -9,7 +9,7 @@ use pentimento_decoder::{
 };
 use pentimento_registers::{CpuState, Eflags, Gpr, SegmentRegister, StatusWord};
 
-use crate::case::{Case, Chunk, Outcome};
+use crate::case::{Case, Chunk, Ending};
 use crate::compare::{Mask, compare, undefined_flags};
 use crate::engine::in_pages;
 use crate::generate::Group;
@@ -172,7 +172,7 @@ impl<'a> Latitude<'a> {
 
     /// `silicon` with everything that a freedom leaves open as `engine` has it, and the freedoms that
     /// it took.
-    pub(crate) fn excuse(&self, silicon: &Outcome, engine: &Outcome) -> (Outcome, Vec<Freedom>) {
+    pub(crate) fn excuse(&self, silicon: &Ending, engine: &Ending) -> (Ending, Vec<Freedom>) {
         let outcome = silicon.clone();
         let mut excused = Excused { outcome, engine, mask: Mask::of(self.case), freedoms: Vec::new() };
         if let Some(freedom) = self.everything.or_else(|| self.ends_elsewhere(silicon, engine)) {
@@ -203,8 +203,8 @@ impl<'a> Latitude<'a> {
     }
 
     /// The freedom by which one side faults where the other goes on.
-    fn ends_elsewhere(&self, silicon: &Outcome, engine: &Outcome) -> Option<Freedom> {
-        let at = |outcome: &Outcome| self.steps.iter().rev().find(|step| step.state.eip == outcome.state.eip);
+    fn ends_elsewhere(&self, silicon: &Ending, engine: &Ending) -> Option<Freedom> {
+        let at = |outcome: &Ending| self.steps.iter().rev().find(|step| step.state.eip == outcome.state.eip);
         let has = |step: &Step, wanted: fn(&Access) -> bool| step.accesses.iter().any(wanted);
         if let Some(step) = at(silicon) {
             let sha = is_sha(step.instruction.operation()) && has(step, |access| access.linear % 16 != 0);
@@ -236,7 +236,7 @@ impl<'a> Latitude<'a> {
         else {
             return;
         };
-        let exception = |mine: &mut Outcome, theirs: &Outcome| {
+        let exception = |mine: &mut Ending, theirs: &Ending| {
             (mine.vector, mine.error_code, mine.address) = (theirs.vector, theirs.error_code, theirs.address);
         };
         let operation = step.instruction.operation();
@@ -267,7 +267,7 @@ impl<'a> Latitude<'a> {
 
     fn excuse_flags(&self, excused: &mut Excused<'_>) {
         let take_over = |flags: Eflags| {
-            move |mine: &mut Outcome, theirs: &Outcome| {
+            move |mine: &mut Ending, theirs: &Ending| {
                 let other = theirs.state.eflags & flags;
                 mine.state.eflags = mine.state.eflags.difference(flags) | other;
             }
@@ -287,7 +287,7 @@ impl<'a> Latitude<'a> {
         excused.take(Freedom::UndefinedFlags, take_over(self.flags));
     }
 
-    fn take_over_bytes(&self, open: OpenBytes, mine: &mut Outcome, theirs: &Outcome) {
+    fn take_over_bytes(&self, open: OpenBytes, mine: &mut Ending, theirs: &Ending) {
         let before = original(self.case);
         let (mut ours, other) = (apply(&before, &mine.chunks), apply(&before, &theirs.chunks));
         for address in (0..open.length).map(|offset| open.start.wrapping_add(offset)) {
@@ -301,15 +301,15 @@ impl<'a> Latitude<'a> {
 
 /// Silicon's outcome, as far as it has become the engine's.
 struct Excused<'a> {
-    outcome: Outcome,
-    engine: &'a Outcome,
+    outcome: Ending,
+    engine: &'a Ending,
     mask: Mask,
     freedoms: Vec<Freedom>,
 }
 
 impl Excused<'_> {
     /// Changes the outcome, and notes the freedom if that explains anything.
-    fn take(&mut self, freedom: Freedom, change: impl FnOnce(&mut Outcome, &Outcome)) {
+    fn take(&mut self, freedom: Freedom, change: impl FnOnce(&mut Ending, &Ending)) {
         let before = compare(&self.outcome, self.engine, self.mask);
         change(&mut self.outcome, self.engine);
         let explains = compare(&self.outcome, self.engine, self.mask) != before;
@@ -323,7 +323,7 @@ const GENERAL_PROTECTION: u32 = 13;
 const ALIGNMENT_CHECK: u32 = 17;
 
 /// Whether a case ended in something other than the traps that end every case.
-fn is_fault(outcome: &Outcome) -> bool {
+fn is_fault(outcome: &Ending) -> bool {
     const DEBUG: u32 = 1;
     const BREAKPOINT: u32 = 3;
     !matches!(outcome.vector, DEBUG | BREAKPOINT)
@@ -404,7 +404,7 @@ fn stack_address(state: &CpuState) -> u32 {
 }
 
 /// Whether silicon's fault is in the last bytes of the address space, where the engine checks a limit.
-fn faults_at_the_end(silicon: &Outcome, engine: &Outcome) -> bool {
+fn faults_at_the_end(silicon: &Ending, engine: &Ending) -> bool {
     const STACK_SEGMENT: u32 = 12;
     const PAGE_FAULT: u32 = 14;
     const LAST_BYTES: u32 = 0xffff_fff0;

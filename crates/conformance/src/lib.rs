@@ -1,6 +1,6 @@
 //! One corpus, every engine.
 //!
-//! A [`Case`] is one instruction with everything that it can see, an [`Outcome`] is everything
+//! A [`Case`] is one instruction with everything that it can see, an [`Ending`] is everything
 //! that it did. Cases come from a generator that covers every row of the decoder's tables, from
 //! recorded samples and from hand-written vectors; outcomes come from the host's own CPU
 //! ([`oracle`]), from a recording, and from each of the [`engines`]. All must agree, except where
@@ -28,7 +28,7 @@ pub mod system_calls;
 pub mod text;
 pub mod vectors;
 
-pub use case::{Case, Chunk, Outcome, Patch};
+pub use case::{Case, Chunk, Ending, Patch};
 pub use compare::{Difference, Mask, compare};
 pub use engine::{Bench, engines};
 pub use exclusion::exclusion;

@@ -7,7 +7,7 @@
 
 use thiserror::Error;
 
-use crate::case::{Case, Chunk, Outcome, Patch};
+use crate::case::{Case, Chunk, Ending, Patch};
 use crate::{layout, machine};
 
 const MAGIC: &[u8; 8] = b"PENTVEC1";
@@ -37,7 +37,7 @@ impl Default for Writer {
 
 impl Writer {
     /// Appends a case and its outcome.
-    pub fn push(&mut self, case: &Case, outcome: &Outcome) {
+    pub fn push(&mut self, case: &Case, outcome: &Ending) {
         let bytes = &mut self.bytes;
         let fresh = registers(&fresh_state());
         let before = registers(&case.state);
@@ -109,7 +109,7 @@ fn write_sparse(bytes: &mut Vec<u8>, value: &[u8], known: &[u8]) {
 ///
 /// # Errors
 /// [`RecordingError`].
-pub fn read(bytes: &[u8]) -> Result<Vec<(Case, Outcome)>, RecordingError> {
+pub fn read(bytes: &[u8]) -> Result<Vec<(Case, Ending)>, RecordingError> {
     let mut reader = Reader { rest: bytes.strip_prefix(MAGIC).ok_or(RecordingError::Magic)? };
     let mut records = Vec::new();
     while !reader.rest.is_empty() {
@@ -124,7 +124,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn record(&mut self) -> Option<(Case, Outcome)> {
+    fn record(&mut self) -> Option<(Case, Ending)> {
         let before = self.sparse(&registers(&fresh_state()))?;
         let mut state = machine::decode(&before);
         for segment in &mut state.segments {
@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
         let address = self.number()? as u32;
         let after = machine::decode(&self.sparse(&before)?);
         let chunks = (0..self.number()?).map(|_| self.chunk()).collect::<Option<_>>()?;
-        let outcome = Outcome { vector, error_code, address, state: after, chunks };
+        let outcome = Ending { vector, error_code, address, state: after, chunks };
         Some((Case { code, state, patches }, outcome))
     }
 
@@ -206,8 +206,8 @@ mod tests {
         for case in (0..500).filter_map(|number| generator.case(number)) {
             let chunks = vec![Chunk { address: 0x4000_0010, bytes: [5; 16] }];
             let state =
-                cases.last().map_or_else(fresh_state, |(case, _): &(Case, Outcome)| case.state.clone());
-            let outcome = Outcome { vector: 14, error_code: 6, address: 0xffff_fff0, state, chunks };
+                cases.last().map_or_else(fresh_state, |(case, _): &(Case, Ending)| case.state.clone());
+            let outcome = Ending { vector: 14, error_code: 6, address: 0xffff_fff0, state, chunks };
             writer.push(&case, &outcome);
             cases.push((case, outcome));
         }
@@ -225,7 +225,7 @@ mod tests {
         let generator = Generator::new(Scope::All, 7);
         let case = (0..).find_map(|number| generator.case(number)).expect("a case");
         let outcome =
-            Outcome { vector: 3, error_code: 0, address: 0, state: case.state.clone(), chunks: vec![] };
+            Ending { vector: 3, error_code: 0, address: 0, state: case.state.clone(), chunks: vec![] };
         let mut writer = Writer::default();
         writer.push(&case, &outcome);
         let bytes = writer.finish();

@@ -20,7 +20,7 @@ use pentimento_decoder::decode;
 use pentimento_registers::{ControlWord, CpuState, Eflags, F80, Gpr, Mxcsr, SegmentRegister};
 use thiserror::Error;
 
-use crate::case::{Case, Chunk, Outcome, Patch};
+use crate::case::{Case, Chunk, Ending, Patch};
 use crate::compare::{Mask, undefined_flags};
 use crate::engine::in_pages;
 use crate::layout;
@@ -35,7 +35,7 @@ pub struct Vector {
     /// What goes in.
     pub case: Case,
     /// What must come out.
-    pub outcome: Outcome,
+    pub outcome: Ending,
     /// What may come out otherwise.
     pub mask: Mask,
 }
@@ -204,7 +204,7 @@ impl Draft {
             (None, Some(_)) => case.state.eip,
         };
         let chunks = changes(&case, &self.stores);
-        let outcome = Outcome { vector, error_code, address, state, chunks };
+        let outcome = Ending { vector, error_code, address, state, chunks };
         let known = Mask::of(&case);
         let ecx = case.state.gpr(Gpr::Ecx);
         // What the architecture leaves undefined, whoever wrote the vector need not mention.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pentimento_conformance::generate::Group;
 use pentimento_conformance::{
-    Bench, Case, Freedom, Make, Mask, Outcome, compare, engines, exclusion, recording, skip, text,
+    Bench, Case, Ending, Freedom, Make, Mask, compare, engines, exclusion, recording, skip, text,
 };
 use pentimento_decoder::{Operation, decode, rows};
 
@@ -22,7 +22,7 @@ fn is_transcendental(operation: Operation) -> bool {
         || matches!(operation, O::Fsin | O::Fcos | O::Fsincos)
 }
 
-fn recorded(name: &str) -> Vec<(Case, Outcome)> {
+fn recorded(name: &str) -> Vec<(Case, Ending)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/vectors").join(name);
     let bytes = std::fs::read(&path).expect("the recording is part of the repository");
     recording::read(&bytes).expect("the recording is intact")

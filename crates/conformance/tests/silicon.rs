@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pentimento_conformance::layout::{self, CODE, DATA};
 use pentimento_conformance::oracle::{OracleError, Silicon};
-use pentimento_conformance::{Case, Outcome, Patch, skip};
+use pentimento_conformance::{Case, Ending, Patch, skip};
 use pentimento_registers::{Eflags, F80, Gpr};
 
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ fn stepping(mut case: Case) -> Case {
 }
 
 /// Runs cases natively; `None` where the host has no 32-bit mode.
-fn run(cases: &[Case]) -> Option<Vec<Option<Outcome>>> {
+fn run(cases: &[Case]) -> Option<Vec<Option<Ending>>> {
     let silicon = match Silicon::new() {
         Err(error @ OracleError::NoNative { .. }) => {
             skip("the native oracle", &error.to_string());
@@ -34,7 +34,7 @@ fn run(cases: &[Case]) -> Option<Vec<Option<Outcome>>> {
     Some(silicon.with_patience(PATIENCE).run(cases).expect("the oracle answers"))
 }
 
-fn outcome(case: Case) -> Option<Outcome> {
+fn outcome(case: Case) -> Option<Ending> {
     run(&[case]).map(|mut verdicts| verdicts.remove(0).expect("the case survives"))
 }
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use pentimento_conformance::vectors::{Vector, parse};
-use pentimento_conformance::{Bench, Difference, Outcome, compare, engines};
+use pentimento_conformance::{Bench, Difference, Ending, compare, engines};
 use pentimento_decoder::decode;
 
 fn vectors() -> Vec<(String, Vector)> {
@@ -26,7 +26,7 @@ fn vectors() -> Vec<(String, Vector)> {
     found
 }
 
-fn check(who: &str, file: &str, vector: &Vector, actual: &Outcome) -> Option<String> {
+fn check(who: &str, file: &str, vector: &Vector, actual: &Ending) -> Option<String> {
     report(who, file, vector, &compare(&vector.outcome, actual, vector.mask))
 }
 

@@ -2,26 +2,26 @@
 
 use pentimento_registers::{Gpr, SegmentRegister};
 
-use crate::operand_code::Width;
+use crate::operand_code::ImmediateWidth;
 
 /// Stands for no base or no index.
 const NONE: u32 = 8;
 
-const DISP8: u32 = Width::SIGNED_BYTE;
-const DISP32: u32 = Width::SIGNED_SIZED;
-const DISP16: u32 = Width::SIGNED_SIZED + 8;
+const DISP8: u32 = ImmediateWidth::SIGNED_BYTE;
+const DISP32: u32 = ImmediateWidth::SIGNED_SIZED;
+const DISP16: u32 = ImmediateWidth::SIGNED_SIZED + 8;
 
 /// What ModRM and SIB say about an address, packed.
 ///
 /// Bits 7:0 are the base (8 for none), 15:8 the index (8 for none), 17:16 the binary logarithm of
 /// the scale, 26:24 the segment. While decoding there are also the length of the displacement
-/// (bits 22:20), the number of its [`Width`] (bits 30:27) and whether a SIB byte follows (bit 31).
+/// (bits 22:20), the number of its [`ImmediateWidth`] (bits 30:27) and whether a SIB byte follows (bit 31).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct AddressForm(u32);
 
 impl AddressForm {
     /// No memory operand by ModRM; the segment is DS.
-    pub(crate) const ABSENT: Self = Self::new(NONE, NONE, 0, Width::ABSENT);
+    pub(crate) const ABSENT: Self = Self::new(NONE, NONE, 0, ImmediateWidth::ABSENT);
 
     const fn new(base: u32, index: u32, scale: u32, width: u32) -> Self {
         let segment = if base == 4 || base == 5 { SegmentRegister::Ss } else { SegmentRegister::Ds };
@@ -30,7 +30,7 @@ impl AddressForm {
                 | scale << 16
                 | (segment as u32) << 24
                 | width << 27
-                | Width::ALL[width as usize].length << 20,
+                | ImmediateWidth::ALL[width as usize].length << 20,
         )
     }
 
@@ -86,8 +86,8 @@ impl AddressForm {
 
     /// How to read the displacement.
     #[inline(always)]
-    pub(crate) const fn displacement(self) -> Width {
-        Width::ALL[(self.0 >> 27 & 15) as usize]
+    pub(crate) const fn displacement(self) -> ImmediateWidth {
+        ImmediateWidth::ALL[(self.0 >> 27 & 15) as usize]
     }
 
     /// Bytes of displacement.
@@ -128,7 +128,7 @@ pub(crate) static FORMS32: [AddressForm; 256] = {
         forms[modrm] = match (mode, rm) {
             (_, 4) => AddressForm(1 << 31),
             (0, 5) => AddressForm::new(NONE, NONE, 0, DISP32),
-            _ => AddressForm::new(rm, NONE, 0, [Width::ABSENT, DISP8, DISP32][mode]),
+            _ => AddressForm::new(rm, NONE, 0, [ImmediateWidth::ABSENT, DISP8, DISP32][mode]),
         };
         modrm += 1;
     }
@@ -147,7 +147,7 @@ pub(crate) static FORMS_SIB: [[AddressForm; 256]; 4] = {
             forms[mode][sib] = if mode == 0 && base == 5 {
                 AddressForm::new(NONE, index, scale, DISP32)
             } else {
-                AddressForm::new(base, index, scale, [Width::ABSENT, DISP8, DISP32][mode])
+                AddressForm::new(base, index, scale, [ImmediateWidth::ABSENT, DISP8, DISP32][mode])
             };
             sib += 1;
         }
@@ -172,7 +172,7 @@ pub(crate) static FORMS16: [AddressForm; 256] = {
         forms[modrm] = if mode == 0 && rm == 6 {
             AddressForm::new(NONE, NONE, 0, DISP16)
         } else {
-            AddressForm::new(base, index, 0, [Width::ABSENT, DISP8, DISP16][mode])
+            AddressForm::new(base, index, 0, [ImmediateWidth::ABSENT, DISP8, DISP16][mode])
         };
         modrm += 1;
     }

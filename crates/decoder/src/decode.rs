@@ -4,8 +4,8 @@ use core::hint::select_unpredictable;
 
 use crate::address::{AddressForm, FORMS_SIB, FORMS16, FORMS32};
 use crate::instruction::{DecodeError, DecodeErrorKind, Instruction, Parts, Prefixes};
-use crate::lookup::{self, Entry};
-use crate::operand_code::{Immediate, Width};
+use crate::lookup::{self, OpcodeEntry};
+use crate::operand_code::{Immediate, ImmediateWidth};
 use crate::row::Map;
 
 /// The longest instruction, in bytes (SDM volume 2, section 2.3.11).
@@ -98,7 +98,7 @@ struct Opcode {
     /// The offset of what follows it.
     end: usize,
     /// What it leads to.
-    entry: Entry,
+    entry: OpcodeEntry,
 }
 
 impl Opcode {
@@ -163,7 +163,13 @@ impl Body {
     /// There are no branches where what they would depend on is hard to predict, and `slot`, which
     /// is `entry` or its group, tells early whether there is a ModRM byte.
     #[inline(always)]
-    fn read(window: &[u8; WINDOW], mut at: usize, slot: Entry, entry: Entry, prefixes: Prefixes) -> Self {
+    fn read(
+        window: &[u8; WINDOW],
+        mut at: usize,
+        slot: OpcodeEntry,
+        entry: OpcodeEntry,
+        prefixes: Prefixes,
+    ) -> Self {
         let modrm = byte(window, at) & slot.modrm_mask();
         at += slot.modrm_length();
         let forms = if prefixes.contains(Prefixes::ADDRESS_SIZE) { &FORMS16 } else { &FORMS32 };
@@ -174,7 +180,7 @@ impl Body {
         let displacement = address.displacement().extract(dword(window, at));
         at += address.displacement_length();
         let word = prefixes.bits() & Prefixes::OPERAND_SIZE.bits();
-        let width = Width::ALL[entry.immediate() | word as usize];
+        let width = ImmediateWidth::ALL[entry.immediate() | word as usize];
         let immediate = width.extract(dword(window, at));
         let end = at + width.length as usize;
         Self { modrm, address, displacement, immediate, second_immediate: 0, end }
@@ -202,7 +208,7 @@ impl Body {
 
     /// All put together.
     #[inline(always)]
-    fn instruction(self, entry: Entry, opcode: u8, prefixes: Prefixes) -> Instruction {
+    fn instruction(self, entry: OpcodeEntry, opcode: u8, prefixes: Prefixes) -> Instruction {
         Instruction::new(Parts {
             displacement: self.displacement,
             immediate: self.immediate,

@@ -11,7 +11,7 @@ use crate::rows::joined;
 /// What kind of operand it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Class {
+pub(crate) enum OperandClass {
     /// A register.
     Register,
     /// What ModRM, SIB and displacement address.
@@ -28,7 +28,7 @@ pub(crate) enum Class {
 #[derive(Clone, Copy)]
 pub(crate) struct Extraction {
     /// The class with a memory form of ModRM, and with a register form or without ModRM.
-    classes: [Class; 2],
+    classes: [OperandClass; 2],
     /// Bytes of memory or immediate.
     pub(crate) size: u16,
     /// Where in [`REGISTERS`] the register file starts, or the register itself.
@@ -81,18 +81,18 @@ static REGISTERS: [Register; 128] = {
 };
 
 impl Extraction {
-    const RARE: Self = Self { classes: [Class::Rare; 2], size: 0, file: 0, shift: 0, mask: 0 };
+    const RARE: Self = Self { classes: [OperandClass::Rare; 2], size: 0, file: 0, shift: 0, mask: 0 };
 
     const fn register(file: u8, source: Source) -> Self {
-        Self { classes: [Class::Register; 2], size: 0, file, shift: source.0, mask: source.1 }
+        Self { classes: [OperandClass::Register; 2], size: 0, file, shift: source.0, mask: source.1 }
     }
 
     /// The register in rm or `size` bytes of memory.
     const fn either(file: u8, size: u16) -> Self {
-        Self { classes: [Class::Memory, Class::Register], size, ..Self::register(file, RM) }
+        Self { classes: [OperandClass::Memory, OperandClass::Register], size, ..Self::register(file, RM) }
     }
 
-    const fn of_class(class: Class, size: u16) -> Self {
+    const fn of_class(class: OperandClass, size: u16) -> Self {
         Self { classes: [class; 2], size, ..Self::RARE }
     }
 
@@ -141,25 +141,25 @@ impl Extraction {
             C::MmRm => Self::register(MMX, RM),
             C::Xmm => Self::register(XMM, REG),
             C::XmmRm => Self::register(XMM, RM),
-            C::Imm8 => Self::of_class(Class::Immediate, 1),
-            C::Imm16 => Self::of_class(Class::Immediate, 2),
-            C::Imm8s | C::Immz => Self::of_class(Class::Immediate, wide),
-            C::Rel8 | C::Relz => Self::of_class(Class::Relative, 0),
-            C::M => Self::of_class(Class::Memory, 0),
-            C::M8 | C::Moffs8 => Self::of_class(Class::Memory, 1),
-            C::M16 => Self::of_class(Class::Memory, 2),
-            C::M32 => Self::of_class(Class::Memory, 4),
-            C::Mv | C::Moffsv => Self::of_class(Class::Memory, wide),
-            C::M2v => Self::of_class(Class::Memory, 2 * wide),
-            C::M48 => Self::of_class(Class::Memory, 6),
-            C::M64 => Self::of_class(Class::Memory, 8),
-            C::M80 => Self::of_class(Class::Memory, 10),
-            C::M128 => Self::of_class(Class::Memory, 16),
-            C::M512 => Self::of_class(Class::Memory, 64),
-            C::Mfxsave => Self::of_class(Class::Memory, 512),
-            C::Mfar => Self::of_class(Class::Memory, 2 + wide),
-            C::M14or28 => Self::of_class(Class::Memory, 7 * wide),
-            C::M94or108 => Self::of_class(Class::Memory, 80 + 7 * wide),
+            C::Imm8 => Self::of_class(OperandClass::Immediate, 1),
+            C::Imm16 => Self::of_class(OperandClass::Immediate, 2),
+            C::Imm8s | C::Immz => Self::of_class(OperandClass::Immediate, wide),
+            C::Rel8 | C::Relz => Self::of_class(OperandClass::Relative, 0),
+            C::M => Self::of_class(OperandClass::Memory, 0),
+            C::M8 | C::Moffs8 => Self::of_class(OperandClass::Memory, 1),
+            C::M16 => Self::of_class(OperandClass::Memory, 2),
+            C::M32 => Self::of_class(OperandClass::Memory, 4),
+            C::Mv | C::Moffsv => Self::of_class(OperandClass::Memory, wide),
+            C::M2v => Self::of_class(OperandClass::Memory, 2 * wide),
+            C::M48 => Self::of_class(OperandClass::Memory, 6),
+            C::M64 => Self::of_class(OperandClass::Memory, 8),
+            C::M80 => Self::of_class(OperandClass::Memory, 10),
+            C::M128 => Self::of_class(OperandClass::Memory, 16),
+            C::M512 => Self::of_class(OperandClass::Memory, 64),
+            C::Mfxsave => Self::of_class(OperandClass::Memory, 512),
+            C::Mfar => Self::of_class(OperandClass::Memory, 2 + wide),
+            C::M14or28 => Self::of_class(OperandClass::Memory, 7 * wide),
+            C::M94or108 => Self::of_class(OperandClass::Memory, 80 + 7 * wide),
             C::Ra | C::One | C::Imm8b | C::Ptr => Self::RARE,
             C::EsDi8 | C::EsDiv | C::SegSi8 | C::SegSiv | C::XlatM8 | C::SegDi64 | C::SegDi128 => Self::RARE,
         }
@@ -173,7 +173,7 @@ impl Extraction {
     }
 
     /// The class of an operand of `code` with a memory form of ModRM, and with any other.
-    pub(crate) const fn classes(code: OperandCode) -> [Class; 2] {
+    pub(crate) const fn classes(code: OperandCode) -> [OperandClass; 2] {
         Self::of_code(code, 4).classes
     }
 

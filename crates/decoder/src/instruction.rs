@@ -18,7 +18,7 @@ pub enum OperandSize {
     Dword,
 }
 
-/// Width of effective addresses.
+/// ImmediateWidth of effective addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum AddressSize {
     /// 16 bits (67h in a 32-bit segment).

@@ -15,7 +15,7 @@ use crate::rows::{COUNT, ROWS, joined};
 const CLASSES: usize = 8;
 /// The eight reg fields of memory forms, then the 64 register forms.
 const GROUP_CELLS: usize = 72;
-/// Rows that an [`Entry`] can number.
+/// Rows that an [`OpcodeEntry`] can number.
 const ROW_LIMIT: usize = 1 << 11;
 
 /// What an opcode leads to, packed so that decoding loads it once.
@@ -24,12 +24,12 @@ const ROW_LIMIT: usize = 1 << 11;
 /// immediate follows; bits 14:12 are the 66h, F2h and F3h that it consumes, in their places of
 /// [`Prefixes`] times 2048; bit 15 is set if there is a ModRM byte, 17 if LOCK is
 /// allowed, 18 and 19 if ModRM cannot name memory; bits 22:20 say which immediate follows (a
-/// [`Width`](crate::operand_code::Width)). Bits 31:24 are zero for a row and a bit each for what
+/// [`ImmediateWidth`](crate::operand_code::ImmediateWidth)). Bits 31:24 are zero for a row and a bit each for what
 /// is not: [`Self::UNDEFINED`], [`Self::GROUP`], [`Self::PREFIX`], [`Self::ESCAPE`].
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry(u32);
+pub(crate) struct OpcodeEntry(u32);
 
-impl Entry {
+impl OpcodeEntry {
     /// A slot that no row claims.
     const UNDEFINED: Self = Self(1 << 24);
     /// ModRM decides; bits 10:0 number the group, and bits 15, 18 and 19 are as for a row.
@@ -172,7 +172,7 @@ impl Entry {
         self.0 >> 17 & 1 != 0
     }
 
-    /// The number of the [`Width`](crate::operand_code::Width) of the immediate.
+    /// The number of the [`ImmediateWidth`](crate::operand_code::ImmediateWidth) of the immediate.
     #[inline(always)]
     pub(crate) const fn immediate(self) -> usize {
         (self.0 >> 20 & 7) as usize
@@ -206,12 +206,12 @@ pub(crate) struct Shape {
     pub(crate) count: u8,
     /// Their codes; beyond the last, anything.
     pub(crate) operands: [OperandCode; 4],
-    /// Their [`Class`](crate::extraction::Class)es, four bits each, with a memory form of ModRM and with any other.
+    /// Their [`OperandClass`](crate::extraction::OperandClass)es, four bits each, with a memory form of ModRM and with any other.
     classes: [u16; 2],
 }
 
 impl Shape {
-    /// The number of the [`Class`](crate::extraction::Class) that operand `index` has with `modrm`: here rather than in the
+    /// The number of the [`OperandClass`](crate::extraction::OperandClass) that operand `index` has with `modrm`: here rather than in the
     /// [`Extraction`], because what is branched on should come early.
     #[inline(always)]
     pub(crate) const fn class(&self, index: usize, modrm: u8) -> u8 {
@@ -225,7 +225,7 @@ pub(crate) const fn shape(index: u16) -> &'static Shape {
     &SHAPES[index as usize & (ROW_LIMIT - 1)]
 }
 
-/// The shapes of [`ROWS`], as many as [`Entry::row`] can number.
+/// The shapes of [`ROWS`], as many as [`OpcodeEntry::row`] can number.
 static SHAPES: [Shape; ROW_LIMIT] = shapes();
 
 const fn shapes() -> [Shape; ROW_LIMIT] {
@@ -260,9 +260,9 @@ const fn shapes() -> [Shape; ROW_LIMIT] {
 /// The tables.
 pub(crate) struct Lookup {
     /// By map, prefix class and opcode.
-    pub(crate) slots: [[[Entry; 256]; CLASSES]; 4],
+    pub(crate) slots: [[[OpcodeEntry; 256]; CLASSES]; 4],
     /// By group and ModRM.
-    pub(crate) groups: [[Entry; GROUP_CELLS]; GROUPS],
+    pub(crate) groups: [[OpcodeEntry; GROUP_CELLS]; GROUPS],
 }
 
 /// The position of `modrm` in a group.
@@ -323,11 +323,11 @@ const ESCAPES: [(Map, u8, Map); 3] = [
     (Map::TwoByte, 0x3a, Map::ThreeByte3a),
 ];
 
-type Slots = [[[Entry; 256]; CLASSES]; 4];
+type Slots = [[[OpcodeEntry; 256]; CLASSES]; 4];
 
 /// The slots with prefixes, escapes and groups in place, and how many groups there are.
 const fn number_groups(rows: &[Row]) -> (Slots, usize) {
-    let mut slots = [[[Entry::UNDEFINED; 256]; CLASSES]; 4];
+    let mut slots = [[[OpcodeEntry::UNDEFINED; 256]; CLASSES]; 4];
     let mut groups = 0;
     let mut i = 0;
     while i < rows.len() {
@@ -341,7 +341,7 @@ const fn number_groups(rows: &[Row]) -> (Slots, usize) {
             let slot = &mut slots[row.map as usize][class][row.opcode as usize];
             let ignored = if matches!(row.form, Form::ModIgnored(_)) { 3 } else { 0 };
             if admits(row.prefix, class) && !slot.is_group() {
-                *slot = Entry(Entry::GROUP | ignored << 18 | 1 << 15 | groups as u32);
+                *slot = OpcodeEntry(OpcodeEntry::GROUP | ignored << 18 | 1 << 15 | groups as u32);
                 groups += 1;
             }
             class += 1;
@@ -351,13 +351,13 @@ const fn number_groups(rows: &[Row]) -> (Slots, usize) {
     while class < CLASSES {
         let mut i = 0;
         while i < PREFIX_BYTES.len() {
-            slots[0][class][PREFIX_BYTES[i] as usize] = Entry::of_prefix(PREFIX_BYTES[i]);
+            slots[0][class][PREFIX_BYTES[i] as usize] = OpcodeEntry::of_prefix(PREFIX_BYTES[i]);
             i += 1;
         }
         i = 0;
         while i < ESCAPES.len() {
             let (from, byte, to) = ESCAPES[i];
-            slots[from as usize][class][byte as usize] = Entry(Entry::ESCAPE | to as u32);
+            slots[from as usize][class][byte as usize] = OpcodeEntry(OpcodeEntry::ESCAPE | to as u32);
             i += 1;
         }
         class += 1;
@@ -373,13 +373,13 @@ pub(crate) static LOOKUP: Lookup = build();
 const fn build() -> Lookup {
     const ROWS: &[Row] = &joined();
     let mut lookup =
-        Lookup { slots: number_groups(ROWS).0, groups: [[Entry::UNDEFINED; GROUP_CELLS]; GROUPS] };
+        Lookup { slots: number_groups(ROWS).0, groups: [[OpcodeEntry::UNDEFINED; GROUP_CELLS]; GROUPS] };
     let mut current = 0;
     while current < 6 {
         let mut i = 0;
         while i < ROWS.len() {
             if rank(&ROWS[i]) == current {
-                place(&mut lookup, &ROWS[i], Entry::of_row(&ROWS[i], i));
+                place(&mut lookup, &ROWS[i], OpcodeEntry::of_row(&ROWS[i], i));
             }
             i += 1;
         }
@@ -389,7 +389,7 @@ const fn build() -> Lookup {
 }
 
 /// Enters `entry` wherever `row` belongs.
-const fn place(lookup: &mut Lookup, row: &Row, entry: Entry) {
+const fn place(lookup: &mut Lookup, row: &Row, entry: OpcodeEntry) {
     let mut class = 0;
     while class < CLASSES {
         let mut opcode = row.opcode as usize;
@@ -414,14 +414,14 @@ const fn place(lookup: &mut Lookup, row: &Row, entry: Entry) {
 
 /// The entry of `opcode` in `map`, under the 66h, F3h and F2h that were seen.
 #[inline(always)]
-pub(crate) fn entry(map: Map, class: usize, opcode: u8) -> Entry {
+pub(crate) fn entry(map: Map, class: usize, opcode: u8) -> OpcodeEntry {
     LOOKUP.slots[map as usize][class & (CLASSES - 1)][opcode as usize]
 }
 
 /// What `slot` leads to with `modrm`, looked up whether it is a group or not: a branch would be
 /// hard to predict.
 #[inline(always)]
-pub(crate) fn select(slot: Entry, modrm: u8) -> Entry {
+pub(crate) fn select(slot: OpcodeEntry, modrm: u8) -> OpcodeEntry {
     let member = LOOKUP.groups[slot.group()][cell(modrm)];
     select_unpredictable(slot.is_group(), member, slot)
 }

@@ -2,7 +2,7 @@
 
 use pentimento_registers::{Gpr, Gpr8, SegmentRegister};
 
-use crate::extraction::{Class, Extraction};
+use crate::extraction::{Extraction, OperandClass};
 use crate::lookup::Shape;
 use crate::{AddressSize, Instruction, OperandCode, Prefixes, lookup};
 
@@ -136,15 +136,15 @@ impl Instruction {
         let code = shape.operands[index & 3];
         let extraction = Extraction::of(code, self.prefixes().contains(Prefixes::OPERAND_SIZE));
         let class = shape.class(index, self.modrm());
-        if class == Class::Register as u8 {
+        if class == OperandClass::Register as u8 {
             Operand::Register(extraction.named(self.opcode_and_modrm()))
-        } else if class == Class::Memory as u8 {
+        } else if class == OperandClass::Memory as u8 {
             Operand::Memory(self.modrm_memory(extraction.size))
-        } else if class == Class::Immediate as u8 {
+        } else if class == OperandClass::Immediate as u8 {
             // One byte may stand sign-extended for two.
             let value = self.immediate() & u32::MAX >> ((32 - 8 * extraction.size) & 31);
             Operand::Immediate { value, size: extraction.size as u8 }
-        } else if class == Class::Relative as u8 {
+        } else if class == OperandClass::Relative as u8 {
             Operand::Relative(self.immediate() as i32)
         } else {
             self.extract_rare(code)

@@ -183,7 +183,7 @@ pub(crate) enum Immediate {
 
 /// How to read one immediate, without branches.
 #[derive(Clone, Copy)]
-pub(crate) struct Width {
+pub(crate) struct ImmediateWidth {
     /// Bytes.
     pub(crate) length: u32,
     /// The bits that count.
@@ -192,7 +192,7 @@ pub(crate) struct Width {
     pub(crate) sign: u32,
 }
 
-impl Width {
+impl ImmediateWidth {
     const NONE: Self = Self { length: 0, mask: 0, sign: 0 };
     const WORD: Self = Self { length: 2, mask: 0xffff, sign: 0 };
     const SIGNED_WORD: Self = Self { length: 2, mask: 0xffff, sign: 0x8000 };
@@ -233,7 +233,7 @@ impl Width {
 }
 
 impl Immediate {
-    /// The number of its [`Width`], and whether that is not all.
+    /// The number of its [`ImmediateWidth`], and whether that is not all.
     pub(crate) const fn width(self) -> (u8, bool) {
         match self {
             Self::None => (0, false),

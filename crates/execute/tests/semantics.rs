@@ -146,13 +146,13 @@ fn quotients() {
 }
 
 /// A shift or rotate of one place: from the bits and CF to the bits and CF.
-type Place = fn(u64, u64, u32) -> (u64, u64);
+type OnePlace = fn(u64, u64, u32) -> (u64, u64);
 
 /// Shifts and rotates one place at a time: the way that the SDM describes them.
 fn check_shift<W: Width>(
     name: &str,
     function: fn(W, u8, Eflags) -> (W, Eflags),
-    place: Place,
+    place: OnePlace,
     modulo: u32,
     value: u32,
 ) {
@@ -187,16 +187,17 @@ fn check_shift<W: Width>(
 }
 
 fn check_shifts<W: Width>(value: u32) {
-    let shl: Place = |bits, _, width| (bits << 1 & ((1 << width) - 1), bits >> (width - 1) & 1);
-    let shr: Place = |bits, _, _| (bits >> 1, bits & 1);
-    let sar: Place = |bits, _, width| (bits >> 1 | bits & 1 << (width - 1), bits & 1);
-    let rol: Place = |bits, _, width| {
+    let shl: OnePlace = |bits, _, width| (bits << 1 & ((1 << width) - 1), bits >> (width - 1) & 1);
+    let shr: OnePlace = |bits, _, _| (bits >> 1, bits & 1);
+    let sar: OnePlace = |bits, _, width| (bits >> 1 | bits & 1 << (width - 1), bits & 1);
+    let rol: OnePlace = |bits, _, width| {
         let out = bits >> (width - 1) & 1;
         (bits << 1 & ((1 << width) - 1) | out, out)
     };
-    let ror: Place = |bits, _, width| (bits >> 1 | (bits & 1) << (width - 1), bits & 1);
-    let rcl: Place = |bits, carry, width| (bits << 1 & ((1 << width) - 1) | carry, bits >> (width - 1) & 1);
-    let rcr: Place = |bits, carry, width| (bits >> 1 | carry << (width - 1), bits & 1);
+    let ror: OnePlace = |bits, _, width| (bits >> 1 | (bits & 1) << (width - 1), bits & 1);
+    let rcl: OnePlace =
+        |bits, carry, width| (bits << 1 & ((1 << width) - 1) | carry, bits >> (width - 1) & 1);
+    let rcr: OnePlace = |bits, carry, width| (bits >> 1 | carry << (width - 1), bits & 1);
     check_shift::<W>("shl", shift_rotate::shl, shl, 0, value);
     check_shift::<W>("shr", shift_rotate::shr, shr, 0, value);
     check_shift::<W>("sar", shift_rotate::sar, sar, 0, value);

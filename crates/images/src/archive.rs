@@ -23,7 +23,7 @@ const PIECES_MAX: usize = 1 << 16;
 
 /// What an entry makes.
 #[derive(Clone, Debug)]
-pub(crate) enum Content {
+pub(crate) enum MemberContent {
     File(Part),
     Directory,
     /// The text of a symbolic link.
@@ -37,9 +37,9 @@ pub(crate) enum Content {
 
 /// An entry of a tar file.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct Member {
     pub(crate) path: Vec<u8>,
-    pub(crate) content: Content,
+    pub(crate) content: MemberContent,
     /// The twelve permission bits.
     pub(crate) mode: u32,
     pub(crate) owner: (u32, u32),
@@ -165,7 +165,7 @@ impl Entries {
     }
 
     /// The next entry; `None` at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<Entry>, ImageError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Member>, ImageError> {
         let mut amendments = self.global.clone();
         loop {
             if self.offset == self.length && !self.strict {
@@ -212,7 +212,7 @@ impl Entries {
         Ok(())
     }
 
-    fn entry(&mut self, header: &Header, kind: u8, more: Amendments) -> Result<Entry, ImageError> {
+    fn entry(&mut self, header: &Header, kind: u8, more: Amendments) -> Result<Member, ImageError> {
         let start = self.offset;
         let Some(mut entry) = plain_entry(header, &more) else {
             return self.damaged("a field that is no number");
@@ -228,28 +228,35 @@ impl Entries {
         };
         let mut headers = BLOCK;
         entry.content = match kind {
-            b'1' => Content::HardLink(target()),
-            b'2' => Content::Symlink(target()),
-            b'3' => Content::CharacterDevice(device()),
-            b'4' => Content::BlockDevice(device()),
-            b'5' | b'D' => Content::Directory,
-            b'6' => Content::Fifo,
+            b'1' => MemberContent::HardLink(target()),
+            b'2' => MemberContent::Symlink(target()),
+            b'3' => MemberContent::CharacterDevice(device()),
+            b'4' => MemberContent::BlockDevice(device()),
+            b'5' | b'D' => MemberContent::Directory,
+            b'6' => MemberContent::Fifo,
             // Before ustar there were no directories, only names that end like one.
-            0 | b'0' | b'7' if entry.path.ends_with(b"/") => Content::Directory,
-            0 | b'0' | b'7' if more.sparse.map_in_data => Content::File(self.mapped_in_data(size, &more)?),
+            0 | b'0' | b'7' if entry.path.ends_with(b"/") => MemberContent::Directory,
+            0 | b'0' | b'7' if more.sparse.map_in_data => {
+                MemberContent::File(self.mapped_in_data(size, &more)?)
+            }
             0 | b'0' | b'7' if !more.sparse.map.is_empty() => {
                 let pairs =
                     more.sparse.map.chunks(2).map(|pair| (pair[0], pair.get(1).copied().unwrap_or(0)));
-                Content::File(self.part(start + BLOCK, size, more.sparse.size.unwrap_or(size), pairs)?)
+                MemberContent::File(self.part(
+                    start + BLOCK,
+                    size,
+                    more.sparse.size.unwrap_or(size),
+                    pairs,
+                )?)
             }
             0 | b'0' | b'7' => {
-                Content::File(self.part(start + BLOCK, size, size, [(0, size)].into_iter())?)
+                MemberContent::File(self.part(start + BLOCK, size, size, [(0, size)].into_iter())?)
             }
             b'S' => {
                 let (map, blocks) = self.gnu_map(header)?;
                 headers += blocks * BLOCK;
                 let whole = header.as_gnu().and_then(|gnu| gnu.real_size().ok()).unwrap_or(size);
-                Content::File(self.part(start + headers, size, whole, map.into_iter())?)
+                MemberContent::File(self.part(start + headers, size, whole, map.into_iter())?)
             }
             _ => {
                 return Err(ImageError::entry(
@@ -365,7 +372,7 @@ fn has_checksum(header: &Header) -> bool {
 }
 
 /// What a header and the records before it say of every entry.
-fn plain_entry(header: &Header, more: &Amendments) -> Option<Entry> {
+fn plain_entry(header: &Header, more: &Amendments) -> Option<Member> {
     let path = more.sparse.name.clone().or(more.path.clone());
     let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
     let id = |field: std::io::Result<u64>, record: Option<u64>| {
@@ -373,9 +380,9 @@ fn plain_entry(header: &Header, more: &Amendments) -> Option<Entry> {
     };
     let seconds = header.mtime().unwrap_or(0);
     let modified = more.modified.unwrap_or(Timestamp { seconds: seconds as i64, nanoseconds: 0 });
-    Some(Entry {
+    Some(Member {
         path,
-        content: Content::Directory,
+        content: MemberContent::Directory,
         mode: header.mode().ok()? & 0o7777,
         owner: (id(header.uid(), more.uid)?, id(header.gid(), more.gid)?),
         modified,

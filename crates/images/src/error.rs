@@ -47,7 +47,7 @@ pub enum ImageError {
     },
     /// An entry of a tar file that cannot be made.
     #[error("entry {path}: {what}")]
-    Entry {
+    Member {
         /// Its path.
         path: String,
         /// What is in the way.
@@ -74,6 +74,6 @@ impl ImageError {
     pub(crate) fn entry(path: &[u8], what: &'static str) -> Self {
         // A path can be a megabyte long; its start tells enough.
         let shown = String::from_utf8_lossy(&path[..path.len().min(200)]);
-        Self::Entry { path: shown.escape_debug().collect(), what }
+        Self::Member { path: shown.escape_debug().collect(), what }
     }
 }

@@ -8,7 +8,7 @@ use pentimento_linux::{
     Timestamp,
 };
 
-use crate::archive::{Content, Entries, Entry};
+use crate::archive::{Entries, Member, MemberContent};
 use crate::error::ImageError;
 use crate::source::{Budget, Part, plain_metadata};
 
@@ -33,7 +33,7 @@ type Number = usize;
 const ROOT: Number = 0;
 
 /// A directory, and a name in it.
-type Place = (Number, Box<[u8]>);
+type Position = (Number, Box<[u8]>);
 
 #[derive(Clone, Debug)]
 enum Body {
@@ -102,7 +102,11 @@ impl Tree {
     /// The directory that holds the last name of `path`, and that name; `None` for the top itself.
     /// Links on the way are followed within the tree, as container engines unpack layers; what is
     /// missing is made, if `budget`.
-    fn place(&mut self, path: &[u8], mut budget: Option<&mut Budget>) -> Result<Option<Place>, ImageError> {
+    fn place(
+        &mut self,
+        path: &[u8],
+        mut budget: Option<&mut Budget>,
+    ) -> Result<Option<Position>, ImageError> {
         let refuse = |what| Err(ImageError::entry(path, what));
         let mut left: Vec<Box<[u8]>> = components(path).map(Box::from).collect();
         if left.len() > DEPTH_MAX {
@@ -165,7 +169,7 @@ impl Tree {
         number
     }
 
-    fn add_entry(&mut self, entry: Entry, whiteouts: bool, budget: &mut Budget) -> Result<(), ImageError> {
+    fn add_entry(&mut self, entry: Member, whiteouts: bool, budget: &mut Budget) -> Result<(), ImageError> {
         let (body, layer) = (self.body(&entry)?, self.layer);
         let Some((directory, name)) = self.place(&entry.path, Some(budget))? else {
             if matches!(body, Some(Body::Directory(_))) {
@@ -200,29 +204,31 @@ impl Tree {
     }
 
     /// What an entry is to become; `None` for a hard link.
-    fn body(&self, entry: &Entry) -> Result<Option<Body>, ImageError> {
+    fn body(&self, entry: &Member) -> Result<Option<Body>, ImageError> {
         Ok(Some(match &entry.content {
-            Content::HardLink(_) => return Ok(None),
-            Content::Directory => Body::Directory(BTreeMap::new()),
-            Content::File(part) => Body::File(part.clone()),
-            Content::Symlink(target) if target.is_empty() || target.len() > 4095 || target.contains(&0) => {
+            MemberContent::HardLink(_) => return Ok(None),
+            MemberContent::Directory => Body::Directory(BTreeMap::new()),
+            MemberContent::File(part) => Body::File(part.clone()),
+            MemberContent::Symlink(target)
+                if target.is_empty() || target.len() > 4095 || target.contains(&0) =>
+            {
                 return Err(ImageError::entry(&entry.path, "no symbolic link can lead there"));
             }
-            Content::Symlink(target) => Body::Symlink(target.clone()),
-            Content::CharacterDevice(device) => Body::Special(FileType::CharacterDevice, *device),
-            Content::BlockDevice(device) => Body::Special(FileType::BlockDevice, *device),
-            Content::Fifo => Body::Special(FileType::Fifo, DeviceNumber::default()),
+            MemberContent::Symlink(target) => Body::Symlink(target.clone()),
+            MemberContent::CharacterDevice(device) => Body::Special(FileType::CharacterDevice, *device),
+            MemberContent::BlockDevice(device) => Body::Special(FileType::BlockDevice, *device),
+            MemberContent::Fifo => Body::Special(FileType::Fifo, DeviceNumber::default()),
         }))
     }
 
     fn link(
         &mut self,
-        entry: &Entry,
+        entry: &Member,
         directory: Number,
         name: Box<[u8]>,
         old: Option<Number>,
     ) -> Result<(), ImageError> {
-        let Content::HardLink(target) = &entry.content else { return Ok(()) };
+        let MemberContent::HardLink(target) = &entry.content else { return Ok(()) };
         let refuse = |what| Err(ImageError::entry(&entry.path, what));
         let found = match self.place(target, None) {
             Ok(Some((place, last))) => self.names(place).and_then(|names| names.get(&last).copied()),
@@ -322,7 +328,7 @@ impl Node {
         Self { body, mode: 0o755, owner: (0, 0), modified: Timestamp::default(), links: 1, layer }
     }
 
-    fn describe(&mut self, entry: &Entry, layer: u32) {
+    fn describe(&mut self, entry: &Member, layer: u32) {
         self.mode = entry.mode;
         self.owner = entry.owner;
         self.modified = entry.modified;

@@ -24,14 +24,14 @@ use crate::step::Step;
 
 /// Executes one operation and those behind it, or with the dispatch loop just one: then it returns
 /// where to go on, and [`Cursor::STOPPED`] to leave.
-pub(crate) type Handler =
+pub(crate) type OpHandler =
     for<'a> fn(Cursor<'a>, &mut CpuState, &mut AddressSpace, &mut Frame<'a>) -> Cursor<'a>;
 
 /// A predecoded instruction: 32 bytes. What a field means is up to the handler.
 #[derive(Clone, Debug)]
 #[repr(C, align(32))]
 pub(crate) struct Op {
-    pub(crate) handler: Handler,
+    pub(crate) handler: OpHandler,
     /// The register operand, or the first of two.
     pub(crate) first: Gpr,
     /// The second register operand, or the base of an address.
@@ -361,7 +361,7 @@ impl Arena {
     }
 
     /// Gives operation `at` another handler. Returns the one that it had.
-    pub(crate) fn exchange_handler(&mut self, at: usize, handler: Handler) -> Handler {
+    pub(crate) fn exchange_handler(&mut self, at: usize, handler: OpHandler) -> OpHandler {
         if !self.is_inside(at) {
             return stop;
         }

@@ -30,7 +30,7 @@ const MOST_OPS: usize = 1 << 20;
 const LONGEST: u32 = 15;
 
 /// Everything that was compiled for an address space.
-pub(crate) struct Code {
+pub(crate) struct Blocks {
     pub(crate) arena: Arena,
     /// Where blocks are built before they go into the arena.
     scratch: (Vec<Op>, Vec<Step>),
@@ -45,7 +45,7 @@ pub(crate) struct Code {
     pub(crate) epoch: u64,
 }
 
-impl Code {
+impl Blocks {
     pub(crate) fn new() -> Self {
         Self {
             arena: Arena::new(),

@@ -39,7 +39,7 @@ pub(crate) enum Lazy {
 /// The instruction that wrote the status flags last.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub(crate) struct Pending {
+pub(crate) struct PendingFlags {
     pub(crate) a: u32,
     pub(crate) b: u32,
     pub(crate) lazy: Lazy,
@@ -51,7 +51,7 @@ pub(crate) struct Pending {
     over: u8,
 }
 
-impl Pending {
+impl PendingFlags {
     /// The flags are in EFLAGS.
     pub(crate) const SETTLED: Self =
         Self { a: 0, b: 0, lazy: Lazy::Settled, bytes: 4, under: Lazy::Settled, over: 0 };
@@ -129,7 +129,7 @@ impl Pending {
         Ok(base != (CONDITION & 1 == 1))
     }
 
-    /// [`Pending::holds`] for the condition without its negation.
+    /// [`PendingFlags::holds`] for the condition without its negation.
     #[inline(always)]
     fn holds_at<W: Width>(&self, base: u8) -> Done<bool> {
         const BELOW: u8 = Condition::B as u8 >> 1;

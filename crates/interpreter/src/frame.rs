@@ -9,9 +9,9 @@ use pentimento_registers::{CpuState, DescriptorTables, Eflags};
 
 use crate::arena::{Cursor, Jumps, Op, advance, dispatch, jump_slot};
 use crate::calls::Calls;
-use crate::flags::{Lazy, Pending};
+use crate::flags::{Lazy, PendingFlags};
 use crate::step::Step;
-use crate::x87::unit::Unit;
+use crate::x87::unit::UnitCache;
 
 /// Why handlers stopped.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Frame<'a> {
     /// Instructions left, less [`MOST`]: below zero, the next block may be too long. Blocks are
     /// charged when they end.
     pub(crate) left: i64,
-    pub(crate) pending: Pending,
+    pub(crate) pending: PendingFlags,
     pub(crate) ops: &'a [Op],
     pub(crate) jumps: &'a Jumps,
     pub(crate) calls: Calls<'a>,
@@ -43,7 +43,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) end_of_time: u64,
     pub(crate) generation: u64,
     pub(crate) leave: Leave,
-    pub(crate) x87: Unit,
+    pub(crate) x87: UnitCache,
     /// MXCSR [is silent](is_silent); where it becomes so, this may lag behind.
     pub(crate) silent: bool,
 }
@@ -80,7 +80,7 @@ impl<'a> Frame<'a> {
             start: step.eip,
         };
         let outcome = (step.handler)(&mut context, instruction);
-        self.x87 = Unit::new(context.state);
+        self.x87 = UnitCache::new(context.state);
         self.silent = is_silent(context.state.mxcsr);
         match outcome {
             Ok(()) => {}

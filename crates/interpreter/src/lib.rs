@@ -53,17 +53,17 @@ use pentimento_registers::{CpuState, Descriptor, SegmentRegister};
 
 use arena::{Cursor, drive};
 use calls::Calls;
-use code::{Block, Code};
-use flags::Pending;
+use code::{Block, Blocks};
+use flags::PendingFlags;
 use frame::{Frame, Leave, UNFIT, cut};
 use step::MOST;
-use x87::unit::Unit;
+use x87::unit::UnitCache;
 
 /// The interpreter, with the blocks that it has compiled.
 ///
 /// Its blocks are those of one address space. Given another one, it forgets them and begins anew.
 pub struct Interpreter {
-    code: Code,
+    code: Blocks,
     /// Instructions executed in blocks.
     warmth: u64,
 }
@@ -118,7 +118,7 @@ impl Interpreter {
     /// An interpreter that knows no block yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { code: Code::new(), warmth: 0 }
+        Self { code: Blocks::new(), warmth: 0 }
     }
 
     /// Runs the beginning of a `block` that is too long for what is `left`: by handlers as far as
@@ -166,7 +166,7 @@ impl Interpreter {
         let here = here.min(least.min(most) as i64 - 1);
         let mut frame = Frame {
             left: here + i64::from(block.before),
-            pending: Pending::SETTLED,
+            pending: PendingFlags::SETTLED,
             ops: self.code.arena.ops(),
             jumps: self.code.arena.jumps(),
             calls: Calls::NONE,
@@ -176,7 +176,7 @@ impl Interpreter {
             descriptors: *descriptors,
             generation: self.code.reader.generation(),
             leave: Leave::Continue,
-            x87: Unit::new(state),
+            x87: UnitCache::new(state),
             silent: is_silent(state.mxcsr),
         };
         drive(Cursor::at(frame.ops, block.first), state, memory, &mut frame);

@@ -126,7 +126,7 @@ pub(crate) trait Source<W> {
 }
 
 /// An operand that can be written.
-pub(crate) trait Place<W>: Source<W> {
+pub(crate) trait Destination<W>: Source<W> {
     fn put(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, value: W) -> Done;
     fn modify(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, change: impl FnOnce(W) -> W) -> Done;
 }
@@ -150,7 +150,7 @@ impl<W: Registers> Source<W> for First {
     }
 }
 
-impl<W: Registers> Place<W> for First {
+impl<W: Registers> Destination<W> for First {
     #[inline(always)]
     fn put(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, value: W) -> Done {
         W::set_first(op, cpu, value);
@@ -171,7 +171,7 @@ impl<W: Width, const N: u8> Source<W> for Fixed<N> {
     }
 }
 
-impl<W: Width, const N: u8> Place<W> for Fixed<N> {
+impl<W: Width, const N: u8> Destination<W> for Fixed<N> {
     #[inline(always)]
     fn put(_: &Op, cpu: &mut CpuState, _: &mut AddressSpace, value: W) -> Done {
         W::set_register(cpu, N, value);
@@ -206,7 +206,7 @@ impl<W: Registers, A: Address> Source<W> for Memory<A> {
     }
 }
 
-impl<W: Registers, A: Address> Place<W> for Memory<A> {
+impl<W: Registers, A: Address> Destination<W> for Memory<A> {
     #[inline(always)]
     fn put(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, value: W) -> Done {
         memory.write_fast(A::of(op, cpu), value).ok_or(Miss::Slow)

@@ -6,7 +6,7 @@ use pentimento_execute::blocks::{Flow, Liveness};
 use crate::arena::Op;
 use crate::step::{MOST, Step};
 use crate::table::halves::{self, Half};
-use crate::table::kinds::form;
+use crate::table::kinds::signature;
 use crate::table::{self, fused};
 
 /// Gives the operations of a block their handlers and operands.
@@ -21,17 +21,17 @@ pub(crate) fn select(ops: &mut [Op], steps: &[Step]) {
             continue;
         }
         let op = &mut ops[index];
-        let form = form(op, &instruction);
+        let signature = signature(op, &instruction);
         if let Some(half) = halves.get_mut(index) {
-            *half = halves::half(&instruction, &form, live);
+            *half = halves::half(&instruction, &signature, live);
         }
-        if let Some(handler) = table::handler(op, &steps[index], &instruction, form, live) {
+        if let Some(handler) = table::handler(op, &steps[index], &instruction, signature, live) {
             op.handler = handler;
         }
         if let Some(jcc) = steps.get(index + 1).and_then(|step| step.instruction)
             && jcc.operation() == Operation::Jcc
             && jcc.operand_size() == OperandSize::Dword
-            && let Some(handler) = fused::handler(&ops[index], &instruction, form, &jcc)
+            && let Some(handler) = fused::handler(&ops[index], &instruction, signature, &jcc)
         {
             ops[index].handler = handler;
             ops[index].joins_next = true;

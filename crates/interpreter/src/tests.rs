@@ -7,7 +7,7 @@ use pentimento_memory::{AddressSpace, Permissions};
 use pentimento_registers::{CpuState, DescriptorTables, Gpr};
 
 use crate::Interpreter;
-use crate::arena::Handler;
+use crate::arena::OpHandler;
 use crate::block::Builder;
 use crate::frame::slow;
 use pentimento_execute::{Engine, Environment, Exit, Guest, MOST_UNHEARD, Reference, Stop, Until};
@@ -42,7 +42,7 @@ fn slow_operations(code: &[u8]) -> usize {
     let (mut ops, mut steps) = (Vec::new(), Vec::new());
     let mut guest = guest(&mut state, &mut memory, &mut environment);
     Builder::new(&mut guest.context()).build(&mut ops, &mut steps).unwrap();
-    ops.iter().filter(|op| core::ptr::fn_addr_eq(op.handler, slow as Handler)).count()
+    ops.iter().filter(|op| core::ptr::fn_addr_eq(op.handler, slow as OpHandler)).count()
 }
 
 #[test]

@@ -6,8 +6,8 @@ use crate::config::Limits;
 use crate::errno::Errno;
 use crate::objects::object::Object;
 use crate::objects::{
-    Descriptor, Descriptors, Files, MEMORY_MAJOR, MemoryDevices, OpenFlags, PTS_MAJOR, Standard, StreamFile,
-    Streams, TTY_MAJOR, TerminalDevices, TerminalFile, Terminals,
+    FileDescriptor, FileDescriptors, Files, MEMORY_MAJOR, MemoryDevices, OpenFlags, PTS_MAJOR, Standard,
+    StreamFile, Streams, TTY_MAJOR, TerminalDevices, TerminalFile, Terminals,
 };
 use crate::procfs::{ProcFiles, ProcVolume};
 use crate::random::Random;
@@ -97,8 +97,8 @@ impl Files {
     }
 
     /// The standard streams as the first process's descriptors 0, 1 and 2.
-    pub(crate) fn standard_descriptors(&mut self, now: Timestamp) -> Descriptors {
-        let mut descriptors = Descriptors::default();
+    pub(crate) fn standard_descriptors(&mut self, now: Timestamp) -> FileDescriptors {
+        let mut descriptors = FileDescriptors::default();
         let streams = [
             (Standard::Input, OpenFlags::empty()),
             (Standard::Output, OpenFlags::O_WRONLY),
@@ -128,7 +128,7 @@ impl Files {
                 _ => self.vfs.make_anonymous(attributes, label),
             };
             let description = self.add_description(object, file, flags);
-            descriptors.set(fd as u32, Descriptor { description, file, close_on_exec: false });
+            descriptors.set(fd as u32, FileDescriptor { description, file, close_on_exec: false });
         }
         descriptors
     }

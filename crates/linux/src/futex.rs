@@ -1,7 +1,7 @@
 //! Futexes (futex(2)): queues of tasks by word.
 
 use crate::ids::TaskId;
-use crate::space::Backing;
+use crate::space::AreaSource;
 use crate::space::Space;
 use crate::vfs::Vnode;
 
@@ -27,8 +27,8 @@ impl Key {
             Some((start, area)) if area.shared => {
                 let within = u64::from(address - start);
                 match area.backing {
-                    Backing::Shared { object, offset } => Self::Shared(object, offset + within),
-                    Backing::File { node, offset } => Self::File(node, offset + within),
+                    AreaSource::Shared { object, offset } => Self::Shared(object, offset + within),
+                    AreaSource::File { node, offset } => Self::File(node, offset + within),
                     _ => own,
                 }
             }

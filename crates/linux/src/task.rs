@@ -4,10 +4,10 @@ use pentimento_registers::{CpuState, TlsDescriptors};
 
 use crate::arena::Id;
 use crate::ids::{ProcessId, TaskId, Termination};
-use crate::objects::Descriptors;
+use crate::objects::FileDescriptors;
 use crate::resource::ResourceLimits;
 use crate::signal::frame::Cause;
-use crate::signal::{Actions, AlternateStack, Pending, Signal, SignalSet};
+use crate::signal::{Actions, AlternateStack, PendingSignals, Signal, SignalSet};
 use crate::space::Space;
 use crate::timer::Timers;
 use crate::vfs::Location;
@@ -35,7 +35,7 @@ pub(crate) struct Task {
     /// The system call that it is in.
     pub(crate) call: Option<PendingCall>,
     /// Its descriptor table (shared by CLONE_FILES).
-    pub(crate) files: Id<Descriptors>,
+    pub(crate) files: Id<FileDescriptors>,
     /// Its root, working directory and umask (shared by CLONE_FS).
     pub(crate) location: Id<Location>,
     /// Its own TLS descriptors.
@@ -57,7 +57,7 @@ pub(crate) struct Task {
     /// Blocked signals that sigtimedwait(2) waits for.
     pub(crate) awaited: SignalSet,
     /// Signals for this thread alone.
-    pub(crate) pending: Pending,
+    pub(crate) pending: PendingSignals,
     /// Its alternate signal stack.
     pub(crate) alternate_stack: AlternateStack,
     /// The last exception, which every signal frame shows.
@@ -139,7 +139,7 @@ pub(crate) struct Process {
     /// Its signal actions (shared by CLONE_SIGHAND).
     pub(crate) actions: Id<Actions>,
     /// Signals for any of its threads.
-    pub(crate) pending: Pending,
+    pub(crate) pending: PendingSignals,
     /// What it may use (getrlimit(2)).
     pub(crate) limits: ResourceLimits,
     /// Its interval and POSIX timers.

@@ -7,7 +7,7 @@ use pentimento_memory::{PAGE_SIZE, Permissions};
 
 use crate::errno::Errno;
 use crate::space::Space;
-use crate::space::{Area, Backing};
+use crate::space::{Area, AreaSource};
 
 /// Offset of `__kernel_vsyscall` (AT_SYSINFO).
 pub(crate) const VSYSCALL: u32 = 0x400;
@@ -49,7 +49,7 @@ const END: u32 = 0x430;
 /// ENOMEM if there is none.
 pub(crate) fn map(space: &mut Space) -> Result<(), Errno> {
     let address = space.find_gap(PAGE_SIZE).ok_or(Errno::ENOMEM)?;
-    let area = Area::private(Permissions::READ | Permissions::EXECUTE, Backing::Vdso);
+    let area = Area::private(Permissions::READ | Permissions::EXECUTE, AreaSource::Vdso);
     space.map(address, PAGE_SIZE, area)?;
     space.memory.poke_bytes(address, &image())?;
     space.vdso = address;

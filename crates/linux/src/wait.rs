@@ -103,7 +103,7 @@ impl From<pentimento_memory::Fault> for Failure {
 }
 
 /// What a system-call handler returns: the value for EAX, or why there is none.
-pub(crate) type Outcome = Result<u32, Failure>;
+pub(crate) type CallResult = Result<u32, Failure>;
 
 /// A system call between its first run and its end.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -9,7 +9,7 @@ use pentimento_registers::{CpuState, Gpr};
 use thiserror::Error;
 
 use super::{OracleError, Silicon, Verdict};
-use crate::case::{Case, Outcome};
+use crate::case::{Case, Ending};
 use crate::compare::{Difference, Mask};
 use crate::engine::{Bench, engines};
 use crate::generate::Generator;
@@ -40,7 +40,7 @@ pub struct Failure {
     /// What silicon did; `None` if it killed or hung the native oracle.
     pub expected: Verdict,
     /// What the engine did.
-    pub actual: Outcome,
+    pub actual: Ending,
     /// Where they differ.
     pub differences: Vec<Difference>,
 }
@@ -69,7 +69,7 @@ pub struct Report {
     /// Cases in which silicon used a freedom otherwise than the engines, by freedom and mnemonic.
     pub freedoms: BTreeMap<(Freedom, &'static str), u64>,
     /// Cases on which all agreed to the last bit, with what silicon did, if the campaign keeps them.
-    pub agreed: Vec<(Case, Outcome)>,
+    pub agreed: Vec<(Case, Ending)>,
 }
 
 impl Report {
@@ -102,7 +102,7 @@ impl Report {
 /// A case with what each engine made of it.
 struct Prepared {
     number: u64,
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<Ending>,
 }
 
 /// One stream of cases on one native oracle.
@@ -217,7 +217,7 @@ impl<'a> Campaign<'a> {
                 self.report.skipped += 1;
                 continue;
             };
-            let outcomes: Vec<Outcome> =
+            let outcomes: Vec<Ending> =
                 self.engines.iter_mut().map(|(_, engine)| self.bench.run(engine.as_mut(), &case)).collect();
             if outcomes.iter().any(|outcome| cannot_run(&case, outcome)) {
                 self.report.skipped += 1;
@@ -254,7 +254,7 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    fn hear(&mut self, case: &Case, expected: &Verdict, actual: &Outcome) -> Judgement {
+    fn hear(&mut self, case: &Case, expected: &Verdict, actual: &Ending) -> Judgement {
         match expected {
             Some(expected) => judge(&mut self.bench, case, expected, actual, Mask::of(case), &self.make),
             None => judge_no_answer(&mut self.bench, case, &self.make),
@@ -295,11 +295,11 @@ enum Hearing {
 /// Whether a case would touch the native oracle's own memory, enter the host's kernel, or never end.
 ///
 /// The kernel takes an ESP inside the native oracle for one that is on its signal stack already.
-fn cannot_run(case: &Case, outcome: &Outcome) -> bool {
+fn cannot_run(case: &Case, outcome: &Ending) -> bool {
     let reserved = |state: &CpuState| RESERVED.contains(&state.gpr(Gpr::Esp));
     reserved(&case.state)
         || reserved(&outcome.state)
-        || matches!(outcome.vector, Outcome::LEFT | Outcome::BUDGET)
+        || matches!(outcome.vector, Ending::LEFT | Ending::BUDGET)
         || RESERVED.contains(&outcome.address)
         || RESERVED.contains(&outcome.state.eip)
 }

@@ -4,7 +4,7 @@
 use pentimento_memory::{PAGE_SIZE, Permissions};
 use pentimento_registers::Descriptor;
 
-use crate::case::{Case, Chunk, Outcome};
+use crate::case::{Case, Chunk, Ending};
 use crate::engine::in_pages;
 use crate::layout::{self, DESCRIPTORS, PAGES, UserDescriptor};
 use crate::machine;
@@ -119,7 +119,7 @@ fn word(bytes: &[u8], offset: usize) -> u32 {
 }
 
 /// Takes the first result off `bytes`; `None` where they are no result.
-pub(super) fn decode(bytes: &mut &[u8]) -> Option<Outcome> {
+pub(super) fn decode(bytes: &mut &[u8]) -> Option<Ending> {
     if bytes.len() < RESULT_HEADER_SIZE {
         return None;
     }
@@ -137,7 +137,7 @@ pub(super) fn decode(bytes: &mut &[u8]) -> Option<Outcome> {
         contents.copy_from_slice(&chunk[4..]);
         Chunk { address: layout::arena_address(word(chunk, 0)), bytes: contents }
     });
-    Some(Outcome {
+    Some(Ending {
         vector,
         error_code: word(result, 12),
         // The kernel reports the last CR2 with every other exception too.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::protocol;
-use crate::case::{Case, Outcome};
+use crate::case::{Case, Ending};
 use crate::layout::{self, PAGES};
 
 /// Why the native oracle cannot be had.
@@ -46,7 +46,7 @@ pub enum OracleError {
 }
 
 /// A case's result: its outcome, or `None` if it killed or hung the native oracle.
-pub type Verdict = Option<Outcome>;
+pub type Verdict = Option<Ending>;
 
 /// How long one batch may go without an answer unless [`Silicon::with_patience`] says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);

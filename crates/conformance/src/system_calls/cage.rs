@@ -17,12 +17,12 @@ pub struct Cage {
     secret: Vec<u8>,
     read_only: Arc<LocalFolder>,
     writable: Arc<LocalFolder>,
-    before: Vec<Entry>,
+    before: Vec<Listed>,
 }
 
 /// What there is to know of a file without changing it: its path, type and rights; its size, links,
 /// and times of the last write and change; its content or target.
-type Entry = (PathBuf, String, [i64; 6], Vec<u8>);
+type Listed = (PathBuf, String, [i64; 6], Vec<u8>);
 
 impl Cage {
     /// Makes the folders below `parent`.
@@ -88,7 +88,7 @@ impl Cage {
     }
 
     /// Everything in the cage but what guests may change.
-    fn census(&self) -> io::Result<Vec<Entry>> {
+    fn census(&self) -> io::Result<Vec<Listed>> {
         let mut entries = Vec::new();
         let mut folders = vec![self.top.clone()];
         while let Some(folder) = folders.pop() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::place::{Misplaced, Place};
+use super::place::{Misplaced, SourcePlace};
 use crate::tokens::{Kind, Token};
 
 /// What a name stands for.
@@ -54,7 +54,7 @@ impl Symbols {
 /// A sum.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Expression {
-    pub(super) place: Place,
+    pub(super) place: SourcePlace,
     constant: i128,
     /// Names, and whether each is subtracted.
     terms: Vec<(u32, bool)>,
@@ -64,7 +64,7 @@ pub(super) struct Expression {
 
 impl Expression {
     /// A sum of one number.
-    pub(super) fn constant(place: Place, constant: i128) -> Self {
+    pub(super) fn constant(place: SourcePlace, constant: i128) -> Self {
         Self { place, constant, terms: Vec::new(), here: 0 }
     }
 
@@ -72,7 +72,7 @@ impl Expression {
     /// none. A word for which `is_name` is false ends it.
     pub(super) fn parse(
         tokens: &[Token],
-        place: Place,
+        place: SourcePlace,
         symbols: &mut Symbols,
         is_name: impl Fn(&str) -> bool,
     ) -> Option<(Self, usize)> {

@@ -5,7 +5,7 @@
 //! nothing goes back, so this ends.
 
 use super::expression::{Expression, Symbols};
-use super::place::{Misplaced, Place, tokens_of};
+use super::place::{Misplaced, SourcePlace, tokens_of};
 use super::statement::{Choice, Item, ItemKind};
 use crate::operation::{mask, sign_extend};
 use crate::set::{CompiledRow, OperandShape};
@@ -36,7 +36,7 @@ impl InstructionSet {
                 return self.emit(&items, &symbols, &addresses);
             }
         }
-        let place = Place { line: 0, at: 0 };
+        let place = SourcePlace { line: 0, at: 0 };
         Err(place.error(format!("the sizes of instructions do not settle in {ROUNDS} rounds")))
     }
 
@@ -78,7 +78,7 @@ impl InstructionSet {
     fn next_choice(
         &self,
         lines: &[&str],
-        place: Place,
+        place: SourcePlace,
         choice: &mut Choice,
         symbols: &mut Symbols,
     ) -> Option<()> {

@@ -5,12 +5,12 @@ use crate::tokens::{Token, tokens};
 
 /// The place of a statement or an operand: its line, and its first byte there, both from 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Place {
+pub(super) struct SourcePlace {
     pub(super) line: u32,
     pub(super) at: u32,
 }
 
-impl Place {
+impl SourcePlace {
     /// The place of a token on the same line.
     pub(super) fn beside(self, token: &Token) -> Self {
         Self { at: token.at as u32, ..self }
@@ -24,7 +24,7 @@ impl Place {
 /// An error whose column nobody has counted yet: that takes as long as its line.
 #[derive(Debug)]
 pub(super) struct Misplaced {
-    place: Place,
+    place: SourcePlace,
     reason: String,
 }
 
@@ -39,7 +39,7 @@ impl Misplaced {
 /// The tokens of the part of a line from byte `first` on, placed within the line.
 pub(super) fn tokens_of(text: &str, line: u32, first: usize) -> Result<Vec<Token>, Misplaced> {
     let mut tokens =
-        tokens(text).map_err(|bad| Place { line, at: (first + bad.at) as u32 }.error(bad.reason))?;
+        tokens(text).map_err(|bad| SourcePlace { line, at: (first + bad.at) as u32 }.error(bad.reason))?;
     for token in &mut tokens {
         token.at += first;
     }
@@ -54,7 +54,7 @@ pub(super) struct Statement<'t> {
 }
 
 impl Statement<'_> {
-    pub(super) fn place(&self, at: usize) -> Place {
-        Place { line: self.line, at: at as u32 }
+    pub(super) fn place(&self, at: usize) -> SourcePlace {
+        SourcePlace { line: self.line, at: at as u32 }
     }
 }

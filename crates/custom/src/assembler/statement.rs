@@ -1,7 +1,7 @@
 //! One statement to an item: labels, constants, directives, and the rows that an instruction may be.
 
 use super::expression::{Expression, Symbol, Symbols};
-use super::place::{Misplaced, Place, Statement};
+use super::place::{Misplaced, SourcePlace, Statement};
 use crate::set::{CompiledRow, OperandShape};
 use crate::syntax::PartKind;
 use crate::tokens::{Kind, Token};
@@ -9,7 +9,7 @@ use crate::{InstructionSet, OperandKind};
 
 /// What takes up memory.
 pub(super) struct Item {
-    pub(super) place: Place,
+    pub(super) place: SourcePlace,
     pub(super) kind: ItemKind,
 }
 
@@ -80,7 +80,7 @@ impl InstructionSet {
     fn define(
         &self,
         name: &str,
-        place: Place,
+        place: SourcePlace,
         symbol: Symbol,
         symbols: &mut Symbols,
     ) -> Result<(), Misplaced> {
@@ -102,7 +102,7 @@ impl InstructionSet {
     fn one_value(
         &self,
         tokens: &[Token],
-        place: Place,
+        place: SourcePlace,
         symbols: &mut Symbols,
     ) -> Result<Expression, Misplaced> {
         let place = tokens.first().map_or(place, |token| place.beside(token));
@@ -116,7 +116,7 @@ impl InstructionSet {
         &self,
         name: &str,
         tokens: &[Token],
-        place: Place,
+        place: SourcePlace,
         symbols: &mut Symbols,
     ) -> Result<ItemKind, Misplaced> {
         let unit = self.inner.unit_bits();
@@ -157,7 +157,7 @@ impl InstructionSet {
     fn instruction(
         &self,
         tokens: &[Token],
-        place: Place,
+        place: SourcePlace,
         end: usize,
         symbols: &mut Symbols,
     ) -> Result<Choice, Misplaced> {
@@ -184,7 +184,7 @@ impl InstructionSet {
     pub(super) fn choose(
         &self,
         tokens: &[Token],
-        place: Place,
+        place: SourcePlace,
         from: usize,
         symbols: &mut Symbols,
     ) -> Option<(usize, u16, Box<[Expression]>)> {
@@ -201,7 +201,7 @@ impl InstructionSet {
         &self,
         row: &CompiledRow,
         mut tokens: &[Token],
-        place: Place,
+        place: SourcePlace,
         symbols: &mut Symbols,
     ) -> Option<Box<[Expression]>> {
         let mut values: Vec<Option<Expression>> = vec![None; row.operands.len()];
@@ -232,7 +232,7 @@ impl InstructionSet {
     }
 
     /// The number of the register that a token names.
-    fn register(&self, operand: &OperandShape, token: &Token, place: Place) -> Option<Expression> {
+    fn register(&self, operand: &OperandShape, token: &Token, place: SourcePlace) -> Option<Expression> {
         let Kind::Word(word) = &token.kind else { return None };
         let number = operand
             .registers

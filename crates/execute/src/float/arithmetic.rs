@@ -2,10 +2,10 @@
 
 use core::ops::{Add, Sub};
 
-use super::environment::{Environment, Flags, Rounding};
 use super::format::{Class, Format, Unpacked};
 use super::nan::propagate;
 use super::round::{Answer, round_pack, shift_right_sticky};
+use super::rules::{Flags, Rounding, Rules};
 
 /// An unsigned integer in which two significands are aligned and added: as wide as the format
 /// needs for its significand, a carry and three bits below, and no wider.
@@ -72,62 +72,62 @@ impl Window for u128 {
 /// `a + b`. Operands may come from `F` itself or from a narrower format.
 #[inline(always)]
 #[must_use]
-pub fn add<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
+pub fn add<F: Format>(a: Unpacked, b: Unpacked, rules: &Rules) -> (F, Flags) {
     if a.is_normal() && b.is_normal() {
-        return add_finite(a, b, environment);
+        return add_finite(a, b, rules);
     }
-    add_special::<F>(a, b, environment).get()
+    add_special::<F>(a, b, rules).get()
 }
 
 /// `a - b`. Operands may come from `F` itself or from a narrower format.
 #[inline(always)]
 #[must_use]
-pub fn sub<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
+pub fn sub<F: Format>(a: Unpacked, b: Unpacked, rules: &Rules) -> (F, Flags) {
     // A NaN keeps its sign.
     let negative = b.negative != (b.class <= Class::Infinity);
-    add(a, Unpacked { negative, ..b }, environment)
+    add(a, Unpacked { negative, ..b }, rules)
 }
 
 #[inline(always)]
-fn add_finite<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
+fn add_finite<F: Format>(a: Unpacked, b: Unpacked, rules: &Rules) -> (F, Flags) {
     let (a, b) = if (a.exponent, a.significand) < (b.exponent, b.significand) { (b, a) } else { (a, b) };
     let larger = F::Window::place(a.significand, 0);
     let smaller = F::Window::place(b.significand, (a.exponent - b.exponent) as u32);
     if a.negative == b.negative {
         let (shift, significand, extra) = (larger + smaller).normalise_sum();
-        return round_pack(a.negative, a.exponent + 1 - shift as i32, significand, extra, environment);
+        return round_pack(a.negative, a.exponent + 1 - shift as i32, significand, extra, rules);
     }
     match (larger - smaller).normalise() {
         Some((shift, significand, extra)) => {
-            round_pack(a.negative, a.exponent + 1 - shift as i32, significand, extra, environment)
+            round_pack(a.negative, a.exponent + 1 - shift as i32, significand, extra, rules)
         }
-        None => (F::zero(environment.rounding == Rounding::Down), Flags::empty()),
+        None => (F::zero(rules.rounding == Rounding::Down), Flags::empty()),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn add_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> Answer {
-    if let Some(stop) = denormal_stop::<F>(a, b, environment) {
+fn add_special<F: Format>(a: Unpacked, b: Unpacked, rules: &Rules) -> Answer {
+    if let Some(stop) = denormal_stop::<F>(a, b, rules) {
         return Answer::new(stop);
     }
     let flags = denormal_flag(a, b);
     let (value, more): (F, Flags) = match (a.class, b.class) {
-        (Class::Finite, Class::Finite) => add_finite(a, b, environment),
+        (Class::Finite, Class::Finite) => add_finite(a, b, rules),
         (Class::Infinity, Class::Infinity) if a.negative != b.negative => {
             return Answer::new((F::INDEFINITE, Flags::INVALID));
         }
         (Class::Infinity, Class::Infinity | Class::Zero | Class::Finite) => (F::infinity(a.negative), flags),
         (Class::Zero | Class::Finite, Class::Infinity) => (F::infinity(b.negative), flags),
         (Class::Zero, Class::Zero) => {
-            let down = environment.rounding == Rounding::Down;
+            let down = rules.rounding == Rounding::Down;
             let negative = if a.negative == b.negative { a.negative } else { down };
             (F::zero(negative), flags)
         }
         // A finite operand as the result may still have to be rounded, or be tiny.
-        (Class::Finite, Class::Zero) => round_pack(a.negative, a.exponent, a.significand, 0, environment),
-        (Class::Zero, Class::Finite) => round_pack(b.negative, b.exponent, b.significand, 0, environment),
-        _ => return Answer::new(propagate::<F>(a, b, environment)),
+        (Class::Finite, Class::Zero) => round_pack(a.negative, a.exponent, a.significand, 0, rules),
+        (Class::Zero, Class::Finite) => round_pack(b.negative, b.exponent, b.significand, 0, rules),
+        _ => return Answer::new(propagate::<F>(a, b, rules)),
     };
     Answer::new((value, flags | more))
 }
@@ -135,34 +135,34 @@ fn add_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -
 /// `a * b`.
 #[inline(always)]
 #[must_use]
-pub fn mul<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
+pub fn mul<F: Format>(a: Unpacked, b: Unpacked, rules: &Rules) -> (F, Flags) {
     if a.is_normal() && b.is_normal() {
-        return mul_finite(a, b, environment);
+        return mul_finite(a, b, rules);
     }
-    mul_special::<F>(a, b, environment).get()
+    mul_special::<F>(a, b, rules).get()
 }
 
 #[inline(always)]
-fn mul_finite<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
+fn mul_finite<F: Format>(a: Unpacked, b: Unpacked, rules: &Rules) -> (F, Flags) {
     let product = u128::from(a.significand) * u128::from(b.significand);
     // The product of two numbers in [1, 2) lies in [1, 4).
     let carry = (product >> 127) as u32;
     let product = product << (1 - carry);
     let exponent = a.exponent + b.exponent + carry as i32;
     let negative = a.negative != b.negative;
-    round_pack(negative, exponent, (product >> 64) as u64, product as u64, environment)
+    round_pack(negative, exponent, (product >> 64) as u64, product as u64, rules)
 }
 
 #[cold]
 #[inline(never)]
-fn mul_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> Answer {
-    if let Some(stop) = denormal_stop::<F>(a, b, environment) {
+fn mul_special<F: Format>(a: Unpacked, b: Unpacked, rules: &Rules) -> Answer {
+    if let Some(stop) = denormal_stop::<F>(a, b, rules) {
         return Answer::new(stop);
     }
     let negative = a.negative != b.negative;
     let flags = denormal_flag(a, b);
     let (value, more): (F, Flags) = match (a.class, b.class) {
-        (Class::Finite, Class::Finite) => mul_finite(a, b, environment),
+        (Class::Finite, Class::Finite) => mul_finite(a, b, rules),
         (Class::Zero, Class::Infinity) | (Class::Infinity, Class::Zero) => {
             return Answer::new((F::INDEFINITE, Flags::INVALID));
         }
@@ -172,7 +172,7 @@ fn mul_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -
         (Class::Zero, Class::Zero | Class::Finite) | (Class::Finite, Class::Zero) => {
             (F::zero(negative), flags)
         }
-        _ => return Answer::new(propagate::<F>(a, b, environment)),
+        _ => return Answer::new(propagate::<F>(a, b, rules)),
     };
     Answer::new((value, flags | more))
 }
@@ -180,15 +180,15 @@ fn mul_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -
 /// `a / b`.
 #[inline(always)]
 #[must_use]
-pub fn div<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
+pub fn div<F: Format>(a: Unpacked, b: Unpacked, rules: &Rules) -> (F, Flags) {
     if a.is_normal() && b.is_normal() {
-        return div_finite(a, b, environment);
+        return div_finite(a, b, rules);
     }
-    div_special::<F>(a, b, environment).get()
+    div_special::<F>(a, b, rules).get()
 }
 
 #[inline(always)]
-fn div_finite<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
+fn div_finite<F: Format>(a: Unpacked, b: Unpacked, rules: &Rules) -> (F, Flags) {
     // Halving a dividend that is not the smaller one keeps the quotient below 2^64.
     let borrow = a.significand < b.significand;
     let dividend = u128::from(a.significand) << (63 + u32::from(borrow));
@@ -197,22 +197,22 @@ fn div_finite<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) ->
     let rest = (dividend as u64).wrapping_sub(quotient.wrapping_mul(b.significand));
     let exponent = a.exponent - b.exponent - i32::from(borrow);
     let extra = fraction_bits(rest, b.significand);
-    round_pack(a.negative != b.negative, exponent, quotient, extra, environment)
+    round_pack(a.negative != b.negative, exponent, quotient, extra, rules)
 }
 
 #[cold]
 #[inline(never)]
-fn div_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> Answer {
+fn div_special<F: Format>(a: Unpacked, b: Unpacked, rules: &Rules) -> Answer {
     let negative = a.negative != b.negative;
     if b.class == Class::Zero && a.class == Class::Finite {
         return Answer::new((F::infinity(negative), Flags::ZERO_DIVIDE));
     }
-    if let Some(stop) = denormal_stop::<F>(a, b, environment) {
+    if let Some(stop) = denormal_stop::<F>(a, b, rules) {
         return Answer::new(stop);
     }
     let flags = denormal_flag(a, b);
     let (value, more): (F, Flags) = match (a.class, b.class) {
-        (Class::Finite, Class::Finite) => div_finite(a, b, environment),
+        (Class::Finite, Class::Finite) => div_finite(a, b, rules),
         (Class::Zero, Class::Zero) | (Class::Infinity, Class::Infinity) => {
             return Answer::new((F::INDEFINITE, Flags::INVALID));
         }
@@ -220,7 +220,7 @@ fn div_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -
         (Class::Zero | Class::Finite, Class::Infinity) | (Class::Zero, Class::Finite) => {
             (F::zero(negative), flags)
         }
-        _ => return Answer::new(propagate::<F>(a, b, environment)),
+        _ => return Answer::new(propagate::<F>(a, b, rules)),
     };
     Answer::new((value, flags | more))
 }
@@ -228,15 +228,15 @@ fn div_special<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -
 /// The square root of `a`.
 #[inline]
 #[must_use]
-pub fn sqrt<F: Format>(a: Unpacked, environment: &Environment) -> (F, Flags) {
+pub fn sqrt<F: Format>(a: Unpacked, rules: &Rules) -> (F, Flags) {
     match a.class {
         Class::Zero => return (F::zero(a.negative), Flags::empty()),
         Class::Finite | Class::Infinity if a.negative => return (F::INDEFINITE, Flags::INVALID),
         Class::Infinity => return (F::infinity(false), Flags::empty()),
         Class::Finite => {}
-        _ => return propagate(a, a, environment),
+        _ => return propagate(a, a, rules),
     }
-    if let Some(stop) = denormal_stop(a, a, environment) {
+    if let Some(stop) = denormal_stop(a, a, rules) {
         return stop;
     }
     // 2^exponent must be a square: an odd exponent lends a factor of two to the radicand.
@@ -250,7 +250,7 @@ pub fn sqrt<F: Format>(a: Unpacked, environment: &Environment) -> (F, Flags) {
         _ if rest > root => 1 << 63 | 1,
         _ => 1,
     };
-    let (value, flags) = round_pack(false, a.exponent >> 1, root as u64, extra, environment);
+    let (value, flags) = round_pack(false, a.exponent >> 1, root as u64, extra, rules);
     (value, flags | denormal_flag(a, a))
 }
 
@@ -277,9 +277,9 @@ pub(super) const fn denormal_flag(a: Unpacked, b: Unpacked) -> Flags {
 
 /// An unmasked denormal exception keeps the operation from happening, unless it would be invalid anyway.
 #[inline(always)]
-fn denormal_stop<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> Option<(F, Flags)> {
+fn denormal_stop<F: Format>(a: Unpacked, b: Unpacked, rules: &Rules) -> Option<(F, Flags)> {
     let numbers = a.class <= Class::Infinity && b.class <= Class::Infinity;
-    if (a.denormal || b.denormal) && numbers && environment.unmasked.contains(Flags::DENORMAL) {
+    if (a.denormal || b.denormal) && numbers && rules.unmasked.contains(Flags::DENORMAL) {
         return Some((F::zero(false), Flags::DENORMAL));
     }
     None

@@ -3,8 +3,8 @@
 use core::cmp::Ordering;
 
 use super::arithmetic::denormal_flag;
-use super::environment::Flags;
 use super::format::{Class, Unpacked};
+use super::rules::Flags;
 
 /// How the first operand compares with the second.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -1,40 +1,39 @@
 //! Conversions among the formats, to and from integers, and rounding to an integral value.
 
 use super::arithmetic::denormal_flag;
-use super::environment::{Environment, Flags, Rounding};
 use super::format::{Class, Format, Unpacked};
 use super::nan::propagate;
 use super::round::{round_pack, shift_right_sticky};
+use super::rules::{Flags, Rounding, Rules};
 
 /// Converts to format `F`: rounds, and quiets a signalling NaN with [`Flags::INVALID`]. A denormal
 /// operand raises [`Flags::DENORMAL`]; instructions that do not report it (FST) drop that flag.
 #[inline]
 #[must_use]
-pub fn convert<F: Format>(value: Unpacked, environment: &Environment) -> (F, Flags) {
+pub fn convert<F: Format>(value: Unpacked, rules: &Rules) -> (F, Flags) {
     let flags = denormal_flag(value, value);
     match value.class {
-        Class::Finite if !(flags & environment.unmasked).is_empty() => (F::zero(false), flags),
+        Class::Finite if !(flags & rules.unmasked).is_empty() => (F::zero(false), flags),
         Class::Finite => {
-            let (result, more) =
-                round_pack(value.negative, value.exponent, value.significand, 0, environment);
+            let (result, more) = round_pack(value.negative, value.exponent, value.significand, 0, rules);
             (result, flags | more)
         }
         Class::Zero => (F::zero(value.negative), flags),
         Class::Infinity => (F::infinity(value.negative), flags),
-        _ => propagate(value, value, environment),
+        _ => propagate(value, value, rules),
     }
 }
 
 /// Converts a signed integer to format `F`.
 #[inline]
 #[must_use]
-pub fn from_integer<F: Format>(value: i64, environment: &Environment) -> (F, Flags) {
+pub fn from_integer<F: Format>(value: i64, rules: &Rules) -> (F, Flags) {
     if value == 0 {
         return (F::zero(false), Flags::empty());
     }
     let magnitude = value.unsigned_abs();
     let shift = magnitude.leading_zeros();
-    round_pack(value < 0, 63 - shift as i32, magnitude << shift, 0, environment)
+    round_pack(value < 0, 63 - shift as i32, magnitude << shift, 0, rules)
 }
 
 /// A signed integer that floating-point numbers are converted to.
@@ -62,7 +61,7 @@ integers!(i16 i32 i64);
 
 /// Rounds to an integer. What is no number or out of range gives the integer indefinite with
 /// [`Flags::INVALID`] alone. Truncating conversions pass
-/// [`with_rounding`](Environment::with_rounding)`(Rounding::Zero)`. Denormal operands are not reported.
+/// [`with_rounding`](Rules::with_rounding)`(Rounding::Zero)`. Denormal operands are not reported.
 #[inline]
 #[must_use]
 pub fn to_integer<I: Integer>(value: Unpacked, rounding: Rounding) -> (I, Flags) {
@@ -96,21 +95,21 @@ fn integral_magnitude(value: Unpacked, rounding: Rounding) -> (u128, Flags) {
 /// Rounds to an integral value in the same format (FRNDINT, ROUNDSD); zeros keep their sign.
 #[inline]
 #[must_use]
-pub fn round_to_integral<F: Format>(value: Unpacked, environment: &Environment) -> (F, Flags) {
+pub fn round_to_integral<F: Format>(value: Unpacked, rules: &Rules) -> (F, Flags) {
     match value.class {
         Class::Finite => {}
         Class::Zero => return (F::zero(value.negative), Flags::empty()),
         Class::Infinity => return (F::infinity(value.negative), Flags::empty()),
-        _ => return propagate(value, value, environment),
+        _ => return propagate(value, value, rules),
     }
     let denormal = denormal_flag(value, value);
-    if denormal.intersects(environment.unmasked) {
+    if denormal.intersects(rules.unmasked) {
         return (F::zero(false), denormal);
     }
     if value.exponent >= 63 {
         return (F::pack(value.negative, value.exponent, value.significand), denormal);
     }
-    let (magnitude, flags) = integral_magnitude(value, environment.rounding);
+    let (magnitude, flags) = integral_magnitude(value, rules.rounding);
     // An exponent of at most 62 leaves a magnitude of at most 2^63.
     let rounded = Unpacked::finite(value.negative, 63, magnitude as u64);
     let result = match rounded.class {

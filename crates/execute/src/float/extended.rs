@@ -349,8 +349,8 @@ fn root(radicand: u128) -> (u64, u128) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::environment::Rounding;
-    use super::super::{self as float, Environment, Flags, Format, Precision, Relation};
+    use super::super::rules::Rounding;
+    use super::super::{self as float, Flags, Format, Precision, Relation, Rules};
     use super::*;
 
     /// Data of all classes, many of them near each other or near an end of the range, and with
@@ -422,24 +422,24 @@ mod tests {
         #[test]
         fn arithmetic_agrees_with_the_general_functions((a, b) in pair()) {
             for precision in [Precision::Extended, Precision::Double] {
-                let environment = Environment { precision, ..Environment::default() };
+                let rules = Rules { precision, ..Rules::default() };
                 let extended = precision == Precision::Extended;
                 let (x, y) = (a.unpack(), b.unpack());
                 // A sum with a zero may have to be rounded, which is left to others.
                 let partial = !extended && (is_zero(a) || is_zero(b));
-                check("add", add(a, b, extended), float::add(x, y, &environment), &[a, b], partial);
-                check("mul", mul(a, b, extended), float::mul(x, y, &environment), &[a, b], false);
-                check("div", div(a, b, extended), float::div(x, y, &environment), &[a, b], false);
-                check("sqrt", sqrt(a, extended), float::sqrt(x, &environment), &[a], false);
+                check("add", add(a, b, extended), float::add(x, y, &rules), &[a, b], partial);
+                check("mul", mul(a, b, extended), float::mul(x, y, &rules), &[a, b], false);
+                check("div", div(a, b, extended), float::div(x, y, &rules), &[a, b], false);
+                check("sqrt", sqrt(a, extended), float::sqrt(x, &rules), &[a], false);
                 if extended && usual(a, b) {
-                    check("add", add_usual(a, b), float::add(x, y, &environment), &[a, b], true);
-                    check("mul", mul_usual(a, b), float::mul(x, y, &environment), &[a, b], true);
-                    check("div", div_usual(a, b), float::div(x, y, &environment), &[a, b], true);
+                    check("add", add_usual(a, b), float::add(x, y, &rules), &[a, b], true);
+                    check("mul", mul_usual(a, b), float::mul(x, y, &rules), &[a, b], true);
+                    check("div", div_usual(a, b), float::div(x, y, &rules), &[a, b], true);
                 }
                 let square = F80::new(b.sign_exponent & 0x7fff, b.significand);
                 if let Some(square) = mul(square, square, true) {
                     let square = square.value;
-                    check("sqrt", sqrt(square, extended), float::sqrt(square.unpack(), &environment), &[square], false);
+                    check("sqrt", sqrt(square, extended), float::sqrt(square.unpack(), &rules), &[square], false);
                 }
             }
         }
@@ -447,8 +447,8 @@ mod tests {
         #[test]
         fn rounding_to_integers_agrees_with_the_general_functions(a in datum(), mode in 0..4_u8) {
             let rounding = Rounding::from_bits(mode);
-            let environment = Environment { rounding, ..Environment::default() };
-            let general = float::round_to_integral(a.unpack(), &environment);
+            let rules = Rules { rounding, ..Rules::default() };
+            let general = float::round_to_integral(a.unpack(), &rules);
             check("rndint", round_to_integral(a, rounding), general, &[a], false);
             fn integer<I: TryFrom<i64> + float::Integer + PartialEq + core::fmt::Debug>(a: F80, rounding: Rounding) {
                 let general = float::to_integer::<I>(a.unpack(), rounding);
@@ -474,9 +474,9 @@ mod tests {
 
         #[test]
         fn conversions_agree_with_the_general_functions(a in datum(), single in any::<u32>(), double in any::<u64>(), integer in any::<i64>(), shift in 0..64_u32) {
-            let environment = Environment { rounding: Rounding::Nearest, ..Environment::default() };
-            prop_assert_eq!(from_integer(integer >> shift), float::from_integer::<F80>(integer >> shift, &environment).0);
-            let widened = |value: float::Unpacked| float::convert::<F80>(value, &environment);
+            let rules = Rules { rounding: Rounding::Nearest, ..Rules::default() };
+            prop_assert_eq!(from_integer(integer >> shift), float::from_integer::<F80>(integer >> shift, &rules).0);
+            let widened = |value: float::Unpacked| float::convert::<F80>(value, &rules);
             for (ours, (value, flags)) in [(from_single(single), widened(single.unpack())), (from_double(double), widened(double.unpack()))] {
                 prop_assert_eq!(ours, ordinary(value, flags, &[]).map(|_| value));
             }
@@ -485,7 +485,7 @@ mod tests {
             let middling = double & !(0x7ff << 52) | (0x200 + (double >> 32 & 0x3ff)) << 52;
             prop_assert!(from_double_usual(middling).is_some_and(|value| usual(value, value)));
             for a in [a, widened(single.unpack()).0, widened(double.unpack()).0] {
-                let (doubles, singles) = (float::convert::<u64>(a.unpack(), &environment), float::convert::<u32>(a.unpack(), &environment));
+                let (doubles, singles) = (float::convert::<u64>(a.unpack(), &rules), float::convert::<u32>(a.unpack(), &rules));
                 prop_assert!(to_double_usual(a).is_none_or(|usual| Some(usual) == to_double(a)));
                 prop_assert!(to_single_usual(a).is_none_or(|usual| Some(usual) == to_single(a)));
                 match to_double(a) {

@@ -2,7 +2,7 @@
 
 use pentimento_registers::F80;
 
-use super::environment::{Environment, Precision};
+use super::rules::{Precision, Rules};
 
 /// What kind of datum some bits are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -114,16 +114,16 @@ pub trait Format: Copy + PartialEq + core::fmt::Debug {
     const INDEFINITE: Self;
 
     /// Significand bits that results have, the integer bit included.
-    fn precision(environment: &Environment) -> u32;
+    fn precision(rules: &Rules) -> u32;
 
     /// Takes the datum apart.
     fn unpack(self) -> Unpacked;
 
-    /// Takes the datum apart, with denormals as zeros where the environment says so.
+    /// Takes the datum apart, with denormals as zeros where the rules say so.
     #[inline(always)]
-    fn unpack_in(self, environment: &Environment) -> Unpacked {
+    fn unpack_in(self, rules: &Rules) -> Unpacked {
         let value = self.unpack();
-        if value.denormal && environment.denormals_are_zeros {
+        if value.denormal && rules.denormals_are_zeros {
             return Unpacked::zero(value.negative);
         }
         value
@@ -160,7 +160,7 @@ macro_rules! interchange_format {
             const INDEFINITE: Self = <$bits>::MAX << ($fraction - 1);
 
             #[inline(always)]
-            fn precision(_: &Environment) -> u32 {
+            fn precision(_: &Rules) -> u32 {
                 $fraction + 1
             }
 
@@ -234,8 +234,8 @@ impl Format for F80 {
     const INDEFINITE: Self = F80::new(0xffff, 0xc000_0000_0000_0000);
 
     #[inline(always)]
-    fn precision(environment: &Environment) -> u32 {
-        match environment.precision {
+    fn precision(rules: &Rules) -> u32 {
+        match rules.precision {
             Precision::Single => 24,
             Precision::Double => 53,
             Precision::Extended => 64,

@@ -7,9 +7,9 @@
 //! result with the [`Flags`] that it raised, and keeps no state.
 //!
 //! ```text
-//! let environment = Environment::from_mxcsr(mxcsr);
-//! let (sum, flags) = float::add::<u64>(a.unpack_in(&environment), b.unpack_in(&environment), &environment);
-//! if flags.intersects(environment.unmasked) { /* #XM, nothing written */ }
+//! let rules = Rules::from_mxcsr(mxcsr);
+//! let (sum, flags) = float::add::<u64>(a.unpack_in(&rules), b.unpack_in(&rules), &rules);
+//! if flags.intersects(rules.unmasked) { /* #XM, nothing written */ }
 //! ```
 //!
 //! What the caller still decides: where sticky flags are kept, whether an unmasked exception
@@ -25,22 +25,22 @@
 mod arithmetic;
 mod compare;
 mod convert;
-mod environment;
 pub mod extended;
 mod format;
 mod nan;
 mod remainder;
 mod round;
+mod rules;
 mod scale;
 
 pub use arithmetic::{add, div, mul, sqrt, sub};
 pub use compare::{Relation, compare};
 pub use convert::{Integer, convert, from_integer, round_to_integral, to_integer};
-pub use environment::{Environment, Flags, NanRule, Precision, Rounding};
 pub use format::{Class, Format, Unpacked};
 pub use nan::propagate;
 pub use remainder::{Progress, Quotient, Remainder, remainder};
 pub use round::round_pack;
+pub use rules::{Flags, NanRule, Precision, Rounding, Rules};
 pub use scale::{extract, scale};
 
 #[cfg(all(test, target_arch = "x86_64"))]

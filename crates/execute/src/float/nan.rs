@@ -1,14 +1,14 @@
 //! Operations on NaNs (SDM volume 1, section 4.8.3.5).
 
-use super::environment::{Environment, Flags, NanRule};
 use super::format::{Class, Format, Unpacked};
+use super::rules::{Flags, NanRule, Rules};
 
 /// The answer to an operation with a NaN or an unsupported operand among its two: a quiet NaN,
 /// with [`Flags::INVALID`] where an operand was signalling or unsupported. A one-operand
 /// operation passes its operand twice.
 #[cold]
 #[must_use]
-pub fn propagate<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
+pub fn propagate<F: Format>(a: Unpacked, b: Unpacked, rules: &Rules) -> (F, Flags) {
     if a.class == Class::Unsupported || b.class == Class::Unsupported {
         return (F::INDEFINITE, Flags::INVALID);
     }
@@ -19,7 +19,7 @@ pub fn propagate<F: Format>(a: Unpacked, b: Unpacked, environment: &Environment)
     } else if !a.is_nan() {
         b
     } else {
-        match environment.nan_rule {
+        match rules.nan_rule {
             NanRule::FirstOperand => a,
             NanRule::LargerSignificand => larger(a, b),
         }

@@ -1,10 +1,10 @@
 //! Partial remainders: FPREM, which truncates the quotient, and FPREM1, which rounds it.
 
 use super::arithmetic::denormal_flag;
-use super::environment::{Environment, Flags};
 use super::format::{Class, Format, Unpacked};
 use super::nan::propagate;
 use super::round::round_pack;
+use super::rules::{Flags, Rules};
 
 /// How the quotient is made integral.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -39,13 +39,8 @@ pub struct Remainder<F> {
 
 /// The remainder of `a / b`, exact whatever the rounding and precision control say.
 #[must_use]
-pub fn remainder<F: Format>(
-    a: Unpacked,
-    b: Unpacked,
-    quotient: Quotient,
-    environment: &Environment,
-) -> Remainder<F> {
-    let environment = &environment.with_extended_precision();
+pub fn remainder<F: Format>(a: Unpacked, b: Unpacked, quotient: Quotient, rules: &Rules) -> Remainder<F> {
+    let rules = &rules.with_extended_precision();
     let complete = |value, flags| Remainder { value, progress: Progress::Complete(0), flags };
     let no_quotient = |value, flags| Remainder { value, progress: Progress::NoQuotient, flags };
     match (a.class, b.class) {
@@ -55,44 +50,39 @@ pub fn remainder<F: Format>(
         }
         (Class::Zero | Class::Finite, Class::Finite | Class::Infinity) => {}
         _ => {
-            let (value, flags) = propagate(a, b, environment);
+            let (value, flags) = propagate(a, b, rules);
             return no_quotient(value, flags);
         }
     }
     let denormal = denormal_flag(a, b);
-    if denormal.intersects(environment.unmasked) {
+    if denormal.intersects(rules.unmasked) {
         return no_quotient(F::zero(false), denormal);
     }
     if a.class == Class::Zero {
         return complete(F::zero(a.negative), denormal);
     }
     let mut result = if b.class == Class::Infinity {
-        let (value, flags) = round_pack(a.negative, a.exponent, a.significand, 0, environment);
+        let (value, flags) = round_pack(a.negative, a.exponent, a.significand, 0, rules);
         complete(value, flags)
     } else {
-        finite_remainder(a, b, quotient, environment)
+        finite_remainder(a, b, quotient, rules)
     };
     result.flags |= denormal;
     result
 }
 
-fn finite_remainder<F: Format>(
-    a: Unpacked,
-    b: Unpacked,
-    quotient: Quotient,
-    environment: &Environment,
-) -> Remainder<F> {
+fn finite_remainder<F: Format>(a: Unpacked, b: Unpacked, quotient: Quotient, rules: &Rules) -> Remainder<F> {
     let difference = a.exponent - b.exponent;
     if difference >= 64 {
         // The number of bits in one step is up to the implementation, 32 to 63.
         let bits = difference & 31 | 32;
         let (_, rest) = divide(a.significand, b.significand, bits as u32);
-        let (value, flags) = pack_rest(a.negative, b.exponent + difference - bits, rest, environment);
+        let (value, flags) = pack_rest(a.negative, b.exponent + difference - bits, rest, rules);
         return Remainder { value, progress: Progress::Partial, flags };
     }
     // Below one half of the divisor the quotient is zero in both modes, and the operand the answer.
     if difference < -1 || (difference == -1 && quotient == Quotient::Truncated) {
-        let (value, flags) = round_pack(a.negative, a.exponent, a.significand, 0, environment);
+        let (value, flags) = round_pack(a.negative, a.exponent, a.significand, 0, rules);
         return Remainder { value, progress: Progress::Complete(0), flags };
     }
     // One more bit than the significands have, so that half a divisor is an integer too.
@@ -111,7 +101,7 @@ fn finite_remainder<F: Format>(
             (integral, rest, negative) = (integral.wrapping_add(1), complement, !negative);
         }
     }
-    let (value, flags) = pack_wide_rest(negative, a.negative, b.exponent, rest, environment);
+    let (value, flags) = pack_wide_rest(negative, a.negative, b.exponent, rest, rules);
     Remainder { value, progress: Progress::Complete(integral as u8 & 7), flags }
 }
 
@@ -122,8 +112,8 @@ fn divide(a: u64, b: u64, shift: u32) -> (u64, u64) {
 }
 
 /// Packs `rest * 2^(exponent - 63)`.
-fn pack_rest<F: Format>(negative: bool, exponent: i32, rest: u64, environment: &Environment) -> (F, Flags) {
-    pack_wide_rest(negative, negative, exponent, u128::from(rest) << 1, environment)
+fn pack_rest<F: Format>(negative: bool, exponent: i32, rest: u64, rules: &Rules) -> (F, Flags) {
+    pack_wide_rest(negative, negative, exponent, u128::from(rest) << 1, rules)
 }
 
 /// Packs `rest * 2^(exponent - 64)`; a zero takes the dividend's sign.
@@ -132,7 +122,7 @@ fn pack_wide_rest<F: Format>(
     zero_negative: bool,
     exponent: i32,
     rest: u128,
-    environment: &Environment,
+    rules: &Rules,
 ) -> (F, Flags) {
     if rest == 0 {
         return (F::zero(zero_negative), Flags::empty());
@@ -141,5 +131,5 @@ fn pack_wide_rest<F: Format>(
     let wide = rest << shift;
     // With the top bit of 128 in front, `rest * 2^(exponent - 64)` has the exponent below.
     let exponent = exponent + 63 - shift as i32;
-    round_pack(negative, exponent, (wide >> 64) as u64, wide as u64, environment)
+    round_pack(negative, exponent, (wide >> 64) as u64, wide as u64, rules)
 }

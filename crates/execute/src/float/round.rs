@@ -1,7 +1,7 @@
 //! The one place where results are rounded, found too large or too small, and packed.
 
-use super::environment::{Environment, Flags, Rounding};
 use super::format::Format;
+use super::rules::{Flags, Rounding, Rules};
 
 /// A result with its flags as it fits two host registers. What is rare returns this rather than a
 /// pair, which comes back through memory: then the fast path that it joins stays out of memory too.
@@ -21,7 +21,7 @@ impl Answer {
 }
 
 /// A significand after rounding.
-struct Rounded {
+struct RoundedParts {
     /// Left-aligned, bits below the precision clear.
     significand: u64,
     /// Whether rounding up went from all ones to 2: the significand is then to be 1 and the exponent one more.
@@ -32,7 +32,7 @@ struct Rounded {
 
 /// Rounds the 128-bit fraction `significand:extra` to `precision` bits (1 to 64).
 #[inline(always)]
-fn round(significand: u64, extra: u64, precision: u32, rounding: Rounding, negative: bool) -> Rounded {
+fn round(significand: u64, extra: u64, precision: u32, rounding: Rounding, negative: bool) -> RoundedParts {
     let (kept, unit, rest) = if precision == 64 {
         (significand, 1, extra)
     } else {
@@ -40,13 +40,13 @@ fn round(significand: u64, extra: u64, precision: u32, rounding: Rounding, negat
         (significand & unit.wrapping_neg(), unit, significand << precision | u64::from(extra != 0))
     };
     if rest == 0 {
-        return Rounded { significand: kept, carry: false, flags: Flags::empty() };
+        return RoundedParts { significand: kept, carry: false, flags: Flags::empty() };
     }
     if !rounding.increments(negative, kept & unit != 0, rest) {
-        return Rounded { significand: kept, carry: false, flags: Flags::INEXACT };
+        return RoundedParts { significand: kept, carry: false, flags: Flags::INEXACT };
     }
     let (significand, carry) = kept.overflowing_add(unit);
-    Rounded { significand, carry, flags: Flags::INEXACT.union(Flags::ROUNDED_UP) }
+    RoundedParts { significand, carry, flags: Flags::INEXACT.union(Flags::ROUNDED_UP) }
 }
 
 /// Rounds and packs the number `significand:extra * 2^(exponent - 127)`, `significand:extra` being
@@ -58,16 +58,16 @@ pub fn round_pack<F: Format>(
     exponent: i32,
     significand: u64,
     extra: u64,
-    environment: &Environment,
+    rules: &Rules,
 ) -> (F, Flags) {
     if exponent < F::MINIMUM_EXPONENT {
-        return underflow::<F>(negative, exponent, significand, extra, environment).get();
+        return underflow::<F>(negative, exponent, significand, extra, rules).get();
     }
-    let rounded = round(significand, extra, F::precision(environment), environment.rounding, negative);
+    let rounded = round(significand, extra, F::precision(rules), rules.rounding, negative);
     let exponent = exponent + i32::from(rounded.carry);
     let significand = rounded.significand | u64::from(rounded.carry) << 63;
     if exponent > F::MAXIMUM_EXPONENT {
-        return overflow::<F>(negative, exponent, significand, rounded.flags, environment).get();
+        return overflow::<F>(negative, exponent, significand, rounded.flags, rules).get();
     }
     (F::pack(negative, exponent, significand), rounded.flags)
 }
@@ -80,9 +80,9 @@ fn overflow<F: Format>(
     exponent: i32,
     significand: u64,
     flags: Flags,
-    environment: &Environment,
+    rules: &Rules,
 ) -> Answer {
-    if environment.unmasked.contains(Flags::OVERFLOW) {
+    if rules.unmasked.contains(Flags::OVERFLOW) {
         let wrapped = exponent - F::EXPONENT_WRAP;
         if wrapped > F::MAXIMUM_EXPONENT {
             let flags = Flags::OVERFLOW | Flags::INEXACT | Flags::ROUNDED_UP;
@@ -92,10 +92,10 @@ fn overflow<F: Format>(
     }
     let flags = Flags::OVERFLOW | Flags::INEXACT;
     // Anything that overflows is above one half of the distance to "infinity".
-    if environment.rounding.increments(negative, true, u64::MAX) {
+    if rules.rounding.increments(negative, true, u64::MAX) {
         Answer::new((F::infinity(negative), flags | Flags::ROUNDED_UP))
     } else {
-        let all_ones = u64::MAX << (64 - F::precision(environment));
+        let all_ones = u64::MAX << (64 - F::precision(rules));
         Answer::new((F::pack(negative, F::MAXIMUM_EXPONENT, all_ones), flags))
     }
 }
@@ -109,12 +109,12 @@ fn underflow<F: Format>(
     exponent: i32,
     significand: u64,
     extra: u64,
-    environment: &Environment,
+    rules: &Rules,
 ) -> Answer {
-    let precision = F::precision(environment);
-    let unbounded = round(significand, extra, precision, environment.rounding, negative);
+    let precision = F::precision(rules);
+    let unbounded = round(significand, extra, precision, rules.rounding, negative);
     let tiny = !(unbounded.carry && exponent == F::MINIMUM_EXPONENT - 1);
-    if tiny && environment.unmasked.contains(Flags::UNDERFLOW) {
+    if tiny && rules.unmasked.contains(Flags::UNDERFLOW) {
         let wrapped = exponent + F::EXPONENT_WRAP + i32::from(unbounded.carry);
         if wrapped < F::MINIMUM_EXPONENT {
             return Answer::new((F::zero(negative), Flags::UNDERFLOW | Flags::INEXACT));
@@ -122,14 +122,14 @@ fn underflow<F: Format>(
         let significand = unbounded.significand | u64::from(unbounded.carry) << 63;
         return Answer::new((F::pack(negative, wrapped, significand), unbounded.flags | Flags::UNDERFLOW));
     }
-    if tiny && environment.flush_to_zero {
+    if tiny && rules.flush_to_zero {
         return Answer::new((F::zero(negative), Flags::UNDERFLOW | Flags::INEXACT));
     }
     let wide = shift_right_sticky(
         u128::from(significand) << 64 | u128::from(extra),
         F::MINIMUM_EXPONENT.wrapping_sub(exponent) as u32,
     );
-    let rounded = round((wide >> 64) as u64, wide as u64, precision, environment.rounding, negative);
+    let rounded = round((wide >> 64) as u64, wide as u64, precision, rules.rounding, negative);
     let inexact = rounded.flags.contains(Flags::INEXACT);
     let flags = if tiny && inexact { rounded.flags | Flags::UNDERFLOW } else { rounded.flags };
     Answer::new((F::pack(negative, F::MINIMUM_EXPONENT, rounded.significand), flags))

@@ -95,15 +95,15 @@ fn architectural(st0: F80, (value, flags): (F80, Flags), control: u16) -> Answer
 #[track_caller]
 fn check_pairs(
     compared_status: u16,
-    soft: impl Fn(Unpacked, Unpacked, &Environment) -> (F80, Flags),
+    soft: impl Fn(Unpacked, Unpacked, &Rules) -> (F80, Flags),
     host: impl Fn(F80, F80, u16) -> Answer,
 ) {
     let controls: Vec<u16> = controls().collect();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut wrong = Vec::<String>::new();
     let mut check = |a: F80, b: F80, control: u16| {
-        let environment = Environment::from_control_word(ControlWord::from_bits_truncate(control));
-        let ours = architectural(a, soft(a.unpack(), b.unpack(), &environment), control);
+        let rules = Rules::from_control_word(ControlWord::from_bits_truncate(control));
+        let ours = architectural(a, soft(a.unpack(), b.unpack(), &rules), control);
         let theirs = host(a, b, control);
         let status = (ours.1 & compared_status, theirs.1 & compared_status);
         if (ours.0, status.0) != (theirs.0, status.1) && wrong.len() < 20 {
@@ -155,21 +155,17 @@ fn division() {
 
 #[test]
 fn square_root() {
-    check_pairs(WITH_C1, |a, _, environment| sqrt(a, environment), oracle::sqrt);
+    check_pairs(WITH_C1, |a, _, rules| sqrt(a, rules), oracle::sqrt);
 }
 
 #[test]
 fn rounding_to_integral() {
-    check_pairs(WITH_C1, |a, _, environment| round_to_integral(a, environment), oracle::rndint);
+    check_pairs(WITH_C1, |a, _, rules| round_to_integral(a, rules), oracle::rndint);
 }
 
 #[test]
 fn scaling() {
-    check_pairs(
-        WITH_C1,
-        |a, b, environment| scale(a, b, &environment.with_extended_precision()),
-        oracle::scale,
-    );
+    check_pairs(WITH_C1, |a, b, rules| scale(a, b, &rules.with_extended_precision()), oracle::scale);
 }
 
 #[test]
@@ -180,8 +176,8 @@ fn partial_remainder() {
     ] {
         check_pairs(
             WITHOUT_C1,
-            |a, b, environment| {
-                let result = remainder(a, b, quotient, environment);
+            |a, b, rules| {
+                let result = remainder(a, b, quotient, rules);
                 (result.value, result.flags)
             },
             host,
@@ -243,7 +239,7 @@ fn interesting_bits(width: u32, fraction: u32) -> Vec<u64> {
 fn check_sse(
     name: &str,
     values: &[u64],
-    soft: impl Fn(u64, u64, &Environment) -> (u64, Flags),
+    soft: impl Fn(u64, u64, &Rules) -> (u64, Flags),
     host: impl Fn(u64, u64, u32) -> (u64, u32),
 ) {
     let mut random = Random(0x1234_5678_9abc_def1);
@@ -252,8 +248,8 @@ fn check_sse(
             let bits = random.next();
             let (a, b) = if bits & 3 == 0 { (a ^ (bits >> 40), b ^ (bits >> 50)) } else { (a, b) };
             let control = ((bits >> 8) as u32 & 3) << 13 | ((bits >> 10) as u32 & 0x8040) | 0x1f80;
-            let environment = Environment::from_mxcsr(Mxcsr::from_bits_truncate(control));
-            let (ours, flags) = soft(a, b, &environment);
+            let rules = Rules::from_mxcsr(Mxcsr::from_bits_truncate(control));
+            let (ours, flags) = soft(a, b, &rules);
             let (theirs, after) = host(a, b, control);
             let flags = u32::from((flags & Flags::EXCEPTIONS).bits());
             assert_eq!((ours, flags), (theirs, after & 0x3f), "{name} {a:#x} {b:#x} MXCSR {control:#x}");
@@ -263,10 +259,10 @@ fn check_sse(
 
 #[test]
 fn sse_arithmetic() {
-    type Soft<F> = fn(Unpacked, Unpacked, &Environment) -> (F, Flags);
+    type Soft<F> = fn(Unpacked, Unpacked, &Rules) -> (F, Flags);
     type Host = fn(u64, u64, u32) -> (u64, u32);
-    fn root<F: Format>(_: Unpacked, b: Unpacked, environment: &Environment) -> (F, Flags) {
-        sqrt(b, environment)
+    fn root<F: Format>(_: Unpacked, b: Unpacked, rules: &Rules) -> (F, Flags) {
+        sqrt(b, rules)
     }
     let single: [(&str, Soft<u32>, Host); 5] = [
         ("addss", add, oracle::addss),
@@ -276,9 +272,8 @@ fn sse_arithmetic() {
         ("sqrtss", root, oracle::sqrtss),
     ];
     for (name, soft, host) in single {
-        let soft = |a: u64, b: u64, environment: &Environment| {
-            let (value, flags) =
-                soft((a as u32).unpack_in(environment), (b as u32).unpack_in(environment), environment);
+        let soft = |a: u64, b: u64, rules: &Rules| {
+            let (value, flags) = soft((a as u32).unpack_in(rules), (b as u32).unpack_in(rules), rules);
             (a >> 32 << 32 | u64::from(value), flags)
         };
         check_sse(name, &interesting_bits(32, 23), soft, host);
@@ -291,20 +286,17 @@ fn sse_arithmetic() {
         ("sqrtsd", root, oracle::sqrtsd),
     ];
     for (name, soft, host) in double {
-        let soft = |a: u64, b: u64, environment: &Environment| {
-            soft(a.unpack_in(environment), b.unpack_in(environment), environment)
-        };
+        let soft = |a: u64, b: u64, rules: &Rules| soft(a.unpack_in(rules), b.unpack_in(rules), rules);
         check_sse(name, &interesting_bits(64, 52), soft, host);
     }
 }
 
 #[test]
 fn sse_conversions() {
-    let widen =
-        |_: u64, b: u64, environment: &Environment| convert((b as u32).unpack_in(environment), environment);
+    let widen = |_: u64, b: u64, rules: &Rules| convert((b as u32).unpack_in(rules), rules);
     check_sse("cvtss2sd", &interesting_bits(32, 23), widen, oracle::cvtss2sd);
-    let narrow = |a: u64, b: u64, environment: &Environment| {
-        let (value, flags) = convert::<u32>(b.unpack_in(environment), environment);
+    let narrow = |a: u64, b: u64, rules: &Rules| {
+        let (value, flags) = convert::<u32>(b.unpack_in(rules), rules);
         (a >> 32 << 32 | u64::from(value), flags)
     };
     check_sse("cvtsd2ss", &interesting_bits(64, 52), narrow, oracle::cvtsd2ss);

@@ -3,7 +3,7 @@
 use pentimento_decoder::{AddressSize, Instruction, Operand, Operation, Register};
 use pentimento_memory::Access;
 
-use super::operand::{File, VectorRegister, vector_register, xmm_register};
+use super::operand::{RegisterFile, VectorRegister, vector_register, xmm_register};
 use crate::{Context, Outcome, Trap, mmx};
 
 const LOW: u128 = u64::MAX as u128;
@@ -97,8 +97,8 @@ pub(crate) fn movnti(context: &mut Context<'_>, instruction: &Instruction) -> Ou
 pub(crate) fn masked(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     let Some(Operand::Memory(operand)) = instruction.operand(0) else { return Err(Trap::INVALID_OPCODE) };
     let halves: &[u32] = match vector_register(instruction, 1)? {
-        File::Xmm(_) => &[0, 8],
-        File::Mmx(_) => {
+        RegisterFile::Xmm(_) => &[0, 8],
+        RegisterFile::Mmx(_) => {
             mmx::check_pending(context)?;
             mmx::enter(context.state);
             &[0]

@@ -2,7 +2,7 @@
 
 use pentimento_decoder::{Instruction, Operand, Operation};
 
-use super::operand::{File, VectorRegister, by_width, general_register, immediate, vector_register};
+use super::operand::{RegisterFile, VectorRegister, by_width, general_register, immediate, vector_register};
 use crate::vector::{Lane, Vector, lane, set_lane};
 use crate::{Context, Outcome, Trap};
 
@@ -39,8 +39,8 @@ pub(crate) fn extract(context: &mut Context<'_>, instruction: &Instruction) -> O
         }
     }
     let value = match vector_register(instruction, 1)? {
-        File::Xmm(number) => element::<u128>(context, instruction, number),
-        File::Mmx(number) => {
+        RegisterFile::Xmm(number) => element::<u128>(context, instruction, number),
+        RegisterFile::Mmx(number) => {
             u64::begin(context)?;
             u64::touch(context.state);
             element::<u64>(context, instruction, number)

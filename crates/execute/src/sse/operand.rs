@@ -154,7 +154,7 @@ impl Context<'_> {
 
 /// The MMX or XMM register that operand `index` names.
 #[derive(Clone, Copy)]
-pub(crate) enum File {
+pub(crate) enum RegisterFile {
     /// MM0 to MM7.
     Mmx(u8),
     /// XMM0 to XMM7.
@@ -165,10 +165,10 @@ pub(crate) enum File {
 ///
 /// # Errors
 /// #UD if it is none.
-pub(crate) fn vector_register(instruction: &Instruction, index: usize) -> Outcome<File> {
+pub(crate) fn vector_register(instruction: &Instruction, index: usize) -> Outcome<RegisterFile> {
     match instruction.operand(index) {
-        Some(Operand::Register(Register::Mmx(number))) => Ok(File::Mmx(number)),
-        Some(Operand::Register(Register::Xmm(number))) => Ok(File::Xmm(number)),
+        Some(Operand::Register(Register::Mmx(number))) => Ok(RegisterFile::Mmx(number)),
+        Some(Operand::Register(Register::Xmm(number))) => Ok(RegisterFile::Xmm(number)),
         _ => Err(Trap::INVALID_OPCODE),
     }
 }
@@ -187,8 +187,8 @@ pub(crate) fn by_width(
     on_xmm: OnRegister,
 ) -> Outcome {
     match vector_register(instruction, 0)? {
-        File::Mmx(number) => on_mmx(context, instruction, number),
-        File::Xmm(number) => on_xmm(context, instruction, number),
+        RegisterFile::Mmx(number) => on_mmx(context, instruction, number),
+        RegisterFile::Xmm(number) => on_xmm(context, instruction, number),
     }
 }
 
@@ -198,8 +198,8 @@ pub(crate) fn by_width(
 /// #UD if it is none.
 pub(crate) fn xmm_register(instruction: &Instruction, index: usize) -> Outcome<u8> {
     match vector_register(instruction, index)? {
-        File::Xmm(number) => Ok(number),
-        File::Mmx(_) => Err(Trap::INVALID_OPCODE),
+        RegisterFile::Xmm(number) => Ok(number),
+        RegisterFile::Mmx(_) => Err(Trap::INVALID_OPCODE),
     }
 }
 

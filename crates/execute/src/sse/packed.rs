@@ -4,7 +4,9 @@
 use pentimento_decoder::{Instruction, Operand, Operation};
 use pentimento_registers::Eflags;
 
-use super::operand::{File, VectorRegister, general_register, immediate, vector_register, xmm_register};
+use super::operand::{
+    RegisterFile, VectorRegister, general_register, immediate, vector_register, xmm_register,
+};
 use crate::vector::shuffle::Insertps;
 use crate::vector::{Binary, Shift, Vector, WithImmediate, WithMask, sign_bits};
 use crate::{Context, Outcome};
@@ -23,8 +25,8 @@ pub(crate) fn binary<O: Binary>(context: &mut Context<'_>, instruction: &Instruc
         Ok(())
     }
     match vector_register(instruction, 0)? {
-        File::Mmx(number) => on::<u64>(context, instruction, number, O::apply),
-        File::Xmm(number) => on::<u128>(context, instruction, number, O::apply),
+        RegisterFile::Mmx(number) => on::<u64>(context, instruction, number, O::apply),
+        RegisterFile::Xmm(number) => on::<u128>(context, instruction, number, O::apply),
     }
 }
 
@@ -45,8 +47,8 @@ pub(crate) fn shift<O: Shift>(context: &mut Context<'_>, instruction: &Instructi
         Ok(())
     }
     match vector_register(instruction, 0)? {
-        File::Mmx(number) => on::<u64>(context, instruction, number, O::apply),
-        File::Xmm(number) => on::<u128>(context, instruction, number, O::apply),
+        RegisterFile::Mmx(number) => on::<u64>(context, instruction, number, O::apply),
+        RegisterFile::Xmm(number) => on::<u128>(context, instruction, number, O::apply),
     }
 }
 
@@ -68,8 +70,8 @@ pub(crate) fn with_immediate<O: WithImmediate>(
         Ok(())
     }
     match vector_register(instruction, 0)? {
-        File::Mmx(number) => on::<u64>(context, instruction, number, O::apply),
-        File::Xmm(number) => on::<u128>(context, instruction, number, O::apply),
+        RegisterFile::Mmx(number) => on::<u64>(context, instruction, number, O::apply),
+        RegisterFile::Xmm(number) => on::<u128>(context, instruction, number, O::apply),
     }
 }
 
@@ -115,12 +117,12 @@ pub(crate) fn move_mask(context: &mut Context<'_>, instruction: &Instruction) ->
     use Operation as O;
     let register = general_register(instruction, 0)?;
     let mask = match vector_register(instruction, 1)? {
-        File::Mmx(number) => {
+        RegisterFile::Mmx(number) => {
             u64::begin(context)?;
             u64::touch(context.state);
             sign_bits::<i8, _>(&u64::register(context.state, number).guest_order())
         }
-        File::Xmm(number) => {
+        RegisterFile::Xmm(number) => {
             let value = u128::register(context.state, number).guest_order();
             match instruction.operation() {
                 O::Movmskps => sign_bits::<i32, _>(&value),

@@ -22,7 +22,7 @@ operations! {
 }
 
 /// An operand taken apart.
-struct Operand {
+struct Argument {
     sign: u32,
     /// Biased.
     exponent: u32,
@@ -30,7 +30,7 @@ struct Operand {
     index: u32,
 }
 
-impl Operand {
+impl Argument {
     /// A normal number's parts; the answer, where the operand is something else.
     fn new(x: u32) -> Result<Self, u32> {
         let sign = x & 0x8000_0000;
@@ -62,7 +62,7 @@ fn pack(sign: u32, exponent: i32, significand: u32) -> u32 {
 /// About 1/x.
 #[must_use]
 pub fn reciprocal(x: u32) -> u32 {
-    let operand = match Operand::new(x) {
+    let operand = match Argument::new(x) {
         Ok(operand) => operand,
         Err(answer) => return answer,
     };
@@ -74,7 +74,7 @@ pub fn reciprocal(x: u32) -> u32 {
 /// About 1/sqrt(x); the indefinite NaN for negative numbers.
 #[must_use]
 pub fn reciprocal_root(x: u32) -> u32 {
-    let operand = match Operand::new(x) {
+    let operand = match Argument::new(x) {
         // Of minus infinity.
         Err(0x8000_0000) => return u32::INDEFINITE,
         Ok(operand) if operand.sign != 0 => return u32::INDEFINITE,

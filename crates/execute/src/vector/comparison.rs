@@ -6,7 +6,7 @@ use pentimento_registers::{Eflags, Mxcsr};
 use super::floating_point::{FloatBinary, FloatFunction, float_operations, lanewise};
 use super::host::{Real, unusual_operand};
 use super::mask;
-use crate::float::{Environment, Flags, Relation, compare};
+use crate::float::{Flags, Relation, Rules, compare};
 
 #[rustfmt::skip]
 float_operations! {
@@ -24,7 +24,7 @@ float_operations! {
 
 /// Compares lanes; quiet NaNs are invalid too where `signalling`.
 #[inline(always)]
-fn relation<R: Real>(a: R, b: R, signalling: bool, environment: &Environment) -> (Relation, Flags) {
+fn relation<R: Real>(a: R, b: R, signalling: bool, rules: &Rules) -> (Relation, Flags) {
     if unusual_operand(a) | unusual_operand(b) == R::zeroed() {
         let relation = match (a.host_less(b), b.host_less(a)) {
             (true, _) => Relation::Less,
@@ -33,34 +33,34 @@ fn relation<R: Real>(a: R, b: R, signalling: bool, environment: &Environment) ->
         };
         return (relation, Flags::empty());
     }
-    compare(a.unpack_in(environment), b.unpack_in(environment), signalling)
+    compare(a.unpack_in(rules), b.unpack_in(rules), signalling)
 }
 
 /// The first operand where it stands in `wanted` relation to the second; the second otherwise: if
 /// they are equal, zeros of any sign, or unordered.
 #[inline(always)]
 fn extremum<R: Real, const N: usize>(a: &mut u128, b: &u128, mxcsr: Mxcsr, wanted: Relation) -> Flags {
-    let environment = Environment::from_mxcsr(mxcsr);
-    lanewise::<R, N>(a, b, &environment, |_, a, b| {
-        let (relation, flags) = relation(a, b, true, &environment);
+    let rules = Rules::from_mxcsr(mxcsr);
+    lanewise::<R, N>(a, b, &rules, |_, a, b| {
+        let (relation, flags) = relation(a, b, true, &rules);
         let chosen = if relation == wanted { a } else { b };
-        (flushed(chosen, &environment), flags)
+        (flushed(chosen, &rules), flags)
     })
 }
 
 /// A denormal as a zero of its sign, if MXCSR says so.
 #[inline(always)]
-fn flushed<R: Real>(x: R, environment: &Environment) -> R {
-    if environment.denormals_are_zeros && x.unpack().denormal { x & R::SIGN } else { x }
+fn flushed<R: Real>(x: R, rules: &Rules) -> R {
+    if rules.denormals_are_zeros && x.unpack().denormal { x & R::SIGN } else { x }
 }
 
 /// CMPPS to CMPSD: all ones where the predicate of immediate bits 2:0 holds, else zero.
 pub(super) fn select<R: Real, const N: usize>(a: &mut u128, b: &u128, immediate: u8, mxcsr: Mxcsr) -> Flags {
-    let environment = Environment::from_mxcsr(mxcsr);
+    let rules = Rules::from_mxcsr(mxcsr);
     let predicate = immediate & 3;
-    lanewise::<R, N>(a, b, &environment, |_, a, b| {
+    lanewise::<R, N>(a, b, &rules, |_, a, b| {
         let signalling = matches!(predicate, 1 | 2);
-        let (relation, flags) = relation(a, b, signalling, &environment);
+        let (relation, flags) = relation(a, b, signalling, &rules);
         let holds = match predicate {
             0 => relation == Relation::Equal,
             1 => relation == Relation::Less,
@@ -76,7 +76,7 @@ pub(super) fn select<R: Real, const N: usize>(a: &mut u128, b: &u128, immediate:
 #[inline]
 #[must_use]
 pub fn ordered<R: Real>(a: R, b: R, signalling: bool, mxcsr: Mxcsr) -> (Eflags, Flags) {
-    let (relation, flags) = relation(a, b, signalling, &Environment::from_mxcsr(mxcsr));
+    let (relation, flags) = relation(a, b, signalling, &Rules::from_mxcsr(mxcsr));
     let eflags = match relation {
         Relation::Greater => Eflags::empty(),
         Relation::Less => Eflags::CF,

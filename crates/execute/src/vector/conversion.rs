@@ -8,7 +8,7 @@ use pentimento_registers::Mxcsr;
 use super::floating_point::{FloatBinary, FloatFunction, counted, float_operations, lanewise};
 use super::host::Real;
 use super::{Lane, build, host, lane};
-use crate::float::{self, Environment, Flags, Rounding, Unpacked};
+use crate::float::{self, Flags, Rounding, Rules, Unpacked};
 
 #[rustfmt::skip]
 float_operations! {
@@ -37,7 +37,7 @@ float_operations! {
 
 /// Under what a lane is converted.
 struct Mode {
-    environment: Environment,
+    rules: Rules,
     /// Whether the host rounds as the guest does; see [`host`].
     host_rounds: bool,
 }
@@ -45,7 +45,7 @@ struct Mode {
 impl Mode {
     #[inline(always)]
     fn new(mxcsr: Mxcsr) -> Self {
-        Self { environment: Environment::from_mxcsr(mxcsr), host_rounds: host::applies(mxcsr) }
+        Self { rules: Rules::from_mxcsr(mxcsr), host_rounds: host::applies(mxcsr) }
     }
 }
 
@@ -63,11 +63,11 @@ fn from_integer<R: Real>(value: i32, mode: &Mode) -> (R, Flags) {
     if exact || mode.host_rounds {
         return (result, inexact(exact));
     }
-    float::from_integer(value.into(), &mode.environment)
+    float::from_integer(value.into(), &mode.rules)
 }
 
 fn to_integer<R: Real>(value: R, mode: &Mode) -> (i32, Flags) {
-    float::to_integer(value.unpack_in(&mode.environment), mode.environment.rounding)
+    float::to_integer(value.unpack_in(&mode.rules), mode.rules.rounding)
 }
 
 /// Toward zero, whatever MXCSR says. The host knows all about numbers of 1 and more, and about zero.
@@ -77,7 +77,7 @@ fn truncate<R: Real>(value: R, mode: &Mode) -> (i32, Flags) {
     match i32::try_from(integer) {
         Ok(result) if result != 0 => (result, inexact(R::host_from_integer(result) == value)),
         Ok(result) if value & !R::SIGN == R::zeroed() => (result, Flags::empty()),
-        _ => float::to_integer(value.unpack_in(&mode.environment), Rounding::Zero),
+        _ => float::to_integer(value.unpack_in(&mode.rules), Rounding::Zero),
     }
 }
 
@@ -103,15 +103,15 @@ fn narrow(value: u64, mode: &Mode) -> (u32, Flags) {
 }
 
 fn change_format<From: Real, To: Real>(value: From, mode: &Mode) -> (To, Flags) {
-    let environment = &mode.environment;
-    let unpacked = value.unpack_in(environment);
-    let (result, flags) = float::convert(unpacked, environment);
-    if !flags.intersects(environment.unmasked & (Flags::OVERFLOW | Flags::UNDERFLOW)) {
+    let rules = &mode.rules;
+    let unpacked = value.unpack_in(rules);
+    let (result, flags) = float::convert(unpacked, rules);
+    if !flags.intersects(rules.unmasked & (Flags::OVERFLOW | Flags::UNDERFLOW)) {
         return (result, flags);
     }
     // The result is dropped. Whether it would have been inexact goes by its significand alone,
     // however far its exponent is out of range.
-    let (_, rounding) = float::convert::<To>(Unpacked { exponent: 0, ..unpacked }, environment);
+    let (_, rounding) = float::convert::<To>(Unpacked { exponent: 0, ..unpacked }, rules);
     (result, flags.difference(Flags::INEXACT) | rounding & Flags::INEXACT)
 }
 
@@ -130,7 +130,7 @@ fn merge<From: Lane, To: Lane, const N: usize>(
         super::set_lane(destination, i, value);
         raised |= flags;
     }
-    counted(raised, &mode.environment)
+    counted(raised, &mode.rules)
 }
 
 /// [`merge`] into zero.
@@ -148,14 +148,14 @@ fn replace<From: Lane, To: Lane, const N: usize>(
 /// ROUNDPS to ROUNDSD. Immediate bits 1:0 are the rounding mode unless bit 2 asks for MXCSR's; bit 3
 /// suppresses the precision exception. Denormal operands are not reported.
 pub(super) fn round<R: Real, const N: usize>(a: &mut u128, b: &u128, immediate: u8, mxcsr: Mxcsr) -> Flags {
-    let mut environment = Environment::from_mxcsr(mxcsr);
-    environment.unmasked.remove(Flags::DENORMAL);
+    let mut rules = Rules::from_mxcsr(mxcsr);
+    rules.unmasked.remove(Flags::DENORMAL);
     if immediate & 4 == 0 {
-        environment.rounding = Rounding::from_bits(immediate);
+        rules.rounding = Rounding::from_bits(immediate);
     }
     let reported = if immediate & 8 == 0 { Flags::INVALID | Flags::INEXACT } else { Flags::INVALID };
-    lanewise::<R, N>(a, b, &environment, |_, _, b| {
-        let (result, flags) = float::round_to_integral(b.unpack_in(&environment), &environment);
+    lanewise::<R, N>(a, b, &rules, |_, _, b| {
+        let (result, flags) = float::round_to_integral(b.unpack_in(&rules), &rules);
         (result, flags & reported)
     })
 }

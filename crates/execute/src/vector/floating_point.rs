@@ -12,7 +12,7 @@ use pentimento_registers::Mxcsr;
 use super::host::{Middle, Real};
 use super::packed::lane_of_two;
 use super::{build, host, lane, lanes, lanes_mut, rebuild};
-use crate::float::{self, Environment, Flags, Unpacked};
+use crate::float::{self, Flags, Rules, Unpacked};
 
 /// `destination = f(destination, source)` under MXCSR.
 pub trait FloatBinary {
@@ -120,7 +120,7 @@ macro_rules! arithmetic_operations {
 #[inline]
 #[must_use]
 pub fn settle(mxcsr: Mxcsr, flags: Flags) -> (Mxcsr, bool) {
-    let unmasked = flags.intersects(Environment::from_mxcsr(mxcsr).unmasked);
+    let unmasked = flags.intersects(Rules::from_mxcsr(mxcsr).unmasked);
     let sticky = Mxcsr::from_bits_truncate((flags & Flags::EXCEPTIONS).bits().into());
     (mxcsr | sticky, unmasked)
 }
@@ -128,8 +128,8 @@ pub fn settle(mxcsr: Mxcsr, flags: Flags) -> (Mxcsr, bool) {
 /// What counts of the exceptions that all lanes raised: an unmasked one that is found before
 /// computing keeps those of computing from being found, in any lane (SDM volume 1, section 11.5.3).
 #[inline(always)]
-pub(super) fn counted(flags: Flags, environment: &Environment) -> Flags {
-    if (flags & environment.unmasked).intersects(Flags::BEFORE_COMPUTATION) {
+pub(super) fn counted(flags: Flags, rules: &Rules) -> Flags {
+    if (flags & rules.unmasked).intersects(Flags::BEFORE_COMPUTATION) {
         flags & Flags::BEFORE_COMPUTATION
     } else {
         flags
@@ -138,8 +138,8 @@ pub(super) fn counted(flags: Flags, environment: &Environment) -> Flags {
 
 /// An arithmetic operation on lanes.
 pub(super) trait Arithmetic {
-    /// In software, whatever the operands and the environment.
-    fn soft<R: Real>(a: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags);
+    /// In software, whatever the operands and the rules.
+    fn soft<R: Real>(a: Unpacked, b: Unpacked, rules: &Rules) -> (R, Flags);
     /// By the host, which rounds to nearest.
     fn host<R: Real>(a: R, b: R) -> R;
     /// All ones unless the host's result is right and could raise nothing but the precision
@@ -164,8 +164,8 @@ pub(super) struct Sqrt;
 
 impl Arithmetic for Add {
     const MIDDLE: Middle = Middle::WIDE;
-    fn soft<R: Real>(a: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
-        float::add(a, b, environment)
+    fn soft<R: Real>(a: Unpacked, b: Unpacked, rules: &Rules) -> (R, Flags) {
+        float::add(a, b, rules)
     }
     #[inline(always)]
     fn host<R: Real>(a: R, b: R) -> R {
@@ -183,8 +183,8 @@ impl Arithmetic for Add {
 
 impl Arithmetic for Sub {
     const MIDDLE: Middle = Middle::WIDE;
-    fn soft<R: Real>(a: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
-        float::sub(a, b, environment)
+    fn soft<R: Real>(a: Unpacked, b: Unpacked, rules: &Rules) -> (R, Flags) {
+        float::sub(a, b, rules)
     }
     #[inline(always)]
     fn host<R: Real>(a: R, b: R) -> R {
@@ -201,8 +201,8 @@ impl Arithmetic for Sub {
 
 impl Arithmetic for Mul {
     const MIDDLE: Middle = Middle::NARROW;
-    fn soft<R: Real>(a: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
-        float::mul(a, b, environment)
+    fn soft<R: Real>(a: Unpacked, b: Unpacked, rules: &Rules) -> (R, Flags) {
+        float::mul(a, b, rules)
     }
     #[inline(always)]
     fn host<R: Real>(a: R, b: R) -> R {
@@ -220,8 +220,8 @@ impl Arithmetic for Mul {
 
 impl Arithmetic for Div {
     const MIDDLE: Middle = Middle::NARROW;
-    fn soft<R: Real>(a: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
-        float::div(a, b, environment)
+    fn soft<R: Real>(a: Unpacked, b: Unpacked, rules: &Rules) -> (R, Flags) {
+        float::div(a, b, rules)
     }
     #[inline(always)]
     fn host<R: Real>(a: R, b: R) -> R {
@@ -245,8 +245,8 @@ impl Arithmetic for Sqrt {
         // The host's root is in the standard library.
         if cfg!(feature = "std") { b.wrapping_add(shift) } else { !0 }
     }
-    fn soft<R: Real>(_: Unpacked, b: Unpacked, environment: &Environment) -> (R, Flags) {
-        float::sqrt(b, environment)
+    fn soft<R: Real>(_: Unpacked, b: Unpacked, rules: &Rules) -> (R, Flags) {
+        float::sqrt(b, rules)
     }
     #[inline(always)]
     fn host<R: Real>(_: R, b: R) -> R {
@@ -320,7 +320,7 @@ float_operations! {
 pub(super) fn lanewise<R: Real, const N: usize>(
     destination: &mut u128,
     source: &u128,
-    environment: &Environment,
+    rules: &Rules,
     f: impl Fn(usize, R, R) -> (R, Flags),
 ) -> Flags {
     let mut raised = Flags::empty();
@@ -330,7 +330,7 @@ pub(super) fn lanewise<R: Real, const N: usize>(
         *a = result.guest_order();
         raised |= flags;
     }
-    counted(raised, environment)
+    counted(raised, rules)
 }
 
 /// `A` on the lowest `N` lanes: by the host where that is exact about everything, else in software.
@@ -354,13 +354,13 @@ pub(super) fn soft_arithmetic<A: Arithmetic, R: Real, const N: usize>(
     source: &u128,
     mxcsr: Mxcsr,
 ) -> Flags {
-    let environment = Environment::from_mxcsr(mxcsr);
-    lanewise::<R, N>(destination, source, &environment, |_, a, b| soft_lane::<A, R>(a, b, &environment))
+    let rules = Rules::from_mxcsr(mxcsr);
+    lanewise::<R, N>(destination, source, &rules, |_, a, b| soft_lane::<A, R>(a, b, &rules))
 }
 
 #[inline(always)]
-fn soft_lane<A: Arithmetic, R: Real>(a: R, b: R, environment: &Environment) -> (R, Flags) {
-    A::soft(a.unpack_in(environment), b.unpack_in(environment), environment)
+fn soft_lane<A: Arithmetic, R: Real>(a: R, b: R, rules: &Rules) -> (R, Flags) {
+    A::soft(a.unpack_in(rules), b.unpack_in(rules), rules)
 }
 
 /// HADDPS and the like: each pair of neighbours, those of the destination first.
@@ -377,10 +377,10 @@ fn horizontal<A: Arithmetic, R: Real, const N: usize>(
 
 /// ADDSUBPS and ADDSUBPD: even lanes are subtracted, odd ones added.
 fn add_subtract<R: Real, const N: usize>(destination: &mut u128, source: &u128, mxcsr: Mxcsr) -> Flags {
-    let environment = Environment::from_mxcsr(mxcsr);
-    lanewise::<R, N>(destination, source, &environment, |index, a, b| match index % 2 {
-        0 => soft_lane::<Sub, R>(a, b, &environment),
-        _ => soft_lane::<Add, R>(a, b, &environment),
+    let rules = Rules::from_mxcsr(mxcsr);
+    lanewise::<R, N>(destination, source, &rules, |index, a, b| match index % 2 {
+        0 => soft_lane::<Sub, R>(a, b, &rules),
+        _ => soft_lane::<Add, R>(a, b, &rules),
     })
 }
 
@@ -388,27 +388,27 @@ fn add_subtract<R: Real, const N: usize>(destination: &mut u128, source: &u128, 
 /// that bits 3:0 choose; the others become zero. An exception that is unmasked stops it at the
 /// stage that raised it; those of earlier stages are sticky by then.
 fn dot_product<R: Real>(destination: &mut u128, source: &u128, immediate: u8, mxcsr: Mxcsr) -> Flags {
-    let environment = Environment::from_mxcsr(mxcsr);
+    let rules = Rules::from_mxcsr(mxcsr);
     let mut width = 16 / size_of::<R>();
     let mut terms = [R::zeroed(); 4];
     let mut raised = Flags::empty();
     for (i, term) in terms.iter_mut().enumerate().take(width) {
         if immediate >> (4 + i) & 1 != 0 {
-            let (product, flags) = soft_lane::<Mul, R>(lane(destination, i), lane(source, i), &environment);
+            let (product, flags) = soft_lane::<Mul, R>(lane(destination, i), lane(source, i), &rules);
             *term = product;
             raised |= flags;
         }
     }
-    raised = counted(raised, &environment);
-    while width > 1 && !raised.intersects(environment.unmasked) {
+    raised = counted(raised, &rules);
+    while width > 1 && !raised.intersects(rules.unmasked) {
         width /= 2;
         let mut stage = Flags::empty();
         for i in 0..width {
-            let (sum, flags) = soft_lane::<Add, R>(terms[2 * i], terms[2 * i + 1], &environment);
+            let (sum, flags) = soft_lane::<Add, R>(terms[2 * i], terms[2 * i + 1], &rules);
             terms[i] = sum;
             stage |= flags;
         }
-        raised |= counted(stage, &environment);
+        raised |= counted(stage, &rules);
     }
     build(destination, |i| if immediate >> i & 1 != 0 { terms[0] } else { R::zeroed() });
     raised

@@ -5,7 +5,7 @@ use pentimento_decoder::Instruction;
 use pentimento_registers::{F80, StatusWord};
 
 use super::unit::{Unit, check_pending, data, is_memory, load, st_number};
-use crate::float::{self, Environment, Flags, Format, Progress, Quotient, Unpacked};
+use crate::float::{self, Flags, Format, Progress, Quotient, Rules, Unpacked};
 use crate::{Context, Outcome};
 
 /// Loads the memory operand of an instruction that calculates or compares, taken apart: m32fp,
@@ -32,7 +32,7 @@ pub(super) fn from_integer(value: i32) -> Unpacked {
 /// An instruction of two operands in all its forms: ST(0) and memory (D8h, DAh, DCh, DEh), ST(0)
 /// and ST(i) (D8h), ST(i) and ST(0) (DCh), the last with a pop (DEh).
 #[inline(always)]
-fn binary<O: Operation>(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
+fn binary<O: Computation>(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     check_pending(context)?;
     let opcode = instruction.opcode();
     let mut unit;
@@ -54,7 +54,7 @@ fn binary<O: Operation>(context: &mut Context<'_>, instruction: &Instruction) ->
         underflow(&mut unit, destination, pops);
         return Ok(());
     }
-    let (value, flags) = O::compute(unit.unpack(destination), source, &unit.environment());
+    let (value, flags) = O::compute(unit.unpack(destination), source, &unit.rules());
     if unit.raise(flags) {
         unit.set_st(destination, value);
         if pops {
@@ -78,19 +78,19 @@ fn underflow(unit: &mut Unit<'_>, destination: u8, pops: bool) {
 
 /// What an instruction of two operands computes. A trait rather than a closure, so that it is
 /// inlined: operands and results stay in host registers, which halves the time.
-trait Operation {
-    fn compute(destination: Unpacked, source: Unpacked, environment: &Environment) -> (F80, Flags);
+trait Computation {
+    fn compute(destination: Unpacked, source: Unpacked, rules: &Rules) -> (F80, Flags);
 }
 
 /// Declares the instructions of two operands.
 macro_rules! binary_instructions {
-    ($($(#[$documentation:meta])* $name:ident: |$destination:ident, $source:ident, $environment:ident| $result:expr;)*) => {$(
+    ($($(#[$documentation:meta])* $name:ident: |$destination:ident, $source:ident, $rules:ident| $result:expr;)*) => {$(
         $(#[$documentation])*
         pub(crate) fn $name(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
             struct This;
-            impl Operation for This {
+            impl Computation for This {
                 #[inline(always)]
-                fn compute($destination: Unpacked, $source: Unpacked, $environment: &Environment) -> (F80, Flags) {
+                fn compute($destination: Unpacked, $source: Unpacked, $rules: &Rules) -> (F80, Flags) {
                     $result
                 }
             }
@@ -101,17 +101,17 @@ macro_rules! binary_instructions {
 
 binary_instructions! {
     /// FADD, FADDP, FIADD.
-    fadd: |destination, source, environment| float::add(destination, source, environment);
+    fadd: |destination, source, rules| float::add(destination, source, rules);
     /// FMUL, FMULP, FIMUL.
-    fmul: |destination, source, environment| float::mul(destination, source, environment);
+    fmul: |destination, source, rules| float::mul(destination, source, rules);
     /// FSUB, FSUBP, FISUB.
-    fsub: |destination, source, environment| float::sub(destination, source, environment);
+    fsub: |destination, source, rules| float::sub(destination, source, rules);
     /// FSUBR, FSUBRP, FISUBR.
-    fsubr: |destination, source, environment| float::sub(source, destination, environment);
+    fsubr: |destination, source, rules| float::sub(source, destination, rules);
     /// FDIV, FDIVP, FIDIV.
-    fdiv: |destination, source, environment| float::div(destination, source, environment);
+    fdiv: |destination, source, rules| float::div(destination, source, rules);
     /// FDIVR, FDIVRP, FIDIVR.
-    fdivr: |destination, source, environment| float::div(source, destination, environment);
+    fdivr: |destination, source, rules| float::div(source, destination, rules);
 }
 
 /// An instruction on ST(0) alone.
@@ -119,7 +119,7 @@ binary_instructions! {
 fn unary(
     context: &mut Context<'_>,
     instruction: &Instruction,
-    operation: impl Fn(F80, &Environment) -> (F80, Flags),
+    operation: impl Fn(F80, &Rules) -> (F80, Flags),
 ) -> Outcome {
     check_pending(context)?;
     let mut unit = Unit::enter(context, instruction, None);
@@ -129,7 +129,7 @@ fn unary(
         }
         return Ok(());
     }
-    let (value, flags) = operation(unit.st(0), &unit.environment());
+    let (value, flags) = operation(unit.st(0), &unit.rules());
     if unit.raise(flags) {
         unit.set_st(0, value);
     }
@@ -152,12 +152,12 @@ pub(crate) fn fchs(context: &mut Context<'_>, instruction: &Instruction) -> Outc
 
 /// FRNDINT.
 pub(crate) fn frndint(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    unary(context, instruction, |value, environment| float::round_to_integral(value.unpack(), environment))
+    unary(context, instruction, |value, rules| float::round_to_integral(value.unpack(), rules))
 }
 
 /// FSQRT.
 pub(crate) fn fsqrt(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
-    unary(context, instruction, |value, environment| float::sqrt(value.unpack(), environment))
+    unary(context, instruction, |value, rules| float::sqrt(value.unpack(), rules))
 }
 
 /// FSCALE.
@@ -170,8 +170,8 @@ pub(crate) fn fscale(context: &mut Context<'_>, instruction: &Instruction) -> Ou
         }
         return Ok(());
     }
-    let environment = unit.environment().with_extended_precision();
-    let (value, flags) = float::scale(unit.unpack(0), unit.unpack(1), &environment);
+    let rules = unit.rules().with_extended_precision();
+    let (value, flags) = float::scale(unit.unpack(0), unit.unpack(1), &rules);
     if unit.raise(flags) {
         unit.set_st(0, value);
     }
@@ -198,7 +198,7 @@ fn remainder(context: &mut Context<'_>, instruction: &Instruction, quotient: Quo
         }
         return Ok(());
     }
-    let result = float::remainder(unit.unpack(0), unit.unpack(1), quotient, &unit.environment());
+    let result = float::remainder(unit.unpack(0), unit.unpack(1), quotient, &unit.rules());
     if !unit.raise(result.flags) {
         return Ok(());
     }
@@ -232,7 +232,7 @@ pub(crate) fn fxtract(context: &mut Context<'_>, instruction: &Instruction) -> O
         }
         (F80::INDEFINITE, F80::INDEFINITE)
     } else {
-        let (exponent, significand, flags) = float::extract(unit.unpack(0), &unit.environment());
+        let (exponent, significand, flags) = float::extract(unit.unpack(0), &unit.rules());
         if !unit.raise(flags) {
             return Ok(());
         }

@@ -49,9 +49,9 @@ pub const NEAREST: [F80; 8] = {
 fn load(context: &mut Context<'_>, instruction: &Instruction, constant: &Constant) -> Outcome {
     check_pending(context)?;
     let mut unit = Unit::enter(context, instruction, None);
-    let environment = unit.environment().with_extended_precision();
+    let rules = unit.rules().with_extended_precision();
     let (high, low) = ((constant.bits >> 64) as u64, constant.bits as u64);
-    let (value, _) = round_pack::<F80>(false, constant.exponent, high, low, &environment);
+    let (value, _) = round_pack::<F80>(false, constant.exponent, high, low, &rules);
     unit.push_checked(value);
     Ok(())
 }

@@ -8,7 +8,7 @@ use pentimento_registers::{Condition, F80};
 
 use super::decimal;
 use super::unit::{self, Data, Unit, check_pending, data, is_memory, load, load_ten, st_number, store_ten};
-use crate::float::{self, Environment, Flags, Format, Rounding, Unpacked};
+use crate::float::{self, Flags, Format, Rounding, Rules, Unpacked};
 use crate::{Context, Outcome};
 
 /// FLD: m32fp (D9h), m64fp (DDh), m80fp (DBh) or ST(i).
@@ -59,7 +59,7 @@ fn push_converted(unit: &mut Unit<'_>, source: Unpacked) {
         unit.push_checked(F80::ZERO);
         return;
     }
-    let (value, flags) = float::convert::<F80>(source, &Environment::default());
+    let (value, flags) = float::convert::<F80>(source, &Rules::default());
     unit.raise_only(flags);
     if !unit.is_unmasked(flags & Flags::INVALID) {
         unit.push(value);
@@ -75,7 +75,7 @@ pub(crate) fn fild(context: &mut Context<'_>, instruction: &Instruction) -> Outc
         (_, 0) => i64::from(load::<u16>(context, data)? as i16),
         _ => load::<u64>(context, data)? as i64,
     };
-    let (value, _) = float::from_integer::<F80>(value, &Environment::default());
+    let (value, _) = float::from_integer::<F80>(value, &Rules::default());
     Unit::enter(context, instruction, Some(data)).push_checked(value);
     Ok(())
 }
@@ -99,7 +99,7 @@ trait Destination {
     /// What an empty ST(0) stores.
     const INDEFINITE: Self::Value;
     /// Converts ST(0).
-    fn convert(value: F80, environment: &Environment) -> (Self::Value, Flags);
+    fn convert(value: F80, rules: &Rules) -> (Self::Value, Flags);
     /// Stores.
     fn write(context: &mut Context<'_>, data: Data, value: Self::Value) -> Outcome;
 }
@@ -113,13 +113,13 @@ impl<F: Format + Value> Destination for Float<F> {
     const INDEFINITE: F = F::INDEFINITE;
 
     #[inline(always)]
-    fn convert(value: F80, environment: &Environment) -> (F, Flags) {
+    fn convert(value: F80, rules: &Rules) -> (F, Flags) {
         let value = value.unpack();
         if value.is_normal() {
-            return float::round_pack(value.negative, value.exponent, value.significand, 0, environment);
+            return float::round_pack(value.negative, value.exponent, value.significand, 0, rules);
         }
         // A denormal source is not reported: it underflows.
-        float::convert(Unpacked { denormal: false, ..value }, environment)
+        float::convert(Unpacked { denormal: false, ..value }, rules)
     }
 
     #[inline(always)]
@@ -137,7 +137,7 @@ impl Destination for Extended {
     const INDEFINITE: F80 = F80::INDEFINITE;
 
     #[inline(always)]
-    fn convert(value: F80, _: &Environment) -> (F80, Flags) {
+    fn convert(value: F80, _: &Rules) -> (F80, Flags) {
         (value, Flags::empty())
     }
 
@@ -158,8 +158,8 @@ macro_rules! integers {
             const INDEFINITE: $signed = <$signed>::MIN;
 
             #[inline(always)]
-            fn convert(value: F80, environment: &Environment) -> ($signed, Flags) {
-                let rounding = if TRUNCATE { Rounding::Zero } else { environment.rounding };
+            fn convert(value: F80, rules: &Rules) -> ($signed, Flags) {
+                let rounding = if TRUNCATE { Rounding::Zero } else { rules.rounding };
                 float::to_integer(value.unpack(), rounding)
             }
 
@@ -181,8 +181,8 @@ impl Destination for Decimal {
     const LENGTH: u32 = 10;
     const INDEFINITE: [u8; 10] = decimal::INDEFINITE;
 
-    fn convert(value: F80, environment: &Environment) -> ([u8; 10], Flags) {
-        decimal::pack(value, environment)
+    fn convert(value: F80, rules: &Rules) -> ([u8; 10], Flags) {
+        decimal::pack(value, rules)
     }
 
     fn write(context: &mut Context<'_>, data: Data, value: [u8; 10]) -> Outcome {
@@ -198,12 +198,12 @@ fn store<D: Destination>(context: &mut Context<'_>, instruction: &Instruction, p
     check_pending(context)?;
     let data = data(context, instruction)?;
     let x87 = &context.state.x87;
-    let environment = Environment::from_control_word(x87.control);
+    let rules = Rules::from_control_word(x87.control);
     let number = x87.physical(0);
     let empty = x87.in_use & (1 << number) == 0;
     let (value, mut flags) =
-        if empty { (D::INDEFINITE, Flags::INVALID) } else { D::convert(x87.registers[number], &environment) };
-    let completes = !flags.intersects(environment.unmasked & PREVENTING);
+        if empty { (D::INDEFINITE, Flags::INVALID) } else { D::convert(x87.registers[number], &rules) };
+    let completes = !flags.intersects(rules.unmasked & PREVENTING);
     if completes {
         D::write(context, data, value)?;
     } else {

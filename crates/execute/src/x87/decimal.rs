@@ -3,7 +3,7 @@
 
 use pentimento_registers::F80;
 
-use crate::float::{self, Environment, Flags, Format};
+use crate::float::{self, Flags, Format, Rules};
 
 /// The packed BCD integer indefinite.
 pub(super) const INDEFINITE: [u8; 10] = [0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 0xff];
@@ -18,13 +18,13 @@ pub(super) fn unpack(bytes: [u8; 10]) -> F80 {
     let magnitude = digits.iter().rev().fold(0_u64, |value, &pair| {
         value.wrapping_mul(100).wrapping_add(u64::from(pair >> 4) * 10 + u64::from(pair & 15))
     });
-    let (value, _) = float::from_integer::<F80>(magnitude as i64, &Environment::default());
+    let (value, _) = float::from_integer::<F80>(magnitude as i64, &Rules::default());
     F80::new(value.sign_exponent | u16::from(sign & 0x80) << 8, value.significand)
 }
 
 /// Rounds to a packed decimal integer.
-pub(super) fn pack(value: F80, environment: &Environment) -> ([u8; 10], Flags) {
-    let (integer, flags) = float::to_integer::<i64>(value.unpack(), environment.rounding);
+pub(super) fn pack(value: F80, rules: &Rules) -> ([u8; 10], Flags) {
+    let (integer, flags) = float::to_integer::<i64>(value.unpack(), rules.rounding);
     let mut magnitude = integer.unsigned_abs();
     if magnitude >= LIMIT {
         return (INDEFINITE, Flags::INVALID);

@@ -9,12 +9,12 @@ use pentimento_registers::{ControlWord, F80};
 use super::series;
 use super::transcendental::Answer;
 use super::wide::Wide;
-use crate::float::{Class, Environment, Flags, Format, Unpacked, propagate};
+use crate::float::{Class, Flags, Format, Rules, Unpacked, propagate};
 
 /// What goes for all exceptions found before computing: they are masked here, the caller decides.
-fn environment(control: u16) -> Environment {
-    let environment = Environment::from_control_word(ControlWord::from_bits_truncate(control));
-    Environment { unmasked: environment.unmasked - Flags::BEFORE_COMPUTATION, ..environment }
+fn rules(control: u16) -> Rules {
+    let rules = Rules::from_control_word(ControlWord::from_bits_truncate(control));
+    Rules { unmasked: rules.unmasked - Flags::BEFORE_COMPUTATION, ..rules }
 }
 
 const fn answer((value, flags): (F80, Flags)) -> Answer {
@@ -45,16 +45,16 @@ fn trigonometric(
     st0: F80,
     control: u16,
     at_zero: impl Fn(bool) -> [F80; 2],
-    compute: impl Fn(Unpacked, &Environment) -> ([F80; 2], Flags),
+    compute: impl Fn(Unpacked, &Rules) -> ([F80; 2], Flags),
 ) -> Answer {
     let x = st0.unpack();
-    let environment = environment(control);
+    let rules = rules(control);
     match x.class {
         Class::Finite if x.exponent >= 63 => {
             Answer { value: st0, second: st0, flags: Flags::empty(), out_of_range: true }
         }
         Class::Finite => {
-            let ([value, second], flags) = compute(x, &environment);
+            let ([value, second], flags) = compute(x, &rules);
             Answer { value, second, flags: flags | denormal(&x, &x), out_of_range: false }
         }
         Class::Zero => {
@@ -62,7 +62,7 @@ fn trigonometric(
             Answer { value, second, flags: Flags::empty(), out_of_range: false }
         }
         Class::Infinity => answer((F80::INDEFINITE, Flags::INVALID)),
-        _ => answer(propagate(x, x, &environment)),
+        _ => answer(propagate(x, x, &rules)),
     }
 }
 
@@ -75,8 +75,8 @@ pub(super) fn sine(st0: F80, control: u16) -> Answer {
         st0,
         control,
         |negative| [F80::zero(negative); 2],
-        |x, environment| {
-            let (value, flags) = sine_and_cosine_of(x).0.round(true, environment);
+        |x, rules| {
+            let (value, flags) = sine_and_cosine_of(x).0.round(true, rules);
             ([value; 2], flags)
         },
     )
@@ -88,8 +88,8 @@ pub(super) fn cosine(st0: F80, control: u16) -> Answer {
         st0,
         control,
         |_| [ONE; 2],
-        |x, environment| {
-            let (value, flags) = sine_and_cosine_of(x).1.round(true, environment);
+        |x, rules| {
+            let (value, flags) = sine_and_cosine_of(x).1.round(true, rules);
             ([value; 2], flags)
         },
     )
@@ -101,10 +101,10 @@ pub(super) fn sine_and_cosine(st0: F80, control: u16) -> Answer {
         st0,
         control,
         |negative| [ONE, F80::zero(negative)],
-        |x, environment| {
+        |x, rules| {
             let (sine, cosine) = sine_and_cosine_of(x);
-            let (cosine, flags) = cosine.round(true, environment);
-            let (sine, more) = sine.round(true, environment);
+            let (cosine, flags) = cosine.round(true, rules);
+            let (sine, more) = sine.round(true, rules);
             ([cosine, sine], flags | more)
         },
     )
@@ -116,9 +116,9 @@ pub(super) fn tangent(st0: F80, control: u16) -> Answer {
         st0,
         control,
         |negative| [ONE, F80::zero(negative)],
-        |x, environment| {
+        |x, rules| {
             let (sine, cosine) = sine_and_cosine_of(x);
-            let (value, flags) = sine.div(cosine).round(true, environment);
+            let (value, flags) = sine.div(cosine).round(true, rules);
             ([ONE, value], flags)
         },
     )
@@ -127,7 +127,7 @@ pub(super) fn tangent(st0: F80, control: u16) -> Answer {
 /// F2XM1: 2^ST(0) - 1. Beyond the defined range of -1 to 1 the operand is the answer.
 pub(super) fn power(st0: F80, control: u16) -> Answer {
     let x = st0.unpack();
-    let environment = environment(control);
+    let rules = rules(control);
     let flags = denormal(&x, &x);
     answer(match x.class {
         Class::Zero => (st0, flags),
@@ -139,19 +139,19 @@ pub(super) fn power(st0: F80, control: u16) -> Answer {
         }
         Class::Finite if x.exponent >= 0 => (st0, flags),
         Class::Finite => {
-            let (value, more) = series::power_minus_one(Wide::from_unpacked(x)).round(true, &environment);
+            let (value, more) = series::power_minus_one(Wide::from_unpacked(x)).round(true, &rules);
             (value, flags | more)
         }
-        _ => propagate(x, x, &environment),
+        _ => propagate(x, x, &rules),
     })
 }
 
 /// FPATAN: the angle of the point (ST(0), ST(1)), from -pi to pi.
 pub(super) fn arctangent(st0: F80, st1: F80, control: u16) -> Answer {
     let (x, y) = (st0.unpack(), st1.unpack());
-    let environment = environment(control);
+    let rules = rules(control);
     if x.class > Class::Infinity || y.class > Class::Infinity {
-        return answer(propagate(y, x, &environment));
+        return answer(propagate(y, x, &rules));
     }
     let flags = denormal(&x, &y);
     // The angle of the point's mirror image in the first quadrant.
@@ -172,7 +172,7 @@ pub(super) fn arctangent(st0: F80, st1: F80, control: u16) -> Answer {
     if angle.is_zero() {
         return answer((F80::zero(y.negative), flags));
     }
-    let (value, more) = angle.with_sign(y.negative).round(true, &environment);
+    let (value, more) = angle.with_sign(y.negative).round(true, &rules);
     answer((value, flags | more))
 }
 
@@ -211,7 +211,7 @@ pub(super) fn logarithm_of_successor(st0: F80, st1: F80, control: u16) -> Answer
 fn no_logarithm(st1: F80, control: u16) -> Answer {
     let y = st1.unpack();
     if y.class > Class::Infinity {
-        return answer(propagate(y, y, &environment(control)));
+        return answer(propagate(y, y, &rules(control)));
     }
     answer((F80::INDEFINITE, Flags::INVALID))
 }
@@ -229,9 +229,9 @@ enum Logarithm {
 /// ST(1) times a logarithm of `x`.
 fn scaled(x: Unpacked, st1: F80, logarithm: Logarithm, control: u16) -> Answer {
     let y = st1.unpack();
-    let environment = environment(control);
+    let rules = rules(control);
     if x.class > Class::Infinity || y.class > Class::Infinity {
-        return answer(propagate(y, x, &environment));
+        return answer(propagate(y, x, &rules));
     }
     let flags = denormal(&x, &y);
     answer(match (logarithm, y.class) {
@@ -252,11 +252,11 @@ fn scaled(x: Unpacked, st1: F80, logarithm: Logarithm, control: u16) -> Answer {
             (F80::zero(factor.negative != y.negative), flags)
         }
         (Logarithm::Exact(factor), _) => {
-            let (value, more) = Wide::from_unpacked(y).mul(factor).round(false, &environment);
+            let (value, more) = Wide::from_unpacked(y).mul(factor).round(false, &rules);
             (value, flags | more)
         }
         (Logarithm::Inexact(factor), _) => {
-            let (value, more) = Wide::from_unpacked(y).mul(factor).round(true, &environment);
+            let (value, more) = Wide::from_unpacked(y).mul(factor).round(true, &rules);
             (value, flags | more)
         }
     })

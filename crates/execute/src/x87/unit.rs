@@ -5,7 +5,7 @@ use pentimento_decoder::Instruction;
 use pentimento_memory::{Access, Value};
 use pentimento_registers::{ControlWord, Exception, F80, SegmentRegister, StatusWord, X87State};
 
-use crate::float::{Environment, Flags, Format, Unpacked};
+use crate::float::{Flags, Format, Rules, Unpacked};
 use crate::{Context, Outcome, Trap};
 
 /// Where a memory operand lies.
@@ -115,8 +115,8 @@ impl<'a> Unit<'a> {
 
     /// What arithmetic goes by.
     #[inline(always)]
-    pub(super) fn environment(&self) -> Environment {
-        Environment::from_control_word(self.x87.control)
+    pub(super) fn rules(&self) -> Rules {
+        Rules::from_control_word(self.x87.control)
     }
 
     /// Whether ST(`index`) is empty.

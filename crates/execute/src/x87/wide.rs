@@ -3,7 +3,7 @@
 
 use pentimento_registers::F80;
 
-use crate::float::{Environment, Flags, Unpacked, round_pack};
+use crate::float::{Flags, Rules, Unpacked, round_pack};
 
 /// A number: `significand * 2^(exponent - 127)` with the significand's top bit set, or zero with
 /// the significand zero.
@@ -123,10 +123,10 @@ impl Wide {
 
     /// Rounds to double extended format. `inexact` says that the exact value is not `self` even if
     /// all bits behind the 64th are zero.
-    pub(super) fn round(self, inexact: bool, environment: &Environment) -> (F80, Flags) {
-        let environment = environment.with_extended_precision();
+    pub(super) fn round(self, inexact: bool, rules: &Rules) -> (F80, Flags) {
+        let rules = rules.with_extended_precision();
         let extra = self.significand as u64 | u64::from(inexact);
-        round_pack(self.negative, self.exponent, (self.significand >> 64) as u64, extra, &environment)
+        round_pack(self.negative, self.exponent, (self.significand >> 64) as u64, extra, &rules)
     }
 }
 

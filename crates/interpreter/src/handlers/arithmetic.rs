@@ -12,13 +12,13 @@ use pentimento_registers::{CpuState, Eflags, Gpr, Gpr8};
 
 use crate::arena::Op;
 use crate::drivers::Straight;
-use crate::flags::{Lazy, Pending};
+use crate::flags::{Lazy, PendingFlags};
 use crate::frame::Frame;
-use crate::operand::{Place, Registers, Source};
+use crate::operand::{Destination, Registers, Source};
 use crate::outcome::{Done, Miss};
 
 /// An operation of two operands that writes all status flags.
-pub(crate) trait Binary {
+pub(crate) trait BinaryOperation {
     /// Whether CF is a third operand.
     const READS_CARRY: bool = false;
     fn apply<W: Width>(a: W, b: W, carry: bool) -> W;
@@ -30,7 +30,7 @@ macro_rules! binary {
     ($($(#[$doc:meta])* $name:ident, $carry:literal: $apply:expr; $flags:expr;)*) => {$(
         $(#[$doc])*
         pub(crate) struct $name;
-        impl Binary for $name {
+        impl BinaryOperation for $name {
             const READS_CARRY: bool = $carry;
             #[inline(always)]
             fn apply<W: Width>(a: W, b: W, carry: bool) -> W {
@@ -68,7 +68,7 @@ binary! {
 /// `destination = destination O source`.
 pub(crate) struct Update<O, D, S, W, const FLAGS: bool>(PhantomData<(O, D, S, W)>);
 
-impl<O: Binary, D: Place<W>, S: Source<W>, W: Registers, const FLAGS: bool> Straight
+impl<O: BinaryOperation, D: Destination<W>, S: Source<W>, W: Registers, const FLAGS: bool> Straight
     for Update<O, D, S, W, FLAGS>
 {
     #[inline(always)]
@@ -92,7 +92,7 @@ impl<O: Binary, D: Place<W>, S: Source<W>, W: Registers, const FLAGS: bool> Stra
 /// The flags of `first O second`: CMP and TEST.
 pub(crate) struct Compare<O, A, B, W>(PhantomData<(O, A, B, W)>);
 
-impl<O: Binary, A: Source<W>, B: Source<W>, W: Registers> Straight for Compare<O, A, B, W> {
+impl<O: BinaryOperation, A: Source<W>, B: Source<W>, W: Registers> Straight for Compare<O, A, B, W> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         let a = A::get(op, cpu, memory)?;
@@ -114,7 +114,9 @@ pub(crate) const ALL: u8 = 2;
 /// INC, and DEC if `DOWN`.
 pub(crate) struct Count<P, W, const DOWN: bool, const FLAGS: u8>(PhantomData<(P, W)>);
 
-impl<P: Place<W>, W: Registers, const DOWN: bool, const FLAGS: u8> Straight for Count<P, W, DOWN, FLAGS> {
+impl<P: Destination<W>, W: Registers, const DOWN: bool, const FLAGS: u8> Straight
+    for Count<P, W, DOWN, FLAGS>
+{
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         let carry = if FLAGS == ALL { frame.pending.carry(cpu)? } else { false };
@@ -136,7 +138,7 @@ impl<P: Place<W>, W: Registers, const DOWN: bool, const FLAGS: u8> Straight for 
 /// NEG.
 pub(crate) struct Negate<P, W, const FLAGS: bool>(PhantomData<(P, W)>);
 
-impl<P: Place<W>, W: Registers, const FLAGS: bool> Straight for Negate<P, W, FLAGS> {
+impl<P: Destination<W>, W: Registers, const FLAGS: bool> Straight for Negate<P, W, FLAGS> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         let mut before = 0;
@@ -154,7 +156,7 @@ impl<P: Place<W>, W: Registers, const FLAGS: bool> Straight for Negate<P, W, FLA
 /// NOT.
 pub(crate) struct Complement<P, W>(PhantomData<(P, W)>);
 
-impl<P: Place<W>, W: Registers> Straight for Complement<P, W> {
+impl<P: Destination<W>, W: Registers> Straight for Complement<P, W> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, _: &mut Frame<'_>) -> Done {
         P::modify(op, cpu, memory, |old: W| W::truncate(!old.bits()))
@@ -162,7 +164,7 @@ impl<P: Place<W>, W: Registers> Straight for Complement<P, W> {
 }
 
 /// A shift or rotate.
-pub(crate) trait Shift {
+pub(crate) trait ShiftOperation {
     /// What to remember for the flags; `None` if the operation leaves some of them alone.
     const LAZY: Option<Lazy>;
     /// Whether CF takes part.
@@ -174,7 +176,7 @@ macro_rules! shifts {
     ($($name:ident: $function:ident, $lazy:expr, $carry:literal;)*) => {$(
         #[doc = concat!("`", stringify!($function), "`.")]
         pub(crate) struct $name;
-        impl Shift for $name {
+        impl ShiftOperation for $name {
             const LAZY: Option<Lazy> = $lazy;
             const READS_CARRY: bool = $carry;
             #[inline(always)]
@@ -198,7 +200,7 @@ shifts! {
 /// `place = place S count`, the count in CL if `BY_CL`, else in the immediate, where it is 1 to 31.
 pub(crate) struct Shifted<S, P, W, const BY_CL: bool, const FLAGS: bool>(PhantomData<(S, P, W)>);
 
-impl<S: Shift, P: Place<W>, W: Registers, const BY_CL: bool, const FLAGS: bool> Straight
+impl<S: ShiftOperation, P: Destination<W>, W: Registers, const BY_CL: bool, const FLAGS: bool> Straight
     for Shifted<S, P, W, BY_CL, FLAGS>
 {
     #[inline(always)]
@@ -231,7 +233,7 @@ pub(crate) struct DoubleShift<P, S, W, const RIGHT: bool, const BY_CL: bool, con
     PhantomData<(P, S, W)>,
 );
 
-impl<P: Place<W>, S: Source<W>, W: Registers, const RIGHT: bool, const BY_CL: bool, const FLAGS: bool>
+impl<P: Destination<W>, S: Source<W>, W: Registers, const RIGHT: bool, const BY_CL: bool, const FLAGS: bool>
     Straight for DoubleShift<P, S, W, RIGHT, BY_CL, FLAGS>
 {
     #[inline(always)]
@@ -249,7 +251,7 @@ impl<P: Place<W>, S: Source<W>, W: Registers, const RIGHT: bool, const BY_CL: bo
             result
         })?;
         if FLAGS && (!BY_CL || count != 0) {
-            frame.pending = Pending::SETTLED;
+            frame.pending = PendingFlags::SETTLED;
             put_flags(cpu, Eflags::STATUS, flags);
         }
         Ok(())

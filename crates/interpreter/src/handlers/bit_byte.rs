@@ -7,9 +7,9 @@ use pentimento_registers::{CpuState, Eflags};
 
 use crate::arena::Op;
 use crate::drivers::Straight;
-use crate::flags::{Lazy, Pending};
+use crate::flags::{Lazy, PendingFlags};
 use crate::frame::Frame;
-use crate::operand::{Address, Place, Source};
+use crate::operand::{Address, Destination, Source};
 use crate::outcome::{Done, Miss};
 use pentimento_execute::semantics::bit_byte::{self, BitChange};
 
@@ -63,7 +63,7 @@ impl<N: Scan, S: Source<u32>> Straight for Scanned<N, S> {
         if let Some(result) = result {
             cpu.set_gpr(op.first, result);
         }
-        frame.pending = Pending::SETTLED;
+        frame.pending = PendingFlags::SETTLED;
         cpu.eflags = cpu.eflags.difference(Eflags::STATUS).union(flags.intersection(Eflags::STATUS));
         Ok(())
     }
@@ -119,7 +119,7 @@ const fn change<const CHANGE: u8>() -> BitChange {
 /// a register reaches beyond the operand.
 pub(crate) struct BitTest<P, S, const CHANGE: u8>(PhantomData<(P, S)>);
 
-impl<P: Place<u32>, S: Source<u32>, const CHANGE: u8> Straight for BitTest<P, S, CHANGE> {
+impl<P: Destination<u32>, S: Source<u32>, const CHANGE: u8> Straight for BitTest<P, S, CHANGE> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         if frame.pending.lazy != Lazy::Settled {

@@ -9,14 +9,14 @@ use crate::arena::Op;
 use crate::drivers::Straight;
 use crate::flags::Lazy;
 use crate::frame::Frame;
-use crate::operand::{Place, Registers};
+use crate::operand::{Destination, Registers};
 use crate::outcome::Done;
 use pentimento_execute::semantics::binary_arithmetic;
 
 /// XCHG of a register with memory.
 pub(crate) struct ExchangeMemory<M, W>(PhantomData<(M, W)>);
 
-impl<M: Place<W>, W: Registers> Straight for ExchangeMemory<M, W> {
+impl<M: Destination<W>, W: Registers> Straight for ExchangeMemory<M, W> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, _: &mut Frame<'_>) -> Done {
         let new = W::first(op, cpu);
@@ -33,7 +33,7 @@ impl<M: Place<W>, W: Registers> Straight for ExchangeMemory<M, W> {
 /// XADD to memory.
 pub(crate) struct ExchangeAdd<M, W>(PhantomData<(M, W)>);
 
-impl<M: Place<W>, W: Registers> Straight for ExchangeAdd<M, W> {
+impl<M: Destination<W>, W: Registers> Straight for ExchangeAdd<M, W> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         let addend = W::first(op, cpu);
@@ -51,7 +51,7 @@ impl<M: Place<W>, W: Registers> Straight for ExchangeAdd<M, W> {
 /// CMPXCHG with memory, which is written in any case, as silicon does.
 pub(crate) struct CompareExchange<M, W>(PhantomData<(M, W)>);
 
-impl<M: Place<W>, W: Registers> Straight for CompareExchange<M, W> {
+impl<M: Destination<W>, W: Registers> Straight for CompareExchange<M, W> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         let expected = W::register(cpu, Gpr::Eax.number());

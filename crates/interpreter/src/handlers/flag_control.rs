@@ -5,7 +5,7 @@ use pentimento_registers::{CpuState, Eflags, Gpr, Gpr8};
 
 use crate::arena::Op;
 use crate::drivers::Straight;
-use crate::flags::{Lazy, Pending};
+use crate::flags::{Lazy, PendingFlags};
 use crate::frame::{Frame, UNFIT};
 use crate::handlers::transfer::{peek, push};
 use crate::outcome::{Done, Miss};
@@ -58,9 +58,9 @@ on_flags! {
 }
 
 /// An instruction that wants the flags in EFLAGS.
-pub(crate) struct Flags<I>(core::marker::PhantomData<I>);
+pub(crate) struct OnEflags<I>(core::marker::PhantomData<I>);
 
-impl<I: OnFlags> Straight for Flags<I> {
+impl<I: OnFlags> Straight for OnEflags<I> {
     #[inline(always)]
     fn execute(_: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         if frame.pending.lazy != Lazy::Settled {
@@ -97,7 +97,7 @@ impl Straight for PopFlags {
         }
         let top = cpu.gpr(Gpr::Esp).wrapping_add(4);
         cpu.set_gpr(Gpr::Esp, top);
-        frame.pending = Pending::SETTLED;
+        frame.pending = PendingFlags::SETTLED;
         let kept = cpu.eflags.difference(Eflags::USER_WRITABLE);
         cpu.eflags = kept.union(flags.intersection(Eflags::USER_WRITABLE));
         Ok(())

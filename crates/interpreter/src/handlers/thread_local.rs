@@ -7,7 +7,7 @@ use pentimento_memory::AddressSpace;
 use pentimento_registers::CpuState;
 
 use crate::arena::Op;
-use crate::operand::{Address, Place, Registers, Source};
+use crate::operand::{Address, Destination, Registers, Source};
 use crate::outcome::{Done, Miss};
 
 /// Memory at an address of form `A` in the segment that [`Op::scale`] numbers.
@@ -40,7 +40,7 @@ impl<W: Registers, A: Address> Source<W> for ThreadLocal<A> {
     }
 }
 
-impl<W: Registers, A: Address> Place<W> for ThreadLocal<A> {
+impl<W: Registers, A: Address> Destination<W> for ThreadLocal<A> {
     #[inline(always)]
     fn put(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, value: W) -> Done {
         memory.write_fast(linear::<A, W>(op, cpu)?, value).ok_or(Miss::Slow)

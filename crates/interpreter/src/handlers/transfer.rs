@@ -9,7 +9,7 @@ use crate::arena::Op;
 use crate::drivers::{Branch, Straight};
 use crate::flags::Lazy;
 use crate::frame::Frame;
-use crate::operand::{Address, Place, Registers, Source};
+use crate::operand::{Address, Destination, Registers, Source};
 use crate::outcome::{Done, Miss};
 
 /// Declares types that [`Straight`] is implemented for.
@@ -46,17 +46,17 @@ pub(crate) fn peek(cpu: &CpuState, memory: &AddressSpace) -> Done<u32> {
 
 straight! {
     /// MOV.
-    Move<D, S, W> where [D: Place<W>, S: Source<W>, W: Registers] (op, cpu, memory, frame) {
+    Move<D, S, W> where [D: Destination<W>, S: Source<W>, W: Registers] (op, cpu, memory, frame) {
         let value = S::get(op, cpu, memory)?;
         D::put(op, cpu, memory, value)
     }
     /// MOVZX to 32 bits, and MOVSX if `SIGNED`.
-    Extend<D, S, W; const SIGNED: bool> where [D: Place<u32>, S: Source<W>, W: Registers] (op, cpu, memory, frame) {
+    Extend<D, S, W; const SIGNED: bool> where [D: Destination<u32>, S: Source<W>, W: Registers] (op, cpu, memory, frame) {
         let value = S::get(op, cpu, memory)?;
         D::put(op, cpu, memory, if SIGNED { value.signed() as u32 } else { value.bits() })
     }
     /// LEA.
-    EffectiveAddress<D, A> where [D: Place<u32>, A: Address] (op, cpu, memory, frame) {
+    EffectiveAddress<D, A> where [D: Destination<u32>, A: Address] (op, cpu, memory, frame) {
         let address = A::of(op, cpu);
         D::put(op, cpu, memory, address)
     }
@@ -105,7 +105,7 @@ straight! {
         Ok(())
     }
     /// MOVBE.
-    MoveSwapped<D, S, W> where [D: Place<W>, S: Source<W>, W: Registers] (op, cpu, memory, frame) {
+    MoveSwapped<D, S, W> where [D: Destination<W>, S: Source<W>, W: Registers] (op, cpu, memory, frame) {
         let value = S::get(op, cpu, memory)?;
         D::put(op, cpu, memory, W::truncate(value.bits().swap_bytes() >> (32 - W::BITS)))
     }
@@ -119,7 +119,7 @@ straight! {
         push(cpu, memory, value)
     }
     /// POP into a register.
-    Pop<D> where [D: Place<u32>] (op, cpu, memory, frame) {
+    Pop<D> where [D: Destination<u32>] (op, cpu, memory, frame) {
         let value = peek(cpu, memory)?;
         let top = cpu.gpr(Gpr::Esp).wrapping_add(4);
         cpu.set_gpr(Gpr::Esp, top);
@@ -134,7 +134,7 @@ straight! {
         Ok(())
     }
     /// SETcc.
-    Set<D; const CONDITION: u8> where [D: Place<u8>] (op, cpu, memory, frame) {
+    Set<D; const CONDITION: u8> where [D: Destination<u8>] (op, cpu, memory, frame) {
         let holds = frame.pending.holds::<CONDITION>(cpu)?;
         D::put(op, cpu, memory, holds.into())
     }

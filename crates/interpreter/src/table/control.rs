@@ -4,12 +4,12 @@ use pentimento_decoder::Instruction;
 
 use crate::arena::Op;
 use crate::drivers::{Always, branch, straight};
-use crate::handlers::flag_control::{Clc, Cmc, Direction, Flags, Lahf, PopFlags, PushFlags, Sahf, Stc};
+use crate::handlers::flag_control::{Clc, Cmc, Direction, Lahf, OnEflags, PopFlags, PushFlags, Sahf, Stc};
 use crate::handlers::indirect::{CallIndirect, JumpIndirect, call, indirect, ret};
 use crate::handlers::transfer as t;
 use crate::operand::First;
 use crate::step::Step;
-use crate::table::row::{Family, Row, rows};
+use crate::table::row::{Family, HandlerRow, rows};
 
 /// The immediate becomes the address that CALL returns to.
 fn return_address(op: &mut Op, step: &Step, _: &Instruction) {
@@ -17,7 +17,7 @@ fn return_address(op: &mut Op, step: &Step, _: &Instruction) {
 }
 
 /// On some makes of CPU a REP prefix decides over what LOOPE and LOOPNE want: that is for the reference.
-const BRANCHES: &[Row] = rows! {
+const BRANCHES: &[HandlerRow] = rows! {
     Jcc dword    [REL] (C) branch::<t::JumpIf<C>>;
     Jecxz dword  [REL] ()  branch::<t::JumpIfNoCount>;
     Loop dword   [REL] ()  branch::<t::CountDown<{ t::NOTHING }>>;
@@ -31,26 +31,26 @@ const BRANCHES: &[Row] = rows! {
     Ret dword    [I]   ()  ret;
 };
 
-const CALLS: &[Row] = rows! { prepare return_address;
+const CALLS: &[HandlerRow] = rows! { prepare return_address;
     Call dword [REL] ()  call;
     Call dword [R32] ()  indirect::<CallIndirect<First>>;
     Call dword [M32] (M) indirect::<CallIndirect<M>>;
     Call dword [T32] (T) indirect::<CallIndirect<T>>;
 };
 
-const FLAGS: &[Row] = rows! {
+const FLAGS: &[HandlerRow] = rows! {
     Cld   []       () straight::<Direction<false>>;
     Std   []       () straight::<Direction<true>>;
-    Stc   []       () straight::<Flags<Stc>>;
-    Clc   []       () straight::<Flags<Clc>>;
-    Cmc   []       () straight::<Flags<Cmc>>;
-    Lahf  []       () straight::<Flags<Lahf>>;
-    Sahf  []       () straight::<Flags<Sahf>>;
+    Stc   []       () straight::<OnEflags<Stc>>;
+    Clc   []       () straight::<OnEflags<Clc>>;
+    Cmc   []       () straight::<OnEflags<Cmc>>;
+    Lahf  []       () straight::<OnEflags<Lahf>>;
+    Sahf  []       () straight::<OnEflags<Sahf>>;
     Pushf dword [] () straight::<PushFlags>;
     Popf dword  [] () straight::<PopFlags>;
 };
 
-const NOTHING: &[Row] = rows! {
+const NOTHING: &[HandlerRow] = rows! {
     Nop         []                    () straight::<t::Nothing>;
     Nop         [R16|R32|M16|M32|T32|OTHER] () straight::<t::Nothing>;
     Pause       []                    () straight::<t::Nothing>;

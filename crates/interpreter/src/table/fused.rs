@@ -3,12 +3,12 @@
 use pentimento_decoder::Instruction;
 use pentimento_registers::Eflags;
 
-use crate::arena::{Handler, Op};
+use crate::arena::{Op, OpHandler};
 use crate::drivers::fused;
 use crate::handlers::arithmetic::{ALL, Add, And, Compare, Count, Sub, Update};
 use crate::operand::{Based, First, Fixed, Immediate, Indexed, Memory, Second};
-use crate::table::kinds::Form;
-use crate::table::row::{Choice, Family, Row, Table, count, rows};
+use crate::table::kinds::Signature;
+use crate::table::row::{Choice, Family, HandlerRow, Table, count, rows};
 
 /// Operations that compute only flags: the instruction, and what it computes.
 macro_rules! comparisons {
@@ -23,7 +23,7 @@ macro_rules! comparisons {
     };
 }
 
-const COMPARISONS: &[Row] = comparisons! {
+const COMPARISONS: &[HandlerRow] = comparisons! {
     Cmp  R32     Sub;
     Test OTHER32 And;
 };
@@ -38,9 +38,9 @@ macro_rules! updates {
     };
 }
 
-const UPDATES: &[Row] = updates!(Add Sub And);
+const UPDATES: &[HandlerRow] = updates!(Add Sub And);
 
-const OTHERS: &[Row] = rows! {
+const OTHERS: &[HandlerRow] = rows! {
     Cmp based [R8|R16|R32, M8|M16|M32] (W C) fused::<Compare<Sub, First, Memory<Based>, W>, C>;
     Test [R32, SAME32] (C D) fused::<Compare<And, Fixed<D>, Fixed<D>, u32>, C>;
     Inc  [R32]         (C D) fused::<Count<Fixed<D>, u32, false, { ALL }>, C>;
@@ -52,10 +52,15 @@ const FAMILIES: &[Family] = &[&[&[COMPARISONS, UPDATES, OTHERS]]];
 /// The rows for instructions with a Jcc behind them.
 pub(super) static TABLE: Table<{ count(FAMILIES) }> = Table::new(FAMILIES);
 
-/// The handler of an instruction whose operands are in `op` and have this `form`, and of the Jcc behind
+/// The handler of an instruction whose operands are in `op` and have this `signature`, and of the Jcc behind
 /// it, if there is one.
-pub(crate) fn handler(op: &Op, instruction: &Instruction, form: Form, jcc: &Instruction) -> Option<Handler> {
-    let row = TABLE.find(instruction.operation(), &form)?;
+pub(crate) fn handler(
+    op: &Op,
+    instruction: &Instruction,
+    signature: Signature,
+    jcc: &Instruction,
+) -> Option<OpHandler> {
+    let row = TABLE.find(instruction.operation(), &signature)?;
     let condition = jcc.condition().number();
-    Some((row.choose)(&Choice { op, form, live: Eflags::STATUS, condition }))
+    Some((row.choose)(&Choice { op, signature, live: Eflags::STATUS, condition }))
 }

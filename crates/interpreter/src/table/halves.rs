@@ -7,13 +7,13 @@ use pentimento_decoder::Instruction;
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Eflags};
 
-use crate::arena::{Cursor, Handler};
+use crate::arena::{Cursor, OpHandler};
 use crate::drivers::{Straight, miss, straight};
 use crate::frame::Frame;
 use crate::handlers::arithmetic::{Add, And, Or, Rol, Ror, Shifted, Shl, Shr, Sub, Update, Xor};
 use crate::handlers::transfer::{EffectiveAddress, Extend, Move, Pop, Push};
 use crate::operand::{Based, First, Immediate, Indexed, Memory, Second};
-use crate::table::kinds::Form;
+use crate::table::kinds::Signature;
 use crate::table::row::{Pattern, pattern};
 
 /// The handler of two operations.
@@ -32,13 +32,13 @@ fn pair<'a, A: Straight, B: Straight>(
 
 /// Whether somebody sees the flags of an instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Flags {
+enum FlagUse {
     Any,
     Dead,
     Seen,
 }
 
-impl Flags {
+impl FlagUse {
     fn allow(self, live: Eflags) -> bool {
         match self {
             Self::Any => true,
@@ -51,20 +51,20 @@ impl Flags {
 /// An instruction that may be half of a pair.
 pub(super) struct Candidate {
     pub(super) pattern: Pattern,
-    flags: Flags,
+    flags: FlagUse,
     half: Half,
 }
 
 /// What a row says of flags.
 macro_rules! flags {
     (any) => {
-        Flags::Any
+        FlagUse::Any
     };
     (dead) => {
-        Flags::Dead
+        FlagUse::Dead
     };
     (seen) => {
-        Flags::Seen
+        FlagUse::Seen
     };
 }
 
@@ -86,13 +86,13 @@ macro_rules! halves {
         },)*];
 
         /// The handler of `first` and `second`.
-        pub(crate) fn handler(first: Half, second: Half) -> Handler {
+        pub(crate) fn handler(first: Half, second: Half) -> OpHandler {
             match first {
                 $(Half::$half => before::<$type>(second),)*
             }
         }
 
-        fn before<A: Straight>(second: Half) -> Handler {
+        fn before<A: Straight>(second: Half) -> OpHandler {
             match second {
                 $(Half::$half => pair::<A, $type>,)*
             }
@@ -131,11 +131,11 @@ halves! {
     Ror:                 Ror          [R32, COUNT] dead  Shifted<Ror, First, u32, false, false>;
 }
 
-/// What an instruction of this `form` is in a pair, if somebody sees those flags of it that are `live`.
-pub(crate) fn half(instruction: &Instruction, form: &Form, live: Eflags) -> Option<Half> {
+/// What an instruction of this `signature` is in a pair, if somebody sees those flags of it that are `live`.
+pub(crate) fn half(instruction: &Instruction, signature: &Signature, live: Eflags) -> Option<Half> {
     let fits = |candidate: &&Candidate| {
         candidate.pattern.operation == instruction.operation()
-            && candidate.pattern.matches(form)
+            && candidate.pattern.matches(signature)
             && candidate.flags.allow(live)
     };
     CANDIDATES.iter().find(fits).map(|candidate| candidate.half)

@@ -15,9 +15,9 @@ use crate::operand::{
     Absolute, Base, Based, First, Fixed, Immediate, Indexed, Memory, Scaled, Second, Selector,
 };
 use crate::step::Step;
-use crate::table::row::{Family, Row, rows};
+use crate::table::row::{Family, HandlerRow, rows};
 
-const MOVES: &[Row] = rows! {
+const MOVES: &[HandlerRow] = rows! {
     Mov           [R32, R32]         (D S)   straight::<t::Move<Fixed<D>, Fixed<S>, u32>>;
     Mov           [R32, I]           (D)     straight::<t::Move<Fixed<D>, Immediate, u32>>;
     Mov based     [R32, M32]         (D B)   straight::<t::Move<Fixed<D>, Memory<Base<B>>, u32>>;
@@ -57,14 +57,14 @@ const MOVES: &[Row] = rows! {
     Cmovcc        [R16|R32, M16|M32] (X C M) straight::<t::ConditionalMove<M, X, C>>;
 };
 
-const EXCHANGES: &[Row] = rows! {
+const EXCHANGES: &[HandlerRow] = rows! {
     Xchg    [R8|R16|R32, R8|R16|R32] (W)   straight::<t::Exchange<W>>;
     Xchg    [M8|M16|M32, R8|R16|R32] (W M) straight::<ExchangeMemory<M, W>>;
     Xadd    [M8|M16|M32, R8|R16|R32] (W M) straight::<ExchangeAdd<M, W>>;
     Cmpxchg [M8|M16|M32, R8|R16|R32] (W M) straight::<CompareExchange<M, W>>;
 };
 
-const STACK: &[Row] = rows! {
+const STACK: &[HandlerRow] = rows! {
     Push dword [R32]  (D) straight::<t::Push<Fixed<D>>>;
     Push dword [I]    ()  straight::<t::Push<Immediate>>;
     Push dword [M32]  (M) straight::<t::Push<M>>;
@@ -91,7 +91,7 @@ macro_rules! updates {
     };
 }
 
-const UPDATES: &[Row] = updates!(Add Sub And Or Xor);
+const UPDATES: &[HandlerRow] = updates!(Add Sub And Or Xor);
 
 /// Operations of two operands and CF.
 macro_rules! updates_with_carry {
@@ -106,7 +106,7 @@ macro_rules! updates_with_carry {
     };
 }
 
-const WITH_CARRY: &[Row] = updates_with_carry!(Adc Sbb);
+const WITH_CARRY: &[HandlerRow] = updates_with_carry!(Adc Sbb);
 
 /// Operations that compute only flags: the instruction, and what it computes.
 macro_rules! comparisons {
@@ -120,16 +120,16 @@ macro_rules! comparisons {
     };
 }
 
-const COMPARISONS: &[Row] = comparisons! {
+const COMPARISONS: &[HandlerRow] = comparisons! {
     Cmp  Sub;
     Test And;
 };
 
-const COMPARISONS_WITH_MEMORY: &[Row] = rows! {
+const COMPARISONS_WITH_MEMORY: &[HandlerRow] = rows! {
     Cmp [R8|R16|R32, M8|M16|M32] (W M) straight::<Compare<Sub, First, M, W>>;
 };
 
-const THREAD_LOCAL: &[Row] = rows! {
+const THREAD_LOCAL: &[HandlerRow] = rows! {
     Add unindexed [R32, T32] (T) straight::<Update<Add, First, T, u32, true>>;
     Add unindexed [T32, R32] (T) straight::<Update<Add, T, First, u32, true>>;
     Add unindexed [T32, I]   (T) straight::<Update<Add, T, Immediate, u32, true>>;
@@ -144,7 +144,7 @@ const THREAD_LOCAL: &[Row] = rows! {
     Cmp unindexed [T32, I]   (T) straight::<Compare<Sub, T, Immediate, u32>>;
 };
 
-const UNARY: &[Row] = rows! {
+const UNARY: &[HandlerRow] = rows! {
     Inc [R8|R16|R32] (W L D) straight::<Count<Fixed<D>, W, false, L>>;
     Inc [M8|M16|M32] (W M)   straight::<Count<M, W, false, { crate::handlers::arithmetic::ALL }>>;
     Dec [R8|R16|R32] (W L D) straight::<Count<Fixed<D>, W, true, L>>;
@@ -174,9 +174,9 @@ macro_rules! shifts {
     };
 }
 
-const SHIFTS: &[Row] = shifts!(Shl Shr Sar Rol Ror Rcl Rcr);
+const SHIFTS: &[HandlerRow] = shifts!(Shl Shr Sar Rol Ror Rcl Rcr);
 
-const DOUBLE_SHIFTS: &[Row] = rows! { prepare modulo;
+const DOUBLE_SHIFTS: &[HandlerRow] = rows! { prepare modulo;
     Shld [R16|R32, R16|R32, COUNT] (X F) straight::<DoubleShift<First, Second, X, false, false, F>>;
     Shld [R16|R32, R16|R32, R8]    (X F) straight::<DoubleShift<First, Second, X, false, true, F>>;
     Shld [M16|M32, R16|R32, COUNT] (X M) straight::<DoubleShift<M, First, X, false, false, true>>;
@@ -187,7 +187,7 @@ const DOUBLE_SHIFTS: &[Row] = rows! { prepare modulo;
     Shrd [M16|M32, R16|R32, R8]    (X M) straight::<DoubleShift<M, First, X, true, true, true>>;
 };
 
-const PRODUCTS: &[Row] = rows! {
+const PRODUCTS: &[HandlerRow] = rows! {
     Imul [R16|R32, R16|R32]    (X P)   straight::<Multiply<First, Second, X, P>>;
     Imul [R16|R32, M16|M32]    (X P M) straight::<Multiply<First, M, X, P>>;
     Imul [R16|R32, R16|R32, I] (X P)   straight::<Multiply<Second, Immediate, X, P>>;
@@ -212,7 +212,7 @@ macro_rules! scans {
     };
 }
 
-const SCANS: &[Row] = scans!(Bsf Bsr Tzcnt Lzcnt Popcnt);
+const SCANS: &[HandlerRow] = scans!(Bsf Bsr Tzcnt Lzcnt Popcnt);
 
 /// Bit tests, and what they do to the bit.
 macro_rules! bit_tests {
@@ -226,7 +226,7 @@ macro_rules! bit_tests {
     };
 }
 
-const BIT_TESTS: &[Row] = bit_tests! {
+const BIT_TESTS: &[HandlerRow] = bit_tests! {
     Bt  KEEP;
     Bts SET;
     Btr RESET;

@@ -82,12 +82,12 @@ bitflags! {
 
 /// What an instruction looks like: a single kind an operand, a single size, a single addressing form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Form {
+pub(crate) struct Signature {
     pub(crate) kinds: [Kinds; 3],
     pub(crate) traits: Traits,
 }
 
-impl Form {
+impl Signature {
     /// The addressing form of the operand in memory.
     pub(crate) const fn mode(&self) -> Traits {
         self.traits.intersection(Traits::MODES)
@@ -173,7 +173,7 @@ fn register_kind(register: Register, same: bool) -> (Kinds, u8) {
 
 /// Puts the operands into `op` and says what they are: of the first two, a register goes to the first
 /// field that is free, and one beside memory always to [`Op::first`].
-pub(crate) fn form(op: &mut Op, instruction: &Instruction) -> Form {
+pub(crate) fn signature(op: &mut Op, instruction: &Instruction) -> Signature {
     let mut kinds = [Kinds::NONE; 3];
     let mut mode = Traits::BASED;
     let mut registers = 0;
@@ -214,5 +214,5 @@ pub(crate) fn form(op: &mut Op, instruction: &Instruction) -> Form {
         prefixes if prefixes.contains(Prefixes::REPNE) => Traits::REPNE,
         _ => Traits::ONCE,
     };
-    Form { kinds, traits: mode.union(size).union(repeat) }
+    Signature { kinds, traits: mode.union(size).union(repeat) }
 }

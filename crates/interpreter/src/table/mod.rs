@@ -18,9 +18,9 @@ mod x87;
 use pentimento_decoder::Instruction;
 use pentimento_registers::Eflags;
 
-use crate::arena::{Handler, Op};
+use crate::arena::{Op, OpHandler};
 use crate::step::Step;
-use kinds::Form;
+use kinds::Signature;
 use row::{Choice, Family, Table, count};
 
 const FAMILIES: &[Family] = &[integer::ROWS, control::ROWS, string::ROWS, x87::ROWS, vector::ROWS];
@@ -29,16 +29,16 @@ const FAMILIES: &[Family] = &[integer::ROWS, control::ROWS, string::ROWS, x87::R
 static TABLE: Table<{ count(FAMILIES) }> = Table::new(FAMILIES);
 
 /// The handler of `instruction`, if it has one, with `op` made ready for it. Its operands are in there,
-/// and have this `form`; somebody sees those flags of it that are `live`.
+/// and have this `signature`; somebody sees those flags of it that are `live`.
 pub(crate) fn handler(
     op: &mut Op,
     step: &Step,
     instruction: &Instruction,
-    form: Form,
+    signature: Signature,
     live: Eflags,
-) -> Option<Handler> {
-    let row = TABLE.find(instruction.operation(), &form)?;
+) -> Option<OpHandler> {
+    let row = TABLE.find(instruction.operation(), &signature)?;
     (row.prepare)(op, step, instruction);
     let condition = instruction.condition().number();
-    Some((row.choose)(&Choice { op, form, live, condition }))
+    Some((row.choose)(&Choice { op, signature, live, condition }))
 }

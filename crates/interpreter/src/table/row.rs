@@ -3,15 +3,15 @@
 use pentimento_decoder::{Instruction, Operation};
 use pentimento_registers::Eflags;
 
-use crate::arena::{Handler, Op};
+use crate::arena::{Op, OpHandler};
 use crate::step::Step;
-use crate::table::kinds::{Form, Kinds, Traits};
+use crate::table::kinds::{Kinds, Signature, Traits};
 
 /// What a row's handler depends on besides the row: the row chooses among forms of one handler that
 /// have registers, widths, conditions and the like in them.
 pub(crate) struct Choice<'a> {
     pub(crate) op: &'a Op,
-    pub(crate) form: Form,
+    pub(crate) signature: Signature,
     /// The flags behind the instruction that somebody sees.
     pub(crate) live: Eflags,
     /// The condition of the instruction, or of the Jcc that it is fused with.
@@ -29,17 +29,17 @@ pub(crate) struct Pattern {
 }
 
 /// One row: what it is for, and its handler.
-pub(crate) struct Row {
+pub(crate) struct HandlerRow {
     pub(crate) pattern: Pattern,
     pub(crate) prepare: Prepare,
-    pub(crate) choose: fn(&Choice<'_>) -> Handler,
+    pub(crate) choose: fn(&Choice<'_>) -> OpHandler,
 }
 
 impl Pattern {
     /// Whether an instruction of the pattern's operation is one of these.
-    pub(crate) fn matches(&self, form: &Form) -> bool {
-        let kinds = self.kinds.iter().zip(&form.kinds);
-        kinds.into_iter().all(|(row, kind)| row.contains(*kind)) && self.traits.contains(form.traits)
+    pub(crate) fn matches(&self, signature: &Signature) -> bool {
+        let kinds = self.kinds.iter().zip(&signature.kinds);
+        kinds.into_iter().all(|(row, kind)| row.contains(*kind)) && self.traits.contains(signature.traits)
     }
 
     /// Whether some instruction could be one of these and of those.
@@ -70,16 +70,16 @@ const OPERATIONS: usize = Operation::ALL.len();
 
 /// Rows by operation.
 pub(crate) struct Table<const N: usize> {
-    rows: [&'static Row; N],
+    rows: [&'static HandlerRow; N],
     /// Where the rows of each operation begin; those of the next one begin where they end.
     starts: [u16; OPERATIONS + 1],
 }
 
 /// Lists of rows, in groups.
-pub(crate) type Family = &'static [&'static [&'static [Row]]];
+pub(crate) type Family = &'static [&'static [&'static [HandlerRow]]];
 
 /// Row number `wanted` of `families`, or how many rows there are if that is not one.
-const fn nth(families: &'static [Family], wanted: usize) -> Result<&'static Row, usize> {
+const fn nth(families: &'static [Family], wanted: usize) -> Result<&'static HandlerRow, usize> {
     let (mut before, mut family) = (0, 0);
     while family < families.len() {
         let mut group = 0;
@@ -136,19 +136,19 @@ impl<const N: usize> Table<N> {
     }
 
     /// The rows of an operation.
-    pub(crate) fn of(&self, operation: Operation) -> &[&'static Row] {
+    pub(crate) fn of(&self, operation: Operation) -> &[&'static HandlerRow] {
         let [start, end] = [0, 1].map(|next| usize::from(self.starts[operation as usize + next]));
         &self.rows[start..end]
     }
 
     /// The row that an instruction belongs to, if there is one.
-    pub(crate) fn find(&self, operation: Operation, form: &Form) -> Option<&'static Row> {
-        self.of(operation).iter().find(|row| row.pattern.matches(form)).copied()
+    pub(crate) fn find(&self, operation: Operation, signature: &Signature) -> Option<&'static HandlerRow> {
+        self.of(operation).iter().find(|row| row.pattern.matches(signature)).copied()
     }
 
     /// All rows.
     #[cfg(test)]
-    pub(crate) const fn rows(&self) -> &[&'static Row; N] {
+    pub(crate) const fn rows(&self) -> &[&'static HandlerRow; N] {
         &self.rows
     }
 }
@@ -171,7 +171,7 @@ pub(crate) use pattern;
 /// has in it, the handler. [`choose`] says what the letters mean.
 macro_rules! rows {
     (prepare $prepare:path; $($operation:ident $($trait:ident)? [$($($kind:ident)|+),*] ($($axis:ident)*) $handler:expr;)*) => {
-        &[$($crate::table::row::Row {
+        &[$($crate::table::row::HandlerRow {
             pattern: $crate::table::row::pattern!($operation $($trait)? [$($($kind)|+),*]),
             prepare: $prepare,
             choose: |choice| {
@@ -223,7 +223,7 @@ pub(crate) use traits;
 ///   what is wanted of the flags of INC and DEC.
 /// - `C`: a constant, the condition's number.
 macro_rules! choose {
-    ($choice:ident [] $handler:expr) => { $handler as $crate::arena::Handler };
+    ($choice:ident [] $handler:expr) => { $handler as $crate::arena::OpHandler };
     ($choice:ident [D $($rest:ident)*] $handler:expr) => {
         $crate::table::row::choose!(@constant ($choice.op.first as u8) D u8 $choice [$($rest)*] $handler; 0 1 2 3 4 5 6, 7)
     };
@@ -247,7 +247,7 @@ macro_rules! choose {
         $crate::table::row::choose!(@constant ($crate::table::row::counted($choice.live)) L u8 $choice [$($rest)*] $handler; 0 1, 2)
     };
     ($choice:ident [A $($rest:ident)*] $handler:expr) => {
-        match $choice.form.mode() {
+        match $choice.signature.mode() {
             $crate::table::kinds::Traits::BASED => {
                 type A = $crate::operand::Based;
                 $crate::table::row::choose!($choice [$($rest)*] $handler)
@@ -273,7 +273,7 @@ macro_rules! choose {
         })
     };
     ($choice:ident [N $($rest:ident)*] $handler:expr) => {
-        match $choice.form.mode() {
+        match $choice.signature.mode() {
             $crate::table::kinds::Traits::INDEXED => {
                 type N = $crate::operand::Memory<$crate::operand::Indexed>;
                 $crate::table::row::choose!($choice [$($rest)*] $handler)
@@ -289,7 +289,7 @@ macro_rules! choose {
         }
     };
     ($choice:ident [T $($rest:ident)*] $handler:expr) => {
-        match $choice.form.mode() {
+        match $choice.signature.mode() {
             $crate::table::kinds::Traits::BASED => {
                 type T = $crate::handlers::thread_local::ThreadLocal<$crate::operand::Based>;
                 $crate::table::row::choose!($choice [$($rest)*] $handler)
@@ -319,7 +319,7 @@ macro_rules! choose {
         }
     };
     (@width $operand:literal $name:ident $choice:ident $rest:tt $handler:expr; $($bytes:literal $each:ty,)* $last:ty) => {
-        match $choice.form.bytes($operand) {
+        match $choice.signature.bytes($operand) {
             $($bytes => { type $name = $each; $crate::table::row::choose!($choice $rest $handler) })*
             _ => { type $name = $last; $crate::table::row::choose!($choice $rest $handler) }
         }

@@ -4,9 +4,9 @@ use crate::drivers::straight;
 use crate::handlers::string::{
     COUNTED, Cmps, Lods, Movs, One, Scas, Stos, WHILE_EQUAL, WHILE_UNEQUAL, repeated,
 };
-use crate::table::row::{Family, Row, rows};
+use crate::table::row::{Family, HandlerRow, rows};
 
-const STRINGS: &[Row] = rows! {
+const STRINGS: &[HandlerRow] = rows! {
     Movs once         [M8|M16|M32, M8|M16|M32] (W) straight::<One<Movs, W>>;
     Stos once         [M8|M16|M32, R8|R16|R32] (W) straight::<One<Stos, W>>;
     Lods once         [R8|R16|R32, M8|M16|M32] (W) straight::<One<Lods, W>>;

@@ -7,11 +7,11 @@ use std::{eprintln, format};
 use pentimento_decoder::{Instruction, decode};
 use pentimento_registers::Eflags;
 
-use super::row::{Pattern, Row};
+use super::row::{HandlerRow, Pattern};
 use super::{TABLE, fused, halves};
 use crate::arena::Op;
 use crate::step::Step;
-use crate::table::kinds::{Form, form};
+use crate::table::kinds::{Signature, signature};
 
 /// What comes before an opcode.
 const PREFIXES: &[&[u8]] = &[&[], &[0x66], &[0xf2], &[0xf3], &[0x65]];
@@ -28,7 +28,7 @@ const TAILS: &[&[u8]] = &[
 ];
 
 /// Calls `see` with an instruction of each opcode, ModRM byte and kind of prefix.
-fn all_forms(mut see: impl FnMut(&Instruction, &Form)) {
+fn all_forms(mut see: impl FnMut(&Instruction, &Signature)) {
     for prefix in PREFIXES {
         for map in MAPS {
             for opcode in 0..=0xff_u8 {
@@ -36,7 +36,7 @@ fn all_forms(mut see: impl FnMut(&Instruction, &Form)) {
                     for tail in TAILS {
                         let bytes = [*prefix, *map, &[opcode, modrm], *tail].concat();
                         if let Ok(instruction) = decode(&bytes[..bytes.len().min(15)]) {
-                            see(&instruction, &form(&mut Op::blank(), &instruction));
+                            see(&instruction, &signature(&mut Op::blank(), &instruction));
                         }
                     }
                 }
@@ -59,7 +59,7 @@ fn overlaps(patterns: &[&Pattern]) -> Vec<std::string::String> {
     found
 }
 
-fn patterns<'r>(rows: &'r [&'static Row]) -> Vec<&'r Pattern> {
+fn patterns<'r>(rows: &'r [&'static HandlerRow]) -> Vec<&'r Pattern> {
     rows.iter().map(|row| &row.pattern).collect()
 }
 
@@ -81,9 +81,9 @@ fn every_row_is_for_some_instruction() {
         of.resize_with(of.len().max(operation + 1), Vec::new);
         of[operation].push(index);
     }
-    all_forms(|instruction, form| {
+    all_forms(|instruction, signature| {
         for &index in of.get(instruction.operation() as usize).into_iter().flatten() {
-            if all[index].matches(form) {
+            if all[index].matches(signature) {
                 reached.insert(index);
             }
         }
@@ -95,14 +95,14 @@ fn every_row_is_for_some_instruction() {
 
 #[test]
 fn rows_are_found_by_operation() {
-    all_forms(|instruction, form| {
+    all_forms(|instruction, signature| {
         let of = TABLE.of(instruction.operation());
         assert!(of.iter().all(|row| row.pattern.operation == instruction.operation()));
         let matching = TABLE
             .rows()
             .iter()
-            .filter(|row| row.pattern.operation == instruction.operation() && row.pattern.matches(form));
-        assert!(TABLE.find(instruction.operation(), form).is_some() == (matching.count() == 1));
+            .filter(|row| row.pattern.operation == instruction.operation() && row.pattern.matches(signature));
+        assert!(TABLE.find(instruction.operation(), signature).is_some() == (matching.count() == 1));
     });
 }
 
@@ -110,11 +110,11 @@ fn rows_are_found_by_operation() {
 fn every_choice_of_a_row_is_made() {
     // A row's closure must not panic and must give a handler whatever the flags and the condition are.
     let mut handlers = BTreeSet::new();
-    all_forms(|instruction, form| {
+    all_forms(|instruction, signature| {
         for live in [Eflags::empty(), Eflags::CF, Eflags::ZF, Eflags::STATUS] {
             let mut op = Op::blank();
-            let _ = super::kinds::form(&mut op, instruction);
-            if let Some(handler) = super::handler(&mut op, &Step::stopping(), instruction, *form, live) {
+            let _ = super::kinds::signature(&mut op, instruction);
+            if let Some(handler) = super::handler(&mut op, &Step::stopping(), instruction, *signature, live) {
                 handlers.insert(handler as usize);
             }
         }

@@ -7,9 +7,10 @@ use pentimento_execute::vector::floating_point as pf;
 use pentimento_execute::vector::{packed as pp, shuffle as ps};
 
 use crate::drivers::{attempt, straight};
-use crate::table::row::{Family, Row, rows};
+use crate::table::row::{Family, HandlerRow, rows};
 use crate::vector::float::{
-    Compare, CompareQuietly, Float, FloatImmediate, FloatToGeneral, LoadMxcsr, Middling, Noted, StoreMxcsr,
+    CompareQuietly, CompareScalars, Float, FloatImmediate, FloatToGeneral, LoadMxcsr, Middling, Noted,
+    StoreMxcsr,
 };
 use crate::vector::operand::{Aligned, Byte, Call, Double, General, Inline, Mm, Quad, Unaligned, Word, Xmm};
 use crate::vector::packed::{
@@ -51,7 +52,7 @@ macro_rules! on_mmx {
     };
 }
 
-const INTEGERS: &[Row] = on_xmm! { Inline Packed
+const INTEGERS: &[HandlerRow] = on_xmm! { Inline Packed
     pp: Paddb Paddw Paddd Paddq Paddusb Paddusw Paddsb Paddsw Psubusb Psubusw Psubsb Psubsw
         Pmullw Pmulld Pmulhw Pmulhuw Pmuludq Pmaddwd Pavgb Pavgw
         Pmaxub Pmaxsw Pmaxsd Pmaxud Pmaxsb Pmaxuw Pminub Pminsw Pminsd Pminud Pminsb Pminuw
@@ -62,14 +63,14 @@ const INTEGERS: &[Row] = on_xmm! { Inline Packed
         Unpcklps Unpckhps Unpcklpd Unpckhpd;
 };
 
-const RARER_INTEGERS: &[Row] = on_xmm! { Call Packed
+const RARER_INTEGERS: &[HandlerRow] = on_xmm! { Call Packed
     pp: Psadbw Pshufb Pabsb Pabsw Pabsd Psignb Psignw Psignd Phaddw Phaddd Phaddsw Phsubw Phsubd Phsubsw
         Pmaddubsw Pmulhrsw Pmuldq Pcmpgtq Packusdw Phminposuw Movshdup Movsldup;
     ps: Aesenc Aesenclast Aesdec Aesdeclast Aesimc Sha1nexte Sha1msg1 Sha1msg2 Sha256msg1 Sha256msg2 Gf2p8mulb;
     pa: Rcpps Rsqrtps;
 };
 
-const WIDENING: &[&[Row]] = &[
+const WIDENING: &[&[HandlerRow]] = &[
     on_part! { Call Packed M64 Quad
         pp: Pmovsxbw Pmovsxwd Pmovsxdq Pmovzxbw Pmovzxwd Pmovzxdq Movddup;
     },
@@ -93,9 +94,9 @@ macro_rules! differences {
     };
 }
 
-const DIFFERENCES: &[Row] = differences!(Pxor Xorps Xorpd Psubb Psubw Psubd Psubq);
+const DIFFERENCES: &[HandlerRow] = differences!(Pxor Xorps Xorpd Psubb Psubw Psubd Psubq);
 
-const MMX: &[&[Row]] = &[
+const MMX: &[&[HandlerRow]] = &[
     on_mmx! { Inline Packed M64 Quad
         pp: Paddb Paddw Paddd Paddq Paddusb Paddusw Paddsb Paddsw
             Psubb Psubw Psubd Psubq Psubusb Psubusw Psubsb Psubsw
@@ -149,7 +150,7 @@ macro_rules! shifts {
     };
 }
 
-const SHIFTS: &[&[Row]] = &[
+const SHIFTS: &[&[HandlerRow]] = &[
     shifts!(Psllw Pslld Psllq Psrlw Psrld Psrlq Psraw Psrad),
     rows! {
         Pslldq [XMM, I] () straight::<ShiftImmediate<pp::Pslldq, u128>>;
@@ -167,7 +168,7 @@ macro_rules! with_immediate {
     };
 }
 
-const WITH_IMMEDIATE: &[&[Row]] = &[
+const WITH_IMMEDIATE: &[&[HandlerRow]] = &[
     with_immediate! { Inline Shuffle M128 Aligned ps:
     Pshufd Pshuflw Pshufhw Shufps Shufpd Palignr Pblendw Blendps Blendpd },
     with_immediate! { Call Shuffle M128 Aligned ps:
@@ -202,7 +203,7 @@ const WITH_IMMEDIATE: &[&[Row]] = &[
     },
 ];
 
-const MASKED: &[Row] = on_xmm! { Call Masked
+const MASKED: &[HandlerRow] = on_xmm! { Call Masked
     ps: Pblendvb Blendvps Blendvpd Sha256rnds2;
 };
 
@@ -222,9 +223,9 @@ macro_rules! comparisons {
     ($($name:ident $memory:ident $type:ident $lane:ty, $signalling:literal;)*) => {
         rows! { $(
             $name [XMM, XMM] ()
-                attempt::<Inline<CompareQuietly<$lane>, u128, Xmm>, Call<Compare<$lane, $signalling>, u128, Xmm>>;
+                attempt::<Inline<CompareQuietly<$lane>, u128, Xmm>, Call<CompareScalars<$lane, $signalling>, u128, Xmm>>;
             $name [XMM, $memory] (A)
-                attempt::<Inline<CompareQuietly<$lane>, u128, $type<A>>, Call<Compare<$lane, $signalling>, u128, $type<A>>>;
+                attempt::<Inline<CompareQuietly<$lane>, u128, $type<A>>, Call<CompareScalars<$lane, $signalling>, u128, $type<A>>>;
         )* }
     };
 }
@@ -239,7 +240,7 @@ macro_rules! to_general {
     };
 }
 
-const FLOATS: &[&[Row]] = &[
+const FLOATS: &[&[HandlerRow]] = &[
     arithmetic! { M64 Quad: Addsd Subsd Mulsd Divsd Sqrtsd },
     arithmetic! { M32 Double: Addss Subss Mulss Divss Sqrtss },
     arithmetic! { M128 Aligned: Addps Addpd Subps Subpd Mulps Mulpd Divps Divpd Sqrtps Sqrtpd },
@@ -289,7 +290,7 @@ macro_rules! whole {
     };
 }
 
-const MOVES: &[&[Row]] = &[
+const MOVES: &[&[HandlerRow]] = &[
     whole! {
         Movaps Aligned StoreAligned;
         Movapd Aligned StoreAligned;

@@ -18,7 +18,7 @@ use crate::drivers::Straight;
 use crate::frame::Frame;
 use crate::operand::Address;
 use crate::outcome::{Done, Miss};
-use crate::vector::operand::{Effect, File};
+use crate::vector::operand::{Effect, RegisterFile};
 use crate::vector::packed::write_flags;
 
 /// Makes exceptions sticky; does nothing if one is unmasked, so that the reference raises it.
@@ -112,9 +112,9 @@ impl<R: Real> Effect<u128> for CompareQuietly<R> {
 }
 
 /// COMISD and UCOMISD, or with `u32` COMISS and UCOMISS.
-pub(crate) struct Compare<R, const SIGNALLING: bool>(PhantomData<R>);
+pub(crate) struct CompareScalars<R, const SIGNALLING: bool>(PhantomData<R>);
 
-impl<R: Real, const SIGNALLING: bool> Effect<u128> for Compare<R, SIGNALLING> {
+impl<R: Real, const SIGNALLING: bool> Effect<u128> for CompareScalars<R, SIGNALLING> {
     #[inline(always)]
     fn apply(op: &Op, cpu: &mut CpuState, frame: &mut Frame<'_>, source: &[u128; 1]) -> Done {
         let (a, b) = (lane::<R, _>(u128::first(op, cpu), 0), lane::<R, _>(&source[0], 0));

@@ -16,7 +16,7 @@ use crate::operand::Address;
 use crate::outcome::{Done, Miss};
 
 /// A file of vector registers: `u64` is MM0 to MM7, `u128` XMM0 to XMM7.
-pub(crate) trait File: Vector {
+pub(crate) trait RegisterFile: Vector {
     /// What comes before an instruction's first access to anything.
     fn begin(frame: &Frame<'_>) -> Done;
     /// Register `number`, modulo 8.
@@ -29,7 +29,7 @@ pub(crate) trait File: Vector {
     fn read(cpu: &mut CpuState, frame: &mut Frame<'_>);
 }
 
-impl File for u128 {
+impl RegisterFile for u128 {
     #[inline(always)]
     fn begin(_: &Frame<'_>) -> Done {
         Ok(())
@@ -50,7 +50,7 @@ impl File for u128 {
 
 /// The x87 registers' significands. Each instruction but EMMS leaves all of them in use, register 0
 /// on top, and all ones in the sign and exponent of the one that it writes (SDM volume 1, section 9.5.1).
-impl File for u64 {
+impl RegisterFile for u64 {
     #[inline(always)]
     fn begin(frame: &Frame<'_>) -> Done {
         frame.x87.not_pending()
@@ -75,7 +75,7 @@ impl File for u64 {
 }
 
 /// A vector operand that can be read.
-pub(crate) trait Source<V> {
+pub(crate) trait VectorSource<V> {
     fn get(op: &Op, cpu: &CpuState, memory: &AddressSpace) -> Done<[V; 1]>;
 }
 
@@ -100,7 +100,7 @@ pub(crate) type Word<A> = Part<u16, A>;
 /// A byte in memory, zero-extended.
 pub(crate) type Byte<A> = Part<u8, A>;
 
-impl Source<u128> for Xmm {
+impl VectorSource<u128> for Xmm {
     #[inline(always)]
     fn get(op: &Op, cpu: &CpuState, _: &AddressSpace) -> Done<[u128; 1]> {
         Ok(*array::from_ref(&cpu.xmm[op.second as usize]))
@@ -108,14 +108,14 @@ impl Source<u128> for Xmm {
 }
 
 /// The lower half, for what moves and converts between the files.
-impl Source<u64> for Xmm {
+impl VectorSource<u64> for Xmm {
     #[inline(always)]
     fn get(op: &Op, cpu: &CpuState, _: &AddressSpace) -> Done<[u64; 1]> {
         Ok([cpu.xmm[op.second as usize] as u64])
     }
 }
 
-impl Source<u64> for Mm {
+impl VectorSource<u64> for Mm {
     #[inline(always)]
     fn get(op: &Op, cpu: &CpuState, _: &AddressSpace) -> Done<[u64; 1]> {
         Ok([cpu.x87.registers[op.second as usize].significand])
@@ -123,21 +123,21 @@ impl Source<u64> for Mm {
 }
 
 /// Zero-extended.
-impl Source<u128> for Mm {
+impl VectorSource<u128> for Mm {
     #[inline(always)]
     fn get(op: &Op, cpu: &CpuState, _: &AddressSpace) -> Done<[u128; 1]> {
         Ok([cpu.x87.registers[op.second as usize].significand.into()])
     }
 }
 
-impl<V: From<u32>> Source<V> for General {
+impl<V: From<u32>> VectorSource<V> for General {
     #[inline(always)]
     fn get(op: &Op, cpu: &CpuState, _: &AddressSpace) -> Done<[V; 1]> {
         Ok([cpu.gpr(op.second).into()])
     }
 }
 
-impl<A: Address> Source<u128> for Aligned<A> {
+impl<A: Address> VectorSource<u128> for Aligned<A> {
     #[inline(always)]
     fn get(op: &Op, cpu: &CpuState, memory: &AddressSpace) -> Done<[u128; 1]> {
         let address = A::of(op, cpu);
@@ -148,14 +148,14 @@ impl<A: Address> Source<u128> for Aligned<A> {
     }
 }
 
-impl<A: Address> Source<u128> for Unaligned<A> {
+impl<A: Address> VectorSource<u128> for Unaligned<A> {
     #[inline(always)]
     fn get(op: &Op, cpu: &CpuState, memory: &AddressSpace) -> Done<[u128; 1]> {
         memory.read_fast(A::of(op, cpu)).ok_or(Miss::Slow)
     }
 }
 
-impl<V: From<T>, T: pentimento_memory::Value, A: Address> Source<V> for Part<T, A> {
+impl<V: From<T>, T: pentimento_memory::Value, A: Address> VectorSource<V> for Part<T, A> {
     #[inline(always)]
     fn get(op: &Op, cpu: &CpuState, memory: &AddressSpace) -> Done<[V; 1]> {
         memory.read_fast::<T>(A::of(op, cpu)).map(|value| [value.into()]).ok_or(Miss::Slow)
@@ -170,7 +170,7 @@ pub(crate) trait Effect<V> {
 /// An [`Effect`] with the source `S`, as part of its handler.
 pub(crate) struct Inline<E, V, S>(PhantomData<(E, V, S)>);
 
-impl<E: Effect<V>, V: File, S: Source<V>> Straight for Inline<E, V, S> {
+impl<E: Effect<V>, V: RegisterFile, S: VectorSource<V>> Straight for Inline<E, V, S> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         V::begin(frame)?;
@@ -183,7 +183,7 @@ impl<E: Effect<V>, V: File, S: Source<V>> Straight for Inline<E, V, S> {
 /// references to locals about, a handler could not end in a jump.
 pub(crate) struct Call<E, V, S>(PhantomData<(E, V, S)>);
 
-impl<E: Effect<V>, V: File, S: Source<V>> Straight for Call<E, V, S> {
+impl<E: Effect<V>, V: RegisterFile, S: VectorSource<V>> Straight for Call<E, V, S> {
     #[inline(never)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         Inline::<E, V, S>::execute(op, cpu, memory, frame)

@@ -10,15 +10,15 @@ use pentimento_registers::{CpuState, Eflags, Gpr};
 
 use crate::arena::Op;
 use crate::drivers::Straight;
-use crate::flags::Pending;
+use crate::flags::PendingFlags;
 use crate::frame::Frame;
 use crate::outcome::Done;
-use crate::vector::operand::{Effect, File};
+use crate::vector::operand::{Effect, RegisterFile};
 
 /// `first = O(first, source)`.
 pub(crate) struct Packed<O>(PhantomData<O>);
 
-impl<O: Binary, V: File> Effect<V> for Packed<O> {
+impl<O: Binary, V: RegisterFile> Effect<V> for Packed<O> {
     #[inline(always)]
     fn apply(op: &Op, cpu: &mut CpuState, frame: &mut Frame<'_>, source: &[V; 1]) -> Done {
         O::apply(V::first(op, cpu), &source[0]);
@@ -30,7 +30,7 @@ impl<O: Binary, V: File> Effect<V> for Packed<O> {
 /// `first = O(first, source, immediate)`.
 pub(crate) struct Shuffle<O>(PhantomData<O>);
 
-impl<O: WithImmediate, V: File> Effect<V> for Shuffle<O> {
+impl<O: WithImmediate, V: RegisterFile> Effect<V> for Shuffle<O> {
     #[inline(always)]
     fn apply(op: &Op, cpu: &mut CpuState, frame: &mut Frame<'_>, source: &[V; 1]) -> Done {
         O::apply(V::first(op, cpu), &source[0], op.immediate as u8);
@@ -42,7 +42,7 @@ impl<O: WithImmediate, V: File> Effect<V> for Shuffle<O> {
 /// `first = O(first, source, XMM0)`.
 pub(crate) struct Masked<O>(PhantomData<O>);
 
-impl<O: WithMask, V: File> Effect<V> for Masked<O> {
+impl<O: WithMask, V: RegisterFile> Effect<V> for Masked<O> {
     #[inline(always)]
     fn apply(op: &Op, cpu: &mut CpuState, frame: &mut Frame<'_>, source: &[V; 1]) -> Done {
         let mask = V::register(cpu, 0);
@@ -55,7 +55,7 @@ impl<O: WithMask, V: File> Effect<V> for Masked<O> {
 /// A shift by the source's low half.
 pub(crate) struct ShiftBy<O>(PhantomData<O>);
 
-impl<O: Shift, V: File> Effect<V> for ShiftBy<O> {
+impl<O: Shift, V: RegisterFile> Effect<V> for ShiftBy<O> {
     #[inline(always)]
     fn apply(op: &Op, cpu: &mut CpuState, frame: &mut Frame<'_>, source: &[V; 1]) -> Done {
         O::apply(V::first(op, cpu), source[0].into_u128() as u64);
@@ -67,7 +67,7 @@ impl<O: Shift, V: File> Effect<V> for ShiftBy<O> {
 /// A shift by the immediate.
 pub(crate) struct ShiftImmediate<O, V>(PhantomData<(O, V)>);
 
-impl<O: Shift, V: File> Straight for ShiftImmediate<O, V> {
+impl<O: Shift, V: RegisterFile> Straight for ShiftImmediate<O, V> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         V::begin(frame)?;
@@ -91,7 +91,7 @@ impl Straight for Clear {
 /// PMOVMSKB, MOVMSKPS and MOVMSKPD, by a lane of the width whose sign they take.
 pub(crate) struct Signs<L>(PhantomData<L>);
 
-impl<L: Lane + PartialOrd, V: File> Effect<V> for Signs<L> {
+impl<L: Lane + PartialOrd, V: RegisterFile> Effect<V> for Signs<L> {
     #[inline(always)]
     fn apply(op: &Op, cpu: &mut CpuState, frame: &mut Frame<'_>, source: &[V; 1]) -> Done {
         let mask = sign_bits::<L, _>(&source[0]);
@@ -104,7 +104,7 @@ impl<L: Lane + PartialOrd, V: File> Effect<V> for Signs<L> {
 /// PEXTRB, PEXTRW, PEXTRD and EXTRACTPS to a general register: the lane that the immediate numbers.
 pub(crate) struct Extract<L>(PhantomData<L>);
 
-impl<L: Lane + Into<u32>, V: File> Effect<V> for Extract<L> {
+impl<L: Lane + Into<u32>, V: RegisterFile> Effect<V> for Extract<L> {
     #[inline(always)]
     fn apply(op: &Op, cpu: &mut CpuState, frame: &mut Frame<'_>, source: &[V; 1]) -> Done {
         let element: L = lane(&source[0], op.immediate as u8 as usize);
@@ -117,7 +117,7 @@ impl<L: Lane + Into<u32>, V: File> Effect<V> for Extract<L> {
 /// PINSRB, PINSRW and PINSRD: the source's lowest lane into the one that the immediate numbers.
 pub(crate) struct Insert<L>(PhantomData<L>);
 
-impl<L: Lane, V: File> Effect<V> for Insert<L> {
+impl<L: Lane, V: RegisterFile> Effect<V> for Insert<L> {
     #[inline(always)]
     fn apply(op: &Op, cpu: &mut CpuState, frame: &mut Frame<'_>, source: &[V; 1]) -> Done {
         let element: L = lane(&source[0], 0);
@@ -130,7 +130,7 @@ impl<L: Lane, V: File> Effect<V> for Insert<L> {
 /// Writes all status flags.
 #[inline(always)]
 pub(crate) fn write_flags(cpu: &mut CpuState, frame: &mut Frame<'_>, eflags: Eflags) {
-    frame.pending = Pending::SETTLED;
+    frame.pending = PendingFlags::SETTLED;
     cpu.eflags = cpu.eflags.difference(Eflags::STATUS).union(eflags);
 }
 

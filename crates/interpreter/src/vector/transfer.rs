@@ -11,12 +11,12 @@ use crate::drivers::Straight;
 use crate::frame::Frame;
 use crate::operand::Address;
 use crate::outcome::{Done, Miss};
-use crate::vector::operand::{Effect, File};
+use crate::vector::operand::{Effect, RegisterFile};
 
 /// A copy that fills the register.
 pub(crate) struct Load;
 
-impl<V: File> Effect<V> for Load {
+impl<V: RegisterFile> Effect<V> for Load {
     #[inline(always)]
     fn apply(op: &Op, cpu: &mut CpuState, frame: &mut Frame<'_>, source: &[V; 1]) -> Done {
         *array::from_mut(V::first(op, cpu)) = *source;
@@ -39,7 +39,7 @@ impl Effect<u128> for LoadQuad {
 /// MOVD from the register to a general one.
 pub(crate) struct ToGeneral;
 
-impl<V: File> Effect<V> for ToGeneral {
+impl<V: RegisterFile> Effect<V> for ToGeneral {
     #[inline(always)]
     fn apply(op: &Op, cpu: &mut CpuState, frame: &mut Frame<'_>, source: &[V; 1]) -> Done {
         V::read(cpu, frame);
@@ -119,7 +119,7 @@ pub(crate) struct Store<T, V, A, const SHIFT: u32>(PhantomData<(T, V, A)>);
 
 macro_rules! stores {
     ($($part:ty)*) => {$(
-        impl<V: File, A: Address, const SHIFT: u32> Straight for Store<$part, V, A, SHIFT> {
+        impl<V: RegisterFile, A: Address, const SHIFT: u32> Straight for Store<$part, V, A, SHIFT> {
             #[inline(always)]
             fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
                 V::begin(frame)?;

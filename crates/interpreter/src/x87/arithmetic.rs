@@ -7,14 +7,14 @@ use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Eflags, F80, StatusWord};
 
 use pentimento_execute::float::extended::{self, Rounded};
-use pentimento_execute::float::{self, Environment, Flags, Format, Relation, Unpacked};
+use pentimento_execute::float::{self, Flags, Format, Relation, Rules, Unpacked};
 
 use crate::arena::Op;
 use crate::drivers::Straight;
-use crate::flags::Pending;
+use crate::flags::PendingFlags;
 use crate::frame::Frame;
 use crate::outcome::{Done, Miss};
-use crate::x87::operand::{Source, Stack};
+use crate::x87::operand::{FloatSource, Stack};
 use crate::x87::unit::{both, computed, physical, register, set_register};
 
 /// What an instruction of two operands computes, if nothing is out of the ordinary.
@@ -23,8 +23,8 @@ pub(crate) trait Compute {
     fn usual(destination: F80, source: F80) -> Option<Rounded<F80>>;
     /// With numbers and zeros, and to extended or else to double precision.
     fn general(destination: F80, source: F80, extended: bool) -> Option<Rounded<F80>>;
-    /// With whatever operands, in any environment.
-    fn full(destination: Unpacked, source: Unpacked, environment: &Environment) -> (F80, Flags);
+    /// With whatever operands, by any rules.
+    fn full(destination: Unpacked, source: Unpacked, rules: &Rules) -> (F80, Flags);
 }
 
 macro_rules! compute {
@@ -41,8 +41,8 @@ macro_rules! compute {
                 extended::$general($a, $b, extended)
             }
             #[inline(never)]
-            fn full($destination: Unpacked, $source: Unpacked, environment: &Environment) -> (F80, Flags) {
-                float::$full($first, $second, environment)
+            fn full($destination: Unpacked, $source: Unpacked, rules: &Rules) -> (F80, Flags) {
+                float::$full($first, $second, rules)
             }
         }
     )*};
@@ -69,14 +69,14 @@ const fn negated(value: F80) -> F80 {
 }
 
 /// An instruction of two operands, with [usual](extended::usual) ones.
-pub(crate) type Usual<C, S> = Binary<C, S, true>;
+pub(crate) type Usual<C, S> = TwoOperands<C, S, true>;
 /// The same with others.
-pub(crate) type General<C, S> = Binary<C, S, false>;
+pub(crate) type Unusual<C, S> = TwoOperands<C, S, false>;
 
 /// An instruction of two operands.
-pub(crate) struct Binary<C, S, const USUAL: bool>(PhantomData<(C, S)>);
+pub(crate) struct TwoOperands<C, S, const USUAL: bool>(PhantomData<(C, S)>);
 
-impl<C: Compute, S: Source, const USUAL: bool> Straight for Binary<C, S, USUAL> {
+impl<C: Compute, S: FloatSource, const USUAL: bool> Straight for TwoOperands<C, S, USUAL> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         let extended = frame.x87.extended()?;
@@ -110,7 +110,7 @@ impl<C: Compute, S: Source, const USUAL: bool> Straight for Binary<C, S, USUAL> 
 /// An instruction of two operands, with whatever operands, rounding mode and precision.
 pub(crate) struct Full<C, S>(PhantomData<(C, S)>);
 
-impl<C: Compute, S: Source> Straight for Full<C, S> {
+impl<C: Compute, S: FloatSource> Straight for Full<C, S> {
     #[inline(never)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         frame.x87.not_pending()?;
@@ -119,10 +119,10 @@ impl<C: Compute, S: Source> Straight for Full<C, S> {
         let top = physical(cpu, 0);
         let st0 = register(cpu, top).unpack();
         let other = S::unpack(op, cpu, memory, address)?;
-        let environment = Environment::from_control_word(cpu.x87.control);
+        let rules = Rules::from_control_word(cpu.x87.control);
         let (destination, source) = if S::REVERSED { (other, st0) } else { (st0, other) };
-        let (value, flags) = C::full(destination, source, &environment);
-        frame.x87.raise(cpu, flags, &environment)?;
+        let (value, flags) = C::full(destination, source, &rules);
+        frame.x87.raise(cpu, flags, &rules)?;
         set_register(cpu, if S::REVERSED { physical(cpu, op.immediate) } else { top }, value);
         if S::POPS {
             frame.x87.pop(cpu);
@@ -138,20 +138,20 @@ pub(crate) trait ComputeAlone {
     fn compute(value: F80, cpu: &CpuState, frame: &Frame<'_>) -> Done<Rounded<F80>>;
 }
 
-/// What an instruction computes from ST(0) alone, whatever that is, in any environment.
+/// What an instruction computes from ST(0) alone, whatever that is, by any rules.
 pub(crate) trait ComputeAloneFully {
-    fn full(value: Unpacked, environment: &Environment) -> (F80, Flags);
+    fn full(value: Unpacked, rules: &Rules) -> (F80, Flags);
 }
 
 impl ComputeAloneFully for SquareRoot {
-    fn full(value: Unpacked, environment: &Environment) -> (F80, Flags) {
-        float::sqrt(value, environment)
+    fn full(value: Unpacked, rules: &Rules) -> (F80, Flags) {
+        float::sqrt(value, rules)
     }
 }
 
 impl ComputeAloneFully for RoundToInteger {
-    fn full(value: Unpacked, environment: &Environment) -> (F80, Flags) {
-        float::round_to_integral(value, environment)
+    fn full(value: Unpacked, rules: &Rules) -> (F80, Flags) {
+        float::round_to_integral(value, rules)
     }
 }
 
@@ -164,9 +164,9 @@ impl<C: ComputeAloneFully> Straight for FullUnary<C> {
         frame.x87.not_pending()?;
         frame.x87.filled(1)?;
         let top = physical(cpu, 0);
-        let environment = Environment::from_control_word(cpu.x87.control);
-        let (value, flags) = C::full(register(cpu, top).unpack(), &environment);
-        frame.x87.raise(cpu, flags, &environment)?;
+        let rules = Rules::from_control_word(cpu.x87.control);
+        let (value, flags) = C::full(register(cpu, top).unpack(), &rules);
+        frame.x87.raise(cpu, flags, &rules)?;
         set_register(cpu, top, value);
         frame.x87.executed(op);
         Ok(())
@@ -174,7 +174,7 @@ impl<C: ComputeAloneFully> Straight for FullUnary<C> {
 }
 
 /// FABS.
-pub(crate) struct Absolute;
+pub(crate) struct AbsoluteValue;
 /// FCHS.
 pub(crate) struct ChangeSign;
 /// FSQRT.
@@ -182,7 +182,7 @@ pub(crate) struct SquareRoot;
 /// FRNDINT.
 pub(crate) struct RoundToInteger;
 
-impl ComputeAlone for Absolute {
+impl ComputeAlone for AbsoluteValue {
     #[inline(always)]
     fn compute(value: F80, _: &CpuState, frame: &Frame<'_>) -> Done<Rounded<F80>> {
         frame.x87.not_pending()?;
@@ -209,7 +209,7 @@ impl ComputeAlone for RoundToInteger {
     #[inline(always)]
     fn compute(value: F80, cpu: &CpuState, frame: &Frame<'_>) -> Done<Rounded<F80>> {
         frame.x87.rounds()?;
-        let rounding = Environment::from_control_word(cpu.x87.control).rounding;
+        let rounding = Rules::from_control_word(cpu.x87.control).rounding;
         computed(extended::round_to_integral(value, rounding))
     }
 }
@@ -245,9 +245,9 @@ fn pop_times<const POPS: u8>(cpu: &mut CpuState, frame: &mut Frame<'_>) {
 
 /// Comparison into the condition codes, with `POPS` pops: quiet and signalling ones are the same
 /// where there is no NaN.
-pub(crate) struct Compare<S, const POPS: u8>(PhantomData<S>);
+pub(crate) struct CompareNumbers<S, const POPS: u8>(PhantomData<S>);
 
-impl<S: Source, const POPS: u8> Straight for Compare<S, POPS> {
+impl<S: FloatSource, const POPS: u8> Straight for CompareNumbers<S, POPS> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         frame.x87.not_pending()?;
@@ -265,7 +265,7 @@ impl<S: Source, const POPS: u8> Straight for Compare<S, POPS> {
 /// A comparison with whatever operands, quiet NaNs being invalid too if `SIGNALLING`.
 pub(crate) struct FullCompare<S, const POPS: u8, const SIGNALLING: bool>(PhantomData<S>);
 
-impl<S: Source, const POPS: u8, const SIGNALLING: bool> Straight for FullCompare<S, POPS, SIGNALLING> {
+impl<S: FloatSource, const POPS: u8, const SIGNALLING: bool> Straight for FullCompare<S, POPS, SIGNALLING> {
     #[inline(never)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         frame.x87.not_pending()?;
@@ -290,8 +290,8 @@ impl<S: Source, const POPS: u8, const SIGNALLING: bool> Straight for FullCompare
 #[inline(never)]
 fn full_relation(cpu: &mut CpuState, other: Unpacked, signalling: bool) -> Done<Relation> {
     let (relation, flags) = float::compare(register(cpu, physical(cpu, 0)).unpack(), other, signalling);
-    let environment = Environment::from_control_word(cpu.x87.control);
-    if flags.intersects(environment.unmasked) {
+    let rules = Rules::from_control_word(cpu.x87.control);
+    if flags.intersects(rules.unmasked) {
         return Err(Miss::Slow);
     }
     let exceptions = (flags & Flags::EXCEPTIONS).bits().into();
@@ -338,7 +338,7 @@ impl<const POPS: u8> Straight for CompareIntoFlags<POPS> {
         let ordering = relation(cpu, other)?;
         let less = if ordering == Ordering::Less { Eflags::CF } else { Eflags::empty() };
         let equal = if ordering == Ordering::Equal { Eflags::ZF } else { Eflags::empty() };
-        frame.pending = Pending::SETTLED;
+        frame.pending = PendingFlags::SETTLED;
         cpu.eflags = cpu.eflags.difference(Eflags::STATUS).union(less).union(equal);
         pop_times::<POPS>(cpu, frame);
         frame.x87.executed(op);
@@ -361,7 +361,7 @@ impl<const POPS: u8, const SIGNALLING: bool> Straight for FullCompareIntoFlags<P
             Relation::Equal => Eflags::ZF,
             Relation::Unordered => Eflags::ZF.union(Eflags::PF).union(Eflags::CF),
         };
-        frame.pending = Pending::SETTLED;
+        frame.pending = PendingFlags::SETTLED;
         cpu.eflags = cpu.eflags.difference(Eflags::STATUS).union(flags);
         pop_times::<POPS>(cpu, frame);
         frame.x87.executed(op);

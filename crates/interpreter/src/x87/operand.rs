@@ -93,7 +93,7 @@ macro_rules! integers {
 integers!(i16 = u16, i32 = u32, i64 = u64);
 
 /// The operand of an instruction besides ST(0).
-pub(crate) trait Source {
+pub(crate) trait FloatSource {
     /// The destination is the register in [`Op::immediate`], and the source ST(0).
     const REVERSED: bool = false;
     /// ST(0) is popped.
@@ -117,9 +117,9 @@ pub(crate) struct Stack;
 /// ST(i) as the destination, with ST(0) as the source, which is popped if `POPS`.
 pub(crate) struct ToStack<const POPS: bool>;
 /// A `D` in memory at an address of form `A`.
-pub(crate) struct Memory<D, A>(PhantomData<(D, A)>);
+pub(crate) struct InMemory<D, A>(PhantomData<(D, A)>);
 
-impl Source for Stack {
+impl FloatSource for Stack {
     #[inline(always)]
     fn address(_: &Op, _: &CpuState) -> u32 {
         0
@@ -147,7 +147,7 @@ impl Source for Stack {
     }
 }
 
-impl<const POPS: bool> Source for ToStack<POPS> {
+impl<const POPS: bool> FloatSource for ToStack<POPS> {
     const REVERSED: bool = true;
     const POPS: bool = POPS;
     #[inline(always)]
@@ -176,7 +176,7 @@ impl<const POPS: bool> Source for ToStack<POPS> {
     }
 }
 
-impl<D: Datum, A: Address> Source for Memory<D, A> {
+impl<D: Datum, A: Address> FloatSource for InMemory<D, A> {
     #[inline(always)]
     fn address(op: &Op, cpu: &CpuState) -> u32 {
         A::of(op, cpu)

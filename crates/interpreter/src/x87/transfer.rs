@@ -6,7 +6,7 @@ use pentimento_memory::{AddressSpace, Value};
 use pentimento_registers::{Condition, CpuState, F80, Gpr};
 
 use pentimento_execute::float::extended::{self, Rounded};
-use pentimento_execute::float::{self, Environment, Flags, Format, Rounding, Unpacked};
+use pentimento_execute::float::{self, Flags, Format, Rounding, Rules, Unpacked};
 use pentimento_execute::x87::constants::NEAREST;
 use pentimento_execute::x87::control::{clear_exceptions, load_control};
 
@@ -16,13 +16,13 @@ use crate::flags::Lazy;
 use crate::frame::Frame;
 use crate::operand::Address;
 use crate::outcome::{Done, Miss};
-use crate::x87::operand::{Datum, Source};
+use crate::x87::operand::{Datum, FloatSource};
 use crate::x87::unit::{both, computed, other, physical, register, set_register};
 
 /// FLD and FILD.
-pub(crate) struct Load<S>(PhantomData<S>);
+pub(crate) struct LoadFloat<S>(PhantomData<S>);
 
-impl<S: Source> Straight for Load<S> {
+impl<S: FloatSource> Straight for LoadFloat<S> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         frame.x87.not_pending()?;
@@ -62,9 +62,9 @@ impl<D: Datum, A: Address> Straight for LoadFull<D, A> {
         frame.x87.room()?;
         let address = A::of(op, cpu);
         // Widening is exact: rounding mode and precision play no part.
-        let (value, flags) = float::convert::<F80>(D::unpack(memory, address)?, &Environment::default());
-        let environment = Environment::from_control_word(cpu.x87.control);
-        frame.x87.raise(cpu, flags, &environment)?;
+        let (value, flags) = float::convert::<F80>(D::unpack(memory, address)?, &Rules::default());
+        let rules = Rules::from_control_word(cpu.x87.control);
+        frame.x87.raise(cpu, flags, &rules)?;
         frame.x87.push(cpu, value);
         frame.x87.executed_at(op, address);
         Ok(())
@@ -100,8 +100,8 @@ pub(crate) trait Stored {
     type Bits: Value;
     /// The conversion, if nothing is out of the ordinary.
     fn convert(value: F80, cpu: &CpuState, frame: &Frame<'_>) -> Done<Rounded<Self::Bits>>;
-    /// The conversion, whatever the value is, in any environment.
-    fn convert_fully(value: F80, environment: &Environment) -> (Self::Bits, Flags);
+    /// The conversion, whatever the value is, by any rules.
+    fn convert_fully(value: F80, rules: &Rules) -> (Self::Bits, Flags);
 }
 
 /// m32fp.
@@ -113,8 +113,8 @@ pub(crate) struct Int<I, const TRUNCATE: bool>(PhantomData<I>);
 
 /// ST(0) rounded to a narrower format. A denormal is not reported: it underflows.
 #[inline(always)]
-fn narrowed<F: Format>(value: F80, environment: &Environment) -> (F, Flags) {
-    float::convert(Unpacked { denormal: false, ..value.unpack() }, environment)
+fn narrowed<F: Format>(value: F80, rules: &Rules) -> (F, Flags) {
+    float::convert(Unpacked { denormal: false, ..value.unpack() }, rules)
 }
 
 impl Stored for Single {
@@ -125,8 +125,8 @@ impl Stored for Single {
         computed(extended::to_single(value))
     }
     #[inline(never)]
-    fn convert_fully(value: F80, environment: &Environment) -> (u32, Flags) {
-        narrowed(value, environment)
+    fn convert_fully(value: F80, rules: &Rules) -> (u32, Flags) {
+        narrowed(value, rules)
     }
 }
 
@@ -138,8 +138,8 @@ impl Stored for Double {
         computed(extended::to_double(value))
     }
     #[inline(never)]
-    fn convert_fully(value: F80, environment: &Environment) -> (u64, Flags) {
-        narrowed(value, environment)
+    fn convert_fully(value: F80, rules: &Rules) -> (u64, Flags) {
+        narrowed(value, rules)
     }
 }
 
@@ -150,14 +150,14 @@ macro_rules! integers {
             #[inline(always)]
             fn convert(value: F80, cpu: &CpuState, frame: &Frame<'_>) -> Done<Rounded<$bits>> {
                 frame.x87.rounds()?;
-                let control = Environment::from_control_word(cpu.x87.control).rounding;
+                let control = Rules::from_control_word(cpu.x87.control).rounding;
                 let rounding = if TRUNCATE { Rounding::Zero } else { control };
                 let Rounded { value, rest, up } = computed(extended::to_integer::<$signed>(value, rounding))?;
                 Ok(Rounded { value: value as $bits, rest, up })
             }
             #[inline(never)]
-            fn convert_fully(value: F80, environment: &Environment) -> ($bits, Flags) {
-                let rounding = if TRUNCATE { Rounding::Zero } else { environment.rounding };
+            fn convert_fully(value: F80, rules: &Rules) -> ($bits, Flags) {
+                let rounding = if TRUNCATE { Rounding::Zero } else { rules.rounding };
                 let (value, flags) = float::to_integer::<$signed>(value.unpack(), rounding);
                 (value as $bits, flags)
             }
@@ -168,9 +168,9 @@ macro_rules! integers {
 integers!(i16 = u16, i32 = u32, i64 = u64);
 
 /// FST, FIST and the like, and with `POPS` FSTP, FISTP and FISTTP.
-pub(crate) struct Store<T, A, const POPS: bool>(PhantomData<(T, A)>);
+pub(crate) struct StoreFloat<T, A, const POPS: bool>(PhantomData<(T, A)>);
 
-impl<T: Stored, A: Address, const POPS: bool> Straight for Store<T, A, POPS> {
+impl<T: Stored, A: Address, const POPS: bool> Straight for StoreFloat<T, A, POPS> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         frame.x87.filled(1)?;
@@ -186,7 +186,7 @@ impl<T: Stored, A: Address, const POPS: bool> Straight for Store<T, A, POPS> {
     }
 }
 
-/// [`Store`] of whatever ST(0) is.
+/// [`StoreFloat`] of whatever ST(0) is.
 pub(crate) struct StoreFull<T, A, const POPS: bool>(PhantomData<(T, A)>);
 
 impl<T: Stored, A: Address, const POPS: bool> Straight for StoreFull<T, A, POPS> {
@@ -194,14 +194,14 @@ impl<T: Stored, A: Address, const POPS: bool> Straight for StoreFull<T, A, POPS>
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         frame.x87.not_pending()?;
         frame.x87.filled(1)?;
-        let environment = Environment::from_control_word(cpu.x87.control);
-        let (value, flags) = T::convert_fully(register(cpu, physical(cpu, 0)), &environment);
-        if flags.intersects(environment.unmasked) {
+        let rules = Rules::from_control_word(cpu.x87.control);
+        let (value, flags) = T::convert_fully(register(cpu, physical(cpu, 0)), &rules);
+        if flags.intersects(rules.unmasked) {
             return Err(Miss::Slow);
         }
         let address = A::of(op, cpu);
         memory.write_fast(address, value).ok_or(Miss::Slow)?;
-        frame.x87.raise(cpu, flags, &environment)?;
+        frame.x87.raise(cpu, flags, &rules)?;
         if POPS {
             frame.x87.pop(cpu);
         }

@@ -9,7 +9,7 @@
 use pentimento_registers::{ControlWord, CpuState, F80, SegmentRegister, StatusWord, X87State};
 
 use pentimento_execute::float::extended::Rounded;
-use pentimento_execute::float::{Environment, Flags};
+use pentimento_execute::float::{Flags, Rules};
 
 use crate::arena::Op;
 use crate::outcome::{Done, Miss};
@@ -20,7 +20,7 @@ use crate::step::Step;
 #[repr(u8)]
 pub(crate) enum Mode {
     /// Not at all: an exception is pending.
-    Pending,
+    PendingFlags,
     /// Where nothing is rounded: the precision exception is not masked.
     Exact,
     /// By the rounding mode and the precision, whatever they are.
@@ -35,7 +35,7 @@ impl Mode {
     fn of(x87: &X87State) -> Self {
         let control = x87.control;
         if x87.status.contains(StatusWord::ES) {
-            return Self::Pending;
+            return Self::PendingFlags;
         }
         if !control.contains(ControlWord::PM) {
             return Self::Exact;
@@ -52,7 +52,7 @@ impl Mode {
 /// What handlers of x87 instructions keep of the unit's state while blocks run: what they change
 /// most often, in the form that takes the least time.
 #[derive(Debug)]
-pub(crate) struct Unit {
+pub(crate) struct UnitCache {
     mode: Mode,
     /// A bit for each register that is in use, ST(0)'s the lowest.
     used: u8,
@@ -67,7 +67,7 @@ pub(crate) struct Unit {
     address: u32,
 }
 
-impl Unit {
+impl UnitCache {
     pub(crate) fn new(cpu: &CpuState) -> Self {
         let x87 = &cpu.x87;
         Self {
@@ -147,7 +147,7 @@ impl Unit {
     /// Whether handlers apply that do not round.
     #[inline(always)]
     pub(crate) fn not_pending(&self) -> Done {
-        if self.mode == Mode::Pending { Err(Miss::Slow) } else { Ok(()) }
+        if self.mode == Mode::PendingFlags { Err(Miss::Slow) } else { Ok(()) }
     }
 
     /// Whether handlers apply that round as the control word says.
@@ -218,11 +218,11 @@ impl Unit {
         result.value
     }
 
-    /// Makes the exceptions of a computation in this environment sticky, and sets C1 as it rounded;
+    /// Makes the exceptions of a computation by these rules sticky, and sets C1 as it rounded;
     /// does nothing if one of them is not masked, so that the reference raises it.
     #[inline(always)]
-    pub(crate) fn raise(&mut self, cpu: &mut CpuState, flags: Flags, environment: &Environment) -> Done {
-        if flags.intersects(environment.unmasked) {
+    pub(crate) fn raise(&mut self, cpu: &mut CpuState, flags: Flags, rules: &Rules) -> Done {
+        if flags.intersects(rules.unmasked) {
             return Err(Miss::Slow);
         }
         let exceptions = (flags & Flags::EXCEPTIONS).bits().into();

@@ -6,7 +6,7 @@ use crate::errno::Errno;
 use crate::error::Error;
 use crate::ids::{ProcessId, TaskId};
 use crate::loader::File;
-use crate::objects::{Description, Descriptor, Descriptors, Files};
+use crate::objects::{Description, FileDescriptor, FileDescriptors, Files};
 use crate::procfs::Processes;
 use crate::resource::Resource;
 use crate::signal::{Info, Signal, code};
@@ -221,7 +221,7 @@ impl Kernel {
     }
 
     /// The descriptor table of `task`.
-    pub(crate) fn descriptors(&mut self, task: TaskId) -> Result<&mut Descriptors, Errno> {
+    pub(crate) fn descriptors(&mut self, task: TaskId) -> Result<&mut FileDescriptors, Errno> {
         let files = self.tasks.get(&task).ok_or(Errno::ESRCH)?.files;
         self.files.get_mut(files).ok_or(Errno::ESRCH)
     }
@@ -253,7 +253,7 @@ impl Kernel {
         let free = if too_many { Err(Errno::ENFILE) } else { descriptors.free(from, limit) };
         match free {
             Ok(fd) => {
-                descriptors.set(fd, Descriptor { description, file, close_on_exec });
+                descriptors.set(fd, FileDescriptor { description, file, close_on_exec });
                 Ok(fd)
             }
             Err(errno) => {

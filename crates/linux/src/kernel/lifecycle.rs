@@ -11,11 +11,11 @@ use crate::ids::{ProcessId, TaskId, Termination};
 use crate::loader;
 use crate::loader::Arguments;
 use crate::loader::LoadError;
-use crate::loader::{Program, Surroundings};
-use crate::objects::Descriptors;
+use crate::loader::{MachineFacts, Program};
+use crate::objects::FileDescriptors;
 use crate::resource::{Limit, Resource, ResourceLimits};
-use crate::signal::{Actions, AlternateStack, Info, Pending, Signal, SignalSet, code, flag};
-use crate::space::{Area, Backing};
+use crate::signal::{Actions, AlternateStack, Info, PendingSignals, Signal, SignalSet, code, flag};
+use crate::space::{Area, AreaSource};
 use crate::space::{Space, SpaceId, page_align};
 use crate::task::{Attributes, ChildEvent, Credentials, Process, Task, TaskState};
 use crate::timer::Timers;
@@ -137,7 +137,7 @@ impl Kernel {
             return Err(refuse(Errno::EINVAL));
         }
         let mut space = Space::new(self.new_space_number(), self.limits.memory, self.limits.stack);
-        space.map(base, pages, Area::private(Permissions::all(), Backing::Anonymous)).map_err(refuse)?;
+        space.map(base, pages, Area::private(Permissions::all(), AreaSource::Anonymous)).map_err(refuse)?;
         space.memory.poke_bytes(base, code).map_err(|_| refuse(Errno::ENOMEM))?;
         let mut cpu = CpuState::new();
         cpu.eip = base;
@@ -173,7 +173,7 @@ impl Kernel {
         let mut space = Space::new(self.new_space_number(), memory, stack);
         space.data_limit = data;
         space.read_implies_exec = personality & READ_IMPLIES_EXEC != 0;
-        let surroundings = Surroundings {
+        let surroundings = MachineFacts {
             randomize: self.randomize && personality & ADDR_NO_RANDOMIZE == 0,
             hardware_capabilities: (self.cpuid)(1, 0)[EDX],
             ids,
@@ -214,7 +214,7 @@ impl Kernel {
             credentials: Credentials::of(self.identity),
             executable: program.executable.clone(),
             actions: self.actions.insert(Actions::default()),
-            pending: Pending::default(),
+            pending: PendingSignals::default(),
             limits: self.initial_limits(),
             timers: Timers::default(),
             personality: 0,
@@ -243,7 +243,7 @@ impl Kernel {
                 mask: SignalSet::default(),
                 saved_mask: None,
                 awaited: SignalSet::default(),
-                pending: Pending::default(),
+                pending: PendingSignals::default(),
                 alternate_stack: AlternateStack::default(),
                 cause: crate::signal::frame::Cause::default(),
             },
@@ -500,7 +500,7 @@ impl Kernel {
     }
 
     /// Gives `task` a descriptor table of its own, if it shares `files`.
-    pub(crate) fn own_descriptors(&mut self, task: TaskId, files: crate::arena::Id<Descriptors>) {
+    pub(crate) fn own_descriptors(&mut self, task: TaskId, files: crate::arena::Id<FileDescriptors>) {
         if self.files.holders(files) > 1 {
             let copy = self.fs.copy(&self.files[files]);
             let own = self.files.insert(copy);
@@ -511,10 +511,10 @@ impl Kernel {
 }
 
 /// A script's interpreter, and its one argument.
-type Interpreter = (Vec<u8>, Option<Vec<u8>>);
+type ScriptInterpreter = (Vec<u8>, Option<Vec<u8>>);
 
 /// The interpreter and its one argument from a script's first line, or `None` for what is no script.
-fn script_interpreter(file: &[u8]) -> Result<Option<Interpreter>, LoadError> {
+fn script_interpreter(file: &[u8]) -> Result<Option<ScriptInterpreter>, LoadError> {
     let Some(rest) = file.strip_prefix(b"#!") else { return Ok(None) };
     let line =
         rest[..rest.len().min(SCRIPT_LINE - 2)].split(|byte| *byte == b'\n').next().unwrap_or_default();

@@ -11,7 +11,7 @@ use crate::errno::Errno;
 use crate::futex::Futexes;
 use crate::host;
 use crate::ids::{ProcessId, TaskId, Termination};
-use crate::objects::{Descriptors, Files, Streams};
+use crate::objects::{FileDescriptors, Files, Streams};
 use crate::processor::Cpuid;
 use crate::random::Random;
 use crate::scheduler::Scheduler;
@@ -87,7 +87,7 @@ pub struct Kernel {
     /// Spaces that have ended since the host asked last.
     pub(crate) ended_spaces: Vec<SpaceId>,
     pub(crate) actions: Arena<Actions>,
-    pub(crate) files: Arena<Descriptors>,
+    pub(crate) files: Arena<FileDescriptors>,
     pub(crate) locations: Arena<Location>,
     pub(crate) fs: Files,
     pub(crate) futexes: Futexes,

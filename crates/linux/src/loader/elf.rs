@@ -101,7 +101,7 @@ impl LoadError {
 
 /// Whether addresses in the file are final.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum ImageKind {
     /// ET_EXEC.
     Fixed,
     /// ET_DYN: can be placed anywhere.
@@ -110,7 +110,7 @@ pub(crate) enum Kind {
 
 /// A PT_LOAD segment, checked: its file range lies in the file and its memory range below 4 GiB.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Segment {
+pub(crate) struct LoadSegment {
     pub(crate) address: u32,
     pub(crate) memory_size: u32,
     pub(crate) offset: u32,
@@ -121,9 +121,9 @@ pub(crate) struct Segment {
 /// What loading needs of an ELF file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Elf {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ImageKind,
     pub(crate) entry: u32,
-    pub(crate) segments: Vec<Segment>,
+    pub(crate) segments: Vec<LoadSegment>,
     /// PT_INTERP's path.
     pub(crate) interpreter: Option<Vec<u8>>,
     /// Address of the program headers in memory (AT_PHDR), before relocation; 0 if they are not loaded.
@@ -149,7 +149,7 @@ impl Elf {
         let header = Self::header(file.head())?;
         let table = Self::program_headers(file, &header)?;
         let mut elf = Self {
-            kind: if header.e_type == ET_DYN { Kind::Relocatable } else { Kind::Fixed },
+            kind: if header.e_type == ET_DYN { ImageKind::Relocatable } else { ImageKind::Fixed },
             entry: header.e_entry,
             segments: Vec::new(),
             interpreter: None,
@@ -208,7 +208,7 @@ impl Elf {
         ProgramHeader::parse(&table, 0, usize::from(header.e_phnum), context).map_err(|_| outside)
     }
 
-    fn segment(file: &File, header: &ProgramHeader) -> Result<Segment, LoadError> {
+    fn segment(file: &File, header: &ProgramHeader) -> Result<LoadSegment, LoadError> {
         // 32-bit fields in 64-bit places: the sums cannot overflow.
         let file_end = header.p_offset + header.p_filesz;
         let memory_end = header.p_vaddr + header.p_memsz;
@@ -228,7 +228,7 @@ impl Elf {
         }
         let flag =
             |bit, permission| if header.p_flags & bit != 0 { permission } else { Permissions::empty() };
-        Ok(Segment {
+        Ok(LoadSegment {
             address: header.p_vaddr as u32,
             memory_size: header.p_memsz as u32,
             offset: header.p_offset as u32,

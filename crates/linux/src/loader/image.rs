@@ -3,12 +3,12 @@
 use pentimento_memory::{PAGE_SIZE, Permissions};
 use pentimento_registers::{CpuState, Gpr};
 
-use super::elf::{Elf, Kind, LoadError, Segment};
+use super::elf::{Elf, ImageKind, LoadError, LoadSegment};
 use super::file::File;
 use super::stack;
 use super::stack::{Arguments, Auxiliary};
 use crate::random::Random;
-use crate::space::{Area, Backing};
+use crate::space::{Area, AreaSource};
 use crate::space::{MMAP_MIN, Space, TASK_SIZE, page_align};
 use crate::vdso;
 
@@ -43,7 +43,7 @@ impl Program {
 
 /// What the machine contributes to a program's start.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Surroundings {
+pub(crate) struct MachineFacts {
     /// Choose addresses at random.
     pub(crate) randomize: bool,
     /// AT_HWCAP.
@@ -52,7 +52,7 @@ pub(crate) struct Surroundings {
     pub(crate) ids: [u32; 4],
 }
 
-impl Surroundings {
+impl MachineFacts {
     /// The lowest address that segments may have: the superuser's may start at 0 (CAP_SYS_RAWIO).
     const fn lowest(&self) -> u32 {
         if self.ids[1] == 0 { 0 } else { MMAP_MIN }
@@ -64,7 +64,7 @@ pub(crate) fn load(
     space: &mut Space,
     program: &Program,
     arguments: &Arguments,
-    surroundings: Surroundings,
+    surroundings: MachineFacts,
     random: &mut Random,
 ) -> Result<CpuState, LoadError> {
     let elf = Elf::parse(&program.file)?;
@@ -79,8 +79,10 @@ pub(crate) fn load(
     map_stack(space, stack_top, elf.executable_stack.unwrap_or(true))?;
 
     let base = match elf.kind {
-        Kind::Fixed => 0,
-        Kind::Relocatable => PROGRAM_BASE.wrapping_sub(elf.extent().0).wrapping_add(pages(random, 0x100)),
+        ImageKind::Fixed => 0,
+        ImageKind::Relocatable => {
+            PROGRAM_BASE.wrapping_sub(elf.extent().0).wrapping_add(pages(random, 0x100))
+        }
     };
     map_elf(space, &elf, &program.file, base, (surroundings.lowest(), false))?;
     let image_end = page_align(base.wrapping_add(elf.extent().1)).ok_or(LoadError::Memory)?;
@@ -93,7 +95,7 @@ pub(crate) fn load(
     if let Some(file) = &program.interpreter {
         let interpreter = Elf::parse(file)?;
         let (low, high) = interpreter.extent();
-        if interpreter.kind == Kind::Relocatable {
+        if interpreter.kind == ImageKind::Relocatable {
             interpreter_base = space.find_gap(high - low).ok_or(LoadError::Memory)?.wrapping_sub(low);
         }
         map_elf(space, &interpreter, file, interpreter_base, (surroundings.lowest(), true))?;
@@ -114,7 +116,7 @@ pub(crate) fn load(
 fn map_stack(space: &mut Space, top: u32, executable: bool) -> Result<(), LoadError> {
     let mut protection = Permissions::READ | Permissions::WRITE;
     protection.set(Permissions::EXECUTE, executable);
-    let area = Area::private(protection, Backing::Stack);
+    let area = Area::private(protection, AreaSource::Stack);
     space.map(top - 33 * PAGE_SIZE, 33 * PAGE_SIZE, area).map_err(|_| LoadError::Memory)
 }
 
@@ -144,7 +146,7 @@ fn map_elf(
 /// Maps one segment: whole pages from the file, then zeros up to its size in memory.
 fn map_segment(
     space: &mut Space,
-    segment: &Segment,
+    segment: &LoadSegment,
     file: &File,
     base: u32,
     interpreter: bool,
@@ -161,11 +163,11 @@ fn map_segment(
     let from_file = page_align(lead + segment.file_size).ok_or(LoadError::Memory)?;
     let length = page_align(lead + segment.memory_size).ok_or(LoadError::Memory)?;
     if segment.file_size > 0 {
-        map(start, from_file, Backing::Program { offset: first, interpreter }, file.source().cloned())?;
+        map(start, from_file, AreaSource::Program { offset: first, interpreter }, file.source().cloned())?;
     }
     let zeros = if segment.file_size > 0 { from_file } else { 0 };
     if length > zeros {
-        map(start + zeros, length - zeros, Backing::Anonymous, None)?;
+        map(start + zeros, length - zeros, AreaSource::Anonymous, None)?;
     }
     if segment.file_size == 0 {
         return Ok(());
@@ -190,7 +192,7 @@ fn map_segment(
 }
 
 /// The auxiliary vector (getauxval(3)).
-fn auxiliary_vector(elf: &Elf, base: u32, interpreter: u32, surroundings: Surroundings) -> Auxiliary {
+fn auxiliary_vector(elf: &Elf, base: u32, interpreter: u32, surroundings: MachineFacts) -> Auxiliary {
     let [uid, euid, gid, egid] = surroundings.ids;
     vec![
         (16, surroundings.hardware_capabilities), // AT_HWCAP

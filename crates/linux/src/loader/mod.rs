@@ -7,5 +7,5 @@ mod stack;
 
 pub use elf::LoadError;
 pub(crate) use file::File;
-pub(crate) use image::{Program, Surroundings, load};
+pub(crate) use image::{MachineFacts, Program, load};
 pub(crate) use stack::{Arguments, MAX_STRING};

@@ -7,7 +7,7 @@ use crate::vfs::Vnode;
 
 /// An entry of a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Descriptor {
+pub(crate) struct FileDescriptor {
     pub(crate) description: Id<Description>,
     /// The description's file.
     pub(crate) file: Vnode,
@@ -16,18 +16,18 @@ pub(crate) struct Descriptor {
 
 /// A table of descriptors (shared by CLONE_FILES).
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Descriptors {
-    slots: Vec<Option<Descriptor>>,
+pub(crate) struct FileDescriptors {
+    slots: Vec<Option<FileDescriptor>>,
 }
 
-impl Descriptors {
+impl FileDescriptors {
     /// The entry of `fd`; EBADF where there is none.
-    pub(crate) fn get(&self, fd: u32) -> Result<Descriptor, Errno> {
+    pub(crate) fn get(&self, fd: u32) -> Result<FileDescriptor, Errno> {
         self.slots.get(fd as usize).copied().flatten().ok_or(Errno::EBADF)
     }
 
     /// The entry of `fd`, to change its flags.
-    pub(crate) fn get_mut(&mut self, fd: u32) -> Result<&mut Descriptor, Errno> {
+    pub(crate) fn get_mut(&mut self, fd: u32) -> Result<&mut FileDescriptor, Errno> {
         self.slots.get_mut(fd as usize).and_then(Option::as_mut).ok_or(Errno::EBADF)
     }
 
@@ -38,7 +38,7 @@ impl Descriptors {
     }
 
     /// Puts an entry at `fd`, and gives back the one that was there.
-    pub(crate) fn set(&mut self, fd: u32, descriptor: Descriptor) -> Option<Descriptor> {
+    pub(crate) fn set(&mut self, fd: u32, descriptor: FileDescriptor) -> Option<FileDescriptor> {
         let index = fd as usize;
         if self.slots.len() <= index {
             self.slots.resize(index + 1, None);
@@ -47,12 +47,12 @@ impl Descriptors {
     }
 
     /// Takes the entry of `fd` out; EBADF where there is none.
-    pub(crate) fn take(&mut self, fd: u32) -> Result<Descriptor, Errno> {
+    pub(crate) fn take(&mut self, fd: u32) -> Result<FileDescriptor, Errno> {
         self.slots.get_mut(fd as usize).and_then(Option::take).ok_or(Errno::EBADF)
     }
 
     /// All entries by number.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Descriptor)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, FileDescriptor)> {
         self.slots.iter().enumerate().filter_map(|(fd, slot)| slot.map(|slot| (fd as u32, slot)))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::description::{Description, OpenFlags};
 use super::files::{Files, Opener};
-use super::object::{Access, Mappable, Object, Whence};
+use super::object::{Mappable, Object, Transfer, Whence};
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::vfs::{Caller, DeviceNumber, Vnode};
@@ -50,7 +50,7 @@ impl Opener for MemoryDevices {
 }
 
 impl Object for Device {
-    fn read(&self, files: &mut Files, _: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+    fn read(&self, files: &mut Files, _: &Transfer<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
         match self {
             Self::Null => return Ok(0),
             Self::Random => files.random.fill(buffer),
@@ -59,7 +59,7 @@ impl Object for Device {
         Ok(buffer.len())
     }
 
-    fn write(&self, _: &mut Files, _: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+    fn write(&self, _: &mut Files, _: &Transfer<'_>, bytes: &[u8]) -> Result<usize, Failure> {
         if *self == Self::Full { Err(Errno::ENOSPC.into()) } else { Ok(bytes.len()) }
     }
 
@@ -67,7 +67,7 @@ impl Object for Device {
         Ok(())
     }
 
-    fn seek(&self, _: &mut Files, _: &Access<'_>, _: i64, _: Whence) -> Result<u64, Errno> {
+    fn seek(&self, _: &mut Files, _: &Transfer<'_>, _: i64, _: Whence) -> Result<u64, Errno> {
         Ok(0)
     }
 

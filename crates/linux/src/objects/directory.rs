@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::description::{Description, OpenFlags};
 use super::files::{Files, IN_FLIGHT_MAX};
-use super::object::{Access, Entries, Object, Whence};
+use super::object::{Entries, Object, Transfer, Whence};
 use super::regular::seek_content;
 use super::states::State;
 use crate::arena::Id;
@@ -24,7 +24,7 @@ impl State for Listing {
 
 /// An open directory.
 #[derive(Clone, Copy, Debug)]
-struct Directory {
+struct OpenDirectory {
     listing: Id<Listing>,
 }
 
@@ -32,17 +32,17 @@ impl Files {
     /// Opens a directory that the caller may read.
     pub(crate) fn open_directory(&mut self, file: Vnode, flags: OpenFlags) -> Id<Description> {
         let listing = self.states.insert(Listing::default());
-        self.add_description(Arc::new(Directory { listing }), file, flags)
+        self.add_description(Arc::new(OpenDirectory { listing }), file, flags)
     }
 }
 
-impl Object for Directory {
+impl Object for OpenDirectory {
     fn closed(&self, files: &mut Files, _: Id<Description>, _: OpenFlags) {
         let held = files.states.release(self.listing).map_or(0, |listing| listing.held_bytes());
         files.in_flight = files.in_flight.saturating_sub(held);
     }
 
-    fn read(&self, _: &mut Files, _: &Access<'_>, _: &mut [u8]) -> Result<usize, crate::wait::Failure> {
+    fn read(&self, _: &mut Files, _: &Transfer<'_>, _: &mut [u8]) -> Result<usize, crate::wait::Failure> {
         Err(Errno::EISDIR.into())
     }
 
@@ -53,7 +53,7 @@ impl Object for Directory {
     fn seek(
         &self,
         files: &mut Files,
-        access: &Access<'_>,
+        access: &Transfer<'_>,
         offset: i64,
         whence: Whence,
     ) -> Result<u64, Errno> {
@@ -66,7 +66,7 @@ impl Object for Directory {
         Ok(target)
     }
 
-    fn entries(&self, files: &mut Files, access: &Access<'_>) -> Result<Entries, Errno> {
+    fn entries(&self, files: &mut Files, access: &Transfer<'_>) -> Result<Entries, Errno> {
         let description = files.description(access.id);
         let (vnode, offset) = (description.vnode, description.offset);
         let entries = match &files.states[self.listing].0 {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::description::{Description, OpenFlags};
 use super::files::Files;
-use super::object::{Access, Object};
+use super::object::{Object, Transfer};
 use super::readiness::{Events, Readiness};
 use super::states::State;
 use crate::arena::Id;
@@ -66,7 +66,7 @@ impl Object for EventFile {
         }
     }
 
-    fn read(&self, files: &mut Files, access: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+    fn read(&self, files: &mut Files, access: &Transfer<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
         let target: &mut [u8; 8] = buffer.first_chunk_mut().ok_or(Errno::EINVAL)?;
         let counter = &mut files.states[self.0];
         let channel = counter.channel;
@@ -76,7 +76,7 @@ impl Object for EventFile {
         Ok(target.len())
     }
 
-    fn write(&self, files: &mut Files, access: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+    fn write(&self, files: &mut Files, access: &Transfer<'_>, bytes: &[u8]) -> Result<usize, Failure> {
         let more = u64::from_le_bytes(*bytes.first_chunk().ok_or(Errno::EINVAL)?);
         let counter = &mut files.states[self.0];
         let channel = counter.channel;

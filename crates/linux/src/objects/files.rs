@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::description::{Description, OpenFlags};
-use super::descriptor::Descriptors;
-use super::object::{Access, Entries, Object, Whence};
+use super::descriptor::FileDescriptors;
+use super::object::{Entries, Object, Transfer, Whence};
 use super::readiness::{Events, Readiness};
 use super::states::{Families, States};
 use crate::arena::{Arena, Id};
@@ -207,7 +207,7 @@ impl Files {
     }
 
     /// A copy of the table whose entries hold the same open files (fork).
-    pub(crate) fn copy(&mut self, descriptors: &Descriptors) -> Descriptors {
+    pub(crate) fn copy(&mut self, descriptors: &FileDescriptors) -> FileDescriptors {
         for (_, descriptor) in descriptors.iter() {
             self.descriptions.hold(descriptor.description);
         }
@@ -215,7 +215,7 @@ impl Files {
     }
 
     /// Drops a table and the open files that it holds (exit).
-    pub(crate) fn release(&mut self, descriptors: Descriptors) {
+    pub(crate) fn release(&mut self, descriptors: FileDescriptors) {
         for (_, descriptor) in descriptors.iter() {
             self.close(descriptor.description);
         }
@@ -223,7 +223,7 @@ impl Files {
     }
 
     /// Closes the entries with FD_CLOEXEC (execve).
-    pub(crate) fn close_on_exec(&mut self, descriptors: &mut Descriptors) {
+    pub(crate) fn close_on_exec(&mut self, descriptors: &mut FileDescriptors) {
         for fd in 0..descriptors.end() {
             if descriptors.get(fd).is_ok_and(|descriptor| descriptor.close_on_exec)
                 && let Ok(descriptor) = descriptors.take(fd)
@@ -250,7 +250,7 @@ impl Files {
         if position.is_some() {
             object.check_positions()?;
         }
-        object.read(self, &Access { caller, id, position, waits }, buffer)
+        object.read(self, &Transfer { caller, id, position, waits }, buffer)
     }
 
     /// Writes to an open file, at `position` or where it stands. EPIPE goes with SIGPIPE.
@@ -270,7 +270,7 @@ impl Files {
         if position.is_some() {
             object.check_positions()?;
         }
-        object.write(self, &Access { caller, id, position, waits }, bytes)
+        object.write(self, &Transfer { caller, id, position, waits }, bytes)
     }
 
     /// The object of a description, and an access to it that is neither a read nor a write; EBADF
@@ -279,12 +279,12 @@ impl Files {
         &self,
         caller: &'a Caller<'a>,
         id: Id<Description>,
-    ) -> Result<(Arc<dyn Object>, Access<'a>), Errno> {
+    ) -> Result<(Arc<dyn Object>, Transfer<'a>), Errno> {
         let description = &self.descriptions[id];
         if description.is_path() {
             return Err(Errno::EBADF);
         }
-        Ok((description.object.clone(), Access { caller, id, position: None, waits: false }))
+        Ok((description.object.clone(), Transfer { caller, id, position: None, waits: false }))
     }
 
     /// Moves the offset (lseek(2)).

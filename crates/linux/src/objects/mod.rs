@@ -34,7 +34,7 @@ mod locking;
 mod open;
 
 pub(crate) use description::{Description, OpenFlags};
-pub(crate) use descriptor::{Descriptor, Descriptors};
+pub(crate) use descriptor::{FileDescriptor, FileDescriptors};
 pub(crate) use device::{MEMORY_MAJOR, MemoryDevices};
 pub(crate) use epoll::Control;
 #[cfg(all(test, unix))]
@@ -45,6 +45,8 @@ pub(crate) use pidfd::ProcessFile;
 pub(crate) use pipe::Opened;
 pub(crate) use readiness::{Events, Readiness};
 pub(crate) use regular::RegularFile;
-pub(crate) use socket::{AF_INET, AF_INET6, AF_UNIX, Address, Kind, Peer, Received, Sending, Socket};
+pub(crate) use socket::{
+    AF_INET, AF_INET6, AF_UNIX, Peer, Received, Sending, Socket, SocketAddress, SocketKind,
+};
 pub(crate) use stream::{Standard, StreamFile, Streams};
 pub(crate) use terminal::{Modes, PTS_MAJOR, TTY_MAJOR, Terminal, TerminalDevices, TerminalFile, Terminals};

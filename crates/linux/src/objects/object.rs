@@ -46,7 +46,7 @@ pub(crate) type Entries = (Arc<[DirectoryEntry]>, usize);
 
 /// One read or write: through which open file, for whom, and how.
 #[derive(Clone, Copy)]
-pub(crate) struct Access<'a> {
+pub(crate) struct Transfer<'a> {
     pub(crate) caller: &'a Caller<'a>,
     pub(crate) id: Id<Description>,
     /// The offset that pread(2) or pwrite(2) gave; `None` for the description's own.
@@ -55,7 +55,7 @@ pub(crate) struct Access<'a> {
     pub(crate) waits: bool,
 }
 
-impl Access<'_> {
+impl Transfer<'_> {
     /// Has the caller wait, or tells it that it would have to.
     pub(crate) fn block<T>(&self, wait: Wait) -> Result<T, Failure> {
         Err(if self.waits { Failure::Block(wait) } else { Errno::EAGAIN.into() })
@@ -76,13 +76,13 @@ pub(crate) trait Object: Any + Debug + Send + Sync {
     }
 
     /// read(2): bytes read, 0 at the end.
-    fn read(&self, files: &mut Files, access: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+    fn read(&self, files: &mut Files, access: &Transfer<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
         let _ = (files, access, buffer);
         Err(Errno::EINVAL.into())
     }
 
     /// write(2): bytes written. EPIPE goes with SIGPIPE.
-    fn write(&self, files: &mut Files, access: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+    fn write(&self, files: &mut Files, access: &Transfer<'_>, bytes: &[u8]) -> Result<usize, Failure> {
         let _ = (files, access, bytes);
         Err(Errno::EINVAL.into())
     }
@@ -96,7 +96,7 @@ pub(crate) trait Object: Any + Debug + Send + Sync {
     fn seek(
         &self,
         files: &mut Files,
-        access: &Access<'_>,
+        access: &Transfer<'_>,
         offset: i64,
         whence: Whence,
     ) -> Result<u64, Errno> {
@@ -105,7 +105,7 @@ pub(crate) trait Object: Any + Debug + Send + Sync {
     }
 
     /// getdents(2).
-    fn entries(&self, files: &mut Files, access: &Access<'_>) -> Result<Entries, Errno> {
+    fn entries(&self, files: &mut Files, access: &Transfer<'_>) -> Result<Entries, Errno> {
         let _ = (files, access);
         Err(Errno::ENOTDIR)
     }
@@ -127,7 +127,7 @@ pub(crate) trait Object: Any + Debug + Send + Sync {
     }
 
     /// FIONREAD: bytes that can be read without waiting.
-    fn readable_bytes(&self, files: &mut Files, access: &Access<'_>) -> Result<u32, Errno> {
+    fn readable_bytes(&self, files: &mut Files, access: &Transfer<'_>) -> Result<u32, Errno> {
         let _ = (files, access);
         Err(Errno::ENOTTY)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::description::{Description, OpenFlags};
 use super::files::{Files, IN_FLIGHT_MAX};
-use super::object::{Access, Object};
+use super::object::{Object, Transfer};
 use super::readiness::{Events, Readiness};
 use super::states::{Family, State};
 use crate::arena::Id;
@@ -169,7 +169,7 @@ impl Object for PipeEnd {
         }
     }
 
-    fn read(&self, files: &mut Files, access: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+    fn read(&self, files: &mut Files, access: &Transfer<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
         let pipe = &mut files.states[self.0];
         let channel = pipe.channel;
         let Some(read) = pipe.read(buffer) else { return access.block(Wait::on(channel)) };
@@ -180,7 +180,7 @@ impl Object for PipeEnd {
         Ok(read)
     }
 
-    fn write(&self, files: &mut Files, access: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+    fn write(&self, files: &mut Files, access: &Transfer<'_>, bytes: &[u8]) -> Result<usize, Failure> {
         let spent = files.in_flight >= IN_FLIGHT_MAX;
         let pipe = &mut files.states[self.0];
         let channel = pipe.channel;
@@ -207,7 +207,7 @@ impl Object for PipeEnd {
         readiness
     }
 
-    fn readable_bytes(&self, files: &mut Files, _: &Access<'_>) -> Result<u32, Errno> {
+    fn readable_bytes(&self, files: &mut Files, _: &Transfer<'_>) -> Result<u32, Errno> {
         Ok(files.states[self.0].held() as u32)
     }
 

@@ -10,13 +10,13 @@ use crate::vfs::Vnode;
 
 /// A file that is not open: its description has no operations, and says so by its O_PATH flag.
 #[derive(Clone, Copy, Debug)]
-struct Place;
+struct OnlyPlace;
 
-impl Object for Place {}
+impl Object for OnlyPlace {}
 
 impl Files {
     /// Holds a file by its place (O_PATH).
     pub(crate) fn open_place(&mut self, file: Vnode, flags: OpenFlags) -> Id<Description> {
-        self.add_description(Arc::new(Place), file, flags)
+        self.add_description(Arc::new(OnlyPlace), file, flags)
     }
 }

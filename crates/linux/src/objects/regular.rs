@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::description::{Description, OpenFlags};
 use super::files::Files;
-use super::object::{Access, Mappable, Object, Whence};
+use super::object::{Mappable, Object, Transfer, Whence};
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::vfs::{Caller, Vnode};
@@ -30,7 +30,7 @@ impl Files {
 }
 
 impl Object for RegularFile {
-    fn read(&self, files: &mut Files, access: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+    fn read(&self, files: &mut Files, access: &Transfer<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
         let description = files.description(access.id);
         let (vnode, offset) = (description.vnode, access.position.unwrap_or(description.offset));
         let read = files.vfs.read(&access.caller.view, vnode, offset, buffer)?;
@@ -40,7 +40,7 @@ impl Object for RegularFile {
         Ok(read)
     }
 
-    fn write(&self, files: &mut Files, access: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+    fn write(&self, files: &mut Files, access: &Transfer<'_>, bytes: &[u8]) -> Result<usize, Failure> {
         let description = files.description(access.id);
         let (vnode, held) = (description.vnode, description.offset);
         let offset = if description.flags.contains(OpenFlags::O_APPEND) {
@@ -67,7 +67,7 @@ impl Object for RegularFile {
     fn seek(
         &self,
         files: &mut Files,
-        access: &Access<'_>,
+        access: &Transfer<'_>,
         offset: i64,
         whence: Whence,
     ) -> Result<u64, Errno> {
@@ -78,7 +78,7 @@ impl Object for RegularFile {
         Err(Errno::EPERM)
     }
 
-    fn readable_bytes(&self, files: &mut Files, access: &Access<'_>) -> Result<u32, Errno> {
+    fn readable_bytes(&self, files: &mut Files, access: &Transfer<'_>) -> Result<u32, Errno> {
         let description = files.description(access.id);
         let (vnode, offset) = (description.vnode, description.offset);
         let left = files.vfs.attributes(access.caller, vnode)?.size.saturating_sub(offset);
@@ -109,7 +109,7 @@ impl Object for RegularFile {
 /// lseek(2) in what has a size: content, and the entries of a directory.
 pub(crate) fn seek_content(
     files: &mut Files,
-    access: &Access<'_>,
+    access: &Transfer<'_>,
     offset: i64,
     whence: Whence,
 ) -> Result<u64, Errno> {

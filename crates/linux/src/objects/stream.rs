@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::description::OpenFlags;
 use super::files::Files;
-use super::object::{Access, Object};
+use super::object::{Object, Transfer};
 use super::readiness::{Events, Readiness};
 use super::states::Family;
 use crate::errno::Errno;
@@ -125,7 +125,7 @@ impl Default for Streams {
 pub(crate) struct StreamFile(pub(crate) Standard);
 
 impl Object for StreamFile {
-    fn read(&self, files: &mut Files, access: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+    fn read(&self, files: &mut Files, access: &Transfer<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
         if self.0 != Standard::Input {
             return Err(Errno::EBADF.into());
         }
@@ -135,7 +135,7 @@ impl Object for StreamFile {
         }
     }
 
-    fn write(&self, files: &mut Files, _: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+    fn write(&self, files: &mut Files, _: &Transfer<'_>, bytes: &[u8]) -> Result<usize, Failure> {
         if self.0 == Standard::Input {
             return Err(Errno::EBADF.into());
         }
@@ -154,7 +154,7 @@ impl Object for StreamFile {
         }
     }
 
-    fn readable_bytes(&self, _: &mut Files, _: &Access<'_>) -> Result<u32, Errno> {
+    fn readable_bytes(&self, _: &mut Files, _: &Transfer<'_>) -> Result<u32, Errno> {
         Ok(0)
     }
 

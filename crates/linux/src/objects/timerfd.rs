@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::description::{Description, OpenFlags};
 use super::files::Files;
-use super::object::{Access, Object};
+use super::object::{Object, Transfer};
 use super::readiness::{Events, Readiness};
 use super::states::State;
 use crate::arena::Id;
@@ -77,7 +77,7 @@ impl Object for TimerFile {
         }
     }
 
-    fn read(&self, files: &mut Files, access: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+    fn read(&self, files: &mut Files, access: &Transfer<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
         let target: &mut [u8; 8] = buffer.first_chunk_mut().ok_or(Errno::EINVAL)?;
         let timer = &mut files.states[self.0];
         let channel = timer.channel;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::volume::text_of;
 use crate::arena::Id;
 use crate::errno::Errno;
-use crate::objects::object::{Access, Mappable, Object, Whence};
+use crate::objects::object::{Mappable, Object, Transfer, Whence};
 use crate::objects::states::State;
 use crate::objects::{Description, Files, OpenFlags, Opener, RegularFile};
 use crate::vfs::{Caller, DeviceNumber, Vnode};
@@ -49,7 +49,7 @@ impl Object for TextFile {
         files.states.release(self.0);
     }
 
-    fn read(&self, files: &mut Files, access: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+    fn read(&self, files: &mut Files, access: &Transfer<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
         let description = files.description(access.id);
         let (node, offset) = (description.vnode.node, access.position.unwrap_or(description.offset));
         let text = match &files.states[self.0].0 {
@@ -69,7 +69,7 @@ impl Object for TextFile {
         Ok(length)
     }
 
-    fn write(&self, files: &mut Files, access: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+    fn write(&self, files: &mut Files, access: &Transfer<'_>, bytes: &[u8]) -> Result<usize, Failure> {
         RegularFile.write(files, access, bytes)
     }
 
@@ -80,7 +80,7 @@ impl Object for TextFile {
     fn seek(
         &self,
         files: &mut Files,
-        access: &Access<'_>,
+        access: &Transfer<'_>,
         offset: i64,
         whence: Whence,
     ) -> Result<u64, Errno> {
@@ -91,7 +91,7 @@ impl Object for TextFile {
         RegularFile.check_watchable()
     }
 
-    fn readable_bytes(&self, files: &mut Files, access: &Access<'_>) -> Result<u32, Errno> {
+    fn readable_bytes(&self, files: &mut Files, access: &Transfer<'_>) -> Result<u32, Errno> {
         RegularFile.readable_bytes(files, access)
     }
 

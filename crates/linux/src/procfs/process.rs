@@ -8,7 +8,7 @@ use super::processes::Processes;
 use crate::ids::{ProcessId, TaskId};
 use crate::resource::{Limit, Resource};
 use crate::signal::{Action, Signal, SignalSet};
-use crate::space::Backing;
+use crate::space::AreaSource;
 use crate::space::Space;
 use crate::task::{Process, Task, TaskState};
 
@@ -213,9 +213,9 @@ pub(super) fn maps(subject: &Subject<'_>) -> Vec<u8> {
     for (start, area) in space.areas.iter() {
         let flag = |bit, letter| if area.protection.contains(bit) { letter } else { '-' };
         let (offset, inode) = match area.backing {
-            Backing::File { node, offset } => (offset, node.node.0),
-            Backing::Program { offset, .. } => (u64::from(offset), 1),
-            Backing::Shared { object, offset } => (offset, object),
+            AreaSource::File { node, offset } => (offset, node.node.0),
+            AreaSource::Program { offset, .. } => (u64::from(offset), 1),
+            AreaSource::Shared { object, offset } => (offset, object),
             _ => (0, 0),
         };
         let line = format!(
@@ -227,14 +227,14 @@ pub(super) fn maps(subject: &Subject<'_>) -> Vec<u8> {
             if area.shared { 's' } else { 'p' },
         );
         let name: &[u8] = match area.backing {
-            Backing::Heap => b"[heap]",
-            Backing::Stack => b"[stack]",
-            Backing::Vdso => b"[vdso]",
-            Backing::Shared { .. } => b"/dev/zero (deleted)",
-            Backing::File { node, .. } => space.files.get(&node).map_or(b"", |file| &file.name),
-            Backing::Program { interpreter: false, .. } => &space.program,
-            Backing::Program { interpreter: true, .. } => &space.interpreter,
-            Backing::Anonymous => b"",
+            AreaSource::Heap => b"[heap]",
+            AreaSource::Stack => b"[stack]",
+            AreaSource::Vdso => b"[vdso]",
+            AreaSource::Shared { .. } => b"/dev/zero (deleted)",
+            AreaSource::File { node, .. } => space.files.get(&node).map_or(b"", |file| &file.name),
+            AreaSource::Program { interpreter: false, .. } => &space.program,
+            AreaSource::Program { interpreter: true, .. } => &space.interpreter,
+            AreaSource::Anonymous => b"",
         };
         if name.is_empty() {
             text.extend_from_slice(line.as_bytes());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::arena::Arena;
 use crate::ids::{ProcessId, TaskId};
-use crate::objects::Descriptors;
+use crate::objects::FileDescriptors;
 use crate::processor::Cpuid;
 use crate::signal::Actions;
 use crate::space::Space;
@@ -18,7 +18,7 @@ pub(crate) struct Processes<'a> {
     pub(crate) tasks: &'a BTreeMap<TaskId, Task>,
     pub(crate) processes: &'a BTreeMap<ProcessId, Process>,
     pub(crate) spaces: &'a Arena<Space>,
-    pub(crate) files: &'a Arena<Descriptors>,
+    pub(crate) files: &'a Arena<FileDescriptors>,
     pub(crate) locations: &'a Arena<Location>,
     pub(crate) actions: &'a Arena<Actions>,
     pub(crate) uptime: u64,

@@ -9,7 +9,7 @@ use crate::errno::Errno;
 use crate::objects::Files;
 use crate::vfs::{
     Allocation, Attributes, Caller, Change, DirectoryEntry, FileType, LinkTarget, Name, NewNode, NodeId,
-    Owner, ROOT, RenameMode, Statistics, Vfs, View, Vnode, Volume,
+    Owner, ROOT, RenameMode, Vfs, View, Vnode, Volume, VolumeStatistics,
 };
 
 /// A file of `/proc`.
@@ -333,9 +333,9 @@ impl Volume for ProcVolume {
 
     fn release(&mut self, _: NodeId) {}
 
-    fn statistics(&self) -> Statistics {
+    fn statistics(&self) -> VolumeStatistics {
         const PROC_SUPER_MAGIC: u32 = 0x9fa0;
-        Statistics { magic: PROC_SUPER_MAGIC, blocks: 0, free_blocks: 0, files: 0, free_files: 0 }
+        VolumeStatistics { magic: PROC_SUPER_MAGIC, blocks: 0, free_blocks: 0, files: 0, free_files: 0 }
     }
 
     fn duplicate(&self) -> Box<dyn Volume> {

@@ -238,13 +238,13 @@ impl Info {
 
 /// Signals that wait for delivery, oldest first.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Pending {
+pub(crate) struct PendingSignals {
     queue: Vec<Info>,
     /// Which are in the queue.
     set: SignalSet,
 }
 
-impl Pending {
+impl PendingSignals {
     /// Which are pending.
     pub(crate) const fn set(&self) -> SignalSet {
         self.set

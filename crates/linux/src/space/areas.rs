@@ -8,7 +8,7 @@ use crate::vfs::{PageSource, Vnode};
 
 /// What stands behind an area.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Backing {
+pub(crate) enum AreaSource {
     /// Nothing: zero-filled memory.
     Anonymous,
     /// The heap that brk(2) moves.
@@ -52,19 +52,19 @@ pub(crate) struct Area {
     /// Extends downwards on access.
     pub(crate) grows_down: bool,
     /// What stands behind it.
-    pub(crate) backing: Backing,
+    pub(crate) backing: AreaSource,
     /// Where pages that are not there yet come from: those of private file areas.
     pub(crate) source: Option<PageSource>,
 }
 
 impl Area {
     /// A private area.
-    pub(crate) const fn private(protection: Permissions, backing: Backing) -> Self {
+    pub(crate) const fn private(protection: Permissions, backing: AreaSource) -> Self {
         Self {
             end: 0,
             protection,
             shared: false,
-            grows_down: matches!(backing, Backing::Stack),
+            grows_down: matches!(backing, AreaSource::Stack),
             backing,
             source: None,
         }
@@ -80,10 +80,10 @@ impl Area {
         let mut area = self.clone();
         let moved = new.wrapping_sub(old);
         match &mut area.backing {
-            Backing::File { offset, .. } | Backing::Shared { offset, .. } => {
+            AreaSource::File { offset, .. } | AreaSource::Shared { offset, .. } => {
                 *offset = offset.wrapping_add(u64::from(moved));
             }
-            Backing::Program { offset, .. } => *offset = offset.wrapping_add(moved),
+            AreaSource::Program { offset, .. } => *offset = offset.wrapping_add(moved),
             _ => {}
         }
         area
@@ -92,8 +92,8 @@ impl Area {
     /// Offset in the file of the area's first byte, if there is a file behind it.
     pub(crate) fn file_offset(&self) -> Option<u64> {
         match self.backing {
-            Backing::File { offset, .. } => Some(offset),
-            Backing::Program { offset, .. } => Some(u64::from(offset)),
+            AreaSource::File { offset, .. } => Some(offset),
+            AreaSource::Program { offset, .. } => Some(u64::from(offset)),
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 
 mod areas;
 
-pub(crate) use areas::{Area, Areas, Backing};
+pub(crate) use areas::{Area, AreaSource, Areas};
 use std::collections::BTreeMap;
 
 use pentimento_memory::{AddressSpace, Fault, FaultKind, PAGE_SIZE, Permissions, SharedMemory};
@@ -165,7 +165,7 @@ impl Space {
     ) -> Result<(), Errno> {
         let memory = SharedMemory::new(u64::from(length)).map_err(|_| Errno::ENOMEM)?;
         self.objects.insert(object, memory);
-        self.map(start, length, Area { backing: Backing::Shared { object, offset: 0 }, ..area })
+        self.map(start, length, Area { backing: AreaSource::Shared { object, offset: 0 }, ..area })
     }
 
     /// Maps a private copy of a file: `content` is what the file has there, and the pages beyond
@@ -197,10 +197,10 @@ impl Space {
     fn map_pages(&mut self, start: u32, length: u32, area: &Area) -> Result<(), Errno> {
         let permissions = self.page_permissions(area.protection);
         let mapped = match area.backing {
-            Backing::Shared { object, offset } if let Some(memory) = self.objects.get(&object) => {
+            AreaSource::Shared { object, offset } if let Some(memory) = self.objects.get(&object) => {
                 self.memory.map_shared(start, length, permissions, memory, offset)
             }
-            Backing::File { node, offset } if area.shared => match self.files.get(&node) {
+            AreaSource::File { node, offset } if area.shared => match self.files.get(&node) {
                 Some(FileMapping { memory: Some(memory), .. }) => {
                     self.memory.map_shared(start, length, permissions, memory, offset)
                 }
@@ -246,7 +246,7 @@ impl Space {
         (new, new_length): (u32, u32),
         area: Area,
     ) -> Result<(), Errno> {
-        let copied = matches!(area.backing, Backing::Shared { .. }) || area.shared;
+        let copied = matches!(area.backing, AreaSource::Shared { .. }) || area.shared;
         let (lazy, protection) = (area.source.is_some(), area.protection);
         self.map(new, new_length, area)?;
         if !copied {

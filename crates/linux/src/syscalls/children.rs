@@ -11,7 +11,7 @@ use crate::objects::OpenFlags;
 use crate::record::Record;
 use crate::signal::{Info, Signal, code};
 use crate::task::ChildEvent;
-use crate::wait::{Channel, Failure, Outcome, Wait};
+use crate::wait::{CallResult, Channel, Failure, Wait};
 
 bitflags! {
     /// Options of wait4(2) and waitid(2).
@@ -113,7 +113,7 @@ pub(super) fn wait4(
     kernel: &mut Kernel,
     task: TaskId,
     [target, status, bits, usage, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let options = WaitOptions::from_bits(bits).ok_or(Errno::EINVAL)? | WaitOptions::EXITED;
     if bits & WaitOptions::EXITED.bits() != 0 || options.contains(WaitOptions::NOWAIT) {
         return Err(Errno::EINVAL.into());
@@ -139,7 +139,7 @@ pub(super) fn wait4(
     Ok(report.child.0)
 }
 
-fn wait_or_leave(kernel: &mut Kernel, task: TaskId, options: WaitOptions) -> Outcome {
+fn wait_or_leave(kernel: &mut Kernel, task: TaskId, options: WaitOptions) -> CallResult {
     if options.contains(WaitOptions::NOHANG) {
         return Ok(0);
     }
@@ -152,7 +152,7 @@ pub(super) fn waitpid(
     kernel: &mut Kernel,
     task: TaskId,
     [target, status, options, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     wait4(kernel, task, [target, status, options, 0, 0, 0])
 }
 
@@ -161,7 +161,7 @@ pub(super) fn waitid(
     kernel: &mut Kernel,
     task: TaskId,
     [kind, target, address, bits, usage, _]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let options = WaitOptions::from_bits(bits).ok_or(Errno::EINVAL)?;
     let events = WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED;
     if !options.intersects(events) {

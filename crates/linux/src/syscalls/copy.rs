@@ -7,7 +7,7 @@ use crate::errno::Errno;
 use crate::ids::TaskId;
 use crate::kernel::Kernel;
 use crate::objects::{Description, OpenFlags};
-use crate::wait::{Failure, Outcome};
+use crate::wait::{CallResult, Failure};
 
 /// Bytes that one call moves at most: a program that wants more calls again.
 const MOVE_MAX: u32 = 1 << 20;
@@ -24,7 +24,7 @@ struct End {
 
 /// Moves up to `length` bytes. What cannot be written must not have been read, so from files and
 /// pipes only as much is taken as has gone.
-fn move_bytes(kernel: &mut Kernel, task: TaskId, from: End, to: End, length: u32) -> Outcome {
+fn move_bytes(kernel: &mut Kernel, task: TaskId, from: End, to: End, length: u32) -> CallResult {
     let mut buffer = vec![0; length.min(MOVE_MAX) as usize];
     let from_pipe = kernel.fs.is_pipe(from.id);
     let from_content = kernel.fs.description(from.id).object.check_content().is_ok();
@@ -82,7 +82,7 @@ fn send(
     task: TaskId,
     [to, from, _, length, ..]: Arguments,
     position: Option<u64>,
-) -> Outcome {
+) -> CallResult {
     let (to, from) = (kernel.open_file(task, to)?, kernel.open_file(task, from)?);
     if !kernel.fs.description(from).object.reads_whole() {
         return Err(Errno::EINVAL.into());
@@ -94,7 +94,7 @@ fn send(
 }
 
 /// sendfile(2) with a 32-bit offset.
-pub(super) fn sendfile(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn sendfile(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     let address = arguments[2];
     if address == 0 {
         return send(kernel, task, arguments, None);
@@ -106,7 +106,7 @@ pub(super) fn sendfile(kernel: &mut Kernel, task: TaskId, arguments: Arguments) 
 }
 
 /// sendfile64(2).
-pub(super) fn sendfile64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn sendfile64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     let from = position(kernel, task, arguments[2])?;
     let moved = send(kernel, task, arguments, from)?;
     advance(kernel, task, arguments[2], from, moved)?;
@@ -125,7 +125,7 @@ fn ends(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Result<(End,
 }
 
 /// splice(2).
-pub(super) fn splice(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn splice(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     let [_, from_at, _, to_at, length, flags] = arguments;
     let (from, to) = ends(kernel, task, arguments)?;
     let is_pipe = |end: &End| kernel.fs.is_pipe(end.id);
@@ -149,7 +149,7 @@ pub(super) fn vmsplice(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, vector, count, flags, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     const KNOWN: u32 = 0xf;
     let id = kernel.open_file(task, fd)?;
     let writes = kernel.fs.description(id).flags.writes();
@@ -175,7 +175,7 @@ pub(super) fn vmsplice(
 }
 
 /// tee(2): copies from pipe to pipe and leaves the bytes in the first.
-pub(super) fn tee(kernel: &mut Kernel, task: TaskId, [from, to, length, flags, ..]: Arguments) -> Outcome {
+pub(super) fn tee(kernel: &mut Kernel, task: TaskId, [from, to, length, flags, ..]: Arguments) -> CallResult {
     let (from, to) = (kernel.open_file(task, from)?, kernel.open_file(task, to)?);
     let mut buffer = vec![0; length.min(MOVE_MAX) as usize];
     let result = kernel.fs.peek_pipe(from, &mut buffer).and_then(|read| {
@@ -191,7 +191,7 @@ pub(super) fn tee(kernel: &mut Kernel, task: TaskId, [from, to, length, flags, .
 }
 
 /// copy_file_range(2).
-pub(super) fn copy_file_range(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn copy_file_range(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     let [_, from_at, _, to_at, length, flags] = arguments;
     if flags != 0 {
         return Err(Errno::EINVAL.into());

@@ -4,14 +4,14 @@ use super::call::Arguments;
 use crate::errno::Errno;
 use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::objects::{Descriptor, OpenFlags};
+use crate::objects::{FileDescriptor, OpenFlags};
 use crate::record::Record;
 use crate::vfs::LockOwner;
-use crate::wait::Outcome;
+use crate::wait::CallResult;
 
 impl Kernel {
     /// Gives up an entry that has been taken from the task's table.
-    pub(super) fn close_descriptor(&mut self, task: TaskId, descriptor: Descriptor) {
+    pub(super) fn close_descriptor(&mut self, task: TaskId, descriptor: FileDescriptor) {
         // Closing any descriptor of a file gives up the process's locks on it (fcntl(2)).
         if let Some(process) = self.tasks.get(&task).map(|task| task.process.number()) {
             let file = self.fs.description(descriptor.description).vnode;
@@ -22,24 +22,24 @@ impl Kernel {
 }
 
 /// dup(2).
-pub(super) fn dup(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> Outcome {
+pub(super) fn dup(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> CallResult {
     duplicate(kernel, task, fd, 0, false)
 }
 
-fn duplicate(kernel: &mut Kernel, task: TaskId, fd: u32, from: u32, close_on_exec: bool) -> Outcome {
+fn duplicate(kernel: &mut Kernel, task: TaskId, fd: u32, from: u32, close_on_exec: bool) -> CallResult {
     let description = kernel.open_file(task, fd)?;
     kernel.fs.hold(description);
     Ok(kernel.add_descriptor(task, description, from, close_on_exec)?)
 }
 
-fn duplicate_to(kernel: &mut Kernel, task: TaskId, fd: u32, target: u32, close_on_exec: bool) -> Outcome {
+fn duplicate_to(kernel: &mut Kernel, task: TaskId, fd: u32, target: u32, close_on_exec: bool) -> CallResult {
     let description = kernel.open_file(task, fd)?;
     if target >= kernel.descriptor_limit(task) {
         return Err(Errno::EBADF.into());
     }
     kernel.fs.hold(description);
     let file = kernel.fs.description(description).vnode;
-    let descriptor = Descriptor { description, file, close_on_exec };
+    let descriptor = FileDescriptor { description, file, close_on_exec };
     let replaced = kernel.descriptors(task)?.set(target, descriptor);
     if let Some(replaced) = replaced {
         kernel.close_descriptor(task, replaced);
@@ -48,7 +48,7 @@ fn duplicate_to(kernel: &mut Kernel, task: TaskId, fd: u32, target: u32, close_o
 }
 
 /// dup2(2).
-pub(super) fn dup2(kernel: &mut Kernel, task: TaskId, [fd, target, ..]: Arguments) -> Outcome {
+pub(super) fn dup2(kernel: &mut Kernel, task: TaskId, [fd, target, ..]: Arguments) -> CallResult {
     if fd == target {
         kernel.open_file(task, fd)?;
         return Ok(fd);
@@ -57,7 +57,7 @@ pub(super) fn dup2(kernel: &mut Kernel, task: TaskId, [fd, target, ..]: Argument
 }
 
 /// dup3(2).
-pub(super) fn dup3(kernel: &mut Kernel, task: TaskId, [fd, target, flags, ..]: Arguments) -> Outcome {
+pub(super) fn dup3(kernel: &mut Kernel, task: TaskId, [fd, target, flags, ..]: Arguments) -> CallResult {
     let flags = OpenFlags::from_bits_retain(flags);
     if fd == target || flags & !OpenFlags::O_CLOEXEC != OpenFlags::empty() {
         return Err(Errno::EINVAL.into());
@@ -66,7 +66,11 @@ pub(super) fn dup3(kernel: &mut Kernel, task: TaskId, [fd, target, flags, ..]: A
 }
 
 /// close_range(2).
-pub(super) fn close_range(kernel: &mut Kernel, task: TaskId, [first, last, flags, ..]: Arguments) -> Outcome {
+pub(super) fn close_range(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [first, last, flags, ..]: Arguments,
+) -> CallResult {
     const CLOSE_RANGE_UNSHARE: u32 = 2;
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
     if flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 || first > last {
@@ -86,12 +90,12 @@ pub(super) fn close_range(kernel: &mut Kernel, task: TaskId, [first, last, flags
 }
 
 /// pipe(2).
-pub(super) fn pipe(kernel: &mut Kernel, task: TaskId, [pair, ..]: Arguments) -> Outcome {
+pub(super) fn pipe(kernel: &mut Kernel, task: TaskId, [pair, ..]: Arguments) -> CallResult {
     pipe2(kernel, task, [pair, 0, 0, 0, 0, 0])
 }
 
 /// pipe2(2).
-pub(super) fn pipe2(kernel: &mut Kernel, task: TaskId, [pair, flags, ..]: Arguments) -> Outcome {
+pub(super) fn pipe2(kernel: &mut Kernel, task: TaskId, [pair, flags, ..]: Arguments) -> CallResult {
     let flags = OpenFlags::from_bits_retain(flags);
     let known = OpenFlags::O_CLOEXEC | OpenFlags::O_NONBLOCK | OpenFlags::O_DIRECT;
     if flags & !known != OpenFlags::empty() {
@@ -109,7 +113,7 @@ pub(super) fn add_pair(
     ends: [crate::arena::Id<crate::objects::Description>; 2],
     pair: u32,
     close_on_exec: bool,
-) -> Outcome {
+) -> CallResult {
     let first = match kernel.add_descriptor(task, ends[0], 0, close_on_exec) {
         Ok(first) => first,
         Err(errno) => {
@@ -134,7 +138,7 @@ pub(super) fn add_pair(
 }
 
 /// fcntl(2), fcntl64(2).
-pub(super) fn fcntl(kernel: &mut Kernel, task: TaskId, [fd, command, argument, ..]: Arguments) -> Outcome {
+pub(super) fn fcntl(kernel: &mut Kernel, task: TaskId, [fd, command, argument, ..]: Arguments) -> CallResult {
     let id = kernel.open_file(task, fd)?;
     match command {
         // F_DUPFD, F_DUPFD_CLOEXEC
@@ -178,7 +182,7 @@ pub(super) fn fcntl(kernel: &mut Kernel, task: TaskId, [fd, command, argument, .
 }
 
 /// ioctl(2).
-pub(super) fn ioctl(kernel: &mut Kernel, task: TaskId, [fd, request, argument, ..]: Arguments) -> Outcome {
+pub(super) fn ioctl(kernel: &mut Kernel, task: TaskId, [fd, request, argument, ..]: Arguments) -> CallResult {
     const FIONREAD: u32 = 0x541b;
     const FIONBIO: u32 = 0x5421;
     const FIONCLEX: u32 = 0x5450;

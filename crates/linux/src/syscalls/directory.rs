@@ -7,7 +7,7 @@ use crate::ids::TaskId;
 use crate::kernel::Kernel;
 use crate::record::Record;
 use crate::vfs::{DeviceNumber, FileType, Last, RenameMode, Vnode, encode_entries};
-use crate::wait::Outcome;
+use crate::wait::CallResult;
 
 /// `AT_REMOVEDIR` of unlinkat(2).
 const AT_REMOVEDIR: u32 = 0x200;
@@ -19,7 +19,7 @@ fn place(kernel: &mut Kernel, task: TaskId, dirfd: u32, path: u32) -> Result<(Vn
     Ok((start, path))
 }
 
-fn entries(kernel: &mut Kernel, task: TaskId, arguments: Arguments, wide: bool) -> Outcome {
+fn entries(kernel: &mut Kernel, task: TaskId, arguments: Arguments, wide: bool) -> CallResult {
     let [fd, buffer, room, ..] = arguments;
     let id = kernel.open_file(task, fd)?;
     let (listing, first) = kernel.with_files(task, |files, caller| files.entries(caller, id))?;
@@ -30,17 +30,17 @@ fn entries(kernel: &mut Kernel, task: TaskId, arguments: Arguments, wide: bool) 
 }
 
 /// getdents(2).
-pub(super) fn getdents(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn getdents(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     entries(kernel, task, arguments, false)
 }
 
 /// getdents64(2).
-pub(super) fn getdents64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn getdents64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     entries(kernel, task, arguments, true)
 }
 
 /// readdir(2): one entry as `struct old_linux_dirent`.
-pub(super) fn readdir(kernel: &mut Kernel, task: TaskId, [fd, buffer, ..]: Arguments) -> Outcome {
+pub(super) fn readdir(kernel: &mut Kernel, task: TaskId, [fd, buffer, ..]: Arguments) -> CallResult {
     let id = kernel.open_file(task, fd)?;
     let (listing, first) = kernel.with_files(task, |files, caller| files.entries(caller, id))?;
     let Some(entry) = listing.get(first) else { return Ok(0) };
@@ -56,7 +56,7 @@ pub(super) fn readdir(kernel: &mut Kernel, task: TaskId, [fd, buffer, ..]: Argum
 }
 
 /// getcwd(2): bytes with the terminating zero.
-pub(super) fn getcwd(kernel: &mut Kernel, task: TaskId, [buffer, size, ..]: Arguments) -> Outcome {
+pub(super) fn getcwd(kernel: &mut Kernel, task: TaskId, [buffer, size, ..]: Arguments) -> CallResult {
     let location = *kernel.location(task)?;
     let mut path = match kernel.fs.vfs.path_of(location.root, location.working_directory) {
         Some(path) => path,
@@ -80,7 +80,7 @@ fn enter(kernel: &mut Kernel, task: TaskId, directory: Vnode) -> Result<(), Errn
 }
 
 /// chdir(2).
-pub(super) fn chdir(kernel: &mut Kernel, task: TaskId, [path, ..]: Arguments) -> Outcome {
+pub(super) fn chdir(kernel: &mut Kernel, task: TaskId, [path, ..]: Arguments) -> CallResult {
     let (start, path) = place(kernel, task, AT_FDCWD, path)?;
     let directory =
         kernel.with_files(task, |files, caller| files.vfs.find(caller, start, &path, Last::Follow))?;
@@ -89,14 +89,14 @@ pub(super) fn chdir(kernel: &mut Kernel, task: TaskId, [path, ..]: Arguments) ->
 }
 
 /// fchdir(2).
-pub(super) fn fchdir(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> Outcome {
+pub(super) fn fchdir(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> CallResult {
     let directory = super::file::vnode(kernel, task, fd)?;
     enter(kernel, task, directory)?;
     Ok(0)
 }
 
 /// chroot(2), for root.
-pub(super) fn chroot(kernel: &mut Kernel, task: TaskId, [path, ..]: Arguments) -> Outcome {
+pub(super) fn chroot(kernel: &mut Kernel, task: TaskId, [path, ..]: Arguments) -> CallResult {
     let (start, path) = place(kernel, task, AT_FDCWD, path)?;
     let directory = kernel.with_files(task, |files, caller| {
         let directory = files.vfs.find(caller, start, &path, Last::Follow)?;
@@ -108,7 +108,7 @@ pub(super) fn chroot(kernel: &mut Kernel, task: TaskId, [path, ..]: Arguments) -
 }
 
 /// umask(2).
-pub(super) fn umask(kernel: &mut Kernel, task: TaskId, [mask, ..]: Arguments) -> Outcome {
+pub(super) fn umask(kernel: &mut Kernel, task: TaskId, [mask, ..]: Arguments) -> CallResult {
     Ok(std::mem::replace(&mut kernel.location(task)?.umask, mask & 0o777))
 }
 
@@ -119,7 +119,7 @@ fn make(
     path: u32,
     mode: u32,
     made: (FileType, u32),
-) -> Outcome {
+) -> CallResult {
     let (start, path) = place(kernel, task, dirfd, path)?;
     let (file_type, device) = (made.0, DeviceNumber::decode(made.1));
     kernel.with_files(task, |files, caller| files.vfs.make(caller, start, &path, file_type, mode, device))?;
@@ -127,17 +127,21 @@ fn make(
 }
 
 /// mkdir(2).
-pub(super) fn mkdir(kernel: &mut Kernel, task: TaskId, [path, mode, ..]: Arguments) -> Outcome {
+pub(super) fn mkdir(kernel: &mut Kernel, task: TaskId, [path, mode, ..]: Arguments) -> CallResult {
     make(kernel, task, AT_FDCWD, path, mode & 0o1777, (FileType::Directory, 0))
 }
 
 /// mkdirat(2).
-pub(super) fn mkdirat(kernel: &mut Kernel, task: TaskId, [fd, path, mode, ..]: Arguments) -> Outcome {
+pub(super) fn mkdirat(kernel: &mut Kernel, task: TaskId, [fd, path, mode, ..]: Arguments) -> CallResult {
     make(kernel, task, fd, path, mode & 0o1777, (FileType::Directory, 0))
 }
 
 /// mknodat(2).
-pub(super) fn mknodat(kernel: &mut Kernel, task: TaskId, [fd, path, mode, device, ..]: Arguments) -> Outcome {
+pub(super) fn mknodat(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [fd, path, mode, device, ..]: Arguments,
+) -> CallResult {
     let file_type = match mode & 0o170000 {
         0 => FileType::Regular,
         bits => FileType::from_mode(bits).ok_or(Errno::EINVAL)?,
@@ -150,28 +154,28 @@ pub(super) fn mknodat(kernel: &mut Kernel, task: TaskId, [fd, path, mode, device
 }
 
 /// mknod(2).
-pub(super) fn mknod(kernel: &mut Kernel, task: TaskId, [path, mode, device, ..]: Arguments) -> Outcome {
+pub(super) fn mknod(kernel: &mut Kernel, task: TaskId, [path, mode, device, ..]: Arguments) -> CallResult {
     mknodat(kernel, task, [AT_FDCWD, path, mode, device, 0, 0])
 }
 
-fn remove(kernel: &mut Kernel, task: TaskId, dirfd: u32, path: u32, directory: bool) -> Outcome {
+fn remove(kernel: &mut Kernel, task: TaskId, dirfd: u32, path: u32, directory: bool) -> CallResult {
     let (start, path) = place(kernel, task, dirfd, path)?;
     kernel.with_files(task, |files, caller| files.vfs.remove(caller, start, &path, directory))?;
     Ok(0)
 }
 
 /// unlink(2).
-pub(super) fn unlink(kernel: &mut Kernel, task: TaskId, [path, ..]: Arguments) -> Outcome {
+pub(super) fn unlink(kernel: &mut Kernel, task: TaskId, [path, ..]: Arguments) -> CallResult {
     remove(kernel, task, AT_FDCWD, path, false)
 }
 
 /// rmdir(2).
-pub(super) fn rmdir(kernel: &mut Kernel, task: TaskId, [path, ..]: Arguments) -> Outcome {
+pub(super) fn rmdir(kernel: &mut Kernel, task: TaskId, [path, ..]: Arguments) -> CallResult {
     remove(kernel, task, AT_FDCWD, path, true)
 }
 
 /// unlinkat(2).
-pub(super) fn unlinkat(kernel: &mut Kernel, task: TaskId, [fd, path, flags, ..]: Arguments) -> Outcome {
+pub(super) fn unlinkat(kernel: &mut Kernel, task: TaskId, [fd, path, flags, ..]: Arguments) -> CallResult {
     if flags & !AT_REMOVEDIR != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -179,7 +183,7 @@ pub(super) fn unlinkat(kernel: &mut Kernel, task: TaskId, [fd, path, flags, ..]:
 }
 
 /// linkat(2).
-pub(super) fn linkat(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn linkat(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     let [from, existing, to, path, flags, _] = arguments;
     if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL.into());
@@ -199,12 +203,12 @@ pub(super) fn linkat(kernel: &mut Kernel, task: TaskId, arguments: Arguments) ->
 }
 
 /// link(2).
-pub(super) fn link(kernel: &mut Kernel, task: TaskId, [existing, path, ..]: Arguments) -> Outcome {
+pub(super) fn link(kernel: &mut Kernel, task: TaskId, [existing, path, ..]: Arguments) -> CallResult {
     linkat(kernel, task, [AT_FDCWD, existing, AT_FDCWD, path, 0, 0])
 }
 
 /// symlinkat(2).
-pub(super) fn symlinkat(kernel: &mut Kernel, task: TaskId, [target, fd, path, ..]: Arguments) -> Outcome {
+pub(super) fn symlinkat(kernel: &mut Kernel, task: TaskId, [target, fd, path, ..]: Arguments) -> CallResult {
     let target = kernel.user(task).path(target)?;
     let (start, path) = place(kernel, task, fd, path)?;
     kernel.with_files(task, |files, caller| files.vfs.make_symlink(caller, start, &path, &target))?;
@@ -212,7 +216,7 @@ pub(super) fn symlinkat(kernel: &mut Kernel, task: TaskId, [target, fd, path, ..
 }
 
 /// symlink(2).
-pub(super) fn symlink(kernel: &mut Kernel, task: TaskId, [target, path, ..]: Arguments) -> Outcome {
+pub(super) fn symlink(kernel: &mut Kernel, task: TaskId, [target, path, ..]: Arguments) -> CallResult {
     symlinkat(kernel, task, [target, AT_FDCWD, path, 0, 0, 0])
 }
 
@@ -221,7 +225,7 @@ pub(super) fn readlinkat(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, path, buffer, size, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     if size as i32 <= 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -240,12 +244,12 @@ pub(super) fn readlinkat(
 }
 
 /// readlink(2).
-pub(super) fn readlink(kernel: &mut Kernel, task: TaskId, [path, buffer, size, ..]: Arguments) -> Outcome {
+pub(super) fn readlink(kernel: &mut Kernel, task: TaskId, [path, buffer, size, ..]: Arguments) -> CallResult {
     readlinkat(kernel, task, [AT_FDCWD, path, buffer, size, 0, 0])
 }
 
 /// renameat2(2).
-pub(super) fn renameat2(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn renameat2(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     let [from, old, to, new, flags, _] = arguments;
     let mode = match flags {
         0 => RenameMode::Replace,
@@ -262,11 +266,11 @@ pub(super) fn renameat2(kernel: &mut Kernel, task: TaskId, arguments: Arguments)
 }
 
 /// renameat(2).
-pub(super) fn renameat(kernel: &mut Kernel, task: TaskId, [from, old, to, new, ..]: Arguments) -> Outcome {
+pub(super) fn renameat(kernel: &mut Kernel, task: TaskId, [from, old, to, new, ..]: Arguments) -> CallResult {
     renameat2(kernel, task, [from, old, to, new, 0, 0])
 }
 
 /// rename(2).
-pub(super) fn rename(kernel: &mut Kernel, task: TaskId, [old, new, ..]: Arguments) -> Outcome {
+pub(super) fn rename(kernel: &mut Kernel, task: TaskId, [old, new, ..]: Arguments) -> CallResult {
     renameat2(kernel, task, [AT_FDCWD, old, AT_FDCWD, new, 0, 0])
 }

@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 use crate::objects::OpenFlags;
 use crate::record::Record;
 use crate::signal::SignalSet;
-use crate::wait::{Channel, Failure, Outcome, Wait};
+use crate::wait::{CallResult, Channel, Failure, Wait};
 
 /// The flags that the three share; EINVAL for others.
 fn common_flags(flags: u32, extra: u32) -> Result<OpenFlags, Errno> {
@@ -19,12 +19,12 @@ fn common_flags(flags: u32, extra: u32) -> Result<OpenFlags, Errno> {
 }
 
 /// eventfd(2) of old, without flags.
-pub(super) fn eventfd(kernel: &mut Kernel, task: TaskId, [value, ..]: Arguments) -> Outcome {
+pub(super) fn eventfd(kernel: &mut Kernel, task: TaskId, [value, ..]: Arguments) -> CallResult {
     eventfd2(kernel, task, [value, 0, 0, 0, 0, 0])
 }
 
 /// eventfd(2).
-pub(super) fn eventfd2(kernel: &mut Kernel, task: TaskId, [value, bits, ..]: Arguments) -> Outcome {
+pub(super) fn eventfd2(kernel: &mut Kernel, task: TaskId, [value, bits, ..]: Arguments) -> CallResult {
     const EFD_SEMAPHORE: u32 = 1;
     let flags = common_flags(bits, EFD_SEMAPHORE)?;
     let semaphore = bits & EFD_SEMAPHORE != 0;
@@ -35,7 +35,7 @@ pub(super) fn eventfd2(kernel: &mut Kernel, task: TaskId, [value, bits, ..]: Arg
 }
 
 /// timerfd_create(2).
-pub(super) fn timerfd_create(kernel: &mut Kernel, task: TaskId, [clock, bits, ..]: Arguments) -> Outcome {
+pub(super) fn timerfd_create(kernel: &mut Kernel, task: TaskId, [clock, bits, ..]: Arguments) -> CallResult {
     let flags = common_flags(bits, 0)?;
     let realtime = match clock {
         // CLOCK_REALTIME and its alarm; CLOCK_MONOTONIC, CLOCK_BOOTTIME and its alarm.
@@ -56,7 +56,7 @@ fn left(kernel: &mut Kernel, task: TaskId, fd: u32, layout: Layout) -> Result<Re
     Ok(timespec(interval, layout).bytes(timespec(left, layout).as_bytes()))
 }
 
-fn set_timer(kernel: &mut Kernel, task: TaskId, arguments: Arguments, layout: Layout) -> Outcome {
+fn set_timer(kernel: &mut Kernel, task: TaskId, arguments: Arguments, layout: Layout) -> CallResult {
     const TFD_TIMER_ABSTIME: u32 = 1;
     const TFD_TIMER_CANCEL_ON_SET: u32 = 2;
     let [fd, flags, new, old, ..] = arguments;
@@ -83,36 +83,40 @@ fn set_timer(kernel: &mut Kernel, task: TaskId, arguments: Arguments, layout: La
 }
 
 /// timerfd_settime(2).
-pub(super) fn timerfd_settime(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn timerfd_settime(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     set_timer(kernel, task, arguments, Layout::Short)
 }
 
 /// timerfd_settime(2) with 64-bit times.
-pub(super) fn timerfd_settime64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn timerfd_settime64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     set_timer(kernel, task, arguments, Layout::Long)
 }
 
 /// timerfd_gettime(2).
-pub(super) fn timerfd_gettime(kernel: &mut Kernel, task: TaskId, [fd, out, ..]: Arguments) -> Outcome {
+pub(super) fn timerfd_gettime(kernel: &mut Kernel, task: TaskId, [fd, out, ..]: Arguments) -> CallResult {
     let record = left(kernel, task, fd, Layout::Short)?;
     kernel.user(task).copy_out(out, record.as_bytes())?;
     Ok(0)
 }
 
 /// timerfd_gettime(2) with 64-bit times.
-pub(super) fn timerfd_gettime64(kernel: &mut Kernel, task: TaskId, [fd, out, ..]: Arguments) -> Outcome {
+pub(super) fn timerfd_gettime64(kernel: &mut Kernel, task: TaskId, [fd, out, ..]: Arguments) -> CallResult {
     let record = left(kernel, task, fd, Layout::Long)?;
     kernel.user(task).copy_out(out, record.as_bytes())?;
     Ok(0)
 }
 
 /// signalfd(2) of old, without flags.
-pub(super) fn signalfd(kernel: &mut Kernel, task: TaskId, [fd, set, size, ..]: Arguments) -> Outcome {
+pub(super) fn signalfd(kernel: &mut Kernel, task: TaskId, [fd, set, size, ..]: Arguments) -> CallResult {
     signalfd4(kernel, task, [fd, set, size, 0, 0, 0])
 }
 
 /// signalfd(2).
-pub(super) fn signalfd4(kernel: &mut Kernel, task: TaskId, [fd, set, size, bits, ..]: Arguments) -> Outcome {
+pub(super) fn signalfd4(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [fd, set, size, bits, ..]: Arguments,
+) -> CallResult {
     let flags = common_flags(bits, 0)?;
     let mask = read_set(kernel, task, set, size)?.as_mask().0;
     if fd != u32::MAX {

@@ -9,7 +9,7 @@ use crate::loader;
 use crate::loader::Program;
 use crate::signal::Signal;
 use crate::vfs::FileType;
-use crate::wait::{Failure, Outcome};
+use crate::wait::{CallResult, Failure};
 
 /// The strings of a null-terminated array of pointers; a null array is empty.
 fn strings(kernel: &mut Kernel, task: TaskId, array: u32, room: &mut usize) -> Result<Vec<Vec<u8>>, Errno> {
@@ -34,7 +34,7 @@ fn strings(kernel: &mut Kernel, task: TaskId, array: u32, room: &mut usize) -> R
 }
 
 /// execve(2).
-pub(super) fn execve(kernel: &mut Kernel, task: TaskId, [path, argv, envp, ..]: Arguments) -> Outcome {
+pub(super) fn execve(kernel: &mut Kernel, task: TaskId, [path, argv, envp, ..]: Arguments) -> CallResult {
     let path = kernel.user(task).path(path)?;
     if path.is_empty() {
         return Err(Errno::ENOENT.into());
@@ -48,7 +48,7 @@ pub(super) fn execveat(
     kernel: &mut Kernel,
     task: TaskId,
     [directory, path, argv, envp, flags, _]: Arguments,
-) -> Outcome {
+) -> CallResult {
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -79,7 +79,7 @@ fn run_program(
     (executable, file): (Vec<u8>, loader::File),
     argv: u32,
     envp: u32,
-) -> Outcome {
+) -> CallResult {
     // What execve(2) allows at most, whatever the stack limit.
     let mut room = 6 << 20;
     let mut argv = strings(kernel, task, argv, &mut room)?;

@@ -10,7 +10,7 @@ use crate::kernel::Kernel;
 use crate::objects::{Description, OpenFlags, Opened, Whence};
 use crate::signal::{Info, Signal};
 use crate::vfs::{Allocation, Caller, Last, Restrictions, Vnode};
-use crate::wait::{Failure, Outcome, Wait};
+use crate::wait::{CallResult, Failure, Wait};
 
 /// Most bytes that one call moves (MAX_RW_COUNT).
 const TRANSFER_MAX: u32 = 0x7fff_f000;
@@ -79,7 +79,7 @@ fn offset(low: u32, high: u32) -> Result<u64, Errno> {
 /// The two restrictions that exclude each other.
 const BOTH_ROOTS: Restrictions = Restrictions::BENEATH.union(Restrictions::IN_ROOT);
 
-fn open_path(kernel: &mut Kernel, task: TaskId, dirfd: u32, path: u32, flags: u32, mode: u32) -> Outcome {
+fn open_path(kernel: &mut Kernel, task: TaskId, dirfd: u32, path: u32, flags: u32, mode: u32) -> CallResult {
     open_restricted(kernel, task, dirfd, path, (flags, mode), Restrictions::empty())
 }
 
@@ -90,7 +90,7 @@ fn open_restricted(
     path: u32,
     (flags, mode): (u32, u32),
     restrictions: Restrictions,
-) -> Outcome {
+) -> CallResult {
     let flags = OpenFlags::from_bits_retain(flags);
     let close_on_exec = flags.contains(OpenFlags::O_CLOEXEC);
     if let Some(waiting) = kernel.pending(task)?.progress.checked_sub(1) {
@@ -118,7 +118,7 @@ fn open_restricted(
 }
 
 /// Waits until the other end of a fifo is open.
-fn finish_fifo(kernel: &mut Kernel, task: TaskId, id: Id<Description>, close_on_exec: bool) -> Outcome {
+fn finish_fifo(kernel: &mut Kernel, task: TaskId, id: Id<Description>, close_on_exec: bool) -> CallResult {
     match kernel.fs.fifo_is_ready(id) {
         Ok(()) => Ok(kernel.add_descriptor(task, id, 0, close_on_exec)?),
         Err(_) if kernel.pending(task)?.interrupted => {
@@ -131,23 +131,27 @@ fn finish_fifo(kernel: &mut Kernel, task: TaskId, id: Id<Description>, close_on_
 }
 
 /// open(2).
-pub(super) fn open(kernel: &mut Kernel, task: TaskId, [path, flags, mode, ..]: Arguments) -> Outcome {
+pub(super) fn open(kernel: &mut Kernel, task: TaskId, [path, flags, mode, ..]: Arguments) -> CallResult {
     open_path(kernel, task, AT_FDCWD, path, flags, mode)
 }
 
 /// creat(2).
-pub(super) fn creat(kernel: &mut Kernel, task: TaskId, [path, mode, ..]: Arguments) -> Outcome {
+pub(super) fn creat(kernel: &mut Kernel, task: TaskId, [path, mode, ..]: Arguments) -> CallResult {
     let flags = OpenFlags::O_CREAT | OpenFlags::O_WRONLY | OpenFlags::O_TRUNC;
     open_path(kernel, task, AT_FDCWD, path, flags.bits(), mode)
 }
 
 /// openat(2).
-pub(super) fn openat(kernel: &mut Kernel, task: TaskId, [fd, path, flags, mode, ..]: Arguments) -> Outcome {
+pub(super) fn openat(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [fd, path, flags, mode, ..]: Arguments,
+) -> CallResult {
     open_path(kernel, task, fd, path, flags, mode)
 }
 
 /// openat2(2).
-pub(super) fn openat2(kernel: &mut Kernel, task: TaskId, [fd, path, how, size, ..]: Arguments) -> Outcome {
+pub(super) fn openat2(kernel: &mut Kernel, task: TaskId, [fd, path, how, size, ..]: Arguments) -> CallResult {
     const HOW_SIZE: u32 = 24;
     if size < HOW_SIZE {
         return Err(Errno::EINVAL.into());
@@ -172,7 +176,7 @@ pub(super) fn openat2(kernel: &mut Kernel, task: TaskId, [fd, path, how, size, .
 }
 
 /// close(2).
-pub(super) fn close(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> Outcome {
+pub(super) fn close(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> CallResult {
     let descriptor = kernel.descriptors(task)?.take(fd)?;
     kernel.close_descriptor(task, descriptor);
     Ok(0)
@@ -284,7 +288,7 @@ fn read_segments(
     fd: u32,
     wanted: &[(u32, u32)],
     position: Option<u64>,
-) -> Outcome {
+) -> CallResult {
     let id = kernel.open_file(task, fd)?;
     let (signals, whole) = {
         let object = &kernel.fs.description(id).object;
@@ -323,7 +327,7 @@ fn write_segments(
     fd: u32,
     wanted: &[(u32, u32)],
     position: Option<u64>,
-) -> Outcome {
+) -> CallResult {
     let id = kernel.open_file(task, fd)?;
     let segments = accessible(kernel, task, wanted, Access::Read)?;
     let total = total(&segments);
@@ -360,23 +364,23 @@ fn write_segments(
 }
 
 /// read(2).
-pub(super) fn read(kernel: &mut Kernel, task: TaskId, [fd, buffer, length, ..]: Arguments) -> Outcome {
+pub(super) fn read(kernel: &mut Kernel, task: TaskId, [fd, buffer, length, ..]: Arguments) -> CallResult {
     read_segments(kernel, task, fd, &[(buffer, length)], None)
 }
 
 /// write(2).
-pub(super) fn write(kernel: &mut Kernel, task: TaskId, [fd, buffer, length, ..]: Arguments) -> Outcome {
+pub(super) fn write(kernel: &mut Kernel, task: TaskId, [fd, buffer, length, ..]: Arguments) -> CallResult {
     write_segments(kernel, task, fd, &[(buffer, length)], None)
 }
 
 /// readv(2).
-pub(super) fn readv(kernel: &mut Kernel, task: TaskId, [fd, vector, count, ..]: Arguments) -> Outcome {
+pub(super) fn readv(kernel: &mut Kernel, task: TaskId, [fd, vector, count, ..]: Arguments) -> CallResult {
     let segments = segments(kernel, task, vector, count)?;
     read_segments(kernel, task, fd, &segments, None)
 }
 
 /// writev(2).
-pub(super) fn writev(kernel: &mut Kernel, task: TaskId, [fd, vector, count, ..]: Arguments) -> Outcome {
+pub(super) fn writev(kernel: &mut Kernel, task: TaskId, [fd, vector, count, ..]: Arguments) -> CallResult {
     let segments = segments(kernel, task, vector, count)?;
     write_segments(kernel, task, fd, &segments, None)
 }
@@ -386,7 +390,7 @@ pub(super) fn pread64(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, buffer, length, low, high, _]: Arguments,
-) -> Outcome {
+) -> CallResult {
     read_segments(kernel, task, fd, &[(buffer, length)], Some(offset(low, high)?))
 }
 
@@ -395,7 +399,7 @@ pub(super) fn pwrite64(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, buffer, length, low, high, _]: Arguments,
-) -> Outcome {
+) -> CallResult {
     write_segments(kernel, task, fd, &[(buffer, length)], Some(offset(low, high)?))
 }
 
@@ -404,7 +408,7 @@ pub(super) fn preadv(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, vector, count, low, high, _]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let segments = segments(kernel, task, vector, count)?;
     read_segments(kernel, task, fd, &segments, Some(offset(low, high)?))
 }
@@ -414,13 +418,13 @@ pub(super) fn pwritev(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, vector, count, low, high, _]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let segments = segments(kernel, task, vector, count)?;
     write_segments(kernel, task, fd, &segments, Some(offset(low, high)?))
 }
 
 /// preadv2(2).
-pub(super) fn preadv2(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn preadv2(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     if arguments[3..5] == [u32::MAX; 2] {
         return readv(kernel, task, arguments);
     }
@@ -428,7 +432,7 @@ pub(super) fn preadv2(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -
 }
 
 /// pwritev2(2).
-pub(super) fn pwritev2(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn pwritev2(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     if arguments[3..5] == [u32::MAX; 2] {
         return writev(kernel, task, arguments);
     }
@@ -449,7 +453,7 @@ fn seek(kernel: &mut Kernel, task: TaskId, fd: u32, offset: i64, whence: u32) ->
 }
 
 /// lseek(2).
-pub(super) fn lseek(kernel: &mut Kernel, task: TaskId, [fd, offset, whence, ..]: Arguments) -> Outcome {
+pub(super) fn lseek(kernel: &mut Kernel, task: TaskId, [fd, offset, whence, ..]: Arguments) -> CallResult {
     let target = seek(kernel, task, fd, i64::from(offset as i32), whence)?;
     Ok(u32::try_from(target).ok().filter(|target| *target < 1 << 31).ok_or(Errno::EOVERFLOW)?)
 }
@@ -459,14 +463,14 @@ pub(super) fn llseek(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, high, low, result, whence, _]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let target = seek(kernel, task, fd, wide(low, high) as i64, whence)?;
     kernel.user(task).write(result, target)?;
     Ok(0)
 }
 
 /// A file that would grow beyond RLIMIT_FSIZE is worth a signal beside the error.
-fn report_size(kernel: &mut Kernel, task: TaskId, result: Result<(), Errno>) -> Outcome {
+fn report_size(kernel: &mut Kernel, task: TaskId, result: Result<(), Errno>) -> CallResult {
     if result == Err(Errno::EFBIG) {
         kernel.signal_task(task, Info::kernel(Signal::XFSZ));
     }
@@ -474,7 +478,7 @@ fn report_size(kernel: &mut Kernel, task: TaskId, result: Result<(), Errno>) -> 
     Ok(0)
 }
 
-fn truncate_path(kernel: &mut Kernel, task: TaskId, path: u32, size: u64) -> Outcome {
+fn truncate_path(kernel: &mut Kernel, task: TaskId, path: u32, size: u64) -> CallResult {
     let file = find_at(kernel, task, AT_FDCWD, path, 0)?;
     let result = kernel.with_files(task, |files, caller| {
         files.vfs.check_access(caller, file, 2)?;
@@ -483,7 +487,7 @@ fn truncate_path(kernel: &mut Kernel, task: TaskId, path: u32, size: u64) -> Out
     report_size(kernel, task, result)
 }
 
-fn truncate_open(kernel: &mut Kernel, task: TaskId, fd: u32, size: u64) -> Outcome {
+fn truncate_open(kernel: &mut Kernel, task: TaskId, fd: u32, size: u64) -> CallResult {
     let id = kernel.open_file(task, fd)?;
     let description = kernel.fs.description(id);
     if description.is_path() {
@@ -498,27 +502,27 @@ fn truncate_open(kernel: &mut Kernel, task: TaskId, fd: u32, size: u64) -> Outco
 }
 
 /// truncate(2).
-pub(super) fn truncate(kernel: &mut Kernel, task: TaskId, [path, size, ..]: Arguments) -> Outcome {
+pub(super) fn truncate(kernel: &mut Kernel, task: TaskId, [path, size, ..]: Arguments) -> CallResult {
     truncate_path(kernel, task, path, u64::try_from(size as i32).map_err(|_| Errno::EINVAL)?)
 }
 
 /// truncate64(2).
-pub(super) fn truncate64(kernel: &mut Kernel, task: TaskId, [path, low, high, ..]: Arguments) -> Outcome {
+pub(super) fn truncate64(kernel: &mut Kernel, task: TaskId, [path, low, high, ..]: Arguments) -> CallResult {
     truncate_path(kernel, task, path, offset(low, high)?)
 }
 
 /// ftruncate(2).
-pub(super) fn ftruncate(kernel: &mut Kernel, task: TaskId, [fd, size, ..]: Arguments) -> Outcome {
+pub(super) fn ftruncate(kernel: &mut Kernel, task: TaskId, [fd, size, ..]: Arguments) -> CallResult {
     truncate_open(kernel, task, fd, u64::try_from(size as i32).map_err(|_| Errno::EINVAL)?)
 }
 
 /// ftruncate64(2).
-pub(super) fn ftruncate64(kernel: &mut Kernel, task: TaskId, [fd, low, high, ..]: Arguments) -> Outcome {
+pub(super) fn ftruncate64(kernel: &mut Kernel, task: TaskId, [fd, low, high, ..]: Arguments) -> CallResult {
     truncate_open(kernel, task, fd, offset(low, high)?)
 }
 
 /// fallocate(2).
-pub(super) fn fallocate(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn fallocate(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     let [fd, mode, offset_low, offset_high, length_low, length_high] = arguments;
     let (start, length) = (offset(offset_low, offset_high)?, offset(length_low, length_high)?);
     let how = match mode {
@@ -552,7 +556,7 @@ pub(super) fn fallocate(kernel: &mut Kernel, task: TaskId, arguments: Arguments)
 
 /// fsync(2), fdatasync(2), syncfs(2), sync_file_range(2), fadvise64(2), readahead(2): what is
 /// written is as safe as it gets, so only the descriptor is checked.
-pub(super) fn sync_descriptor(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> Outcome {
+pub(super) fn sync_descriptor(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> CallResult {
     let id = kernel.open_file(task, fd)?;
     let description = kernel.fs.description(id);
     if description.is_path() {
@@ -563,7 +567,7 @@ pub(super) fn sync_descriptor(kernel: &mut Kernel, task: TaskId, [fd, ..]: Argum
 }
 
 /// fadvise64(2), fadvise64_64(2).
-pub(super) fn fadvise(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> Outcome {
+pub(super) fn fadvise(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) -> CallResult {
     let id = kernel.open_file(task, fd)?;
     let description = kernel.fs.description(id);
     if description.is_path() {
@@ -574,12 +578,12 @@ pub(super) fn fadvise(kernel: &mut Kernel, task: TaskId, [fd, ..]: Arguments) ->
 }
 
 /// sync(2).
-pub(super) fn sync(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+pub(super) fn sync(_: &mut Kernel, _: TaskId, _: Arguments) -> CallResult {
     Ok(0)
 }
 
 /// memfd_create(2).
-pub(super) fn memfd_create(kernel: &mut Kernel, task: TaskId, [name, flags, ..]: Arguments) -> Outcome {
+pub(super) fn memfd_create(kernel: &mut Kernel, task: TaskId, [name, flags, ..]: Arguments) -> CallResult {
     const MFD_CLOEXEC: u32 = 1;
     const MFD_KNOWN: u32 = 0x1f;
     const NAME_MAX: u32 = 249;

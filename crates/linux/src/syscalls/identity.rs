@@ -6,7 +6,7 @@ use crate::ids::{ProcessId, TaskId};
 use crate::kernel::Kernel;
 use crate::record::Record;
 use crate::task::Credentials;
-use crate::wait::Outcome;
+use crate::wait::CallResult;
 
 /// Groups that a process may be in beside its own (NGROUPS_MAX).
 const GROUPS_MAX: u32 = 65_536;
@@ -15,17 +15,17 @@ const GROUPS_MAX: u32 = 65_536;
 const KEEP: u32 = u32::MAX;
 
 /// getpid(2).
-pub(super) fn getpid(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+pub(super) fn getpid(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
     Ok(kernel.task(task).process.0)
 }
 
 /// gettid(2).
-pub(super) fn gettid(_: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+pub(super) fn gettid(_: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
     Ok(task.0)
 }
 
 /// getppid(2).
-pub(super) fn getppid(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+pub(super) fn getppid(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
     Ok(kernel.process(task).parent.0)
 }
 
@@ -39,24 +39,24 @@ fn named(kernel: &mut Kernel, task: TaskId, number: u32) -> Result<ProcessId, Er
 }
 
 /// getpgid(2).
-pub(super) fn getpgid(kernel: &mut Kernel, task: TaskId, [number, ..]: Arguments) -> Outcome {
+pub(super) fn getpgid(kernel: &mut Kernel, task: TaskId, [number, ..]: Arguments) -> CallResult {
     let id = named(kernel, task, number).map_err(|_| Errno::ESRCH)?;
     Ok(kernel.processes[&id].group.0)
 }
 
 /// getpgrp(2).
-pub(super) fn getpgrp(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+pub(super) fn getpgrp(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
     Ok(kernel.process(task).group.0)
 }
 
 /// getsid(2).
-pub(super) fn getsid(kernel: &mut Kernel, task: TaskId, [number, ..]: Arguments) -> Outcome {
+pub(super) fn getsid(kernel: &mut Kernel, task: TaskId, [number, ..]: Arguments) -> CallResult {
     let id = named(kernel, task, number).map_err(|_| Errno::ESRCH)?;
     Ok(kernel.processes[&id].session.0)
 }
 
 /// setpgid(2).
-pub(super) fn setpgid(kernel: &mut Kernel, task: TaskId, [number, group, ..]: Arguments) -> Outcome {
+pub(super) fn setpgid(kernel: &mut Kernel, task: TaskId, [number, group, ..]: Arguments) -> CallResult {
     if (group as i32) < 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -83,7 +83,7 @@ pub(super) fn setpgid(kernel: &mut Kernel, task: TaskId, [number, group, ..]: Ar
 }
 
 /// setsid(2).
-pub(super) fn setsid(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+pub(super) fn setsid(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
     let own = kernel.task(task).process;
     if kernel.processes.values().any(|process| process.group == own) {
         return Err(Errno::EPERM.into());
@@ -97,7 +97,7 @@ pub(super) fn setsid(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome
 macro_rules! getters {
     ($($(#[$doc:meta])* $name:ident => $field:ident;)*) => {$(
         $(#[$doc])*
-        pub(super) fn $name(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+        pub(super) fn $name(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
             Ok(kernel.process(task).credentials.$field)
         }
     )*};
@@ -143,7 +143,7 @@ impl Which {
 }
 
 /// Changes real, effective and saved numbers: the superuser to anything, others to what they have.
-fn set_all(kernel: &mut Kernel, task: TaskId, which: Which, wanted: [u32; 3]) -> Outcome {
+fn set_all(kernel: &mut Kernel, task: TaskId, which: Which, wanted: [u32; 3]) -> CallResult {
     let credentials = &mut kernel.process(task).credentials;
     let old = which.get(credentials);
     let allowed = |id: u32| credentials.euid == 0 || id == KEEP || old[..3].contains(&id);
@@ -157,7 +157,7 @@ fn set_all(kernel: &mut Kernel, task: TaskId, which: Which, wanted: [u32; 3]) ->
 }
 
 /// setuid(2) and setgid(2): the superuser changes all three, others the effective one.
-fn set_one(kernel: &mut Kernel, task: TaskId, which: Which, id: u32) -> Outcome {
+fn set_one(kernel: &mut Kernel, task: TaskId, which: Which, id: u32) -> CallResult {
     if id == KEEP {
         return Err(Errno::EINVAL.into());
     }
@@ -173,7 +173,7 @@ fn set_one(kernel: &mut Kernel, task: TaskId, which: Which, id: u32) -> Outcome 
 }
 
 /// setreuid(2) and setregid(2): the saved number follows the effective one.
-fn set_two(kernel: &mut Kernel, task: TaskId, which: Which, [real, effective]: [u32; 2]) -> Outcome {
+fn set_two(kernel: &mut Kernel, task: TaskId, which: Which, [real, effective]: [u32; 2]) -> CallResult {
     let old = which.get(&kernel.process(task).credentials);
     let new_effective = if effective == KEEP { old[1] } else { effective };
     let saves = real != KEEP || effective != KEEP && effective != old[0];
@@ -190,7 +190,7 @@ fn set_two(kernel: &mut Kernel, task: TaskId, which: Which, [real, effective]: [
 }
 
 /// setfsuid(2) and setfsgid(2): returns the old number whether or not it changed.
-fn set_file(kernel: &mut Kernel, task: TaskId, which: Which, id: u32) -> Outcome {
+fn set_file(kernel: &mut Kernel, task: TaskId, which: Which, id: u32) -> CallResult {
     let credentials = &mut kernel.process(task).credentials;
     let old = which.get(credentials);
     if id != KEEP && (credentials.euid == 0 || old.contains(&id)) {
@@ -203,7 +203,7 @@ fn set_file(kernel: &mut Kernel, task: TaskId, which: Which, id: u32) -> Outcome
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident => $common:ident($which:ident, $($pattern:ident)|+);)*) => {$(
         $(#[$doc])*
-        pub(super) fn $name(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+        pub(super) fn $name(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
             $common(kernel, task, Which::$which, setters!(@take arguments $($pattern)|+))
         }
     )*};
@@ -231,7 +231,7 @@ setters! {
     setfsgid => set_file(Group, one);
 }
 
-fn get_all(kernel: &mut Kernel, task: TaskId, which: Which, addresses: [u32; 3]) -> Outcome {
+fn get_all(kernel: &mut Kernel, task: TaskId, which: Which, addresses: [u32; 3]) -> CallResult {
     let ids = which.get(&kernel.process(task).credentials);
     for (address, id) in addresses.into_iter().zip(ids) {
         kernel.user(task).write(address, id)?;
@@ -244,7 +244,7 @@ pub(super) fn getresuid(
     kernel: &mut Kernel,
     task: TaskId,
     [real, effective, saved, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     get_all(kernel, task, Which::User, [real, effective, saved])
 }
 
@@ -253,12 +253,12 @@ pub(super) fn getresgid(
     kernel: &mut Kernel,
     task: TaskId,
     [real, effective, saved, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     get_all(kernel, task, Which::Group, [real, effective, saved])
 }
 
 /// getgroups(2).
-pub(super) fn getgroups(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> Outcome {
+pub(super) fn getgroups(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> CallResult {
     let groups = kernel.process(task).credentials.groups.clone();
     let count = groups.len() as u32;
     if (size as i32) < 0 || size != 0 && size < count {
@@ -272,7 +272,7 @@ pub(super) fn getgroups(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arg
 }
 
 /// getgroups(2) with 16-bit numbers; a group that needs more shows as the overflow group.
-pub(super) fn getgroups16(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> Outcome {
+pub(super) fn getgroups16(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> CallResult {
     let groups = kernel.process(task).credentials.groups.clone();
     let count = groups.len() as u32;
     if (size as i32) < 0 || size != 0 && size < count {
@@ -287,7 +287,7 @@ pub(super) fn getgroups16(kernel: &mut Kernel, task: TaskId, [size, list, ..]: A
 }
 
 /// setgroups(2) with 16-bit numbers.
-pub(super) fn setgroups16(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> Outcome {
+pub(super) fn setgroups16(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> CallResult {
     if kernel.process(task).credentials.euid != 0 {
         return Err(Errno::EPERM.into());
     }
@@ -301,7 +301,7 @@ pub(super) fn setgroups16(kernel: &mut Kernel, task: TaskId, [size, list, ..]: A
 }
 
 /// setgroups(2).
-pub(super) fn setgroups(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> Outcome {
+pub(super) fn setgroups(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> CallResult {
     if kernel.process(task).credentials.euid != 0 {
         return Err(Errno::EPERM.into());
     }
@@ -315,7 +315,7 @@ pub(super) fn setgroups(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arg
 }
 
 /// capget(2): the superuser has every capability, others none.
-pub(super) fn capget(kernel: &mut Kernel, task: TaskId, [header, data, ..]: Arguments) -> Outcome {
+pub(super) fn capget(kernel: &mut Kernel, task: TaskId, [header, data, ..]: Arguments) -> CallResult {
     const VERSION_3: u32 = 0x2008_0522;
     const KNOWN: [u32; 3] = [0x1998_0330, 0x2007_1026, VERSION_3];
     let [version, process] = kernel.user(task).words(header)?;
@@ -337,7 +337,7 @@ pub(super) fn capget(kernel: &mut Kernel, task: TaskId, [header, data, ..]: Argu
 }
 
 /// capset(2): accepted, as capabilities follow from being the superuser.
-pub(super) fn capset(kernel: &mut Kernel, task: TaskId, [header, data, ..]: Arguments) -> Outcome {
+pub(super) fn capset(kernel: &mut Kernel, task: TaskId, [header, data, ..]: Arguments) -> CallResult {
     kernel.user(task).words::<2>(header)?;
     kernel.user(task).words::<3>(data)?;
     Ok(0)

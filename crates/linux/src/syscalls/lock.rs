@@ -6,10 +6,10 @@ use crate::ids::TaskId;
 use crate::kernel::Kernel;
 use crate::record::Record;
 use crate::vfs::{Lock, LockFamily, LockOwner};
-use crate::wait::Outcome;
+use crate::wait::CallResult;
 
 /// flock(2).
-pub(super) fn flock(kernel: &mut Kernel, task: TaskId, [fd, operation, ..]: Arguments) -> Outcome {
+pub(super) fn flock(kernel: &mut Kernel, task: TaskId, [fd, operation, ..]: Arguments) -> CallResult {
     const LOCK_SH: u32 = 1;
     const LOCK_EX: u32 = 2;
     const LOCK_NB: u32 = 4;
@@ -85,7 +85,7 @@ pub(super) fn fcntl_lock(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, command, address, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let wide = command >= 12;
     let by_description = command >= 36;
     let request = read_request(kernel, task, fd, address, wide)?;
@@ -122,7 +122,7 @@ fn tell_conflict(
     lock: &Lock,
     address: u32,
     wide: bool,
-) -> Outcome {
+) -> CallResult {
     let Some(held) = kernel.fs.lock_conflict(file, lock) else {
         kernel.user(task).write(address, F_UNLCK)?;
         return Ok(0);

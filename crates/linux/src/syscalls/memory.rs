@@ -7,10 +7,10 @@ use crate::errno::Errno;
 use crate::ids::TaskId;
 use crate::kernel::Kernel;
 use crate::objects::Mappable;
-use crate::space::{Area, Backing};
+use crate::space::{Area, AreaSource};
 use crate::space::{FileMapping, MMAP_MIN, Space, TASK_SIZE, page_align};
 use crate::vfs::{NoProcesses, View, Vnode};
-use crate::wait::Outcome;
+use crate::wait::CallResult;
 
 const MAP_SHARED: u32 = 1;
 const MAP_PRIVATE: u32 = 2;
@@ -41,7 +41,7 @@ fn protection(bits: u32) -> Permissions {
 }
 
 /// brk(2): the system call returns the break, changed or not.
-pub(super) fn brk(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Arguments) -> Outcome {
+pub(super) fn brk(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Arguments) -> CallResult {
     let lowest = lowest_address(kernel, task);
     let space = kernel.space(task);
     if wanted < space.heap_start {
@@ -55,7 +55,7 @@ pub(super) fn brk(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Arguments) ->
     } else if new > old {
         // A program at low addresses may have stopped being the superuser's.
         let free = old >= lowest && space.areas.overlapping(old, new).next().is_none();
-        let area = Area::private(Permissions::READ | Permissions::WRITE, Backing::Heap);
+        let area = Area::private(Permissions::READ | Permissions::WRITE, AreaSource::Heap);
         if free { space.map(old, new - old, area) } else { Err(Errno::ENOMEM) }
     } else {
         Ok(())
@@ -67,7 +67,7 @@ pub(super) fn brk(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Arguments) ->
 }
 
 /// mmap(2) as number 90: its arguments are in memory, and the offset is in bytes.
-pub(super) fn old_mmap(kernel: &mut Kernel, task: TaskId, [block, ..]: Arguments) -> Outcome {
+pub(super) fn old_mmap(kernel: &mut Kernel, task: TaskId, [block, ..]: Arguments) -> CallResult {
     let [address, length, protection, flags, fd, offset] = kernel.user(task).words(block)?;
     aligned(offset)?;
     mmap2(kernel, task, [address, length, protection, flags, fd, offset / PAGE_SIZE])
@@ -78,7 +78,7 @@ pub(super) fn mmap2(
     kernel: &mut Kernel,
     task: TaskId,
     [address, length, bits, flags, fd, page]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let length = whole_pages(length, Errno::ENOMEM)?;
     let shared = match flags & MAP_TYPE {
         MAP_PRIVATE => false,
@@ -88,7 +88,7 @@ pub(super) fn mmap2(
     let offset = u64::from(page) * u64::from(PAGE_SIZE);
     let lowest = lowest_address(kernel, task);
     let start = choose_address(kernel.space(task), address, length, flags, lowest)?;
-    let mut area = Area::private(protection(bits), Backing::Anonymous);
+    let mut area = Area::private(protection(bits), AreaSource::Anonymous);
     area.shared = shared;
     area.grows_down = flags & MAP_GROWSDOWN != 0;
     if flags & MAP_ANONYMOUS == 0 {
@@ -148,7 +148,7 @@ fn map_file(
     mut area: Area,
     fd: u32,
     offset: u64,
-) -> Outcome {
+) -> CallResult {
     let description = kernel.open_file(task, fd)?;
     let description = kernel.fs.description(description);
     let (mappable, node, flags) = (description.object.mappable(), description.vnode, description.flags);
@@ -159,7 +159,7 @@ fn map_file(
         kernel.space(task).map(start, length, area)?;
         return Ok(start);
     }
-    area.backing = Backing::File { node, offset };
+    area.backing = AreaSource::File { node, offset };
     if area.shared {
         kernel.map_file_shared(task, node)?;
         kernel.space(task).map(start, length, area)?;
@@ -185,7 +185,7 @@ fn map_file(
 }
 
 /// munmap(2).
-pub(super) fn munmap(kernel: &mut Kernel, task: TaskId, [address, length, ..]: Arguments) -> Outcome {
+pub(super) fn munmap(kernel: &mut Kernel, task: TaskId, [address, length, ..]: Arguments) -> CallResult {
     let length = whole_pages(length, Errno::EINVAL)?;
     aligned(address)?;
     if address.checked_add(length).is_none_or(|end| end > TASK_SIZE) {
@@ -196,7 +196,11 @@ pub(super) fn munmap(kernel: &mut Kernel, task: TaskId, [address, length, ..]: A
 }
 
 /// mprotect(2), and pkey_mprotect(2) with the default key.
-pub(super) fn mprotect(kernel: &mut Kernel, task: TaskId, [address, length, bits, ..]: Arguments) -> Outcome {
+pub(super) fn mprotect(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [address, length, bits, ..]: Arguments,
+) -> CallResult {
     const GROWS_DOWN: u32 = 0x0100_0000;
     const GROWS_UP: u32 = 0x0200_0000;
     aligned(address)?;
@@ -220,7 +224,7 @@ pub(super) fn mprotect(kernel: &mut Kernel, task: TaskId, [address, length, bits
 }
 
 /// pkey_mprotect(2): there are no keys but the default one.
-pub(super) fn pkey_mprotect(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn pkey_mprotect(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     match arguments[3] as i32 {
         -1 => mprotect(kernel, task, arguments),
         _ => Err(Errno::EINVAL.into()),
@@ -228,12 +232,12 @@ pub(super) fn pkey_mprotect(kernel: &mut Kernel, task: TaskId, arguments: Argume
 }
 
 /// pkey_alloc(2): the processor has no keys to give.
-pub(super) fn pkey_alloc(_: &mut Kernel, _: TaskId, [flags, rights, ..]: Arguments) -> Outcome {
+pub(super) fn pkey_alloc(_: &mut Kernel, _: TaskId, [flags, rights, ..]: Arguments) -> CallResult {
     Err(if flags != 0 || rights & !3 != 0 { Errno::EINVAL } else { Errno::ENOSPC }.into())
 }
 
 /// pkey_free(2): no key is in use.
-pub(super) fn pkey_free(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+pub(super) fn pkey_free(_: &mut Kernel, _: TaskId, _: Arguments) -> CallResult {
     Err(Errno::EINVAL.into())
 }
 
@@ -246,7 +250,7 @@ pub(super) fn mremap(
     kernel: &mut Kernel,
     task: TaskId,
     [old, old_length, new_length, flags, new, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let fixed = flags & MREMAP_FIXED != 0;
     let stays = flags & !(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) == 0;
     if !stays || fixed && flags & MREMAP_MAYMOVE == 0 || flags & MREMAP_DONTUNMAP != 0 {
@@ -292,7 +296,7 @@ pub(super) fn mremap(
 fn grow_in_place(space: &mut Space, end: u32, more: u32, area: &Area) -> Result<bool, Errno> {
     let room = end.checked_add(more).filter(|new_end| *new_end <= TASK_SIZE);
     let Some(new_end) = room else { return Ok(false) };
-    let anonymous = matches!(area.backing, Backing::Anonymous | Backing::Heap) && !area.shared;
+    let anonymous = matches!(area.backing, AreaSource::Anonymous | AreaSource::Heap) && !area.shared;
     if !anonymous || space.areas.overlapping(end, new_end).next().is_some() {
         return Ok(false);
     }
@@ -313,7 +317,8 @@ impl Kernel {
 
     /// Forgets what was written to private pages (MADV_DONTNEED).
     fn discard_pages(&mut self, task: TaskId, start: u32, end: u32, area: &Area) -> Result<(), Errno> {
-        let kept = matches!(area.backing, Backing::File { .. } | Backing::Program { .. } | Backing::Vdso);
+        let kept =
+            matches!(area.backing, AreaSource::File { .. } | AreaSource::Program { .. } | AreaSource::Vdso);
         if area.shared || kept && area.source.is_none() {
             return Ok(());
         }
@@ -381,7 +386,7 @@ pub(super) fn madvise(
     kernel: &mut Kernel,
     task: TaskId,
     [address, length, advice, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     const DONTNEED: u32 = 4;
     const REMOVE: u32 = 9;
     const KNOWN: [u32; 22] =
@@ -409,7 +414,7 @@ pub(super) fn mincore(
     kernel: &mut Kernel,
     task: TaskId,
     [address, length, vector, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     aligned(address)?;
     let pages = page_align(length).ok_or(Errno::ENOMEM)? / PAGE_SIZE;
     let end = address.checked_add(pages * PAGE_SIZE).ok_or(Errno::ENOMEM)?;
@@ -422,7 +427,11 @@ pub(super) fn mincore(
 }
 
 /// msync(2): writes shared file mappings back.
-pub(super) fn msync(kernel: &mut Kernel, task: TaskId, [address, length, flags, ..]: Arguments) -> Outcome {
+pub(super) fn msync(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [address, length, flags, ..]: Arguments,
+) -> CallResult {
     const ASYNC: u32 = 1;
     const INVALIDATE: u32 = 2;
     const SYNC: u32 = 4;
@@ -439,7 +448,7 @@ pub(super) fn msync(kernel: &mut Kernel, task: TaskId, [address, length, flags, 
     let shared: Vec<Vnode> = areas
         .overlapping(address, end)
         .filter_map(|(_, area)| match area.backing {
-            Backing::File { node, .. } if area.shared => Some(node),
+            AreaSource::File { node, .. } if area.shared => Some(node),
             _ => None,
         })
         .collect();
@@ -450,7 +459,7 @@ pub(super) fn msync(kernel: &mut Kernel, task: TaskId, [address, length, flags, 
 }
 
 /// mlock(2), munlock(2) and mlock2(2): nothing is ever paged out, so only the range is checked.
-pub(super) fn mlock(kernel: &mut Kernel, task: TaskId, [address, length, ..]: Arguments) -> Outcome {
+pub(super) fn mlock(kernel: &mut Kernel, task: TaskId, [address, length, ..]: Arguments) -> CallResult {
     let start = address & !(PAGE_SIZE - 1);
     let end = page_align(address.checked_add(length).ok_or(Errno::EINVAL)?).ok_or(Errno::EINVAL)?;
     if kernel.space(task).areas.mapped_within(start, end) < u64::from(end - start) {
@@ -460,6 +469,6 @@ pub(super) fn mlock(kernel: &mut Kernel, task: TaskId, [address, length, ..]: Ar
 }
 
 /// mlockall(2) and munlockall(2).
-pub(super) fn mlockall(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+pub(super) fn mlockall(_: &mut Kernel, _: TaskId, _: Arguments) -> CallResult {
     Ok(0)
 }

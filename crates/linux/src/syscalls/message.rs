@@ -12,9 +12,9 @@ use crate::arena::Id;
 use crate::errno::Errno;
 use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::objects::{Address, Description, Kind, Peer, Received, Sending, Socket};
+use crate::objects::{Description, Peer, Received, Sending, Socket, SocketAddress, SocketKind};
 use crate::record::Record;
-use crate::wait::{Failure, Outcome};
+use crate::wait::{CallResult, Failure};
 
 /// Bytes that one call moves at most.
 const MOVE_MAX: u32 = 1 << 20;
@@ -47,14 +47,14 @@ fn send(
     wanted: &[(u32, u32)],
     flags: u32,
     mut sending: Sending,
-) -> Outcome {
+) -> CallResult {
     let (socket, open) = socket_of(kernel, task, fd)?;
     if flags & MSG_OOB != 0 {
         return Err(Errno::EOPNOTSUPP.into());
     }
     sending.immediate = is_immediate(open, flags);
     sending.sender = own_peer(kernel, task)?;
-    let stream = kernel.fs.socket(socket).kind == Kind::Stream;
+    let stream = kernel.fs.socket(socket).kind == SocketKind::Stream;
     let segments = accessible(kernel, task, wanted, Access::Read)?;
     let total: u32 = segments.iter().map(|(_, length)| length).sum();
     if !stream && total > MOVE_MAX {
@@ -101,14 +101,14 @@ fn send(
 }
 
 /// sendto(2).
-pub(super) fn sendto(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn sendto(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     let [fd, buffer, length, flags, address, address_length] = arguments;
     let (socket, _) = socket_of(kernel, task, fd)?;
     let to = match address {
         0 => None,
         address => read_address(kernel, task, socket, address, address_length)?,
     };
-    let to = to.map(Address::canonical);
+    let to = to.map(SocketAddress::canonical);
     send(kernel, task, fd, &[(buffer, length)], flags, Sending { to, ..Sending::default() })
 }
 
@@ -167,7 +167,7 @@ fn read_rights(
 }
 
 /// sendmsg(2).
-pub(super) fn sendmsg(kernel: &mut Kernel, task: TaskId, [fd, header, flags, ..]: Arguments) -> Outcome {
+pub(super) fn sendmsg(kernel: &mut Kernel, task: TaskId, [fd, header, flags, ..]: Arguments) -> CallResult {
     let (socket, _) = socket_of(kernel, task, fd)?;
     let header = read_header(kernel, task, header)?;
     let to = match header.name {
@@ -175,7 +175,7 @@ pub(super) fn sendmsg(kernel: &mut Kernel, task: TaskId, [fd, header, flags, ..]
         name => read_address(kernel, task, socket, name, header.name_length)?,
     };
     let rights = read_rights(kernel, task, header.control, header.control_length)?;
-    let to = to.map(Address::canonical);
+    let to = to.map(SocketAddress::canonical);
     send(kernel, task, fd, &header.segments, flags, Sending { to, rights, ..Sending::default() })
 }
 
@@ -194,7 +194,7 @@ fn receive(
     let segments = accessible(kernel, task, wanted, Access::Write)?;
     let total: u32 = segments.iter().map(|(_, length)| length).sum();
     let (immediate, peek) = (is_immediate(open, flags), flags & MSG_PEEK != 0);
-    let all = flags & MSG_WAITALL != 0 && !peek && kernel.fs.socket(socket).kind == Kind::Stream;
+    let all = flags & MSG_WAITALL != 0 && !peek && kernel.fs.socket(socket).kind == SocketKind::Stream;
     let mut done = kernel.pending(task)?.progress;
     loop {
         let mut buffer = vec![0; (total - done).min(MOVE_MAX) as usize];
@@ -220,19 +220,19 @@ fn receive(
 }
 
 /// recvfrom(2).
-pub(super) fn recvfrom(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn recvfrom(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     let [fd, buffer, length, flags, address, address_length] = arguments;
     let (done, received) = receive(kernel, task, fd, &[(buffer, length)], flags)?;
     for right in received.rights {
         kernel.fs.close(right);
     }
     let (socket, _) = socket_of(kernel, task, fd)?;
-    if kernel.fs.socket(socket).kind == Kind::Datagram {
+    if kernel.fs.socket(socket).kind == SocketKind::Datagram {
         write_address(kernel, task, socket, &received.from, [address, address_length])?;
     } else if address != 0 {
         kernel.user(task).write(address_length, 0u32)?;
     }
-    let datagram = kernel.fs.socket(socket).kind != Kind::Stream;
+    let datagram = kernel.fs.socket(socket).kind != SocketKind::Stream;
     Ok(if flags & MSG_TRUNC != 0 && datagram { received.full_length as u32 } else { done })
 }
 
@@ -276,7 +276,7 @@ fn write_control(
 }
 
 /// recvmsg(2).
-pub(super) fn recvmsg(kernel: &mut Kernel, task: TaskId, [fd, address, flags, ..]: Arguments) -> Outcome {
+pub(super) fn recvmsg(kernel: &mut Kernel, task: TaskId, [fd, address, flags, ..]: Arguments) -> CallResult {
     let header = read_header(kernel, task, address)?;
     let (done, received) = receive(kernel, task, fd, &header.segments, flags)?;
     let (socket, _) = socket_of(kernel, task, fd)?;
@@ -286,7 +286,7 @@ pub(super) fn recvmsg(kernel: &mut Kernel, task: TaskId, [fd, address, flags, ..
     }
     let full_length = received.full_length as u32;
     if header.name != 0 {
-        if kernel.fs.socket(socket).kind == Kind::Datagram {
+        if kernel.fs.socket(socket).kind == SocketKind::Datagram {
             let place = [header.name, address.wrapping_add(4)];
             write_address(kernel, task, socket, &received.from, place)?;
         } else {
@@ -300,7 +300,7 @@ pub(super) fn recvmsg(kernel: &mut Kernel, task: TaskId, [fd, address, flags, ..
     kernel.user(task).copy_out(header.control, control.as_bytes())?;
     let tail = Record::new().u32(control.as_bytes().len() as u32).u32(told);
     kernel.user(task).copy_out(address.wrapping_add(20), tail.as_bytes())?;
-    let datagram = kernel.fs.socket(socket).kind != Kind::Stream;
+    let datagram = kernel.fs.socket(socket).kind != SocketKind::Stream;
     Ok(if flags & MSG_TRUNC != 0 && datagram { full_length } else { done })
 }
 
@@ -309,8 +309,8 @@ fn many(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, vector, count, flags, ..]: Arguments,
-    one: fn(&mut Kernel, TaskId, Arguments) -> Outcome,
-) -> Outcome {
+    one: fn(&mut Kernel, TaskId, Arguments) -> CallResult,
+) -> CallResult {
     let mut done = 0;
     for index in 0..count.min(1024) {
         let header = vector.wrapping_add(32 * index);
@@ -327,11 +327,11 @@ fn many(
 }
 
 /// sendmmsg(2).
-pub(super) fn sendmmsg(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn sendmmsg(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     many(kernel, task, arguments, sendmsg)
 }
 
 /// recvmmsg(2); its timeout, which Linux looks at only between messages, is not needed.
-pub(super) fn recvmmsg(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn recvmmsg(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     many(kernel, task, arguments, recvmsg)
 }

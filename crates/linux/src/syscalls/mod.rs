@@ -36,7 +36,7 @@ use crate::errno::Errno;
 use crate::ids::{ProcessId, TaskId};
 use crate::kernel::Kernel;
 use crate::signal::Info;
-use crate::wait::{Failure, Outcome, PendingCall, Restart};
+use crate::wait::{CallResult, Failure, PendingCall, Restart};
 
 impl Kernel {
     /// Runs the system call that `task` asks for (`int 0x80`: number in EAX, arguments in EBX, ECX,
@@ -116,7 +116,7 @@ impl Kernel {
         }
     }
 
-    fn report_unimplemented(&mut self, number: u32) -> Outcome {
+    fn report_unimplemented(&mut self, number: u32) -> CallResult {
         let count = self.unimplemented.entry(number.min(0xffff)).or_default();
         *count = count.saturating_add(1);
         if *count == 1

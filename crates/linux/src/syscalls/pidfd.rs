@@ -9,7 +9,7 @@ use crate::ids::{ProcessId, TaskId};
 use crate::kernel::Kernel;
 use crate::objects::{OpenFlags, ProcessFile};
 use crate::signal::code;
-use crate::wait::Outcome;
+use crate::wait::CallResult;
 
 /// The process behind a descriptor, ended or not, and the descriptor's flags.
 ///
@@ -56,7 +56,7 @@ pub(super) fn give(kernel: &mut Kernel, task: TaskId, child: ProcessId, address:
 }
 
 /// pidfd_open(2).
-pub(super) fn pidfd_open(kernel: &mut Kernel, task: TaskId, [number, bits, ..]: Arguments) -> Outcome {
+pub(super) fn pidfd_open(kernel: &mut Kernel, task: TaskId, [number, bits, ..]: Arguments) -> CallResult {
     let flags = OpenFlags::from_bits_retain(bits);
     if flags & !OpenFlags::O_NONBLOCK != OpenFlags::empty() || number as i32 <= 0 {
         return Err(Errno::EINVAL.into());
@@ -75,7 +75,7 @@ pub(super) fn pidfd_send_signal(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, number, info, flags, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -100,7 +100,11 @@ pub(super) fn pidfd_send_signal(
 }
 
 /// pidfd_getfd(2): a copy of another process's descriptor.
-pub(super) fn pidfd_getfd(kernel: &mut Kernel, task: TaskId, [fd, wanted, flags, ..]: Arguments) -> Outcome {
+pub(super) fn pidfd_getfd(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [fd, wanted, flags, ..]: Arguments,
+) -> CallResult {
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }

@@ -9,7 +9,7 @@ use crate::ids::TaskId;
 use crate::kernel::Kernel;
 use crate::objects::{Control, Description, Events, OpenFlags, Readiness};
 use crate::record::Record;
-use crate::wait::{Failure, Outcome, Wait};
+use crate::wait::{CallResult, Failure, Wait};
 
 /// Nanoseconds a millisecond.
 const MILLISECOND: u64 = 1_000_000;
@@ -27,7 +27,7 @@ fn set_mask(kernel: &mut Kernel, task: TaskId, set: u32, size: u32) -> Result<()
 }
 
 /// Waits for what `readiness` names; 0 once the deadline has passed.
-fn wait(kernel: &mut Kernel, task: TaskId, readiness: Readiness, timeout: Option<u64>) -> Outcome {
+fn wait(kernel: &mut Kernel, task: TaskId, readiness: Readiness, timeout: Option<u64>) -> CallResult {
     let deadline = kernel.deadline(task, timeout);
     if timeout == Some(0) || kernel.has_passed(deadline) {
         return Ok(0);
@@ -43,7 +43,7 @@ fn milliseconds(timeout: u32) -> Option<u64> {
 }
 
 /// `struct pollfd`: descriptor, wanted events, events.
-fn poll_files(kernel: &mut Kernel, task: TaskId, array: u32, count: u32, timeout: Option<u64>) -> Outcome {
+fn poll_files(kernel: &mut Kernel, task: TaskId, array: u32, count: u32, timeout: Option<u64>) -> CallResult {
     if count > kernel.descriptor_limit(task) {
         return Err(Errno::EINVAL.into());
     }
@@ -83,11 +83,11 @@ fn state(
 }
 
 /// poll(2).
-pub(super) fn poll(kernel: &mut Kernel, task: TaskId, [array, count, timeout, ..]: Arguments) -> Outcome {
+pub(super) fn poll(kernel: &mut Kernel, task: TaskId, [array, count, timeout, ..]: Arguments) -> CallResult {
     poll_files(kernel, task, array, count, milliseconds(timeout))
 }
 
-fn ppoll_with(kernel: &mut Kernel, task: TaskId, arguments: Arguments, layout: Layout) -> Outcome {
+fn ppoll_with(kernel: &mut Kernel, task: TaskId, arguments: Arguments, layout: Layout) -> CallResult {
     let [array, count, timeout, set, size, _] = arguments;
     let timeout = read_timeout(kernel, task, timeout, layout)?;
     set_mask(kernel, task, set, size)?;
@@ -95,12 +95,12 @@ fn ppoll_with(kernel: &mut Kernel, task: TaskId, arguments: Arguments, layout: L
 }
 
 /// ppoll(2).
-pub(super) fn ppoll(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn ppoll(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     ppoll_with(kernel, task, arguments, Layout::Short)
 }
 
 /// ppoll(2) with a 64-bit time.
-pub(super) fn ppoll_time64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn ppoll_time64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     ppoll_with(kernel, task, arguments, Layout::Long)
 }
 
@@ -117,7 +117,7 @@ fn select_files(
     count: u32,
     addresses: [u32; 3],
     timeout: Option<u64>,
-) -> Outcome {
+) -> CallResult {
     if count as i32 <= -1 {
         return Err(Errno::EINVAL.into());
     }
@@ -157,7 +157,7 @@ fn select_files(
 }
 
 /// _newselect(2): the timeout is a timeval, in which Linux leaves what remains.
-pub(super) fn newselect(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn newselect(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     let [count, reads, writes, exceptions, address, _] = arguments;
     let timeout = match address {
         0 => None,
@@ -181,12 +181,12 @@ pub(super) fn newselect(kernel: &mut Kernel, task: TaskId, arguments: Arguments)
 }
 
 /// select(2) of old: the five arguments in memory.
-pub(super) fn select(kernel: &mut Kernel, task: TaskId, [block, ..]: Arguments) -> Outcome {
+pub(super) fn select(kernel: &mut Kernel, task: TaskId, [block, ..]: Arguments) -> CallResult {
     let [count, reads, writes, exceptions, timeout] = kernel.user(task).words(block)?;
     newselect(kernel, task, [count, reads, writes, exceptions, timeout, 0])
 }
 
-fn pselect_with(kernel: &mut Kernel, task: TaskId, arguments: Arguments, layout: Layout) -> Outcome {
+fn pselect_with(kernel: &mut Kernel, task: TaskId, arguments: Arguments, layout: Layout) -> CallResult {
     let [count, reads, writes, exceptions, timeout, mask] = arguments;
     let timeout = read_timeout(kernel, task, timeout, layout)?;
     if mask != 0 {
@@ -197,17 +197,17 @@ fn pselect_with(kernel: &mut Kernel, task: TaskId, arguments: Arguments, layout:
 }
 
 /// pselect6(2).
-pub(super) fn pselect6(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn pselect6(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     pselect_with(kernel, task, arguments, Layout::Short)
 }
 
 /// pselect6(2) with a 64-bit time.
-pub(super) fn pselect6_time64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn pselect6_time64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     pselect_with(kernel, task, arguments, Layout::Long)
 }
 
 /// epoll_create(2); the size says nothing but must not be zero.
-pub(super) fn epoll_create(kernel: &mut Kernel, task: TaskId, [size, ..]: Arguments) -> Outcome {
+pub(super) fn epoll_create(kernel: &mut Kernel, task: TaskId, [size, ..]: Arguments) -> CallResult {
     if size as i32 <= 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -215,7 +215,7 @@ pub(super) fn epoll_create(kernel: &mut Kernel, task: TaskId, [size, ..]: Argume
 }
 
 /// epoll_create1(2).
-pub(super) fn epoll_create1(kernel: &mut Kernel, task: TaskId, [flags, ..]: Arguments) -> Outcome {
+pub(super) fn epoll_create1(kernel: &mut Kernel, task: TaskId, [flags, ..]: Arguments) -> CallResult {
     let flags = OpenFlags::from_bits_retain(flags);
     if flags & !OpenFlags::O_CLOEXEC != OpenFlags::empty() {
         return Err(Errno::EINVAL.into());
@@ -229,7 +229,7 @@ pub(super) fn epoll_ctl(
     kernel: &mut Kernel,
     task: TaskId,
     [set, operation, fd, event, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let control = match operation {
         1 => Control::Add,
         2 => Control::Delete,
@@ -251,7 +251,7 @@ fn epoll_reports(
     task: TaskId,
     [set, events, room, ..]: Arguments,
     timeout: Option<u64>,
-) -> Outcome {
+) -> CallResult {
     const ROOM_MAX: u32 = i32::MAX as u32 / 12;
     if room == 0 || room > ROOM_MAX {
         return Err(Errno::EINVAL.into());
@@ -268,18 +268,18 @@ fn epoll_reports(
 }
 
 /// epoll_wait(2).
-pub(super) fn epoll_wait(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn epoll_wait(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     epoll_reports(kernel, task, arguments, milliseconds(arguments[3]))
 }
 
 /// epoll_pwait(2).
-pub(super) fn epoll_pwait(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn epoll_pwait(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     set_mask(kernel, task, arguments[4], arguments[5])?;
     epoll_reports(kernel, task, arguments, milliseconds(arguments[3]))
 }
 
 /// epoll_pwait2(2).
-pub(super) fn epoll_pwait2(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn epoll_pwait2(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     let timeout = read_timeout(kernel, task, arguments[3], Layout::Long)?;
     set_mask(kernel, task, arguments[4], arguments[5])?;
     epoll_reports(kernel, task, arguments, timeout)

@@ -5,7 +5,7 @@ use crate::errno::Errno;
 use crate::ids::{ProcessId, TaskId};
 use crate::kernel::Kernel;
 use crate::resource::Resource;
-use crate::wait::Outcome;
+use crate::wait::CallResult;
 
 /// The least and the greatest nice value.
 const RANGE: (i32, i32) = (-20, 19);
@@ -45,14 +45,18 @@ fn may_choose(kernel: &Kernel, caller: TaskId, present: i32, wanted: i32) -> boo
 }
 
 /// getpriority(2): the raw call returns 20 minus the least nice value.
-pub(super) fn getpriority(kernel: &mut Kernel, task: TaskId, [which, who, ..]: Arguments) -> Outcome {
+pub(super) fn getpriority(kernel: &mut Kernel, task: TaskId, [which, who, ..]: Arguments) -> CallResult {
     let subjects = subjects(kernel, task, which, who)?;
     let least = subjects.iter().map(|id| kernel.tasks[id].nice).min().unwrap_or_default();
     Ok((20 - least) as u32)
 }
 
 /// setpriority(2).
-pub(super) fn setpriority(kernel: &mut Kernel, task: TaskId, [which, who, nice, ..]: Arguments) -> Outcome {
+pub(super) fn setpriority(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [which, who, nice, ..]: Arguments,
+) -> CallResult {
     let wanted = (nice as i32).clamp(RANGE.0, RANGE.1);
     for subject in subjects(kernel, task, which, who)? {
         let own = &kernel.processes[&kernel.tasks[&task].process].credentials;
@@ -69,7 +73,7 @@ pub(super) fn setpriority(kernel: &mut Kernel, task: TaskId, [which, who, nice, 
 }
 
 /// nice(2).
-pub(super) fn nice(kernel: &mut Kernel, task: TaskId, [increment, ..]: Arguments) -> Outcome {
+pub(super) fn nice(kernel: &mut Kernel, task: TaskId, [increment, ..]: Arguments) -> CallResult {
     let present = kernel.task(task).nice;
     let wanted = present.saturating_add(increment as i32).clamp(RANGE.0, RANGE.1);
     if !may_choose(kernel, task, present, wanted) {

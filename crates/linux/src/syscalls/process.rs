@@ -9,11 +9,11 @@ use crate::errno::Errno;
 use crate::ids::{ProcessId, TaskId, Termination};
 use crate::kernel::Kernel;
 use crate::resource::Resource;
-use crate::signal::{AlternateStack, Pending, Signal, SignalSet};
+use crate::signal::{AlternateStack, PendingSignals, Signal, SignalSet};
 use crate::space::Space;
 use crate::task::{Process, Task, TaskState};
 use crate::timer::Timers;
-use crate::wait::{Channel, Failure, Outcome, Wait};
+use crate::wait::{CallResult, Channel, Failure, Wait};
 
 bitflags! {
     /// Flags of clone(2); the low byte of the word is the exit signal.
@@ -100,12 +100,12 @@ impl Request {
 }
 
 /// fork(2).
-pub(super) fn fork(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+pub(super) fn fork(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
     start(kernel, task, Request::FORK)
 }
 
 /// vfork(2): the child runs in the caller's memory, and the caller waits until it leaves that.
-pub(super) fn vfork(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+pub(super) fn vfork(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
     start(kernel, task, Request { flags: CloneFlags::VM | CloneFlags::VFORK, ..Request::FORK })
 }
 
@@ -114,7 +114,7 @@ pub(super) fn clone(
     kernel: &mut Kernel,
     task: TaskId,
     [bits, stack, parent_number, tls, child_number, _]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let flags = CloneFlags::from_bits_truncate(bits & !0xff);
     if flags.contains(CloneFlags::PIDFD | CloneFlags::PARENT_SETTID) {
         // The two would be stored in one place.
@@ -127,7 +127,7 @@ pub(super) fn clone(
 }
 
 /// clone3(2).
-pub(super) fn clone3(kernel: &mut Kernel, task: TaskId, [address, size, ..]: Arguments) -> Outcome {
+pub(super) fn clone3(kernel: &mut Kernel, task: TaskId, [address, size, ..]: Arguments) -> CallResult {
     const SMALLEST: u32 = 64;
     const KNOWN: u32 = 88;
     if size < SMALLEST {
@@ -166,7 +166,7 @@ pub(super) fn clone3(kernel: &mut Kernel, task: TaskId, [address, size, ..]: Arg
 }
 
 /// Starts a task, and with CLONE_VFORK waits for it.
-fn start(kernel: &mut Kernel, caller: TaskId, request: Request) -> Outcome {
+fn start(kernel: &mut Kernel, caller: TaskId, request: Request) -> CallResult {
     let pending = kernel.task(caller).call.as_ref().map_or(0, |call| call.progress);
     if pending != 0 {
         return wait_for_vfork(kernel, pending);
@@ -183,7 +183,7 @@ fn start(kernel: &mut Kernel, caller: TaskId, request: Request) -> Outcome {
 }
 
 /// Waits until the child has memory of its own. Signals do not end this wait.
-fn wait_for_vfork(kernel: &mut Kernel, number: u32) -> Outcome {
+fn wait_for_vfork(kernel: &mut Kernel, number: u32) -> CallResult {
     let child = ProcessId(number);
     match kernel.processes.get(&child) {
         Some(process) if process.ended.is_none() && !process.has_executed => {
@@ -302,7 +302,7 @@ fn copy_task(
         mask: parent.mask,
         saved_mask: None,
         awaited: SignalSet::default(),
-        pending: Pending::default(),
+        pending: PendingSignals::default(),
         alternate_stack: if keeps_stack { parent.alternate_stack } else { AlternateStack::default() },
         cause: parent.cause,
     }
@@ -349,7 +349,7 @@ fn create_process(
         credentials: parent.credentials.clone(),
         executable: parent.executable.clone(),
         actions,
-        pending: Pending::default(),
+        pending: PendingSignals::default(),
         limits: parent.limits,
         timers: Timers { limit: parent.limits[Resource::Cpu].soft, ..Timers::default() },
         personality: parent.personality,
@@ -379,20 +379,20 @@ impl Kernel {
 }
 
 /// exit(2), the system call: ends the calling thread.
-pub(super) fn exit(kernel: &mut Kernel, task: TaskId, [status, ..]: Arguments) -> Outcome {
+pub(super) fn exit(kernel: &mut Kernel, task: TaskId, [status, ..]: Arguments) -> CallResult {
     kernel.end_task(task, status as u8);
     Err(Failure::NoReturn)
 }
 
 /// exit_group(2): ends the process.
-pub(super) fn exit_group(kernel: &mut Kernel, task: TaskId, [status, ..]: Arguments) -> Outcome {
+pub(super) fn exit_group(kernel: &mut Kernel, task: TaskId, [status, ..]: Arguments) -> CallResult {
     let process = kernel.task(task).process;
     kernel.end_process(process, Termination::Exited(status as u8));
     Err(Failure::NoReturn)
 }
 
 /// unshare(2): descriptors and locations can be separated; there are no namespaces.
-pub(super) fn unshare(kernel: &mut Kernel, task: TaskId, [bits, ..]: Arguments) -> Outcome {
+pub(super) fn unshare(kernel: &mut Kernel, task: TaskId, [bits, ..]: Arguments) -> CallResult {
     let flags = CloneFlags::from_bits(bits).ok_or(Errno::EINVAL)?;
     if flags.intersects(CloneFlags::NAMESPACES) {
         return Err(Errno::EPERM.into());

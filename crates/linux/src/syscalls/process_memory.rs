@@ -4,7 +4,7 @@ use super::call::Arguments;
 use crate::errno::Errno;
 use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::wait::Outcome;
+use crate::wait::CallResult;
 
 /// Segments of `struct iovec` as one list of (address, length).
 fn segments(kernel: &mut Kernel, task: TaskId, address: u32, count: u32) -> Result<Vec<(u32, u32)>, Errno> {
@@ -21,12 +21,12 @@ fn segments(kernel: &mut Kernel, task: TaskId, address: u32, count: u32) -> Resu
 }
 
 /// process_vm_readv(2).
-pub(super) fn process_vm_readv(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn process_vm_readv(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     transfer(kernel, task, arguments, false)
 }
 
 /// process_vm_writev(2).
-pub(super) fn process_vm_writev(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn process_vm_writev(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     transfer(kernel, task, arguments, true)
 }
 
@@ -36,7 +36,7 @@ fn transfer(
     task: TaskId,
     [target, local, local_count, remote, remote_count, flags]: Arguments,
     writes: bool,
-) -> Outcome {
+) -> CallResult {
     const CHUNK: u32 = 4096;
     /// Most bytes that one call moves (MAX_RW_COUNT).
     const MOST: u32 = 0x7fff_f000;
@@ -81,7 +81,11 @@ fn transfer(
 }
 
 /// kcmp(2): whether two processes share a resource; which of the two comes first if they do not.
-pub(super) fn kcmp(kernel: &mut Kernel, task: TaskId, [first, second, kind, a, b, _]: Arguments) -> Outcome {
+pub(super) fn kcmp(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [first, second, kind, a, b, _]: Arguments,
+) -> CallResult {
     let of = |kernel: &Kernel, number: u32| {
         kernel.tasks.contains_key(&TaskId(number)).then_some(TaskId(number)).ok_or(Errno::ESRCH)
     };

@@ -6,7 +6,7 @@ use crate::errno::Errno;
 use crate::ids::TaskId;
 use crate::kernel::Kernel;
 use crate::record::Record;
-use crate::wait::Outcome;
+use crate::wait::CallResult;
 
 /// Fails with ESRCH unless `number` is 0 or a task's.
 fn check_task(kernel: &Kernel, number: u32) -> Result<(), Errno> {
@@ -19,7 +19,7 @@ fn check_task(kernel: &Kernel, number: u32) -> Result<(), Errno> {
 }
 
 /// sched_yield(2).
-pub(super) fn sched_yield(kernel: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+pub(super) fn sched_yield(kernel: &mut Kernel, _: TaskId, _: Arguments) -> CallResult {
     kernel.scheduler.end_quantum();
     Ok(0)
 }
@@ -29,7 +29,7 @@ pub(super) fn sched_setscheduler(
     kernel: &mut Kernel,
     task: TaskId,
     [target, policy, param, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     check_task(kernel, target)?;
     let priority: u32 = kernel.user(task).read(param)?;
     match policy & !0x4000_0000 {
@@ -40,27 +40,35 @@ pub(super) fn sched_setscheduler(
 }
 
 /// sched_getscheduler(2).
-pub(super) fn sched_getscheduler(kernel: &mut Kernel, _: TaskId, [target, ..]: Arguments) -> Outcome {
+pub(super) fn sched_getscheduler(kernel: &mut Kernel, _: TaskId, [target, ..]: Arguments) -> CallResult {
     check_task(kernel, target)?;
     Ok(0)
 }
 
 /// sched_setparam(2).
-pub(super) fn sched_setparam(kernel: &mut Kernel, task: TaskId, [target, param, ..]: Arguments) -> Outcome {
+pub(super) fn sched_setparam(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, param, ..]: Arguments,
+) -> CallResult {
     check_task(kernel, target)?;
     let priority: u32 = kernel.user(task).read(param)?;
     if priority == 0 { Ok(0) } else { Err(Errno::EINVAL.into()) }
 }
 
 /// sched_getparam(2).
-pub(super) fn sched_getparam(kernel: &mut Kernel, task: TaskId, [target, param, ..]: Arguments) -> Outcome {
+pub(super) fn sched_getparam(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, param, ..]: Arguments,
+) -> CallResult {
     check_task(kernel, target)?;
     kernel.user(task).write(param, 0_u32)?;
     Ok(0)
 }
 
 /// sched_get_priority_max(2).
-pub(super) fn sched_get_priority_max(_: &mut Kernel, _: TaskId, [policy, ..]: Arguments) -> Outcome {
+pub(super) fn sched_get_priority_max(_: &mut Kernel, _: TaskId, [policy, ..]: Arguments) -> CallResult {
     match policy {
         1 | 2 => Ok(99),
         0 | 3 | 5 | 6 => Ok(0),
@@ -69,7 +77,7 @@ pub(super) fn sched_get_priority_max(_: &mut Kernel, _: TaskId, [policy, ..]: Ar
 }
 
 /// sched_get_priority_min(2).
-pub(super) fn sched_get_priority_min(_: &mut Kernel, _: TaskId, [policy, ..]: Arguments) -> Outcome {
+pub(super) fn sched_get_priority_min(_: &mut Kernel, _: TaskId, [policy, ..]: Arguments) -> CallResult {
     match policy {
         1 | 2 => Ok(1),
         0 | 3 | 5 | 6 => Ok(0),
@@ -78,7 +86,7 @@ pub(super) fn sched_get_priority_min(_: &mut Kernel, _: TaskId, [policy, ..]: Ar
 }
 
 /// sched_rr_get_interval(2).
-pub(super) fn sched_rr_get_interval(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn sched_rr_get_interval(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     interval(kernel, task, arguments, Layout::Short)
 }
 
@@ -87,11 +95,16 @@ pub(super) fn sched_rr_get_interval_time64(
     kernel: &mut Kernel,
     task: TaskId,
     arguments: Arguments,
-) -> Outcome {
+) -> CallResult {
     interval(kernel, task, arguments, Layout::Long)
 }
 
-fn interval(kernel: &mut Kernel, task: TaskId, [target, address, ..]: Arguments, layout: Layout) -> Outcome {
+fn interval(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [target, address, ..]: Arguments,
+    layout: Layout,
+) -> CallResult {
     check_task(kernel, target)?;
     let record = match layout {
         Layout::Short => Record::new().u32(0).u32(4_000_000),
@@ -106,7 +119,7 @@ pub(super) fn sched_getaffinity(
     kernel: &mut Kernel,
     task: TaskId,
     [target, size, mask, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     check_task(kernel, target)?;
     if size < 4 || !size.is_multiple_of(4) {
         return Err(Errno::EINVAL.into());
@@ -120,14 +133,14 @@ pub(super) fn sched_setaffinity(
     kernel: &mut Kernel,
     task: TaskId,
     [target, size, mask, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     check_task(kernel, target)?;
     let first = if size == 0 { 0 } else { kernel.user(task).read::<u8>(mask)? };
     if first & 1 != 0 { Ok(0) } else { Err(Errno::EINVAL.into()) }
 }
 
 /// getcpu(2).
-pub(super) fn getcpu(kernel: &mut Kernel, task: TaskId, [processor, node, ..]: Arguments) -> Outcome {
+pub(super) fn getcpu(kernel: &mut Kernel, task: TaskId, [processor, node, ..]: Arguments) -> CallResult {
     for address in [processor, node] {
         if address != 0 {
             kernel.user(task).write(address, 0_u32)?;
@@ -137,7 +150,7 @@ pub(super) fn getcpu(kernel: &mut Kernel, task: TaskId, [processor, node, ..]: A
 }
 
 /// membarrier(2): one processor sees all memory in order.
-pub(super) fn membarrier(_: &mut Kernel, _: TaskId, [command, flags, ..]: Arguments) -> Outcome {
+pub(super) fn membarrier(_: &mut Kernel, _: TaskId, [command, flags, ..]: Arguments) -> CallResult {
     const QUERY: u32 = 0;
     const SUPPORTED: u32 = 0x1f;
     match (command, flags) {
@@ -152,7 +165,7 @@ pub(super) fn sched_getattr(
     kernel: &mut Kernel,
     task: TaskId,
     [target, address, size, flags, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     const SIZE: u32 = 48;
     check_task(kernel, target)?;
     if flags != 0 || !(SIZE..=4096).contains(&size) {
@@ -171,7 +184,7 @@ pub(super) fn sched_setattr(
     kernel: &mut Kernel,
     task: TaskId,
     [target, address, flags, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     const SIZE: u32 = 48;
     const SMALLEST: u32 = 48;
     check_task(kernel, target)?;
@@ -198,6 +211,6 @@ pub(super) fn sched_setattr(
 }
 
 /// ioprio_get(2) and ioprio_set(2): every task has the default priority, "none".
-pub(super) fn ioprio(_: &mut Kernel, _: TaskId, [which, ..]: Arguments) -> Outcome {
+pub(super) fn ioprio(_: &mut Kernel, _: TaskId, [which, ..]: Arguments) -> CallResult {
     if (1..=3).contains(&which) { Ok(0) } else { Err(Errno::EINVAL.into()) }
 }

@@ -13,7 +13,7 @@ use crate::signal::{
     Action, AlternateStack, Info, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, Signal, SignalSet, code, frame,
 };
 use crate::user_memory::UserMemory;
-use crate::wait::{Failure, Outcome, Wait};
+use crate::wait::{CallResult, Failure, Wait};
 
 /// Bytes of a `sigset_t`.
 const SET_SIZE: u32 = 8;
@@ -65,7 +65,7 @@ pub(super) fn rt_sigaction(
     kernel: &mut Kernel,
     task: TaskId,
     [number, new, old, size, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     check_set_size(size)?;
     let action = match new {
         0 => None,
@@ -85,7 +85,7 @@ pub(super) fn rt_sigaction(
 }
 
 /// sigaction(2) as number 67: a mask of 32 signals, and its own order of fields.
-pub(super) fn sigaction(kernel: &mut Kernel, task: TaskId, [number, new, old, ..]: Arguments) -> Outcome {
+pub(super) fn sigaction(kernel: &mut Kernel, task: TaskId, [number, new, old, ..]: Arguments) -> CallResult {
     let action = match new {
         0 => None,
         new => {
@@ -106,7 +106,7 @@ pub(super) fn sigaction(kernel: &mut Kernel, task: TaskId, [number, new, old, ..
 }
 
 /// signal(2): resets itself and does not block, as System V had it.
-pub(super) fn signal(kernel: &mut Kernel, task: TaskId, [number, handler, ..]: Arguments) -> Outcome {
+pub(super) fn signal(kernel: &mut Kernel, task: TaskId, [number, handler, ..]: Arguments) -> CallResult {
     use crate::signal::flag::{NODEFER, RESETHAND};
     let action = Action { handler, flags: RESETHAND | NODEFER, ..Action::default() };
     Ok(replace_action(kernel, task, number, Some(action))?.handler)
@@ -130,7 +130,7 @@ pub(super) fn rt_sigprocmask(
     kernel: &mut Kernel,
     task: TaskId,
     [how, new, old, size, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     check_set_size(size)?;
     let before = kernel.task(task).mask;
     if new != 0 {
@@ -144,7 +144,7 @@ pub(super) fn rt_sigprocmask(
 }
 
 /// sigprocmask(2) as number 126: the first 32 signals.
-pub(super) fn sigprocmask(kernel: &mut Kernel, task: TaskId, [how, new, old, ..]: Arguments) -> Outcome {
+pub(super) fn sigprocmask(kernel: &mut Kernel, task: TaskId, [how, new, old, ..]: Arguments) -> CallResult {
     let before = kernel.task(task).mask;
     if new != 0 {
         let low: u32 = kernel.user(task).read(new)?;
@@ -158,12 +158,12 @@ pub(super) fn sigprocmask(kernel: &mut Kernel, task: TaskId, [how, new, old, ..]
 }
 
 /// sgetmask(2).
-pub(super) fn sgetmask(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+pub(super) fn sgetmask(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
     Ok(kernel.task(task).mask.0 as u32)
 }
 
 /// ssetmask(2).
-pub(super) fn ssetmask(kernel: &mut Kernel, task: TaskId, [new, ..]: Arguments) -> Outcome {
+pub(super) fn ssetmask(kernel: &mut Kernel, task: TaskId, [new, ..]: Arguments) -> CallResult {
     let before = kernel.task(task).mask.0 as u32;
     kernel.task(task).mask = SignalSet(u64::from(new)).as_mask();
     Ok(before)
@@ -177,7 +177,7 @@ fn pending(kernel: &mut Kernel, task: TaskId) -> SignalSet {
 }
 
 /// rt_sigpending(2).
-pub(super) fn rt_sigpending(kernel: &mut Kernel, task: TaskId, [set, size, ..]: Arguments) -> Outcome {
+pub(super) fn rt_sigpending(kernel: &mut Kernel, task: TaskId, [set, size, ..]: Arguments) -> CallResult {
     if size > SET_SIZE {
         return Err(Errno::EINVAL.into());
     }
@@ -187,46 +187,46 @@ pub(super) fn rt_sigpending(kernel: &mut Kernel, task: TaskId, [set, size, ..]: 
 }
 
 /// sigpending(2).
-pub(super) fn sigpending(kernel: &mut Kernel, task: TaskId, [set, ..]: Arguments) -> Outcome {
+pub(super) fn sigpending(kernel: &mut Kernel, task: TaskId, [set, ..]: Arguments) -> CallResult {
     let pending = pending(kernel, task).0 as u32;
     kernel.user(task).write(set, pending)?;
     Ok(0)
 }
 
 /// Waits for a signal with another mask.
-fn suspend(kernel: &mut Kernel, task: TaskId, mask: SignalSet) -> Outcome {
+fn suspend(kernel: &mut Kernel, task: TaskId, mask: SignalSet) -> CallResult {
     kernel.set_temporary_mask(task, mask);
     Err(Failure::Block(Wait::default().never_restarts()))
 }
 
 /// rt_sigsuspend(2).
-pub(super) fn rt_sigsuspend(kernel: &mut Kernel, task: TaskId, [set, size, ..]: Arguments) -> Outcome {
+pub(super) fn rt_sigsuspend(kernel: &mut Kernel, task: TaskId, [set, size, ..]: Arguments) -> CallResult {
     let mask = read_set(kernel, task, set, size)?;
     suspend(kernel, task, mask)
 }
 
 /// sigsuspend(2): the mask is the third argument.
-pub(super) fn sigsuspend(kernel: &mut Kernel, task: TaskId, [_, _, mask, ..]: Arguments) -> Outcome {
+pub(super) fn sigsuspend(kernel: &mut Kernel, task: TaskId, [_, _, mask, ..]: Arguments) -> CallResult {
     suspend(kernel, task, SignalSet(u64::from(mask)))
 }
 
 /// restart_syscall(2): calls go on by themselves after a stop, so there is never one to restart.
-pub(super) fn restart_syscall(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+pub(super) fn restart_syscall(_: &mut Kernel, _: TaskId, _: Arguments) -> CallResult {
     Err(Errno::EINTR.into())
 }
 
 /// pause(2).
-pub(super) fn pause(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+pub(super) fn pause(_: &mut Kernel, _: TaskId, _: Arguments) -> CallResult {
     Err(Failure::Block(Wait::default().never_restarts()))
 }
 
 /// rt_sigtimedwait(2).
-pub(super) fn rt_sigtimedwait(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn rt_sigtimedwait(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     timed_wait(kernel, task, arguments, Layout::Short)
 }
 
 /// rt_sigtimedwait(2) with a 64-bit timespec.
-pub(super) fn rt_sigtimedwait_time64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn rt_sigtimedwait_time64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     timed_wait(kernel, task, arguments, Layout::Long)
 }
 
@@ -235,7 +235,7 @@ fn timed_wait(
     task: TaskId,
     [set, info, timeout, size, ..]: Arguments,
     layout: Layout,
-) -> Outcome {
+) -> CallResult {
     let wanted = read_set(kernel, task, set, size)?.as_mask();
     let timeout = read_timeout(kernel, task, timeout, layout)?;
     let deadline = kernel.deadline(task, timeout);
@@ -257,7 +257,7 @@ fn timed_wait(
 }
 
 /// sigaltstack(2).
-pub(super) fn sigaltstack(kernel: &mut Kernel, task: TaskId, [new, old, ..]: Arguments) -> Outcome {
+pub(super) fn sigaltstack(kernel: &mut Kernel, task: TaskId, [new, old, ..]: Arguments) -> CallResult {
     let before = kernel.task(task).alternate_stack;
     let pointer = kernel.task(task).cpu.gpr(Gpr::Esp);
     let flags = before.flags(pointer);
@@ -287,16 +287,16 @@ fn alternate_stack([start, flags, size]: [u32; 3]) -> Result<AlternateStack, Err
 }
 
 /// sigreturn(2): back from a handler without SA_SIGINFO.
-pub(super) fn sigreturn(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+pub(super) fn sigreturn(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
     return_from_handler(kernel, task, false)
 }
 
 /// rt_sigreturn(2): back from a handler with SA_SIGINFO.
-pub(super) fn rt_sigreturn(kernel: &mut Kernel, task: TaskId, _: Arguments) -> Outcome {
+pub(super) fn rt_sigreturn(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
     return_from_handler(kernel, task, true)
 }
 
-fn return_from_handler(kernel: &mut Kernel, id: TaskId, extended: bool) -> Outcome {
+fn return_from_handler(kernel: &mut Kernel, id: TaskId, extended: bool) -> CallResult {
     let Some(task) = kernel.tasks.get_mut(&id) else { return Err(Failure::NoReturn) };
     let space = kernel.processes.get(&task.process).and_then(|process| process.space);
     let Some(space) = space.and_then(|space| kernel.spaces.get_mut(space)) else {
@@ -362,7 +362,7 @@ pub(super) fn sent_by(kernel: &mut Kernel, task: TaskId, signal: Signal, code: i
 }
 
 /// kill(2).
-pub(super) fn kill(kernel: &mut Kernel, task: TaskId, [target, number, ..]: Arguments) -> Outcome {
+pub(super) fn kill(kernel: &mut Kernel, task: TaskId, [target, number, ..]: Arguments) -> CallResult {
     let signal = signal_or_zero(number)?;
     let own = kernel.task(task).process;
     let group = match target as i32 {
@@ -387,7 +387,7 @@ pub(super) fn kill(kernel: &mut Kernel, task: TaskId, [target, number, ..]: Argu
         return Err(Errno::ESRCH.into());
     }
     let info = signal.map(|signal| sent_by(kernel, task, signal, code::USER));
-    let results: Vec<Outcome> =
+    let results: Vec<CallResult> =
         members.into_iter().map(|member| send_to_process(kernel, own, member, signal, info)).collect();
     results.iter().find(|result| result.is_ok()).or(results.first()).cloned().unwrap_or(Ok(0))
 }
@@ -398,7 +398,7 @@ fn send_to_process(
     to: ProcessId,
     signal: Option<Signal>,
     info: Option<Info>,
-) -> Outcome {
+) -> CallResult {
     // kill(2) reaches any thread by its number too.
     let to = kernel.tasks.get(&TaskId(to.0)).map_or(to, |task| task.process);
     if !kernel.processes.contains_key(&to) {
@@ -421,7 +421,7 @@ fn send_to_task(
     target: u32,
     signal: Option<Signal>,
     info: Option<Info>,
-) -> Outcome {
+) -> CallResult {
     let own = kernel.task(from).process;
     let target = TaskId(target);
     let of = kernel.tasks.get(&target).map(|task| task.process);
@@ -438,7 +438,11 @@ fn send_to_task(
 }
 
 /// tgkill(2).
-pub(super) fn tgkill(kernel: &mut Kernel, task: TaskId, [process, target, number, ..]: Arguments) -> Outcome {
+pub(super) fn tgkill(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [process, target, number, ..]: Arguments,
+) -> CallResult {
     let signal = signal_or_zero(number)?;
     if process as i32 <= 0 || target as i32 <= 0 {
         return Err(Errno::EINVAL.into());
@@ -448,7 +452,7 @@ pub(super) fn tgkill(kernel: &mut Kernel, task: TaskId, [process, target, number
 }
 
 /// tkill(2).
-pub(super) fn tkill(kernel: &mut Kernel, task: TaskId, [target, number, ..]: Arguments) -> Outcome {
+pub(super) fn tkill(kernel: &mut Kernel, task: TaskId, [target, number, ..]: Arguments) -> CallResult {
     let signal = signal_or_zero(number)?;
     if target as i32 <= 0 {
         return Err(Errno::EINVAL.into());
@@ -478,7 +482,7 @@ pub(super) fn rt_sigqueueinfo(
     kernel: &mut Kernel,
     task: TaskId,
     [target, number, address, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let signal = Signal::new(number).ok_or(Errno::EINVAL)?;
     let own = kernel.task(task).process;
     let info = made_info(kernel, task, signal, address, own.0 == target)?;
@@ -491,7 +495,7 @@ pub(super) fn rt_tgsigqueueinfo(
     kernel: &mut Kernel,
     task: TaskId,
     [process, target, number, address, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let signal = Signal::new(number).ok_or(Errno::EINVAL)?;
     let own = kernel.task(task).process;
     let info = made_info(kernel, task, signal, address, own.0 == process)?;

@@ -7,9 +7,9 @@ use crate::arena::Id;
 use crate::errno::Errno;
 use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::objects::{AF_INET, AF_INET6, AF_UNIX, Address, Kind, OpenFlags, Peer, Socket};
+use crate::objects::{AF_INET, AF_INET6, AF_UNIX, OpenFlags, Peer, Socket, SocketAddress, SocketKind};
 use crate::record::Record;
-use crate::wait::{Failure, Outcome};
+use crate::wait::{CallResult, Failure};
 
 /// Most bytes of an address.
 const ADDRESS_MAX: u32 = 128;
@@ -48,28 +48,32 @@ pub(super) fn own_peer(kernel: &mut Kernel, task: TaskId) -> Result<Peer, Errno>
 }
 
 /// `SOCK_*` with its flags.
-fn kind(bits: u32) -> Result<(Kind, OpenFlags), Errno> {
+fn kind(bits: u32) -> Result<(SocketKind, OpenFlags), Errno> {
     let flags = OpenFlags::from_bits_retain(bits & !0xf);
     if flags & !(OpenFlags::O_CLOEXEC | OpenFlags::O_NONBLOCK) != OpenFlags::empty() {
         return Err(Errno::EINVAL);
     }
     match bits & 0xf {
-        1 => Ok((Kind::Stream, flags)),
-        2 => Ok((Kind::Datagram, flags)),
-        5 => Ok((Kind::Packets, flags)),
+        1 => Ok((SocketKind::Stream, flags)),
+        2 => Ok((SocketKind::Datagram, flags)),
+        5 => Ok((SocketKind::Packets, flags)),
         _ => Err(Errno::ESOCKTNOSUPPORT),
     }
 }
 
 /// socket(2).
-pub(super) fn socket(kernel: &mut Kernel, task: TaskId, [family, bits, protocol, ..]: Arguments) -> Outcome {
+pub(super) fn socket(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [family, bits, protocol, ..]: Arguments,
+) -> CallResult {
     let (kind, flags) = kind(bits)?;
     let family = u16::try_from(family).map_err(|_| Errno::EAFNOSUPPORT)?;
     let fits = match (family, kind) {
         (AF_UNIX, _) => protocol <= 1,
-        (AF_INET | AF_INET6, Kind::Stream) => matches!(protocol, 0 | 6),
-        (AF_INET | AF_INET6, Kind::Datagram) => matches!(protocol, 0 | 17),
-        (AF_INET | AF_INET6, Kind::Packets) => return Err(Errno::ESOCKTNOSUPPORT.into()),
+        (AF_INET | AF_INET6, SocketKind::Stream) => matches!(protocol, 0 | 6),
+        (AF_INET | AF_INET6, SocketKind::Datagram) => matches!(protocol, 0 | 17),
+        (AF_INET | AF_INET6, SocketKind::Packets) => return Err(Errno::ESOCKTNOSUPPORT.into()),
         _ => return Err(Errno::EAFNOSUPPORT.into()),
     };
     if !fits {
@@ -87,7 +91,7 @@ pub(super) fn socketpair(
     kernel: &mut Kernel,
     task: TaskId,
     [family, bits, protocol, pair, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let (kind, flags) = kind(bits)?;
     match u16::try_from(family) {
         Ok(AF_UNIX) if protocol <= 1 => {}
@@ -108,12 +112,12 @@ pub(super) fn read_address(
     socket: Id<Socket>,
     address: u32,
     length: u32,
-) -> Result<Option<Address>, Errno> {
+) -> Result<Option<SocketAddress>, Errno> {
     if length > ADDRESS_MAX {
         return Err(Errno::EINVAL);
     }
     let bytes = kernel.user(task).bytes(address, length)?;
-    Address::decode(&bytes, kernel.fs.socket(socket).family)
+    SocketAddress::decode(&bytes, kernel.fs.socket(socket).family)
 }
 
 /// Stores an address, cut to the room there is, and its whole length.
@@ -121,7 +125,7 @@ pub(super) fn write_address(
     kernel: &mut Kernel,
     task: TaskId,
     socket: Id<Socket>,
-    from: &Address,
+    from: &SocketAddress,
     [address, length]: [u32; 2],
 ) -> Result<(), Errno> {
     if address == 0 {
@@ -138,7 +142,7 @@ pub(super) fn write_address(
 }
 
 /// bind(2).
-pub(super) fn bind(kernel: &mut Kernel, task: TaskId, [fd, address, length, ..]: Arguments) -> Outcome {
+pub(super) fn bind(kernel: &mut Kernel, task: TaskId, [fd, address, length, ..]: Arguments) -> CallResult {
     let (socket, _) = socket_of(kernel, task, fd)?;
     let address = read_address(kernel, task, socket, address, length)?;
     kernel.with_files(task, |files, caller| files.bind(caller, socket, address))?;
@@ -146,7 +150,7 @@ pub(super) fn bind(kernel: &mut Kernel, task: TaskId, [fd, address, length, ..]:
 }
 
 /// connect(2).
-pub(super) fn connect(kernel: &mut Kernel, task: TaskId, [fd, address, length, ..]: Arguments) -> Outcome {
+pub(super) fn connect(kernel: &mut Kernel, task: TaskId, [fd, address, length, ..]: Arguments) -> CallResult {
     let (socket, flags) = socket_of(kernel, task, fd)?;
     let address = read_address(kernel, task, socket, address, length)?;
     let immediate = is_immediate(flags, 0);
@@ -155,14 +159,14 @@ pub(super) fn connect(kernel: &mut Kernel, task: TaskId, [fd, address, length, .
 }
 
 /// listen(2).
-pub(super) fn listen(kernel: &mut Kernel, task: TaskId, [fd, backlog, ..]: Arguments) -> Outcome {
+pub(super) fn listen(kernel: &mut Kernel, task: TaskId, [fd, backlog, ..]: Arguments) -> CallResult {
     let (socket, _) = socket_of(kernel, task, fd)?;
     kernel.with_files(task, |files, caller| files.listen(caller, socket, backlog))?;
     Ok(0)
 }
 
 /// accept(2).
-pub(super) fn accept(kernel: &mut Kernel, task: TaskId, [fd, address, length, ..]: Arguments) -> Outcome {
+pub(super) fn accept(kernel: &mut Kernel, task: TaskId, [fd, address, length, ..]: Arguments) -> CallResult {
     accept4(kernel, task, [fd, address, length, 0, 0, 0])
 }
 
@@ -171,7 +175,7 @@ pub(super) fn accept4(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, address, length, bits, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let flags = OpenFlags::from_bits_retain(bits);
     if flags & !(OpenFlags::O_CLOEXEC | OpenFlags::O_NONBLOCK) != OpenFlags::empty() {
         return Err(Errno::EINVAL.into());
@@ -192,7 +196,7 @@ pub(super) fn getsockname(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, address, length, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let (socket, _) = socket_of(kernel, task, fd)?;
     let local = kernel.fs.socket(socket).local.clone();
     write_address(kernel, task, socket, &local, [address, length])?;
@@ -204,10 +208,10 @@ pub(super) fn getpeername(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, address, length, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let (socket, _) = socket_of(kernel, task, fd)?;
     let held = kernel.fs.socket(socket);
-    if !held.is_connected() && held.remote == Address::Unnamed {
+    if !held.is_connected() && held.remote == SocketAddress::Unnamed {
         return Err(Errno::ENOTCONN.into());
     }
     let remote = held.remote.clone();
@@ -216,7 +220,7 @@ pub(super) fn getpeername(
 }
 
 /// shutdown(2).
-pub(super) fn shutdown(kernel: &mut Kernel, task: TaskId, [fd, how, ..]: Arguments) -> Outcome {
+pub(super) fn shutdown(kernel: &mut Kernel, task: TaskId, [fd, how, ..]: Arguments) -> CallResult {
     let (socket, _) = socket_of(kernel, task, fd)?;
     let (receive, send) = match how {
         0 => (true, false),
@@ -262,7 +266,7 @@ pub(super) fn getsockopt(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, level, name, value, length, _]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let (id, _) = socket_of(kernel, task, fd)?;
     let room = kernel.user(task).read::<u32>(length)?;
     if (room as i32) < 0 {
@@ -272,16 +276,16 @@ pub(super) fn getsockopt(
     let number = |number: u32| number.to_le_bytes().to_vec();
     let bytes = match (level, name) {
         (SOL_SOCKET, SO_TYPE) => number(match socket.kind {
-            Kind::Stream => 1,
-            Kind::Datagram => 2,
-            Kind::Packets => 5,
+            SocketKind::Stream => 1,
+            SocketKind::Datagram => 2,
+            SocketKind::Packets => 5,
         }),
         (SOL_SOCKET, SO_ERROR) => number(socket.take_error().map_or(0, |errno| errno.number().into())),
         (SOL_SOCKET, SO_ACCEPTCONN) => number(socket.is_listening().into()),
         (SOL_SOCKET, SO_DOMAIN) => number(socket.family.into()),
         (SOL_SOCKET, SO_PROTOCOL) => number(match (socket.family, socket.kind) {
             (AF_UNIX, _) => 0,
-            (_, Kind::Datagram) => 17,
+            (_, SocketKind::Datagram) => 17,
             _ => 6,
         }),
         (SOL_SOCKET, SO_PEERCRED) => {
@@ -311,7 +315,7 @@ pub(super) fn setsockopt(
     kernel: &mut Kernel,
     task: TaskId,
     [fd, level, name, value, length, _]: Arguments,
-) -> Outcome {
+) -> CallResult {
     const VALUE_MAX: u32 = 64;
     /// Options that a guest may set on one socket: far more than there are.
     const OPTIONS_MAX: usize = 128;
@@ -342,8 +346,8 @@ pub(super) fn setsockopt(
 }
 
 /// socketcall(2): the number of a call, and its arguments in memory.
-pub(super) fn socketcall(kernel: &mut Kernel, task: TaskId, [call, block, ..]: Arguments) -> Outcome {
-    type Call = fn(&mut Kernel, TaskId, Arguments) -> Outcome;
+pub(super) fn socketcall(kernel: &mut Kernel, task: TaskId, [call, block, ..]: Arguments) -> CallResult {
+    type Call = fn(&mut Kernel, TaskId, Arguments) -> CallResult;
     /// Handlers and how many arguments they have, from 1 on (net.h, SYS_SOCKET).
     #[rustfmt::skip]
     const CALLS: [(Call, usize); 20] = [

@@ -7,7 +7,7 @@ use crate::kernel::Kernel;
 use crate::record::Record;
 use crate::resource::{Limit, Resource};
 use crate::signal::Signal;
-use crate::wait::Outcome;
+use crate::wait::CallResult;
 
 /// Bytes of a field of `struct utsname`.
 const NAME: usize = 65;
@@ -25,7 +25,7 @@ fn names(kernel: &Kernel) -> [Vec<u8>; 6] {
 }
 
 /// uname(2) with `count` fields of `size` bytes.
-fn name_system(kernel: &mut Kernel, task: TaskId, address: u32, count: usize, size: usize) -> Outcome {
+fn name_system(kernel: &mut Kernel, task: TaskId, address: u32, count: usize, size: usize) -> CallResult {
     let record =
         names(kernel).iter().take(count).enumerate().fold(Record::new(), |record, (index, field)| {
             record.bytes(&field[..field.len().min(size - 1)]).pad_to(size * (index + 1))
@@ -35,17 +35,17 @@ fn name_system(kernel: &mut Kernel, task: TaskId, address: u32, count: usize, si
 }
 
 /// uname(2).
-pub(super) fn uname(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+pub(super) fn uname(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
     name_system(kernel, task, address, 6, NAME)
 }
 
 /// uname(2) as number 109: without the domain.
-pub(super) fn olduname(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+pub(super) fn olduname(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
     name_system(kernel, task, address, 5, NAME)
 }
 
 /// uname(2) as number 59: fields of nine bytes.
-pub(super) fn oldolduname(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+pub(super) fn oldolduname(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
     name_system(kernel, task, address, 5, 9)
 }
 
@@ -61,13 +61,17 @@ fn new_name(kernel: &mut Kernel, task: TaskId, name: u32, length: u32) -> Result
 }
 
 /// setdomainname(2).
-pub(super) fn setdomainname(kernel: &mut Kernel, task: TaskId, [name, length, ..]: Arguments) -> Outcome {
+pub(super) fn setdomainname(kernel: &mut Kernel, task: TaskId, [name, length, ..]: Arguments) -> CallResult {
     kernel.domain_name = new_name(kernel, task, name, length)?;
     Ok(0)
 }
 
 /// syslog(2): the kernel's log is empty.
-pub(super) fn syslog(kernel: &mut Kernel, task: TaskId, [action, buffer, length, ..]: Arguments) -> Outcome {
+pub(super) fn syslog(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [action, buffer, length, ..]: Arguments,
+) -> CallResult {
     match action {
         // SYSLOG_ACTION_READ would wait for a message that never comes; the others find none.
         2..=4 if buffer == 0 || length as i32 <= -1 => Err(Errno::EINVAL.into()),
@@ -78,7 +82,7 @@ pub(super) fn syslog(kernel: &mut Kernel, task: TaskId, [action, buffer, length,
 }
 
 /// arch_prctl(2): a 32-bit program can only ask whether CPUID works.
-pub(super) fn arch_prctl(_: &mut Kernel, _: TaskId, [code, ..]: Arguments) -> Outcome {
+pub(super) fn arch_prctl(_: &mut Kernel, _: TaskId, [code, ..]: Arguments) -> CallResult {
     const ARCH_GET_CPUID: u32 = 0x1011;
     const ARCH_SET_CPUID: u32 = 0x1012;
     match code {
@@ -89,13 +93,13 @@ pub(super) fn arch_prctl(_: &mut Kernel, _: TaskId, [code, ..]: Arguments) -> Ou
 }
 
 /// sethostname(2).
-pub(super) fn sethostname(kernel: &mut Kernel, task: TaskId, [name, length, ..]: Arguments) -> Outcome {
+pub(super) fn sethostname(kernel: &mut Kernel, task: TaskId, [name, length, ..]: Arguments) -> CallResult {
     kernel.host_name = new_name(kernel, task, name, length)?;
     Ok(0)
 }
 
 /// sysinfo(2).
-pub(super) fn sysinfo(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+pub(super) fn sysinfo(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
     let uptime = (kernel.time.monotonic() / 1_000_000_000) as u32;
     let used: u64 =
         kernel.spaces.iter().map(|(_, space)| u64::from(space.memory.resident_pages()) * 4096).sum();
@@ -127,7 +131,7 @@ pub(super) fn getrandom(
     kernel: &mut Kernel,
     task: TaskId,
     [address, length, flags, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     const CHUNK: u32 = 4096;
     if flags & !7 != 0 || flags & 6 == 6 {
         return Err(Errno::EINVAL.into());
@@ -162,14 +166,18 @@ fn long(limit: u32) -> u64 {
 }
 
 /// getrlimit(2) as number 191.
-pub(super) fn getrlimit(kernel: &mut Kernel, task: TaskId, [number, address, ..]: Arguments) -> Outcome {
+pub(super) fn getrlimit(kernel: &mut Kernel, task: TaskId, [number, address, ..]: Arguments) -> CallResult {
     let Limit { soft, hard } = kernel.process(task).limits[resource(number)?];
     kernel.user(task).copy_out(address, Record::new().u32(short(soft)).u32(short(hard)).as_bytes())?;
     Ok(0)
 }
 
 /// getrlimit(2) as number 76, whose infinity is the largest signed number.
-pub(super) fn old_getrlimit(kernel: &mut Kernel, task: TaskId, [number, address, ..]: Arguments) -> Outcome {
+pub(super) fn old_getrlimit(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [number, address, ..]: Arguments,
+) -> CallResult {
     let Limit { soft, hard } = kernel.process(task).limits[resource(number)?];
     let clamp = |limit| short(limit).min(i32::MAX as u32);
     kernel.user(task).copy_out(address, Record::new().u32(clamp(soft)).u32(clamp(hard)).as_bytes())?;
@@ -204,7 +212,7 @@ fn set_limit(kernel: &mut Kernel, id: ProcessId, resource: Resource, limit: Limi
 }
 
 /// setrlimit(2).
-pub(super) fn setrlimit(kernel: &mut Kernel, task: TaskId, [number, address, ..]: Arguments) -> Outcome {
+pub(super) fn setrlimit(kernel: &mut Kernel, task: TaskId, [number, address, ..]: Arguments) -> CallResult {
     let [soft, hard] = kernel.user(task).words(address)?;
     let own = kernel.task(task).process;
     let limit = Limit { soft: long(soft), hard: long(hard) };
@@ -217,7 +225,7 @@ pub(super) fn prlimit64(
     kernel: &mut Kernel,
     task: TaskId,
     [target, number, new, old, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let id = if target == 0 { kernel.task(task).process } else { ProcessId(target) };
     let resource = resource(number)?;
     let before = kernel.processes.get(&id).ok_or(Errno::ESRCH)?.limits[resource];
@@ -233,7 +241,7 @@ pub(super) fn prlimit64(
 }
 
 /// personality(2): remembered, and honoured for ADDR_NO_RANDOMIZE and READ_IMPLIES_EXEC at the next execve.
-pub(super) fn personality(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Arguments) -> Outcome {
+pub(super) fn personality(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Arguments) -> CallResult {
     let process = kernel.process(task);
     let before = process.personality;
     if wanted != u32::MAX {
@@ -243,7 +251,7 @@ pub(super) fn personality(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Argum
 }
 
 /// prctl(2).
-pub(super) fn prctl(kernel: &mut Kernel, task: TaskId, [option, value, ..]: Arguments) -> Outcome {
+pub(super) fn prctl(kernel: &mut Kernel, task: TaskId, [option, value, ..]: Arguments) -> CallResult {
     match option {
         1 if value == 0 || Signal::new(value).is_some() => {
             kernel.process(task).attributes.death_signal = value
@@ -283,11 +291,11 @@ pub(super) fn prctl(kernel: &mut Kernel, task: TaskId, [option, value, ..]: Argu
 }
 
 /// Calls that are known and do nothing here: vhangup(2), sync(2)'s kind without files, and so on.
-pub(super) fn accept(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+pub(super) fn accept(_: &mut Kernel, _: TaskId, _: Arguments) -> CallResult {
     Ok(0)
 }
 
 /// Calls that only the superuser of a real machine may make.
-pub(super) fn forbidden(_: &mut Kernel, _: TaskId, _: Arguments) -> Outcome {
+pub(super) fn forbidden(_: &mut Kernel, _: TaskId, _: Arguments) -> CallResult {
     Err(Errno::EPERM.into())
 }

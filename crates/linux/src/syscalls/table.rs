@@ -10,10 +10,10 @@ use super::{
 };
 use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::wait::Outcome;
+use crate::wait::CallResult;
 
 /// Does what a system call does; see [`crate::wait`] for how one waits.
-pub(crate) type CallHandler = fn(&mut Kernel, TaskId, Arguments) -> Outcome;
+pub(crate) type CallHandler = fn(&mut Kernel, TaskId, Arguments) -> CallResult;
 
 /// What an argument of a system call is, for printing it and for making one up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -122,7 +122,7 @@ use ArgumentKind::{
 
 /// A row of the table.
 #[derive(Clone, Copy)]
-pub(crate) struct Row {
+pub(crate) struct SystemCallRow {
     /// The number in EAX.
     pub(crate) number: u16,
     /// The name.
@@ -138,8 +138,8 @@ const fn row(
     name: &'static str,
     arguments: &'static [ArgumentKind],
     handler: Option<CallHandler>,
-) -> Row {
-    Row { number, name, arguments, handler }
+) -> SystemCallRow {
+    SystemCallRow { number, name, arguments, handler }
 }
 
 /// A system call that Linux has on i386.
@@ -166,13 +166,13 @@ pub fn system_calls() -> impl Iterator<Item = SystemCall> {
 }
 
 /// The row of a number, if there is such a call.
-pub(crate) fn find(number: u32) -> Option<&'static Row> {
+pub(crate) fn find(number: u32) -> Option<&'static SystemCallRow> {
     TABLE.get(number as usize).filter(|row| u32::from(row.number) == number)
 }
 
 /// All rows; the index is the number.
 #[rustfmt::skip]
-static TABLE: [Row; 463] = [
+static TABLE: [SystemCallRow; 463] = [
     row(  0, "restart_syscall",               &[], Some(signal::restart_syscall)),
     row(  1, "exit",                          &[Int], Some(process::exit)),
     row(  2, "fork",                          &[], Some(process::fork)),

@@ -8,7 +8,7 @@ use crate::kernel::Kernel;
 use crate::objects::{Description, Modes, OpenFlags, Opened, Standard, StreamFile, Terminal};
 use crate::record::Record;
 use crate::signal::Signal;
-use crate::wait::Outcome;
+use crate::wait::CallResult;
 
 const TCGETS: u32 = 0x5401;
 const TCSETS: u32 = 0x5402;
@@ -44,7 +44,7 @@ pub(super) fn request(
     id: Id<Description>,
     request: u32,
     argument: u32,
-) -> Outcome {
+) -> CallResult {
     if let Some(StreamFile(which)) = kernel.fs.description(id).as_kind() {
         let which = *which;
         return stream_request(kernel, task, which, request, argument);
@@ -76,7 +76,7 @@ fn stream_request(
     which: Standard,
     request: u32,
     argument: u32,
-) -> Outcome {
+) -> CallResult {
     let size = kernel.fs.terminal_size(which).ok_or(Errno::ENOTTY)?;
     let record = match request {
         TCGETS => Modes::default().record(),
@@ -99,7 +99,7 @@ fn size_record(size: TerminalSize) -> Record {
     Record::new().u16(size.rows).u16(size.columns).u32(0)
 }
 
-fn modes(kernel: &mut Kernel, task: TaskId, id: Id<Terminal>, request: u32, argument: u32) -> Outcome {
+fn modes(kernel: &mut Kernel, task: TaskId, id: Id<Terminal>, request: u32, argument: u32) -> CallResult {
     if matches!(request, TCGETS | TCGETS2) {
         let record = kernel.fs.terminal(id).modes.record();
         let record = if request == TCGETS2 { record.u32(BAUD).u32(BAUD) } else { record };
@@ -120,7 +120,7 @@ fn job(
     slave: bool,
     request: u32,
     argument: u32,
-) -> Outcome {
+) -> CallResult {
     let (process, (group, session), controlling) = kernel.with_files(task, |files, caller| {
         let processes = caller.view.processes;
         Ok::<_, Errno>((processes.current(), processes.job(), files.controlling_terminal(caller)))
@@ -175,7 +175,7 @@ fn job(
     Ok(0)
 }
 
-fn master(kernel: &mut Kernel, task: TaskId, id: Id<Terminal>, request: u32, argument: u32) -> Outcome {
+fn master(kernel: &mut Kernel, task: TaskId, id: Id<Terminal>, request: u32, argument: u32) -> CallResult {
     match request {
         TIOCGPTN => {
             let number = kernel.fs.terminal(id).number.ok_or(Errno::ENOTTY)?;
@@ -216,7 +216,7 @@ fn size_and_flow(
     id: Id<Terminal>,
     request: u32,
     argument: u32,
-) -> Outcome {
+) -> CallResult {
     match request {
         TIOCGWINSZ => {
             let record = size_record(kernel.fs.terminal(id).size);

@@ -10,7 +10,7 @@ use crate::futex::{Key, Waiter};
 use crate::ids::TaskId;
 use crate::kernel::Kernel;
 use crate::record::Record;
-use crate::wait::{Failure, Outcome, Restart, Wait};
+use crate::wait::{CallResult, Failure, Restart, Wait};
 
 const WAIT: u32 = 0;
 const WAKE: u32 = 1;
@@ -32,12 +32,12 @@ const OWNER_DIED: u32 = 0x4000_0000;
 const OWNER: u32 = 0x3fff_ffff;
 
 /// futex(2).
-pub(super) fn futex(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn futex(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     operate(kernel, task, arguments, Layout::Short)
 }
 
 /// futex(2) with a 64-bit timespec.
-pub(super) fn futex_time64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+pub(super) fn futex_time64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     operate(kernel, task, arguments, Layout::Long)
 }
 
@@ -46,7 +46,7 @@ fn operate(
     task: TaskId,
     [word, operation, value, timeout, word2, value3]: Arguments,
     layout: Layout,
-) -> Outcome {
+) -> CallResult {
     let private = operation & PRIVATE != 0;
     let command = operation & !(PRIVATE | CLOCK_REALTIME);
     if !word.is_multiple_of(4) {
@@ -121,7 +121,7 @@ fn wait(
     expected: u32,
     waiter: Waiter,
     deadline: Option<u64>,
-) -> Outcome {
+) -> CallResult {
     if waiter.bits == 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -144,7 +144,7 @@ fn was_granted(kernel: &mut Kernel, task: TaskId) -> bool {
 }
 
 /// Waits in a futex queue, or leaves it because of a timeout or a signal.
-fn wait_on(kernel: &mut Kernel, task: TaskId, deadline: Option<u64>) -> Outcome {
+fn wait_on(kernel: &mut Kernel, task: TaskId, deadline: Option<u64>) -> CallResult {
     if kernel.has_passed(deadline) {
         kernel.futexes.remove(task);
         return Err(Errno::ETIMEDOUT.into());
@@ -165,7 +165,7 @@ fn requeue(
     private: bool,
     [wakes, moves]: [u32; 2],
     expected: Option<u32>,
-) -> Outcome {
+) -> CallResult {
     if (wakes as i32) < 0 || (moves as i32) < 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -189,7 +189,7 @@ fn wake_and_change(
     private: bool,
     [wakes, wakes2]: [u32; 2],
     encoded: u32,
-) -> Outcome {
+) -> CallResult {
     let sign_extend = |value: u32| ((value << 20) as i32 >> 20) as u32;
     let mut operand = sign_extend(encoded >> 12 & 0xfff);
     let compared = sign_extend(encoded & 0xfff) as i32;
@@ -236,7 +236,7 @@ fn try_lock(kernel: &mut Kernel, task: TaskId, word: u32) -> Result<bool, Errno>
 }
 
 /// FUTEX_LOCK_PI. All tasks have the same priority, so there is none to inherit.
-fn lock(kernel: &mut Kernel, task: TaskId, word: u32, key: Key, deadline: Option<u64>) -> Outcome {
+fn lock(kernel: &mut Kernel, task: TaskId, word: u32, key: Key, deadline: Option<u64>) -> CallResult {
     if was_granted(kernel, task) {
         return Ok(0);
     }
@@ -255,7 +255,7 @@ fn lock(kernel: &mut Kernel, task: TaskId, word: u32, key: Key, deadline: Option
 }
 
 /// FUTEX_UNLOCK_PI: hands the lock to the oldest waiter.
-fn unlock(kernel: &mut Kernel, task: TaskId, word: u32, key: Key) -> Outcome {
+fn unlock(kernel: &mut Kernel, task: TaskId, word: u32, key: Key) -> CallResult {
     let value: u32 = kernel.user(task).read(word)?;
     if value & OWNER != task.number() {
         return Err(Errno::EPERM.into());
@@ -270,7 +270,7 @@ fn unlock(kernel: &mut Kernel, task: TaskId, word: u32, key: Key) -> Outcome {
 }
 
 /// set_robust_list(2).
-pub(super) fn set_robust_list(kernel: &mut Kernel, task: TaskId, [head, size, ..]: Arguments) -> Outcome {
+pub(super) fn set_robust_list(kernel: &mut Kernel, task: TaskId, [head, size, ..]: Arguments) -> CallResult {
     if size != 12 {
         return Err(Errno::EINVAL.into());
     }
@@ -283,7 +283,7 @@ pub(super) fn get_robust_list(
     kernel: &mut Kernel,
     task: TaskId,
     [target, head, size, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     let target = if target == 0 { task } else { TaskId(target) };
     let list = kernel.tasks.get(&target).ok_or(Errno::ESRCH)?.robust_list;
     kernel.user(task).write(size, 12_u32)?;
@@ -334,7 +334,7 @@ impl Kernel {
 }
 
 /// set_tid_address(2).
-pub(super) fn set_tid_address(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+pub(super) fn set_tid_address(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
     kernel.task(task).clear_child_tid = address;
     Ok(task.number())
 }
@@ -423,7 +423,7 @@ pub(super) fn set_descriptor(
 }
 
 /// set_thread_area(2).
-pub(super) fn set_thread_area(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+pub(super) fn set_thread_area(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
     let user = UserDescriptor(kernel.user(task).words(address)?);
     let mut tls = kernel.task(task).tls;
     let entry = set_descriptor(&mut tls, user, true)?;
@@ -436,7 +436,7 @@ pub(super) fn set_thread_area(kernel: &mut Kernel, task: TaskId, [address, ..]: 
 }
 
 /// get_thread_area(2).
-pub(super) fn get_thread_area(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+pub(super) fn get_thread_area(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
     let entry: u32 = kernel.user(task).read(address)?;
     let held = kernel.task(task).tls.get(tls_entry(entry)?);
     let user = UserDescriptor::from_descriptor(entry, held);
@@ -450,7 +450,7 @@ pub(super) fn modify_ldt(
     kernel: &mut Kernel,
     task: TaskId,
     [function, address, size, ..]: Arguments,
-) -> Outcome {
+) -> CallResult {
     match function {
         0 => read_local(kernel, task, address, size),
         // The default table is empty.
@@ -481,7 +481,7 @@ fn encode(descriptor: &Descriptor) -> u64 {
         | (base >> 24) << 56
 }
 
-fn read_local(kernel: &mut Kernel, task: TaskId, address: u32, size: u32) -> Outcome {
+fn read_local(kernel: &mut Kernel, task: TaskId, address: u32, size: u32) -> CallResult {
     let entries = kernel.space(task).local_descriptors.entries();
     if entries.is_empty() {
         return Ok(0);
@@ -495,7 +495,7 @@ fn read_local(kernel: &mut Kernel, task: TaskId, address: u32, size: u32) -> Out
     Ok(length)
 }
 
-fn write_local(kernel: &mut Kernel, task: TaskId, address: u32, size: u32, old_mode: bool) -> Outcome {
+fn write_local(kernel: &mut Kernel, task: TaskId, address: u32, size: u32, old_mode: bool) -> CallResult {
     if size != 16 {
         return Err(Errno::EINVAL.into());
     }

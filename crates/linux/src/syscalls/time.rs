@@ -7,7 +7,7 @@ use crate::kernel::Kernel;
 use crate::record::Record;
 use crate::signal::Signal;
 use crate::timer::{Interval, Notify, PosixTimer};
-use crate::wait::{Failure, Outcome, Wait};
+use crate::wait::{CallResult, Failure, Wait};
 
 /// Nanoseconds a second.
 const SECOND: u64 = 1_000_000_000;
@@ -153,7 +153,7 @@ impl Kernel {
 }
 
 /// time(2).
-pub(super) fn time(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+pub(super) fn time(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
     let seconds = (kernel.time.realtime() / SECOND) as u32;
     if address != 0 {
         kernel.user(task).write(address, seconds)?;
@@ -162,7 +162,7 @@ pub(super) fn time(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) 
 }
 
 /// gettimeofday(2).
-pub(super) fn gettimeofday(kernel: &mut Kernel, task: TaskId, [time, zone, ..]: Arguments) -> Outcome {
+pub(super) fn gettimeofday(kernel: &mut Kernel, task: TaskId, [time, zone, ..]: Arguments) -> CallResult {
     let now = kernel.time.realtime();
     if time != 0 {
         let record = Record::new().u32((now / SECOND) as u32).u32((now % SECOND / 1000) as u32);
@@ -175,7 +175,7 @@ pub(super) fn gettimeofday(kernel: &mut Kernel, task: TaskId, [time, zone, ..]: 
 }
 
 /// Sets the machine's wall clock, which only the superuser may.
-fn set_wall_clock(kernel: &mut Kernel, task: TaskId, time: u64) -> Outcome {
+fn set_wall_clock(kernel: &mut Kernel, task: TaskId, time: u64) -> CallResult {
     if kernel.process(task).credentials.euid != 0 {
         return Err(Errno::EPERM.into());
     }
@@ -184,7 +184,7 @@ fn set_wall_clock(kernel: &mut Kernel, task: TaskId, time: u64) -> Outcome {
 }
 
 /// settimeofday(2).
-pub(super) fn settimeofday(kernel: &mut Kernel, task: TaskId, [time, ..]: Arguments) -> Outcome {
+pub(super) fn settimeofday(kernel: &mut Kernel, task: TaskId, [time, ..]: Arguments) -> CallResult {
     if time == 0 {
         return Ok(0);
     }
@@ -196,7 +196,7 @@ pub(super) fn settimeofday(kernel: &mut Kernel, task: TaskId, [time, ..]: Argume
 }
 
 /// stime(2).
-pub(super) fn stime(kernel: &mut Kernel, task: TaskId, [time, ..]: Arguments) -> Outcome {
+pub(super) fn stime(kernel: &mut Kernel, task: TaskId, [time, ..]: Arguments) -> CallResult {
     let seconds: u32 = kernel.user(task).read(time)?;
     set_wall_clock(kernel, task, u64::from(seconds) * SECOND)
 }
@@ -205,11 +205,11 @@ pub(super) fn stime(kernel: &mut Kernel, task: TaskId, [time, ..]: Arguments) ->
 macro_rules! both_layouts {
     ($($(#[$doc:meta])* $short:ident, $long:ident => $common:ident;)*) => {$(
         $(#[$doc])*
-        pub(super) fn $short(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+        pub(super) fn $short(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
             $common(kernel, task, arguments, Layout::Short)
         }
         $(#[$doc])*
-        pub(super) fn $long(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Outcome {
+        pub(super) fn $long(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
             $common(kernel, task, arguments, Layout::Long)
         }
     )*};
@@ -230,13 +230,23 @@ both_layouts! {
     timer_gettime, timer_gettime64 => get_timer;
 }
 
-fn get_clock(kernel: &mut Kernel, task: TaskId, [clock, address, ..]: Arguments, layout: Layout) -> Outcome {
+fn get_clock(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [clock, address, ..]: Arguments,
+    layout: Layout,
+) -> CallResult {
     let time = kernel.read_clock(task, clock)?;
     write_timespec(kernel, task, address, time, layout)?;
     Ok(0)
 }
 
-fn set_clock(kernel: &mut Kernel, task: TaskId, [clock, address, ..]: Arguments, layout: Layout) -> Outcome {
+fn set_clock(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [clock, address, ..]: Arguments,
+    layout: Layout,
+) -> CallResult {
     let time = read_timespec(kernel, task, address, layout)?;
     if clock != 0 {
         return Err(Errno::EINVAL.into());
@@ -249,7 +259,7 @@ fn get_resolution(
     task: TaskId,
     [clock, address, ..]: Arguments,
     layout: Layout,
-) -> Outcome {
+) -> CallResult {
     kernel.read_clock(task, clock)?;
     // Coarse clocks tick 250 times a second.
     let resolution = if matches!(clock, 5 | 6) { 4_000_000 } else { 1 };
@@ -260,7 +270,11 @@ fn get_resolution(
 }
 
 /// nanosleep(2).
-pub(super) fn nanosleep(kernel: &mut Kernel, task: TaskId, [request, remaining, ..]: Arguments) -> Outcome {
+pub(super) fn nanosleep(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [request, remaining, ..]: Arguments,
+) -> CallResult {
     sleep_on_clock(kernel, task, [1, 0, request, remaining, 0, 0], Layout::Short)
 }
 
@@ -269,7 +283,7 @@ fn sleep_on_clock(
     task: TaskId,
     [clock, flags, request, remaining, ..]: Arguments,
     layout: Layout,
-) -> Outcome {
+) -> CallResult {
     const ABSOLUTE: u32 = 1;
     match clock {
         0 | 1 | 2 | 7 | 8 | 9 | 11 => {}
@@ -293,7 +307,7 @@ fn sleep_on_clock(
 }
 
 /// times(2): clock ticks of a hundredth of a second.
-pub(super) fn times(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> Outcome {
+pub(super) fn times(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
     const TICK: u64 = SECOND / 100;
     let own = kernel.task(task).process;
     if address != 0 {
@@ -307,7 +321,7 @@ pub(super) fn times(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments)
 }
 
 /// getrusage(2).
-pub(super) fn getrusage(kernel: &mut Kernel, task: TaskId, [who, address, ..]: Arguments) -> Outcome {
+pub(super) fn getrusage(kernel: &mut Kernel, task: TaskId, [who, address, ..]: Arguments) -> CallResult {
     let time = match who as i32 {
         0 => {
             let own = kernel.task(task).process;
@@ -334,7 +348,7 @@ pub(super) fn resource_usage(time: u64) -> Record {
 }
 
 /// alarm(2).
-pub(super) fn alarm(kernel: &mut Kernel, task: TaskId, [seconds, ..]: Arguments) -> Outcome {
+pub(super) fn alarm(kernel: &mut Kernel, task: TaskId, [seconds, ..]: Arguments) -> CallResult {
     let now = kernel.time.monotonic();
     let own = kernel.task(task).process;
     let left = kernel.process(task).timers.real.left(now);
@@ -388,14 +402,14 @@ fn write_interval_timer(
 }
 
 /// getitimer(2).
-pub(super) fn getitimer(kernel: &mut Kernel, task: TaskId, [which, address, ..]: Arguments) -> Outcome {
+pub(super) fn getitimer(kernel: &mut Kernel, task: TaskId, [which, address, ..]: Arguments) -> CallResult {
     let (interval, now) = interval_timer(kernel, task, which)?;
     write_interval_timer(kernel, task, address, interval, now)?;
     Ok(0)
 }
 
 /// setitimer(2).
-pub(super) fn setitimer(kernel: &mut Kernel, task: TaskId, [which, new, old, ..]: Arguments) -> Outcome {
+pub(super) fn setitimer(kernel: &mut Kernel, task: TaskId, [which, new, old, ..]: Arguments) -> CallResult {
     let (before, now) = interval_timer(kernel, task, which)?;
     let (period, value) = if new == 0 { (0, 0) } else { read_interval_timer(kernel, task, new)? };
     let next = if value == 0 { 0 } else { now.saturating_add(value) };
@@ -413,7 +427,11 @@ pub(super) fn setitimer(kernel: &mut Kernel, task: TaskId, [which, new, old, ..]
 }
 
 /// timer_create(2).
-pub(super) fn timer_create(kernel: &mut Kernel, task: TaskId, [clock, event, out, ..]: Arguments) -> Outcome {
+pub(super) fn timer_create(
+    kernel: &mut Kernel,
+    task: TaskId,
+    [clock, event, out, ..]: Arguments,
+) -> CallResult {
     const SIGNAL: u32 = 0;
     const NONE: u32 = 1;
     const THREAD: u32 = 2;
@@ -460,7 +478,7 @@ fn timer_record(timer: &PosixTimer, now: u64, layout: Layout) -> Record {
     timespec(timer.interval.period, layout).bytes(left.as_bytes())
 }
 
-fn get_timer(kernel: &mut Kernel, task: TaskId, [id, out, ..]: Arguments, layout: Layout) -> Outcome {
+fn get_timer(kernel: &mut Kernel, task: TaskId, [id, out, ..]: Arguments, layout: Layout) -> CallResult {
     let timer = posix_timer(kernel, task, id)?;
     let record = timer_record(&timer, kernel.time.monotonic(), layout);
     kernel.user(task).copy_out(out, record.as_bytes())?;
@@ -472,7 +490,7 @@ fn set_timer(
     task: TaskId,
     [id, flags, new, old, ..]: Arguments,
     layout: Layout,
-) -> Outcome {
+) -> CallResult {
     const ABSOLUTE: u32 = 1;
     let timer = posix_timer(kernel, task, id)?;
     let period = read_timespec(kernel, task, new, layout)?;
@@ -493,11 +511,11 @@ fn set_timer(
 }
 
 /// timer_getoverrun(2).
-pub(super) fn timer_getoverrun(kernel: &mut Kernel, task: TaskId, [id, ..]: Arguments) -> Outcome {
+pub(super) fn timer_getoverrun(kernel: &mut Kernel, task: TaskId, [id, ..]: Arguments) -> CallResult {
     Ok(posix_timer(kernel, task, id)?.overrun)
 }
 
 /// timer_delete(2).
-pub(super) fn timer_delete(kernel: &mut Kernel, task: TaskId, [id, ..]: Arguments) -> Outcome {
+pub(super) fn timer_delete(kernel: &mut Kernel, task: TaskId, [id, ..]: Arguments) -> CallResult {
     kernel.process(task).timers.posix.remove(&id).map(|_| 0).ok_or(Errno::EINVAL.into())
 }

@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::host::Invocation;
 use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::objects::{Address, OpenFlags};
+use crate::objects::{OpenFlags, SocketAddress};
 use crate::signal::Signal;
 use crate::wait::PendingCall;
 
@@ -165,13 +165,13 @@ impl Kernel {
         };
         let family = u16::from_le_bytes([bytes[0], bytes[1]]);
         let name = flags::value(flags::FAMILY, family.into());
-        let body = match Address::decode(&bytes, family) {
-            Ok(Some(Address::Path(path))) => format!(", sun_path={}", quote(&path, false)),
-            Ok(Some(Address::Abstract(path))) => format!(", sun_path=@{}", quote(&path, false)),
-            Ok(Some(Address::Internet(SocketAddr::V4(at)))) => {
+        let body = match SocketAddress::decode(&bytes, family) {
+            Ok(Some(SocketAddress::Path(path))) => format!(", sun_path={}", quote(&path, false)),
+            Ok(Some(SocketAddress::Abstract(path))) => format!(", sun_path=@{}", quote(&path, false)),
+            Ok(Some(SocketAddress::Internet(SocketAddr::V4(at)))) => {
                 format!(", sin_port=htons({}), sin_addr=inet_addr(\"{}\")", at.port(), at.ip())
             }
-            Ok(Some(Address::Internet(SocketAddr::V6(at)))) => format!(
+            Ok(Some(SocketAddress::Internet(SocketAddr::V6(at)))) => format!(
                 ", sin6_port=htons({}), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, \"{}\", &sin6_addr), sin6_scope_id=0",
                 at.port(),
                 at.ip()

@@ -5,21 +5,21 @@ use super::*;
 use crate::wait::Failure;
 
 impl Fixture {
-    fn socket(&mut self, family: u16, kind: Kind) -> (Id<Description>, Id<Socket>) {
+    fn socket(&mut self, family: u16, kind: SocketKind) -> (Id<Description>, Id<Socket>) {
         let open = self.run(|files, caller| {
             files.make_socket(caller, family, kind, Peer::default(), OpenFlags::empty())
         });
         (open, self.files.socket_of(open).unwrap())
     }
 
-    fn bind_and_listen(&mut self, socket: Id<Socket>, address: Address) {
+    fn bind_and_listen(&mut self, socket: Id<Socket>, address: SocketAddress) {
         self.run(|files, caller| {
             files.bind(caller, socket, Some(address)).unwrap();
             files.listen(caller, socket, 5).unwrap();
         });
     }
 
-    fn connect(&mut self, socket: Id<Socket>, address: Address) -> Result<(), Failure> {
+    fn connect(&mut self, socket: Id<Socket>, address: SocketAddress) -> Result<(), Failure> {
         self.run(|files, caller| files.connect(caller, socket, Some(address), true))
     }
 
@@ -40,21 +40,21 @@ impl Fixture {
     }
 }
 
-fn local(port: u16) -> Address {
-    Address::Internet(([127, 0, 0, 1], port).into())
+fn local(port: u16) -> SocketAddress {
+    SocketAddress::Internet(([127, 0, 0, 1], port).into())
 }
 
 #[test]
 fn streams_connect_by_every_kind_of_name() {
     let names = [
-        (AF_UNIX, Address::Path(b"/tmp/s".to_vec())),
-        (AF_UNIX, Address::Abstract(b"s".to_vec())),
+        (AF_UNIX, SocketAddress::Path(b"/tmp/s".to_vec())),
+        (AF_UNIX, SocketAddress::Abstract(b"s".to_vec())),
         (AF_INET, local(80)),
     ];
     for (family, name) in names {
         let mut fixture = Fixture::new();
-        let (_, server) = fixture.socket(family, Kind::Stream);
-        let (open, client) = fixture.socket(family, Kind::Stream);
+        let (_, server) = fixture.socket(family, SocketKind::Stream);
+        let (open, client) = fixture.socket(family, SocketKind::Stream);
         assert!(fixture.connect(client, name.clone()).is_err(), "nobody is there");
         fixture.bind_and_listen(server, name.clone());
         assert_eq!(fixture.accept(server), Err(Errno::EAGAIN.into()));
@@ -75,9 +75,9 @@ fn streams_connect_by_every_kind_of_name() {
 #[test]
 fn other_networks_are_out_of_reach() {
     let mut fixture = Fixture::new();
-    for kind in [Kind::Stream, Kind::Datagram] {
+    for kind in [SocketKind::Stream, SocketKind::Datagram] {
         let (_, socket) = fixture.socket(AF_INET, kind);
-        let outside = Address::Internet(([93, 184, 216, 34], 80).into());
+        let outside = SocketAddress::Internet(([93, 184, 216, 34], 80).into());
         assert_eq!(fixture.connect(socket, outside.clone()), Err(Errno::ENETUNREACH.into()));
         let bound = fixture.run(|files, caller| files.bind(caller, socket, Some(outside)));
         assert_eq!(bound, Err(Errno::EADDRNOTAVAIL));
@@ -86,13 +86,13 @@ fn other_networks_are_out_of_reach() {
 
 #[test]
 fn ipv6_only_leaves_a_port_to_ipv4() {
-    let any6 = || Address::Internet(([0_u16; 8], 80).into());
-    let any4 = || Address::Internet(([0, 0, 0, 0], 80).into());
+    let any6 = || SocketAddress::Internet(([0_u16; 8], 80).into());
+    let any4 = || SocketAddress::Internet(([0, 0, 0, 0], 80).into());
     for only in [false, true] {
         let mut fixture = Fixture::new();
-        let (_, six) = fixture.socket(AF_INET6, Kind::Stream);
-        let (_, four) = fixture.socket(AF_INET, Kind::Stream);
-        let (_, client) = fixture.socket(AF_INET, Kind::Stream);
+        let (_, six) = fixture.socket(AF_INET6, SocketKind::Stream);
+        let (_, four) = fixture.socket(AF_INET, SocketKind::Stream);
+        let (_, client) = fixture.socket(AF_INET, SocketKind::Stream);
         fixture.files.socket_mut(six).options.insert((41, 26), vec![only.into(), 0, 0, 0]);
         fixture.bind_and_listen(six, any6());
         let refused = Err(Failure::from(Errno::ECONNREFUSED));
@@ -105,8 +105,8 @@ fn ipv6_only_leaves_a_port_to_ipv4() {
 #[test]
 fn datagrams_stay_whole_and_tell_where_they_are_from() {
     let mut fixture = Fixture::new();
-    let (_, server) = fixture.socket(AF_INET, Kind::Datagram);
-    let (_, client) = fixture.socket(AF_INET, Kind::Datagram);
+    let (_, server) = fixture.socket(AF_INET, SocketKind::Datagram);
+    let (_, client) = fixture.socket(AF_INET, SocketKind::Datagram);
     fixture.run(|files, caller| files.bind(caller, server, Some(local(53)))).unwrap();
     fixture.connect(client, local(53)).unwrap();
     fixture.send(client, b"one").unwrap();
@@ -121,8 +121,9 @@ fn datagrams_stay_whole_and_tell_where_they_are_from() {
 #[test]
 fn a_full_stream_makes_the_sender_wait() {
     let mut fixture = Fixture::new();
-    let pair = fixture
-        .run(|files, caller| files.socket_pair(caller, Kind::Stream, Peer::default(), OpenFlags::empty()));
+    let pair = fixture.run(|files, caller| {
+        files.socket_pair(caller, SocketKind::Stream, Peer::default(), OpenFlags::empty())
+    });
     let [one, other] = pair.map(|open| fixture.files.socket_of(open).unwrap());
     let sent = fixture.send(one, &[7; 1 << 20]).unwrap();
     assert!(sent < 1 << 20);
@@ -134,8 +135,9 @@ fn a_full_stream_makes_the_sender_wait() {
 #[test]
 fn rights_travel_and_unread_ones_are_closed() {
     let mut fixture = Fixture::new();
-    let pair = fixture
-        .run(|files, caller| files.socket_pair(caller, Kind::Stream, Peer::default(), OpenFlags::empty()));
+    let pair = fixture.run(|files, caller| {
+        files.socket_pair(caller, SocketKind::Stream, Peer::default(), OpenFlags::empty())
+    });
     let [one, other] = pair.map(|open| fixture.files.socket_of(open).unwrap());
     let [reader, writer] = fixture.run(|files, caller| files.pipe(caller, OpenFlags::O_NONBLOCK));
     let rights = |files: &mut Files| Sending { rights: vec![files.hold(writer)], ..Sending::default() };
@@ -161,8 +163,9 @@ fn rights_travel_and_unread_ones_are_closed() {
 fn what_is_on_its_way_is_bounded_and_accounted_for() {
     let mut fixture = Fixture::new();
     let [reader, writer] = fixture.run(|files, caller| files.pipe(caller, OpenFlags::O_NONBLOCK));
-    let pair = fixture
-        .run(|files, caller| files.socket_pair(caller, Kind::Stream, Peer::default(), OpenFlags::empty()));
+    let pair = fixture.run(|files, caller| {
+        files.socket_pair(caller, SocketKind::Stream, Peer::default(), OpenFlags::empty())
+    });
     let [one, other] = pair.map(|open| fixture.files.socket_of(open).unwrap());
     fixture.send(one, &[0; 1000]).unwrap();
     fixture.receive(other).unwrap();
@@ -187,7 +190,7 @@ fn sockets_that_only_their_own_messages_hold_are_collected() {
     let mut fixture = Fixture::new();
     for _ in 0..100 {
         let pair = fixture.run(|files, caller| {
-            files.socket_pair(caller, Kind::Stream, Peer::default(), OpenFlags::empty())
+            files.socket_pair(caller, SocketKind::Stream, Peer::default(), OpenFlags::empty())
         });
         for (from, sent) in [(pair[0], pair[1]), (pair[1], pair[0])] {
             let socket = fixture.files.socket_of(from).unwrap();
@@ -199,9 +202,9 @@ fn sockets_that_only_their_own_messages_hold_are_collected() {
         fixture.files.close(pair[1]);
     }
     // The collector waits until it is worth it: one more, which nobody sends, closes.
-    let (last, _) = fixture.socket(AF_UNIX, Kind::Stream);
+    let (last, _) = fixture.socket(AF_UNIX, SocketKind::Stream);
     for _ in 0..100 {
-        let (open, _) = fixture.socket(AF_UNIX, Kind::Stream);
+        let (open, _) = fixture.socket(AF_UNIX, SocketKind::Stream);
         fixture.files.close(open);
     }
     assert_eq!((fixture.files.states.iter::<Socket>().count(), fixture.files.rights_in_flight()), (1, 0));
@@ -211,14 +214,15 @@ fn sockets_that_only_their_own_messages_hold_are_collected() {
 #[test]
 fn messages_that_somebody_can_reach_keep_their_files() {
     let mut fixture = Fixture::new();
-    let [one, other] = fixture
-        .run(|files, caller| files.socket_pair(caller, Kind::Stream, Peer::default(), OpenFlags::empty()));
-    let (sent, _) = fixture.socket(AF_UNIX, Kind::Stream);
+    let [one, other] = fixture.run(|files, caller| {
+        files.socket_pair(caller, SocketKind::Stream, Peer::default(), OpenFlags::empty())
+    });
+    let (sent, _) = fixture.socket(AF_UNIX, SocketKind::Stream);
     let socket = fixture.files.socket_of(one).unwrap();
     let sending = Sending { rights: vec![sent], immediate: true, ..Sending::default() };
     fixture.run(|files, caller| files.send(caller, socket, b"x", &sending)).unwrap();
     for _ in 0..100 {
-        let (open, _) = fixture.socket(AF_UNIX, Kind::Stream);
+        let (open, _) = fixture.socket(AF_UNIX, SocketKind::Stream);
         fixture.files.close(open);
     }
     let socket = fixture.files.socket_of(other).unwrap();

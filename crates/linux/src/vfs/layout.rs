@@ -3,7 +3,7 @@
 
 use super::attributes::{Attributes, Timestamp};
 use super::vnode::{Vnode, VolumeId};
-use super::volume::{DirectoryEntry, Statistics};
+use super::volume::{DirectoryEntry, VolumeStatistics};
 use crate::errno::Errno;
 use crate::record::Record;
 
@@ -122,7 +122,7 @@ pub(crate) fn statx(vnode: Vnode, attributes: &Attributes, mount_root: bool) -> 
 }
 
 /// `struct statfs`: 64 bytes. Counts that do not fit 32 bits are EOVERFLOW.
-pub(crate) fn statfs(vnode: Vnode, figures: &Statistics, read_only: bool) -> Result<Record, Errno> {
+pub(crate) fn statfs(vnode: Vnode, figures: &VolumeStatistics, read_only: bool) -> Result<Record, Errno> {
     let word = |count: u64| u32::try_from(count).map_err(|_| Errno::EOVERFLOW);
     Ok(Record::new()
         .u32(figures.magic)
@@ -140,7 +140,7 @@ pub(crate) fn statfs(vnode: Vnode, figures: &Statistics, read_only: bool) -> Res
 }
 
 /// `struct statfs64`: 84 bytes.
-pub(crate) fn statfs64(vnode: Vnode, figures: &Statistics, read_only: bool) -> Record {
+pub(crate) fn statfs64(vnode: Vnode, figures: &VolumeStatistics, read_only: bool) -> Record {
     Record::new()
         .u32(figures.magic)
         .u32(BLOCK_SIZE)

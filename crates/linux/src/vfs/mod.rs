@@ -42,5 +42,5 @@ pub(crate) use tree::{Capacity, Tree};
 pub(crate) use view::{Caller, Location, NoProcesses, OpenFile, ProcessView, Restrictions, View};
 pub(crate) use vnode::{NodeId, ROOT, Vnode, VolumeId};
 pub(crate) use volume::{
-    Allocation, DirectoryEntry, LinkTarget, Name, NewNode, RenameMode, Statistics, Volume,
+    Allocation, DirectoryEntry, LinkTarget, Name, NewNode, RenameMode, Volume, VolumeStatistics,
 };

@@ -5,7 +5,7 @@ use super::path::{Last, Walked};
 use super::system::Vfs;
 use super::view::{Caller, Location, View};
 use super::vnode::{ROOT, Vnode, VolumeId};
-use super::volume::{Allocation, DirectoryEntry, NewNode, RenameMode, Statistics};
+use super::volume::{Allocation, DirectoryEntry, NewNode, RenameMode, VolumeStatistics};
 use crate::errno::Errno;
 
 impl Vfs {
@@ -396,11 +396,13 @@ impl Vfs {
     }
 
     /// statfs(2).
-    pub(crate) fn statistics(&self, file: Vnode) -> Statistics {
+    pub(crate) fn statistics(&self, file: Vnode) -> VolumeStatistics {
         const PIPEFS_MAGIC: u32 = 0x5049_5045;
         match self.mounts.get(file.volume) {
             Ok(mounted) => mounted.volume.statistics(),
-            Err(_) => Statistics { magic: PIPEFS_MAGIC, blocks: 0, free_blocks: 0, files: 0, free_files: 0 },
+            Err(_) => {
+                VolumeStatistics { magic: PIPEFS_MAGIC, blocks: 0, free_blocks: 0, files: 0, free_files: 0 }
+            }
         }
     }
 

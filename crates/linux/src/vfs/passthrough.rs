@@ -10,7 +10,9 @@ use super::attributes::{Attributes, Change, FileType, Owner};
 use super::folder::{HostAccess, HostChange, HostFile, HostFolder, HostMetadata, join};
 use super::view::View;
 use super::vnode::{NodeId, ROOT};
-use super::volume::{Allocation, DirectoryEntry, LinkTarget, Name, NewNode, RenameMode, Statistics, Volume};
+use super::volume::{
+    Allocation, DirectoryEntry, LinkTarget, Name, NewNode, RenameMode, Volume, VolumeStatistics,
+};
 use crate::errno::Errno;
 
 #[derive(Clone, Debug)]
@@ -345,10 +347,10 @@ impl Volume for Passthrough {
         }
     }
 
-    fn statistics(&self) -> Statistics {
+    fn statistics(&self) -> VolumeStatistics {
         const EXT4_SUPER_MAGIC: u32 = 0xef53;
         let (bytes, free) = self.folder.room().unwrap_or_default();
-        Statistics {
+        VolumeStatistics {
             magic: EXT4_SUPER_MAGIC,
             blocks: bytes / 4096,
             free_blocks: free / 4096,

@@ -76,7 +76,7 @@ pub(crate) enum Allocation {
 
 /// The figures of statfs(2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Statistics {
+pub(crate) struct VolumeStatistics {
     /// The file system's magic number.
     pub(crate) magic: u32,
     /// Bytes in all, in blocks of 4096.
@@ -186,7 +186,7 @@ pub(crate) trait Volume: Send + Debug {
     fn release(&mut self, node: NodeId);
 
     /// The figures of statfs(2).
-    fn statistics(&self) -> Statistics;
+    fn statistics(&self) -> VolumeStatistics;
 
     /// Appends the changes to it to a tar file, their paths put under `below`; EOPNOTSUPP where it
     /// keeps none. Something is mounted on the directories in `covered`.

@@ -4,7 +4,7 @@ use core::cmp::Ordering;
 
 use pentimento_registers::F80;
 
-use super::super::environment::Rounding;
+use super::super::rules::Rounding;
 use super::{BIAS, Rounded, TOP, are_normal, exponent, is_zero, shift_right};
 
 /// How `a` compares with `b`.

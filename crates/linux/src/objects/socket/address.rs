@@ -19,7 +19,7 @@ const UNIX_PATH_MAX: usize = 108;
 
 /// Where a socket is, or is to be.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub(crate) enum Address {
+pub(crate) enum SocketAddress {
     /// Nowhere.
     #[default]
     Unnamed,
@@ -31,7 +31,7 @@ pub(crate) enum Address {
     Internet(SocketAddr),
 }
 
-impl Address {
+impl SocketAddress {
     /// Reads a `struct sockaddr` of the given family; `None` for AF_UNSPEC.
     pub(crate) fn decode(bytes: &[u8], family: u16) -> Result<Option<Self>, Errno> {
         let given = u16::from_le_bytes(*bytes.first_chunk().ok_or(Errno::EINVAL)?);
@@ -117,18 +117,18 @@ mod tests {
         let inet: SocketAddr = "127.0.0.1:8080".parse().unwrap();
         let inet6: SocketAddr = "[::1]:80".parse().unwrap();
         for (family, length, address) in [
-            (AF_UNIX, 2, Address::Unnamed),
-            (AF_UNIX, 9, Address::Path(b"/tmp/s".to_vec())),
-            (AF_UNIX, 7, Address::Abstract(b"name".to_vec())),
-            (AF_INET, 16, Address::Internet(inet)),
-            (AF_INET6, 28, Address::Internet(inet6)),
+            (AF_UNIX, 2, SocketAddress::Unnamed),
+            (AF_UNIX, 9, SocketAddress::Path(b"/tmp/s".to_vec())),
+            (AF_UNIX, 7, SocketAddress::Abstract(b"name".to_vec())),
+            (AF_INET, 16, SocketAddress::Internet(inet)),
+            (AF_INET6, 28, SocketAddress::Internet(inet6)),
         ] {
             let record = address.encode(family);
             assert_eq!(record.as_bytes().len(), length, "{address:?}");
-            assert_eq!(Address::decode(record.as_bytes(), family), Ok(Some(address)));
+            assert_eq!(SocketAddress::decode(record.as_bytes(), family), Ok(Some(address)));
         }
-        assert_eq!(Address::decode(&[2, 0, 0], AF_INET), Err(Errno::EINVAL));
-        assert_eq!(Address::decode(&[10, 0, 0], AF_INET), Err(Errno::EAFNOSUPPORT));
-        assert_eq!(Address::decode(&[0, 0], AF_INET), Ok(None));
+        assert_eq!(SocketAddress::decode(&[2, 0, 0], AF_INET), Err(Errno::EINVAL));
+        assert_eq!(SocketAddress::decode(&[10, 0, 0], AF_INET), Err(Errno::EAFNOSUPPORT));
+        assert_eq!(SocketAddress::decode(&[0, 0], AF_INET), Ok(None));
     }
 }

@@ -8,9 +8,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::address::Address;
+use super::address::SocketAddress;
 use super::outside::Bridge;
-use super::state::{Attempt, BUFFER_MAX, Kind, Message, Peer, Role, Socket, Sockets, UDP_MAX};
+use super::state::{Attempt, BUFFER_MAX, Message, Peer, Role, Socket, SocketKind, Sockets, UDP_MAX};
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::host::{Network, NetworkDatagrams, NetworkListener, NetworkStream};
@@ -112,7 +112,7 @@ impl Files {
         let own = self.add_own_end(id, stream, true);
         let socket = &mut self.states[id];
         socket.role = Role::Connected(Some(own));
-        socket.remote = Address::Internet(to);
+        socket.remote = SocketAddress::Internet(to);
         socket.attempt = Attempt::Pending;
         let wait = Wait::on(socket.channel);
         Err(if immediate { Errno::EINPROGRESS.into() } else { Failure::Block(wait) })
@@ -125,7 +125,7 @@ impl Files {
         stream: Box<dyn NetworkStream>,
         connecting: bool,
     ) -> Id<Socket> {
-        let own = self.new_socket(self.states[id].family, Kind::Stream, Peer::default());
+        let own = self.new_socket(self.states[id].family, SocketKind::Stream, Peer::default());
         self.states[own].role = Role::Connected(Some(id));
         self.sockets().outside.bridges.push(Bridge::Stream { own, stream, connecting, finished: false });
         own
@@ -133,7 +133,7 @@ impl Files {
 
     /// Has the host take connections for a listening socket.
     pub(crate) fn listen_outside(&mut self, id: Id<Socket>, backlog: u32) -> Result<(), Errno> {
-        let Address::Internet(at) = self.states[id].local else { return Ok(()) };
+        let SocketAddress::Internet(at) = self.states[id].local else { return Ok(()) };
         let Some(network) = &mut self.sockets().outside.network else { return Ok(()) };
         let listener = network.listen(at, backlog).map_err(|error| errno(&error))?;
         self.sockets().outside.bridges.push(Bridge::Listener { socket: id, listener });
@@ -153,9 +153,9 @@ impl Files {
         &mut self,
         id: Id<Socket>,
         bytes: &[u8],
-        to: Option<&Address>,
+        to: Option<&SocketAddress>,
     ) -> Result<usize, Errno> {
-        let Address::Internet(to) = to.unwrap_or(&self.states[id].remote).clone() else {
+        let SocketAddress::Internet(to) = to.unwrap_or(&self.states[id].remote).clone() else {
             return Err(Errno::EDESTADDRREQ);
         };
         for bridge in &mut self.sockets().outside.bridges {
@@ -243,7 +243,7 @@ impl Files {
                 let socket = &mut self.states[peer];
                 socket.attempt = Attempt::Made;
                 if let Some(local) = stream.local_address() {
-                    socket.local = Address::Internet(local);
+                    socket.local = SocketAddress::Internet(local);
                 }
                 let channel = socket.channel;
                 self.wake(channel);
@@ -305,12 +305,12 @@ impl Files {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Fate::Fails(errno(&error)),
             };
-            self.deliver_from_outside(peer, &buffer[..read], Address::Unnamed);
+            self.deliver_from_outside(peer, &buffer[..read], SocketAddress::Unnamed);
         }
         Fate::Stays
     }
 
-    fn deliver_from_outside(&mut self, to: Id<Socket>, bytes: &[u8], from: Address) {
+    fn deliver_from_outside(&mut self, to: Id<Socket>, bytes: &[u8], from: SocketAddress) {
         let bytes: std::collections::VecDeque<u8> = bytes.iter().copied().collect();
         let socket = &mut self.states[to];
         socket.held += bytes.len();
@@ -329,13 +329,13 @@ impl Files {
             }
             let (family, creator, channel) = (socket.family, socket.creator, socket.channel);
             let Ok((stream, from)) = listener.accept() else { return Fate::Stays };
-            let local = stream.local_address().map_or(socket.local.clone(), Address::Internet);
-            let server = self.new_socket(family, Kind::Stream, creator);
+            let local = stream.local_address().map_or(socket.local.clone(), SocketAddress::Internet);
+            let server = self.new_socket(family, SocketKind::Stream, creator);
             let own = self.add_own_end(server, stream, false);
             let accepted = &mut self.states[server];
             accepted.role = Role::Connected(Some(own));
             accepted.local = local;
-            accepted.remote = Address::Internet(from);
+            accepted.remote = SocketAddress::Internet(from);
             if let Role::Listening { queue, .. } = &mut self.states[id].role {
                 queue.push_back(server);
             }
@@ -348,12 +348,12 @@ impl Files {
         while self.states[id].incoming.len() < DATAGRAMS_MAX && self.states[id].held < BUFFER_MAX {
             let Ok((length, from)) = datagrams.receive(&mut buffer) else { break };
             let wanted = match &self.states[id].remote {
-                Address::Internet(remote) => *remote == from,
+                SocketAddress::Internet(remote) => *remote == from,
                 _ => true,
             };
             if wanted {
                 let bytes = &buffer[..length.min(UDP_MAX)];
-                self.deliver_from_outside(id, bytes, Address::Internet(from));
+                self.deliver_from_outside(id, bytes, SocketAddress::Internet(from));
             }
         }
         Fate::Stays

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::address::{AF_INET6, Address, is_local};
-use super::state::{Kind, Role, Socket, SocketName, Sockets};
+use super::address::{AF_INET6, SocketAddress, is_local};
+use super::state::{Role, Socket, SocketKind, SocketName, Sockets};
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::objects::description::{Description, OpenFlags};
@@ -24,32 +24,34 @@ impl Files {
         &mut self,
         caller: &Caller<'_>,
         id: Id<Socket>,
-        address: Option<Address>,
+        address: Option<SocketAddress>,
     ) -> Result<(), Errno> {
-        if self.states[id].local != Address::Unnamed {
+        if self.states[id].local != SocketAddress::Unnamed {
             return Err(Errno::EINVAL);
         }
         let (address, name) = match address.ok_or(Errno::EAFNOSUPPORT)?.canonical() {
-            Address::Unnamed => {
+            SocketAddress::Unnamed => {
                 // Autobind: five hexadecimal digits in the abstract name space.
                 let name = format!("{:05x}", self.vfs.new_number() & 0xf_ffff).into_bytes();
-                (Address::Abstract(name.clone()), SocketName::Abstract(name))
+                (SocketAddress::Abstract(name.clone()), SocketName::Abstract(name))
             }
-            Address::Abstract(name) => (Address::Abstract(name.clone()), SocketName::Abstract(name)),
-            Address::Path(path) => {
+            SocketAddress::Abstract(name) => {
+                (SocketAddress::Abstract(name.clone()), SocketName::Abstract(name))
+            }
+            SocketAddress::Path(path) => {
                 let start = caller.location.working_directory;
                 let made =
                     self.vfs.make(caller, start, &path, FileType::Socket, 0o777, DeviceNumber::default());
                 let file =
                     made.map_err(|errno| if errno == Errno::EEXIST { Errno::EADDRINUSE } else { errno })?;
-                (Address::Path(path), SocketName::File(file))
+                (SocketAddress::Path(path), SocketName::File(file))
             }
-            Address::Internet(address) => self.choose_port(id, address)?,
+            SocketAddress::Internet(address) => self.choose_port(id, address)?,
         };
         if self.sockets().names.contains_key(&name) {
             return Err(Errno::EADDRINUSE);
         }
-        if let (Kind::Datagram, Address::Internet(at)) = (self.states[id].kind, &address) {
+        if let (SocketKind::Datagram, SocketAddress::Internet(at)) = (self.states[id].kind, &address) {
             self.bind_outside(id, *at)?;
         }
         self.sockets().names.insert(name, id);
@@ -80,7 +82,7 @@ impl Files {
                 && (bound.is_ipv4() == ip.is_ipv4() || bound.is_ipv6() && !self.states[id].is_ipv6_only())
     }
 
-    fn choose_port(&self, id: Id<Socket>, address: SocketAddr) -> Result<(Address, SocketName), Errno> {
+    fn choose_port(&self, id: Id<Socket>, address: SocketAddr) -> Result<(SocketAddress, SocketName), Errno> {
         let (ip, kind) = (address.ip(), self.states[id].kind);
         if !is_local(ip) && !self.has_network() {
             return Err(Errno::EADDRNOTAVAIL);
@@ -92,7 +94,7 @@ impl Files {
             port if self.port_is_taken(id, ip, port) => return Err(Errno::EADDRINUSE),
             port => port,
         };
-        Ok((Address::Internet(SocketAddr::new(ip, port)), SocketName::Port(kind, ip, port)))
+        Ok((SocketAddress::Internet(SocketAddr::new(ip, port)), SocketName::Port(kind, ip, port)))
     }
 
     /// Gives an Internet socket a local address before it sends.
@@ -102,7 +104,7 @@ impl Files {
         id: Id<Socket>,
         to: IpAddr,
     ) -> Result<(), Errno> {
-        if self.states[id].local != Address::Unnamed || !self.states[id].is_internet() {
+        if self.states[id].local != SocketAddress::Unnamed || !self.states[id].is_internet() {
             return Ok(());
         }
         let own = match (to.is_ipv6(), is_local(to)) {
@@ -111,7 +113,7 @@ impl Files {
             (false, true) => IpAddr::V4(Ipv4Addr::LOCALHOST),
             (false, false) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         };
-        self.bind(caller, id, Some(Address::Internet(SocketAddr::new(own, 0))))
+        self.bind(caller, id, Some(SocketAddress::Internet(SocketAddr::new(own, 0))))
     }
 
     /// The socket that is bound to a name.
@@ -123,19 +125,19 @@ impl Files {
     pub(crate) fn socket_at(
         &mut self,
         caller: &Caller<'_>,
-        kind: Kind,
-        address: &Address,
+        kind: SocketKind,
+        address: &SocketAddress,
     ) -> Result<Id<Socket>, Errno> {
         let found = match address {
-            Address::Unnamed => return Err(Errno::EINVAL),
-            Address::Path(path) => {
+            SocketAddress::Unnamed => return Err(Errno::EINVAL),
+            SocketAddress::Path(path) => {
                 let start = caller.location.working_directory;
                 let file = self.vfs.find(caller, start, path, Last::Follow)?;
                 self.vfs.check_access(caller, file, 2)?;
                 self.socket_named(&SocketName::File(file))
             }
-            Address::Abstract(name) => self.socket_named(&SocketName::Abstract(name.clone())),
-            Address::Internet(address) => {
+            SocketAddress::Abstract(name) => self.socket_named(&SocketName::Abstract(name.clone())),
+            SocketAddress::Internet(address) => {
                 let ip = match address.ip() {
                     IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
                     IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -160,10 +162,10 @@ impl Files {
     /// listen(2).
     pub(crate) fn listen(&mut self, caller: &Caller<'_>, id: Id<Socket>, backlog: u32) -> Result<(), Errno> {
         let socket = &self.states[id];
-        if socket.kind == Kind::Datagram {
+        if socket.kind == SocketKind::Datagram {
             return Err(Errno::EOPNOTSUPP);
         }
-        if socket.local == Address::Unnamed {
+        if socket.local == SocketAddress::Unnamed {
             if !socket.is_internet() {
                 return Err(Errno::EINVAL);
             }
@@ -172,7 +174,7 @@ impl Files {
             } else {
                 IpAddr::V4(Ipv4Addr::UNSPECIFIED)
             };
-            self.bind(caller, id, Some(Address::Internet(SocketAddr::new(any, 0))))?;
+            self.bind(caller, id, Some(SocketAddress::Internet(SocketAddr::new(any, 0))))?;
         }
         let wanted = backlog.min(BACKLOG_MAX);
         match &mut self.states[id].role {
@@ -197,16 +199,16 @@ impl Files {
         &mut self,
         caller: &Caller<'_>,
         id: Id<Socket>,
-        address: Option<Address>,
+        address: Option<SocketAddress>,
         immediate: bool,
     ) -> Result<(), Failure> {
         let kind = self.states[id].kind;
-        let Some(address) = address.map(Address::canonical) else {
-            self.states[id].remote = Address::Unnamed;
+        let Some(address) = address.map(SocketAddress::canonical) else {
+            self.states[id].remote = SocketAddress::Unnamed;
             return Ok(());
         };
-        if kind == Kind::Datagram {
-            if let Address::Internet(to) = &address {
+        if kind == SocketKind::Datagram {
+            if let SocketAddress::Internet(to) = &address {
                 if !is_local(to.ip()) && !self.has_network() {
                     return Err(Errno::ENETUNREACH.into());
                 }
@@ -226,7 +228,9 @@ impl Files {
             Role::Connected(_) => return Err(Errno::EISCONN.into()),
         }
         let listener = match (self.socket_at(caller, kind, &address), &address) {
-            (Err(Errno::ECONNREFUSED | Errno::ENETUNREACH), Address::Internet(to)) if self.has_network() => {
+            (Err(Errno::ECONNREFUSED | Errno::ENETUNREACH), SocketAddress::Internet(to))
+                if self.has_network() =>
+            {
                 return self.connect_outside(caller, id, *to, immediate);
             }
             (listener, _) => listener?,
@@ -239,7 +243,7 @@ impl Files {
             let wait = Wait::on(channel);
             return Err(if immediate { Errno::EAGAIN.into() } else { Failure::Block(wait) });
         }
-        if let Address::Internet(to) = &address {
+        if let SocketAddress::Internet(to) = &address {
             self.bind_for_sending(caller, id, to.ip())?;
         }
         self.join(id, listener, address);
@@ -247,13 +251,13 @@ impl Files {
     }
 
     /// Makes the other end of a connection, and leaves it with the listener.
-    fn join(&mut self, client: Id<Socket>, listener: Id<Socket>, address: Address) {
+    fn join(&mut self, client: Id<Socket>, listener: Id<Socket>, address: SocketAddress) {
         let (family, kind, creator) = {
             let listening = &self.states[listener];
             (listening.family, listening.kind, listening.creator)
         };
         let local = match &address {
-            Address::Internet(_) => address.clone(),
+            SocketAddress::Internet(_) => address.clone(),
             _ => self.states[listener].local.clone(),
         };
         let server = self.new_socket(family, kind, creator);
@@ -283,9 +287,9 @@ impl Files {
         id: Id<Socket>,
         immediate: bool,
         flags: OpenFlags,
-    ) -> Result<(Id<Description>, Address), Failure> {
+    ) -> Result<(Id<Description>, SocketAddress), Failure> {
         let channel = self.states[id].channel;
-        if self.states[id].kind == Kind::Datagram {
+        if self.states[id].kind == SocketKind::Datagram {
             return Err(Errno::EOPNOTSUPP.into());
         }
         let Role::Listening { queue, .. } = &mut self.states[id].role else {

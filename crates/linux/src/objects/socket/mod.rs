@@ -13,5 +13,5 @@ mod rights;
 mod state;
 mod transfer;
 
-pub(crate) use address::{AF_INET, AF_INET6, AF_UNIX, Address};
-pub(crate) use state::{Kind, Peer, Received, Sending, Socket};
+pub(crate) use address::{AF_INET, AF_INET6, AF_UNIX, SocketAddress};
+pub(crate) use state::{Peer, Received, Sending, Socket, SocketKind};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
-use super::address::{AF_UNIX, Address};
+use super::address::{AF_UNIX, SocketAddress};
 use super::outside::Outside;
 use crate::arena::Id;
 use crate::errno::Errno;
@@ -20,7 +20,7 @@ pub(crate) const UDP_MAX: usize = 65_507;
 
 /// `SOCK_*`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum SocketKind {
     /// A stream of bytes.
     Stream,
     /// Messages, each for itself.
@@ -49,7 +49,7 @@ impl Peer {
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) bytes: VecDeque<u8>,
-    pub(crate) from: Address,
+    pub(crate) from: SocketAddress,
     pub(crate) rights: Vec<Id<Description>>,
     pub(crate) sender: Peer,
 }
@@ -80,10 +80,10 @@ pub(crate) enum Attempt {
 #[derive(Clone, Debug)]
 pub(crate) struct Socket {
     pub(crate) family: u16,
-    pub(crate) kind: Kind,
+    pub(crate) kind: SocketKind,
     pub(crate) role: Role,
-    pub(crate) local: Address,
-    pub(crate) remote: Address,
+    pub(crate) local: SocketAddress,
+    pub(crate) remote: SocketAddress,
     pub(crate) incoming: VecDeque<Message>,
     pub(crate) held: usize,
     pub(crate) receive_closed: bool,
@@ -100,13 +100,13 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(family: u16, kind: Kind, creator: Peer, channel: Channel) -> Self {
+    pub(super) fn new(family: u16, kind: SocketKind, creator: Peer, channel: Channel) -> Self {
         Self {
             family,
             kind,
             role: Role::Idle,
-            local: Address::Unnamed,
-            remote: Address::Unnamed,
+            local: SocketAddress::Unnamed,
+            remote: SocketAddress::Unnamed,
             incoming: VecDeque::new(),
             held: 0,
             receive_closed: false,
@@ -150,7 +150,7 @@ impl Socket {
     /// Bytes that the next read would give at most.
     pub(crate) fn readable(&self) -> usize {
         match (self.kind, self.incoming.front()) {
-            (Kind::Stream, _) => self.held,
+            (SocketKind::Stream, _) => self.held,
             (_, Some(message)) => message.bytes.len(),
             (_, None) => 0,
         }
@@ -162,14 +162,14 @@ impl Socket {
 pub(crate) enum SocketName {
     File(Vnode),
     Abstract(Vec<u8>),
-    Port(Kind, IpAddr, u16),
+    Port(SocketKind, IpAddr, u16),
 }
 
 /// What sendmsg(2) is given besides bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sending {
     /// Where to, unless connected.
-    pub(crate) to: Option<Address>,
+    pub(crate) to: Option<SocketAddress>,
     /// Open files to hand over; each is held for the message.
     pub(crate) rights: Vec<Id<Description>>,
     /// Do not wait.
@@ -183,7 +183,7 @@ pub(crate) struct Received {
     pub(crate) length: usize,
     /// Bytes of the message before it was cut to the buffer.
     pub(crate) full_length: usize,
-    pub(crate) from: Address,
+    pub(crate) from: SocketAddress,
     /// Open files that came along; the receiver holds them now.
     pub(crate) rights: Vec<Id<Description>>,
     pub(crate) sender: Peer,

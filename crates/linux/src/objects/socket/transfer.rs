@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::address::{AF_UNIX, Address};
+use super::address::{AF_UNIX, SocketAddress};
 use super::state::{
-    Attempt, BUFFER_MAX, Kind, Message, Peer, Received, Role, Sending, Socket, Sockets, UDP_MAX,
+    Attempt, BUFFER_MAX, Message, Peer, Received, Role, Sending, Socket, SocketKind, Sockets, UDP_MAX,
 };
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::objects::description::{Description, OpenFlags};
 use crate::objects::files::{Files, IN_FLIGHT_MAX};
-use crate::objects::object::{Access, Object};
+use crate::objects::object::{Object, Transfer};
 use crate::objects::readiness::{Events, Readiness};
 use crate::vfs::{Caller, FileType};
 use crate::wait::{Channel, Failure, Wait};
@@ -31,14 +31,14 @@ impl Object for SocketFile {
         files.collect_rights_sometimes();
     }
 
-    fn read(&self, files: &mut Files, access: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+    fn read(&self, files: &mut Files, access: &Transfer<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
         let received = files.receive(self.0, buffer, false, !access.waits)?;
         files.doomed.extend(received.rights);
         files.close_doomed();
         Ok(received.length)
     }
 
-    fn write(&self, files: &mut Files, access: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+    fn write(&self, files: &mut Files, access: &Transfer<'_>, bytes: &[u8]) -> Result<usize, Failure> {
         let sender = Peer::of(access.caller);
         let sending = Sending { immediate: !access.waits, sender, ..Sending::default() };
         files.send(access.caller, self.0, bytes, &sending)
@@ -49,7 +49,7 @@ impl Object for SocketFile {
         let readiness = Readiness::on(socket.channel).with(Events::ERR, socket.error.is_some());
         match &socket.role {
             Role::Listening { queue, .. } => readiness.with(Events::READABLE, !queue.is_empty()),
-            Role::Idle if socket.kind == Kind::Datagram => {
+            Role::Idle if socket.kind == SocketKind::Datagram => {
                 readiness.with(Events::READABLE, !socket.incoming.is_empty()).with(Events::WRITABLE, true)
             }
             _ if socket.attempt == Attempt::Pending => readiness,
@@ -69,7 +69,7 @@ impl Object for SocketFile {
         }
     }
 
-    fn readable_bytes(&self, files: &mut Files, _: &Access<'_>) -> Result<u32, Errno> {
+    fn readable_bytes(&self, files: &mut Files, _: &Transfer<'_>) -> Result<u32, Errno> {
         Ok(files.states[self.0].readable() as u32)
     }
 }
@@ -106,7 +106,7 @@ impl Files {
         &mut self.states[id]
     }
 
-    pub(crate) fn new_socket(&mut self, family: u16, kind: Kind, creator: Peer) -> Id<Socket> {
+    pub(crate) fn new_socket(&mut self, family: u16, kind: SocketKind, creator: Peer) -> Id<Socket> {
         let channel = self.new_channel();
         self.sockets().count += 1;
         self.states.insert(Socket::new(family, kind, creator, channel))
@@ -130,7 +130,7 @@ impl Files {
         &mut self,
         caller: &Caller<'_>,
         family: u16,
-        kind: Kind,
+        kind: SocketKind,
         creator: Peer,
         flags: OpenFlags,
     ) -> Id<Description> {
@@ -142,7 +142,7 @@ impl Files {
     pub(crate) fn socket_pair(
         &mut self,
         caller: &Caller<'_>,
-        kind: Kind,
+        kind: SocketKind,
         creator: Peer,
         flags: OpenFlags,
     ) -> [Id<Description>; 2] {
@@ -160,7 +160,7 @@ impl Files {
         &mut self,
         caller: &Caller<'_>,
         id: Id<Socket>,
-        to: Option<&Address>,
+        to: Option<&SocketAddress>,
     ) -> Result<Id<Socket>, Errno> {
         let socket = &mut self.states[id];
         if let Some(error) = socket.error.take() {
@@ -170,23 +170,23 @@ impl Files {
             return Err(Errno::EPIPE);
         }
         if let Role::Connected(peer) = socket.role {
-            let gone = if socket.kind == Kind::Datagram { Errno::ECONNREFUSED } else { Errno::EPIPE };
+            let gone = if socket.kind == SocketKind::Datagram { Errno::ECONNREFUSED } else { Errno::EPIPE };
             return peer.ok_or(gone);
         }
-        if socket.kind != Kind::Datagram {
+        if socket.kind != SocketKind::Datagram {
             return Err(if socket.is_internet() { Errno::EPIPE } else { Errno::ENOTCONN });
         }
         let to = match to {
             Some(to) => to.clone(),
-            None if socket.remote == Address::Unnamed => {
+            None if socket.remote == SocketAddress::Unnamed => {
                 return Err(if socket.is_internet() { Errno::EDESTADDRREQ } else { Errno::ENOTCONN });
             }
             None => socket.remote.clone(),
         };
-        if let Address::Internet(address) = &to {
+        if let SocketAddress::Internet(address) = &to {
             self.bind_for_sending(caller, id, address.ip())?;
         }
-        self.socket_at(caller, Kind::Datagram, &to)
+        self.socket_at(caller, SocketKind::Datagram, &to)
     }
 
     /// sendmsg(2): bytes sent. The message's rights are held by it, or still by the caller where
@@ -202,19 +202,19 @@ impl Files {
         if !sending.rights.is_empty() {
             self.check_rights(sending.rights.len())?;
         }
-        if kind != Kind::Stream && bytes.len() > if internet { UDP_MAX } else { BUFFER_MAX } {
+        if kind != SocketKind::Stream && bytes.len() > if internet { UDP_MAX } else { BUFFER_MAX } {
             return Err(Errno::EMSGSIZE.into());
         }
         let to = match self.receiver(caller, id, sending.to.as_ref()) {
             Ok(to) => to,
             Err(Errno::ECONNREFUSED | Errno::ENETUNREACH)
-                if internet && kind == Kind::Datagram && self.has_network() =>
+                if internet && kind == SocketKind::Datagram && self.has_network() =>
             {
                 self.lose(0, sending);
                 return Ok(self.send_outside(id, bytes, sending.to.as_ref())?);
             }
             // Nobody at a UDP port: the datagram is lost, as on a network.
-            Err(Errno::ECONNREFUSED) if internet && kind == Kind::Datagram => {
+            Err(Errno::ECONNREFUSED) if internet && kind == SocketKind::Datagram => {
                 return Ok(self.lose(bytes.len(), sending));
             }
             Err(errno) => return Err(errno.into()),
@@ -223,24 +223,24 @@ impl Files {
         let receiver = &mut self.states[to];
         let room = BUFFER_MAX.saturating_sub(receiver.held);
         let channel = receiver.channel;
-        let length = if kind == Kind::Stream { bytes.len().min(room) } else { bytes.len() };
+        let length = if kind == SocketKind::Stream { bytes.len().min(room) } else { bytes.len() };
         let spent = self.in_flight >= IN_FLIGHT_MAX;
-        let full =
-            if kind == Kind::Stream { length == 0 && !bytes.is_empty() } else { length > room } || spent;
-        if receiver.receive_closed && kind != Kind::Stream && !internet {
+        let full = if kind == SocketKind::Stream { length == 0 && !bytes.is_empty() } else { length > room }
+            || spent;
+        if receiver.receive_closed && kind != SocketKind::Stream && !internet {
             return Err(Errno::EPIPE.into());
         }
         if full {
-            if internet && kind == Kind::Datagram {
+            if internet && kind == SocketKind::Datagram {
                 return Ok(self.lose(bytes.len(), sending));
             }
             let wait = Wait::on(channel);
             return Err(if sending.immediate { Errno::EAGAIN.into() } else { Failure::Block(wait) });
         }
-        if kind == Kind::Stream && length == 0 || internet && !sending.rights.is_empty() {
+        if kind == SocketKind::Stream && length == 0 || internet && !sending.rights.is_empty() {
             // Open files go along with bytes, and stay in the family.
             self.lose(0, sending);
-            if kind == Kind::Stream && length == 0 {
+            if kind == SocketKind::Stream && length == 0 {
                 return Ok(0);
             }
         }
@@ -249,7 +249,7 @@ impl Files {
         let receiver = &mut self.states[to];
         receiver.held += length;
         self.in_flight += length as u64;
-        let joins = kind == Kind::Stream
+        let joins = kind == SocketKind::Stream
             && rights.is_empty()
             && receiver.incoming.back().is_some_and(|last| last.sender == sending.sender);
         match receiver.incoming.back_mut().filter(|_| joins) {
@@ -286,7 +286,7 @@ impl Files {
                 return Err(error.into());
             }
             let connected = socket.is_connected();
-            if socket.kind != Kind::Datagram && !connected {
+            if socket.kind != SocketKind::Datagram && !connected {
                 return Err(Errno::ENOTCONN.into());
             }
             if socket.receive_closed {
@@ -296,7 +296,7 @@ impl Files {
             return Err(if immediate { Errno::EAGAIN.into() } else { Failure::Block(wait) });
         }
         let before = socket.held;
-        let received = if socket.kind == Kind::Stream {
+        let received = if socket.kind == SocketKind::Stream {
             take_stream(socket, buffer, peek)
         } else {
             take_message(socket, buffer, peek)
@@ -327,7 +327,7 @@ impl Files {
         if let Some(peer) = peer {
             let other = &mut self.states[peer];
             other.receive_closed |= send;
-            other.send_closed |= receive && other.kind != Kind::Datagram && !other.is_internet();
+            other.send_closed |= receive && other.kind != SocketKind::Datagram && !other.is_internet();
             let channel = other.channel;
             self.wake(channel);
         }
@@ -346,7 +346,7 @@ impl Files {
             let other = &mut self.states[peer];
             other.role = Role::Connected(None);
             other.receive_closed = true;
-            if !socket.incoming.is_empty() && socket.kind != Kind::Datagram {
+            if !socket.incoming.is_empty() && socket.kind != SocketKind::Datagram {
                 other.error = Some(Errno::ECONNRESET);
             }
             let channel = other.channel;

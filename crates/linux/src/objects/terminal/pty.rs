@@ -9,7 +9,7 @@ use crate::errno::Errno;
 use crate::host::TerminalSize;
 use crate::objects::description::{Description, OpenFlags};
 use crate::objects::files::{Files, Opener};
-use crate::objects::object::{Access, Object};
+use crate::objects::object::{Object, Transfer};
 use crate::objects::readiness::{Events, Readiness};
 use crate::objects::states::{Family, State};
 use crate::objects::stream::Standard;
@@ -65,12 +65,12 @@ impl Object for TerminalFile {
         files.release_terminal(self.0);
     }
 
-    fn read(&self, files: &mut Files, access: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+    fn read(&self, files: &mut Files, access: &Transfer<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
         files.adopt_console(access.caller, self.0);
         files.read_terminal(access, self.0, buffer)
     }
 
-    fn write(&self, files: &mut Files, access: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+    fn write(&self, files: &mut Files, access: &Transfer<'_>, bytes: &[u8]) -> Result<usize, Failure> {
         files.adopt_console(access.caller, self.0);
         files.write_terminal(access, self.0, bytes)
     }
@@ -93,7 +93,7 @@ impl Object for TerminalFile {
             .with(Events::HUP, terminal.masters == 0)
     }
 
-    fn readable_bytes(&self, files: &mut Files, _: &Access<'_>) -> Result<u32, Errno> {
+    fn readable_bytes(&self, files: &mut Files, _: &Transfer<'_>) -> Result<u32, Errno> {
         Ok(files.states[self.0].readable() as u32)
     }
 
@@ -128,7 +128,7 @@ impl Object for MasterFile {
     }
 
     /// Reads what programs printed.
-    fn read(&self, files: &mut Files, access: &Access<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
+    fn read(&self, files: &mut Files, access: &Transfer<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
         let terminal = &mut files.states[self.0];
         let channel = terminal.channel;
         match terminal.fetch(buffer) {
@@ -142,7 +142,7 @@ impl Object for MasterFile {
         }
     }
 
-    fn write(&self, files: &mut Files, _: &Access<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+    fn write(&self, files: &mut Files, _: &Transfer<'_>, bytes: &[u8]) -> Result<usize, Failure> {
         files.type_bytes(self.0, bytes);
         Ok(bytes.len())
     }
@@ -156,7 +156,7 @@ impl Object for MasterFile {
             .with(Events::HUP, terminal.slaves == 0 && terminal.was_opened)
     }
 
-    fn readable_bytes(&self, files: &mut Files, _: &Access<'_>) -> Result<u32, Errno> {
+    fn readable_bytes(&self, files: &mut Files, _: &Transfer<'_>) -> Result<u32, Errno> {
         Ok(files.states[self.0].printed() as u32)
     }
 }
@@ -313,7 +313,7 @@ impl Files {
     /// Reads from the side of programs.
     fn read_terminal(
         &mut self,
-        access: &Access<'_>,
+        access: &Transfer<'_>,
         id: Id<Terminal>,
         buffer: &mut [u8],
     ) -> Result<usize, Failure> {
@@ -342,7 +342,7 @@ impl Files {
     /// Prints from the side of programs.
     fn write_terminal(
         &mut self,
-        access: &Access<'_>,
+        access: &Transfer<'_>,
         id: Id<Terminal>,
         bytes: &[u8],
     ) -> Result<usize, Failure> {

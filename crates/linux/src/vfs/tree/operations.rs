@@ -12,7 +12,7 @@ use crate::vfs::folder::HostFile;
 use crate::vfs::view::View;
 use crate::vfs::vnode::{NodeId, ROOT};
 use crate::vfs::volume::{
-    Allocation, DirectoryEntry, LinkTarget, Name, NewNode, RenameMode, Statistics, Volume,
+    Allocation, DirectoryEntry, LinkTarget, Name, NewNode, RenameMode, Volume, VolumeStatistics,
 };
 
 impl Volume for Tree {
@@ -310,10 +310,10 @@ impl Volume for Tree {
         }
     }
 
-    fn statistics(&self) -> Statistics {
+    fn statistics(&self) -> VolumeStatistics {
         const TMPFS_MAGIC: u32 = 0x0102_1994;
         const OVERLAYFS_MAGIC: u32 = 0x794c_7630;
-        Statistics {
+        VolumeStatistics {
             magic: if self.lower.is_some() { OVERLAYFS_MAGIC } else { TMPFS_MAGIC },
             blocks: self.capacity.bytes / CHUNK,
             free_blocks: self.room() / CHUNK,

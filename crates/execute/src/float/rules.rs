@@ -108,7 +108,7 @@ pub enum NanRule {
 
 /// What arithmetic depends on besides its operands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Environment {
+pub struct Rules {
     /// The rounding mode.
     pub rounding: Rounding,
     /// The precision of double extended results; single and double results have their own.
@@ -125,8 +125,8 @@ pub struct Environment {
     pub nan_rule: NanRule,
 }
 
-impl Environment {
-    /// The environment of SSE instructions.
+impl Rules {
+    /// The rules of SSE instructions.
     #[inline]
     #[must_use]
     pub const fn from_mxcsr(mxcsr: Mxcsr) -> Self {
@@ -140,7 +140,7 @@ impl Environment {
         }
     }
 
-    /// The environment of x87 instructions.
+    /// The rules of x87 instructions.
     #[inline]
     #[must_use]
     pub const fn from_control_word(control: ControlWord) -> Self {
