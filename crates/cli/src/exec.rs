@@ -154,7 +154,7 @@ pub(crate) fn exit_code(halt: Halt) -> u8 {
         Halt::Exited(status) => status,
         Halt::Killed(signal) => 128_u8.saturating_add(signal),
         Halt::CodeEnd | Halt::Halted => 0,
-        Halt::Budget | Halt::Deadlock | Halt::Stopped => crate::failure::OWN,
+        _ => crate::failure::OWN,
     }
 }
 
@@ -168,6 +168,7 @@ pub(crate) fn describe(halt: Halt) -> String {
         Halt::Budget => "instruction limit reached".into(),
         Halt::Deadlock => "deadlock: every task waits for something that cannot happen".into(),
         Halt::Stopped => "stopped".into(),
+        other => format!("{other:?}"),
     }
 }
 

@@ -48,7 +48,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
         Halt::Budget => {
             return Err(Failure::new(format!("{program}: still running after --limit instructions")));
         }
-        Halt::Stopped | Halt::Deadlock | Halt::CodeEnd | Halt::Halted => {
+        // Stopped, at a deadlock, at the end of raw code...
+        _ => {
             return Err(Failure::new(format!("{program}: {}", describe(halt))));
         }
     }

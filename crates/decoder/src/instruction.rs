@@ -49,6 +49,7 @@ bitflags! {
 
 /// Why bytes are no instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum DecodeErrorKind {
     /// The slice ended inside the instruction.
     Truncated,

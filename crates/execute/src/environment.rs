@@ -4,6 +4,7 @@ use crate::{CpuModel, StopHandle};
 
 /// Which ways out of its own code the guest has: the privilege levels of the interrupt gates.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
 pub enum Gates {
     /// Every INT n, SYSENTER and SYSCALL leaves as an [`Exit`](crate::Exit).
     #[default]

@@ -112,6 +112,7 @@ impl core::error::Error for Fault {}
 
 /// Why a mapping could not be made, changed or copied.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum MapError {
     /// `[start, start + length)` runs past 4 GiB; nothing was changed.
     OutOfRange {

@@ -85,6 +85,7 @@ impl Drop for State {
 
 /// Why a call on a [`SharedMemory`] failed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum SharedError {
     /// An address space holds the object; its `release_shared` gives it back.
     Busy,

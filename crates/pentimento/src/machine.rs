@@ -14,7 +14,10 @@ use crate::provisions::Surroundings;
 use crate::trace_hash::TraceHash;
 
 /// Why [`Machine::run`] returned.
+///
+/// `#[non_exhaustive]`: breakpoints and hooks will be further reasons.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Halt {
     /// The instruction budget is used up.
     Budget,
@@ -151,8 +154,9 @@ impl Machine {
             Next::Finished(Termination::Exited(status)) => return Some(Halt::Exited(status)),
             Next::Finished(Termination::Killed(_)) if self.halted => return Some(Halt::Halted),
             Next::Finished(Termination::Killed(signal)) => return Some(Halt::Killed(signal)),
-            Next::Idle => return None,
             Next::Deadlock => return Some(Halt::Deadlock),
+            // Idle: nobody runs this turn.
+            _ => return None,
         };
         self.current = Some(task);
         let parts = self.kernel.parts(task)?;

@@ -3,7 +3,7 @@
 use pentimento::EngineKind;
 use pentimento_execute::{Engine, Environment, Exit, Gates, Guest, Reference, Stop, Until};
 use pentimento_memory::engine::prepare_fast;
-use pentimento_memory::{AddressSpace, MapError, Permissions, SharedError, SharedMemory};
+use pentimento_memory::{AddressSpace, MapError, Permissions, SharedMemory};
 use pentimento_registers::{CpuState, Descriptor, Gpr, Segment};
 
 use super::sequence::{ALIAS, CODE, CODE_LENGTH, DATA, DATA_LENGTH, Sequence};
@@ -38,9 +38,7 @@ struct Side {
 
 impl Side {
     fn new() -> Result<Self, MapError> {
-        let object = SharedMemory::new(u64::from(CODE_LENGTH)).map_err(|error| match error {
-            SharedError::Busy | SharedError::OutOfRange | SharedError::OutOfMemory => MapError::OutOfMemory,
-        })?;
+        let object = SharedMemory::new(u64::from(CODE_LENGTH)).map_err(|_| MapError::OutOfMemory)?;
         let mut memory = AddressSpace::new();
         memory.map(CODE, CODE_LENGTH, Permissions::all())?;
         memory.map(DATA, DATA_LENGTH, Permissions::READ | Permissions::WRITE)?;

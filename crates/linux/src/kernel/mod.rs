@@ -34,6 +34,7 @@ pub(crate) use files::read_executable;
 
 /// What the host does next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Next {
     /// Run `task` in its memory for at most `quantum` instructions.
     Run {

@@ -27,6 +27,7 @@ const DEPTH_MAX: usize = 1024;
 
 /// Why a tar file cannot be taken.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ArchiveError {
     /// A header is cut off, its checksum is wrong, or a field holds no number.
     #[error("no tar header at offset {offset}")]

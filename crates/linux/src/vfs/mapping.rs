@@ -54,7 +54,8 @@ impl From<SharedError> for Errno {
     fn from(error: SharedError) -> Self {
         match error {
             SharedError::OutOfRange => Self::EFBIG,
-            SharedError::OutOfMemory | SharedError::Busy => Self::ENOMEM,
+            // OutOfMemory, Busy, and what memory may add.
+            _ => Self::ENOMEM,
         }
     }
 }
