@@ -16,7 +16,7 @@ const CALLERS: &[&str] = &[
     "pentimento_interpreter::Interpreter::",
     "frame::Frame::execute",
     "arena::drive",
-    "code::Code::",
+    "code::Blocks::",
     "table::handler",
     "table::fused::handler",
     "select::select",
