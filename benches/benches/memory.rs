@@ -5,7 +5,8 @@ use std::hint::black_box;
 
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use pentimento_memory::{AddressSpace, Backing, Fault, PAGE_SIZE, Permissions};
+use pentimento_memory::engine::reservation;
+use pentimento_memory::{AddressSpace, Backing, Fault, FrameSource, PAGE_SIZE, Permissions};
 
 const RW: Permissions = Permissions::READ.union(Permissions::WRITE);
 /// Where the benches' memory lies, and how much of it.
@@ -98,6 +99,55 @@ fn lifetimes(group: &mut BenchmarkGroup<'_, WallTime>, backing: Backing) {
     });
 }
 
+/// A process of `runs` runs of 25 written pages, beside another one of its machine.
+fn process(frames: &FrameSource, runs: u32) -> AddressSpace {
+    let space = AddressSpace::try_new_from(frames, Backing::Paged);
+    let Ok(mut space) = space else { unreachable!("the host has memory for a page table") };
+    for run in 0..runs {
+        let start = BASE + run * 0x20_0000;
+        let made =
+            space.map(start, 25 * PAGE_SIZE, RW).is_ok() && space.fill(start, 1u8, 25 * PAGE_SIZE).is_ok();
+        assert!(made, "the host has some megabytes to give");
+    }
+    space
+}
+
+/// What it costs a hot process to get a reservation, of processes whose frames are in the machine's file.
+fn promotions(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("memory/promotion");
+    let frames = FrameSource::new();
+    let mut first = process(&frames, 4);
+    assert!(reservation(&mut first).is_none() && first.reserve());
+    for runs in [4, 16, 64] {
+        let name = |what: &str| format!("{what} {} pages in {runs} runs", runs * 25);
+        group.bench_function(name("reserve"), |bencher| {
+            bencher.iter_batched(
+                || process(&frames, runs),
+                |mut space| {
+                    space.reserve();
+                    (reservation(&mut space), space)
+                },
+                BatchSize::PerIteration,
+            );
+        });
+        group.bench_function(name("give back"), |bencher| {
+            let prepare = || {
+                let mut space = process(&frames, runs);
+                space.reserve();
+                assert!(reservation(&mut space).is_some());
+                space
+            };
+            let give_back = |mut space: AddressSpace| {
+                space.unreserve();
+                space
+            };
+            bencher.iter_batched(prepare, give_back, BatchSize::PerIteration);
+        });
+        group.bench_function(name("a process of"), |bencher| bencher.iter(|| drop(process(&frames, runs))));
+    }
+    group.finish();
+}
+
 fn memory(criterion: &mut Criterion) {
     for (name, backing) in [("paged", Backing::Paged), ("reserved", Backing::Reserved)] {
         let mut group = criterion.benchmark_group(format!("memory/{name}"));
@@ -107,5 +157,5 @@ fn memory(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, memory);
+criterion_group!(benches, memory, promotions);
 criterion_main!(benches);

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use crate::entry::{Entry, MAPPED, OWNED, SPECIAL, STICKY, WRITE_FAST};
 use crate::special::{Special, SpecialMapping};
 use crate::table::PAGES;
-use crate::{AddressSpace, Backing, MapError, PAGE_SIZE};
+use crate::{AddressSpace, MapError, PAGE_SIZE};
 
 impl AddressSpace {
     /// A copy of this space that shares no future writes, except through shared objects. Pages are
@@ -16,8 +16,7 @@ impl AddressSpace {
     /// [`MapError::Device`] where memory-mapped I/O is mapped, [`MapError::OutOfMemory`].
     pub fn fork(&mut self) -> Result<Self, MapError> {
         self.release_shared();
-        let mut child = Self::try_new(Backing::Paged)?;
-        child.pool = self.pool.sibling();
+        let mut child = Self::empty(self.pool.sibling())?;
         child.resident_limit = self.resident_limit;
         let mut page = 0;
         while let Some((at, entry)) = self.table.next_used(page, PAGES) {

@@ -6,9 +6,10 @@
 //! the pools may be in different threads: counters are atomic, and whoever wants to write to a
 //! frame must be its only holder.
 //!
-//! A pool of a space that is or was reserved has a [memory file](crate::memory_file) besides, and
-//! takes the frames from there that are to be mapped in place. What it knows of those by their
-//! address is theirs; all others are of chunks.
+//! Chunks are for the first pages of a machine, and for hosts without memory files. A machine that has
+//! more opens a [memory file](crate::memory_file), from which all of its spaces take their frames from then
+//! on, so that they can be mapped in place without being copied. Whether a frame is of the file or of a
+//! chunk says its address.
 
 use alloc::alloc::{alloc, dealloc};
 use alloc::collections::BTreeMap;
@@ -20,6 +21,7 @@ use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use crate::PAGE_SIZE;
 use crate::memory_file::{EXTENT, MemoryFile};
+use crate::source::FrameSource;
 
 const PAGE: usize = PAGE_SIZE as usize;
 /// Pages of a large chunk, its header's among them.
@@ -57,10 +59,11 @@ pub(crate) fn zero_page() -> *mut u8 {
     (&raw const ZERO_PAGE).cast::<u8>().cast_mut()
 }
 
-/// Where frames come from and go back to. Frames that were given back are kept for the next
-/// request, so a pool's size is its peak.
+/// Where the frames of one space, or of one shared object, come from and go back to.
 pub(crate) struct FramePool {
-    /// Frames that nobody references.
+    /// The machine's; `None` for frames of chunks alone.
+    source: Option<FrameSource>,
+    /// Frames of chunks that nobody references: a pool keeps those of its peak.
     free: Vec<NonNull<u8>>,
     /// The newest chunk.
     newest: Option<Newest>,
@@ -72,14 +75,16 @@ struct FileFrames {
     file: Arc<MemoryFile>,
     /// Extents for runs of pages, by the first page's number divided by their length.
     extents: BTreeMap<u32, u32>,
-    /// An extent for pages whose own frame is in use, and its next frame.
+    /// The group of pages that was asked for last, and its extent.
+    last: Option<(u32, u32)>,
+    /// An extent for pages without a place, and for those whose own frame is in use, and its next frame.
     spare: Option<(u32, u32)>,
-    /// Frames that were given back and have kept their memory since it was last looked for.
-    idle: u32,
+    /// Frames that were given back since extents without any in use were last looked for.
+    released: u32,
 }
 
-/// Frames of extents in use that may keep memory without being in use: 4 MiB.
-const MOST_IDLE: u32 = 1024;
+/// Frames that a pool gives back before it looks for extents that it does not need any more.
+const RELEASES: u32 = 1024;
 
 /// A chunk that has frames which were never handed out.
 #[derive(Clone, Copy)]
@@ -95,13 +100,19 @@ struct Newest {
 unsafe impl Send for FramePool {}
 
 impl FramePool {
-    pub(crate) const fn new() -> Self {
-        Self { free: Vec::new(), newest: None, file: None }
+    /// A pool of a machine's.
+    pub(crate) fn new(source: &FrameSource) -> Self {
+        Self { source: Some(source.clone()), free: Vec::new(), newest: None, file: None }
+    }
+
+    /// A pool that takes frames of chunks alone, until it [shares a file](Self::share_file).
+    pub(crate) const fn of_chunks() -> Self {
+        Self { source: None, free: Vec::new(), newest: None, file: None }
     }
 
     /// A pool for those who share frames with this one.
     pub(crate) fn sibling(&self) -> Self {
-        let mut pool = Self::new();
+        let mut pool = Self { source: self.source.clone(), free: Vec::new(), newest: None, file: None };
         if let Some(frames) = &self.file {
             pool.share_file(&frames.file);
         }
@@ -111,15 +122,15 @@ impl FramePool {
     /// Takes frames out of `file` from now on, unless there is a file already.
     pub(crate) fn share_file(&mut self, file: &Arc<MemoryFile>) {
         if self.file.is_none() {
-            let file = file.clone();
-            self.file = Some(FileFrames { file, extents: BTreeMap::new(), spare: None, idle: 0 });
+            let (file, extents) = (file.clone(), BTreeMap::new());
+            self.file = Some(FileFrames { file, extents, last: None, spare: None, released: 0 });
         }
     }
 
     /// Sees to it that there is a memory file, and says whether there is.
     pub(crate) fn open_file(&mut self) -> bool {
         if self.file.is_none()
-            && let Some(file) = MemoryFile::new()
+            && let Some(file) = self.source.as_ref().and_then(FrameSource::open_file).cloned()
         {
             self.share_file(&file);
         }
@@ -138,13 +149,6 @@ impl FramePool {
 
     fn number(&self, frame: NonNull<u8>) -> Option<u32> {
         self.file.as_ref()?.file.number(frame)
-    }
-
-    /// Gives up the extents; frames in use stay.
-    pub(crate) fn close_extents(&mut self) {
-        if let Some(frames) = &mut self.file {
-            frames.close();
-        }
     }
 
     /// A zero-filled frame with one reference, or `None` where the host has no memory: one of the memory
@@ -173,9 +177,13 @@ impl FramePool {
 
     /// A frame with one reference and unspecified, possibly uninitialised, bytes.
     fn take(&mut self, place: Option<u32>) -> Option<NonNull<u8>> {
-        if let (Some(page), Some(frames)) = (place, &mut self.file)
-            && let Some(frame) = frames.take(page)
+        if self.file.is_none()
+            && let Some(source) = &self.source
+            && source.has_file()
         {
+            self.open_file();
+        }
+        if let Some(frame) = self.file.as_mut().and_then(|frames| frames.take(place)) {
             return Some(frame);
         }
         if let Some(frame) = self.free.pop() {
@@ -185,8 +193,18 @@ impl FramePool {
         }
         let newest = match self.newest {
             Some(newest) if newest.used < newest.pages => newest,
-            Some(_) => Newest::new(FRAMES)?,
-            None => Newest::new(FIRST_FRAMES)?,
+            previous => {
+                let pages = if previous.is_some() { FRAMES } else { FIRST_FRAMES };
+                let for_chunks = self.source.as_ref().is_none_or(|source| source.take_chunk(pages));
+                if !for_chunks
+                    && self.file.is_none()
+                    && self.open_file()
+                    && let Some(frame) = self.file.as_mut().and_then(|frames| frames.take(place))
+                {
+                    return Some(frame);
+                }
+                Newest::new(pages)?
+            }
         };
         self.newest = Some(Newest { used: newest.used + 1, ..newest });
         // SAFETY: `used` is below the chunk's number of pages, so the frame lies in the chunk.
@@ -243,22 +261,16 @@ impl FramePool {
 }
 
 impl FileFrames {
-    /// A frame for `page`: the one beside those of the page's neighbours if nobody uses it.
-    fn take(&mut self, page: u32) -> Option<NonNull<u8>> {
-        let group = page / EXTENT;
-        let extent = match self.extents.get(&group) {
-            Some(extent) => *extent,
-            None => {
-                let extent = self.file.take_extent()?;
-                self.extents.insert(group, extent);
-                extent
-            }
-        };
-        if let Some(frame) = self.file.take(extent, page % EXTENT) {
+    /// A frame: for a page the one beside those of the page's neighbours if nobody uses it.
+    fn take(&mut self, place: Option<u32>) -> Option<NonNull<u8>> {
+        if let Some(page) = place
+            && let Some(extent) = self.extent(page)
+            && let Some(frame) = self.file.take(extent, page % EXTENT)
+        {
             return Some(frame);
         }
         if self.spare.is_none() {
-            self.spare = Some((self.file.take_extent()?, 0));
+            self.spare = Some((self.file.take_extent(None)?, 0));
         }
         let (extent, next) = self.spare?;
         self.spare = Some((extent, next + 1)).filter(|_| next + 1 < EXTENT);
@@ -269,20 +281,38 @@ impl FileFrames {
         frame
     }
 
+    /// The extent that `page` has its frame in.
+    fn extent(&mut self, page: u32) -> Option<u32> {
+        let group = page / EXTENT;
+        if let Some((last, extent)) = self.last
+            && last == group
+        {
+            return Some(extent);
+        }
+        let extent = match self.extents.get(&group) {
+            Some(extent) => *extent,
+            None => {
+                let extent = self.file.take_extent(Some(page % EXTENT))?;
+                self.extents.insert(group, extent);
+                extent
+            }
+        };
+        self.last = Some((group, extent));
+        Some(extent)
+    }
+
     /// Gives up a reference to a frame.
     fn release(&mut self, number: u32) {
         if self.file.release(number) {
-            self.idle += 1;
+            self.released += 1;
         }
-        if self.idle > MOST_IDLE {
-            self.idle = 0;
+        if self.released > RELEASES {
+            (self.released, self.last) = (0, None);
             let file = &self.file;
             self.extents.retain(|_, extent| {
                 let used = !file.is_unused(*extent);
-                if used {
-                    file.trim(*extent)
-                } else {
-                    file.give_extent(*extent)
+                if !used {
+                    file.give_extent(*extent);
                 }
                 used
             });
@@ -290,6 +320,7 @@ impl FileFrames {
     }
 
     fn close(&mut self) {
+        self.last = None;
         for (_, extent) in core::mem::take(&mut self.extents) {
             self.file.give_extent(extent);
         }
@@ -399,7 +430,7 @@ mod tests {
     fn pools_end_with_every_number_of_frames() {
         for count in 0..3 * FRAMES {
             for kept in [0, 1, count / 2, count] {
-                let (mut pool, mut other) = (FramePool::new(), FramePool::new());
+                let (mut pool, mut other) = (FramePool::of_chunks(), FramePool::of_chunks());
                 let frames: Vec<_> = (0..count).map_while(|_| pool.allocate(None)).collect();
                 assert_eq!(frames.len(), count);
                 for (index, frame) in frames.iter().enumerate() {

@@ -9,8 +9,9 @@ use crate::table::PAGES;
 
 impl AddressSpace {
     /// Goes over to [`Backing::Reserved`](crate::Backing::Reserved), and says whether that is now the
-    /// backing; the host may refuse. No guest can tell. It costs some microseconds now, and the copy of
-    /// each page in use when an engine first asks for the reservation.
+    /// backing; the host may refuse. No guest can tell. It costs some microseconds now, and when an engine
+    /// first asks for the reservation some more for each run of pages in use. Pages are copied only if
+    /// they were among the first ones of the machine, before it had a memory file.
     pub fn reserve(&mut self) -> bool {
         if self.table.reservation.is_some() {
             return true;
@@ -31,9 +32,7 @@ impl AddressSpace {
     /// Goes back to [`Backing::Paged`](crate::Backing::Paged), and gives the reservation back to the
     /// host. No guest can tell.
     pub fn unreserve(&mut self) {
-        if self.table.reservation.take().is_some() {
-            self.pool.close_extents();
-        }
+        self.table.reservation = None;
     }
 
     /// The host address of guest address zero, behind which the host now maps what the page table

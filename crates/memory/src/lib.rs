@@ -32,11 +32,12 @@
 //!
 //! # Two backings
 //!
-//! [`Backing::Paged`] takes page frames from the heap as they are written, on every host.
-//! [`Backing::Reserved`] (64-bit Linux hosts, feature `std`) takes them from a file of the host's
-//! memory and maps them a second time in a reservation of 4 GiB of host addresses, where what is at
-//! guest address *a* is at host address base + *a*: see [`engine::reservation`]. A space goes from one to
-//! the other at any time ([`AddressSpace::reserve`]), and they behave alike.
+//! [`Backing::Paged`] is for every host: page frames lie anywhere, and the page table says where.
+//! [`Backing::Reserved`] (64-bit Linux hosts, feature `std`) maps them a second time in a reservation of
+//! 4 GiB of host addresses, where what is at guest address *a* is at host address base + *a*: see
+//! [`engine::reservation`]. A space goes from one to the other at any time ([`AddressSpace::reserve`]),
+//! and they behave alike. Frames of either are taken as pages are first written, from the heap or from a
+//! file of the host's memory; spaces of one machine share a [`FrameSource`].
 //!
 //! # Features
 //!
@@ -64,6 +65,7 @@ mod region;
 mod reserved;
 mod shared;
 mod snapshot;
+mod source;
 mod space;
 mod special;
 mod table;
@@ -78,6 +80,7 @@ pub use permissions::{Access, Fault, FaultKind, MapError, Permissions};
 pub use region::{Region, RegionKind};
 pub use shared::{SharedError, SharedMemory};
 pub use snapshot::{NoSuchSnapshot, SnapshotId};
+pub use source::FrameSource;
 pub use space::{AddressSpace, Backing};
 pub use value::Value;
 pub use watch::WatchHit;

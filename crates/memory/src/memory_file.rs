@@ -8,8 +8,12 @@
 //! Frames are handed out by extents of 64 neighbours, each to an owner that uses them for neighbouring
 //! pages of a guest, so that few mappings show many pages. A frame has a counter as those of the heap
 //! have; an extent goes back when its owner has given it up and no frame of it is in use.
+//!
+//! A frame that nobody uses keeps its memory for the next one, because the host takes fifty times as
+//! long to provide a page as it takes to copy one. How many do is known exactly (a bit for each frame says
+//! whether it has memory), and bounded: see [`MemoryFile::most_idle`].
 
-pub(crate) use host::MemoryFile;
+pub(crate) use host::{LazyFile, MemoryFile};
 
 /// Frames an extent.
 pub(crate) const EXTENT: u32 = 64;
@@ -22,12 +26,13 @@ mod host {
     use alloc::vec::Vec;
     use core::alloc::Layout;
     use core::ptr::{self, NonNull};
-    use core::sync::atomic::{AtomicU32, Ordering, fence};
+    use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-    use std::sync::{Mutex, PoisonError};
+    use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
 
     use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
-    use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+    use rustix::io::Errno;
+    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
     use rustix::process::{Resource, getrlimit};
 
     use super::EXTENT;
@@ -38,14 +43,21 @@ mod host {
     const FRAMES: u32 = 1 << 24;
     const WINDOW: usize = FRAMES as usize * PAGE;
     const EXTENTS: u32 = FRAMES / EXTENT;
-    /// Extents without an owner that keep their memory for the next one: 64 MiB.
-    const KEPT: usize = 256;
+    /// Extents that are left for owners who put any page in any frame.
+    const DENSE: u32 = EXTENTS / 4;
+    /// Frames that may keep their memory unused, however few are in use: 32 MiB.
+    const KEPT: usize = 8192;
+    /// Frames for which the host is asked for memory at once, at most.
+    const AHEAD: u32 = 16;
 
     struct Counters {
         /// References to each frame.
         frames: [AtomicU32; FRAMES as usize],
         /// Frames of each extent that are in use, and one more while it has an owner.
         extents: [AtomicU32; EXTENTS as usize],
+        /// Which frames of each extent have memory, a bit for each. Only who has counted itself as the
+        /// one reference to a frame changes its bit, or for frames without, the owner sets it.
+        filled: [AtomicU64; EXTENTS as usize],
     }
 
     struct Extents {
@@ -61,6 +73,10 @@ mod host {
         window: NonNull<u8>,
         counters: NonNull<Counters>,
         extents: Mutex<Extents>,
+        /// Frames in use.
+        used: AtomicUsize,
+        /// Frames that are not in use and have memory.
+        idle: AtomicUsize,
     }
 
     // SAFETY: the pointers are to mappings of this value's own that have no tie to a thread. The
@@ -69,9 +85,26 @@ mod host {
     // SAFETY: as above; the list of extents has a lock.
     unsafe impl Sync for MemoryFile {}
 
+    /// A memory file that is opened when it is first wanted.
+    #[derive(Default)]
+    pub(crate) struct LazyFile(OnceLock<Option<Arc<MemoryFile>>>);
+
+    impl LazyFile {
+        /// The file if it is open.
+        #[inline]
+        pub(crate) fn get(&self) -> Option<&Arc<MemoryFile>> {
+            self.0.get()?.as_ref()
+        }
+
+        /// The file, opened now if it is not; `None` where the host refuses it, once and for all.
+        pub(crate) fn open(&self) -> Option<&Arc<MemoryFile>> {
+            self.0.get_or_init(MemoryFile::new).as_ref()
+        }
+    }
+
     impl MemoryFile {
         /// A new file; `None` where the host refuses it, or limits the size of files.
-        pub(crate) fn new() -> Option<Arc<Self>> {
+        fn new() -> Option<Arc<Self>> {
             // A file that grows past the limit would end the process by a signal.
             if getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < WINDOW as u64) {
                 return None;
@@ -90,7 +123,8 @@ mod host {
                 return None;
             };
             let extents = Mutex::new(Extents { fresh: 0, free: Vec::new() });
-            Some(Arc::new(Self { file, window, counters: counters.cast(), extents }))
+            let (used, idle) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            Some(Arc::new(Self { file, window, counters: counters.cast(), extents, used, idle }))
         }
 
         fn counters(&self) -> &Counters {
@@ -109,11 +143,23 @@ mod host {
             (distance < WINDOW).then_some((distance / PAGE) as u32)
         }
 
-        /// Gives the caller an extent, or `None` where the file has no more.
-        pub(crate) fn take_extent(&self) -> Option<u32> {
+        /// Gives the caller an extent of which it is going to use frame `index` first, or `None` where
+        /// the file has no more. One for which any index is as good gets the last ones.
+        pub(crate) fn take_extent(&self, index: Option<u32>) -> Option<u32> {
+            /// Extents that were given back last, among which one is looked for that has the frame.
+            const NEWEST: usize = 8;
             let mut extents = self.lock();
-            let extent = match extents.free.pop() {
-                Some(extent) => extent,
+            let left = extents.free.len() as u32 + (EXTENTS - extents.fresh);
+            if index.is_some() && left <= DENSE {
+                return None;
+            }
+            let filled = |extent: u32| self.counters().filled[extent as usize].load(Ordering::Relaxed);
+            let wanted = 1 << (index.unwrap_or(0) % EXTENT);
+            let newest = extents.free.len().saturating_sub(NEWEST)..extents.free.len();
+            let found = newest.rev().find(|&at| filled(extents.free[at]) & wanted != 0);
+            let extent = match found {
+                Some(at) => extents.free.swap_remove(at),
+                None if let Some(extent) = extents.free.pop() => extent,
                 None if extents.fresh < EXTENTS => {
                     extents.fresh += 1;
                     extents.fresh - 1
@@ -126,10 +172,15 @@ mod host {
 
         /// Ends what [`Self::take_extent`] began.
         pub(crate) fn give_extent(&self, extent: u32) {
+            self.leave_extent(extent);
+        }
+
+        /// Takes one from an extent's frames in use and owners; the last one gives it back.
+        fn leave_extent(&self, extent: u32) {
             let count = &self.counters().extents[extent as usize];
             if count.fetch_sub(1, Ordering::Release) == 1 {
                 fence(Ordering::Acquire);
-                self.recycle(extent);
+                self.lock().free.push(extent);
             }
         }
 
@@ -138,44 +189,50 @@ mod host {
             self.counters().extents[extent as usize].load(Ordering::Acquire) == 1
         }
 
-        fn recycle(&self, extent: u32) {
-            let mut extents = self.lock();
-            if extents.free.len() >= KEPT {
-                // A refusal leaves the memory in place, which is harmless.
-                let _ = self.punch(extent * EXTENT, EXTENT);
-            }
-            extents.free.push(extent);
-        }
-
-        /// Gives the memory of frames that nobody uses back to the host.
-        fn punch(&self, first: u32, count: u32) -> rustix::io::Result<()> {
-            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            fallocate(&self.file, flags, u64::from(first) * PAGE as u64, u64::from(count) * PAGE as u64)
-        }
-
-        /// Gives the memory of frames of an extent of the caller's that are not in use back.
-        pub(crate) fn trim(&self, extent: u32) {
-            let mut frame = extent * EXTENT;
-            let end = frame + EXTENT;
-            let unused = |at: u32| self.counters().frames[at as usize].load(Ordering::Acquire) == 0;
-            while frame < end {
-                let count = (frame..end).take_while(|at| unused(*at)).count() as u32;
-                if count > 0 {
-                    // A refusal leaves the memory in place, which is harmless.
-                    let _ = self.punch(frame, count);
-                }
-                frame += count + 1;
-            }
-        }
-
-        /// Frame `index` of an extent of the caller's, with one reference; `None` if it is in use.
+        /// Frame `index` of an extent of the caller's, with one reference; `None` if it is in use, or if
+        /// the host has no memory for it.
         pub(crate) fn take(&self, extent: u32, index: u32) -> Option<NonNull<u8>> {
-            let number = (extent * EXTENT + index % EXTENT) % FRAMES;
+            let index = index % EXTENT;
+            let number = (extent * EXTENT + index) % FRAMES;
             let count = &self.counters().frames[number as usize];
             count.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).ok()?;
+            let filled = self.counters().filled[extent as usize].load(Ordering::Relaxed);
+            if filled & 1 << index != 0 {
+                self.idle.fetch_sub(1, Ordering::Relaxed);
+            } else if !self.provide(extent, index, filled) {
+                count.store(0, Ordering::Release);
+                return None;
+            }
+            self.used.fetch_add(1, Ordering::Relaxed);
             self.counters().extents[extent as usize].fetch_add(1, Ordering::Relaxed);
             // SAFETY: the number is below the file's frames, so the frame lies in the window.
             Some(unsafe { self.window.add(number as usize * PAGE) })
+        }
+
+        /// Has the host provide memory for frame `index` of an extent of the caller's, and for as many
+        /// behind it as lie filled before it. A host without memory says so here, where it would end the
+        /// process when the frame is written to.
+        fn provide(&self, extent: u32, index: u32, filled: u64) -> bool {
+            let before = if index == 0 { 0 } else { (filled << (64 - index)).leading_ones() };
+            let room = (filled >> index).trailing_zeros().min(EXTENT - index);
+            let count = before.clamp(1, AHEAD).min(room);
+            let first = (extent * EXTENT + index) as usize;
+            // SAFETY: the range lies in the window. The frames are nobody's but the caller's, and
+            // their content stays.
+            let start = unsafe { self.window.add(first * PAGE) };
+            // SAFETY: as above.
+            let done =
+                unsafe { madvise(start.as_ptr().cast(), count as usize * PAGE, Advice::LinuxPopulateWrite) };
+            let provided = match done {
+                Ok(()) => count,
+                // Kernels before 5.14 do not know the call, and provide one page when it is written to.
+                Err(Errno::INVAL) => 1,
+                Err(_) => return false,
+            };
+            let bits = (u64::MAX >> (64 - provided)) << index;
+            self.counters().filled[extent as usize].fetch_or(bits, Ordering::Relaxed);
+            self.idle.fetch_add(provided as usize - 1, Ordering::Relaxed);
+            true
         }
 
         /// Adds a reference to frame `number`, to which the caller holds one.
@@ -193,9 +250,81 @@ mod host {
             let last = self.counters().frames[number as usize].fetch_sub(1, Ordering::Release) == 1;
             if last {
                 fence(Ordering::Acquire);
-                self.give_extent(number / EXTENT);
+                let used = self.used.fetch_sub(1, Ordering::Relaxed) - 1;
+                let idle = self.idle.fetch_add(1, Ordering::Relaxed) + 1;
+                self.leave_extent(number / EXTENT);
+                if idle > Self::most_idle(used) {
+                    self.trim(Self::most_idle(used) / 2);
+                }
             }
             last
+        }
+
+        /// Frames that may keep memory unused where `used` are in use.
+        pub(crate) const fn most_idle(used: usize) -> usize {
+            KEPT + used / 2
+        }
+
+        /// Frames in use, and frames that are not and have memory.
+        pub(crate) fn usage(&self) -> (usize, usize) {
+            (self.used.load(Ordering::Relaxed), self.idle.load(Ordering::Relaxed))
+        }
+
+        /// Gives memory of unused frames back to the host until at most `kept` have some: first that of
+        /// extents that nobody owns. What is taken meanwhile, or given back by another thread, may stay.
+        pub(crate) fn trim(&self, kept: usize) {
+            let extents = match self.extents.try_lock() {
+                Ok(extents) => extents,
+                Err(TryLockError::Poisoned(extents)) => extents.into_inner(),
+                // Another thread is at it, or at something short.
+                Err(TryLockError::WouldBlock) => return,
+            };
+            for &extent in &extents.free {
+                if self.idle.load(Ordering::Relaxed) <= kept {
+                    return;
+                }
+                self.trim_extent(extent);
+            }
+            let fresh = extents.fresh;
+            drop(extents);
+            for extent in 0..fresh {
+                if self.idle.load(Ordering::Relaxed) <= kept {
+                    return;
+                }
+                self.trim_extent(extent);
+            }
+        }
+
+        /// Gives the memory of an extent's unused frames back to the host, in runs.
+        fn trim_extent(&self, extent: u32) {
+            let filled = &self.counters().filled[extent as usize];
+            let frame = |index: u32| &self.counters().frames[(extent * EXTENT + index) as usize];
+            let claim = |index: u32| {
+                let exchange = frame(index).compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
+                let has_memory = filled.load(Ordering::Relaxed) & 1 << index != 0;
+                if exchange.is_ok() && !has_memory {
+                    frame(index).store(0, Ordering::Release);
+                }
+                exchange.is_ok() && has_memory
+            };
+            let mut index = 0;
+            while index < EXTENT {
+                let count = (index..EXTENT).take_while(|&at| claim(at)).count() as u32;
+                if count > 0 && self.punch(extent * EXTENT + index, count).is_ok() {
+                    filled.fetch_and(!((u64::MAX >> (64 - count)) << index), Ordering::Relaxed);
+                    self.idle.fetch_sub(count as usize, Ordering::Relaxed);
+                }
+                for claimed in index..index + count {
+                    frame(claimed).store(0, Ordering::Release);
+                }
+                index += count + 1;
+            }
+        }
+
+        /// Gives the memory of frames that nobody uses back to the host.
+        fn punch(&self, first: u32, count: u32) -> rustix::io::Result<()> {
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            fallocate(&self.file, flags, u64::from(first) * PAGE as u64, u64::from(count) * PAGE as u64)
         }
 
         /// The host's file.
@@ -224,16 +353,26 @@ mod host {
     /// Hosts without memory files have no value of this type.
     pub(crate) struct MemoryFile(Infallible);
 
-    impl MemoryFile {
-        pub(crate) fn new() -> Option<Arc<Self>> {
+    /// Never opens.
+    #[derive(Default)]
+    pub(crate) struct LazyFile;
+
+    impl LazyFile {
+        pub(crate) fn get(&self) -> Option<&Arc<MemoryFile>> {
             None
         }
 
+        pub(crate) fn open(&self) -> Option<&Arc<MemoryFile>> {
+            None
+        }
+    }
+
+    impl MemoryFile {
         pub(crate) fn number(&self, _frame: NonNull<u8>) -> Option<u32> {
             match self.0 {}
         }
 
-        pub(crate) fn take_extent(&self) -> Option<u32> {
+        pub(crate) fn take_extent(&self, _index: Option<u32>) -> Option<u32> {
             match self.0 {}
         }
 
@@ -242,10 +381,6 @@ mod host {
         }
 
         pub(crate) fn is_unused(&self, _extent: u32) -> bool {
-            match self.0 {}
-        }
-
-        pub(crate) fn trim(&self, _extent: u32) {
             match self.0 {}
         }
 
@@ -262,6 +397,14 @@ mod host {
         }
 
         pub(crate) fn release(&self, _number: u32) -> bool {
+            match self.0 {}
+        }
+
+        pub(crate) fn usage(&self) -> (usize, usize) {
+            match self.0 {}
+        }
+
+        pub(crate) fn trim(&self, _kept: usize) {
             match self.0 {}
         }
     }

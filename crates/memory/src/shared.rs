@@ -150,7 +150,7 @@ impl SharedMemory {
     /// [`SharedError::OutOfRange`] above [`Self::MAX_LENGTH`], [`SharedError::OutOfMemory`].
     pub fn new(length: u64) -> Result<Self, SharedError> {
         let state = State {
-            pool: FramePool::new(),
+            pool: FramePool::of_chunks(),
             frames: Vec::new(),
             length: 0,
             marks: BTreeMap::new(),

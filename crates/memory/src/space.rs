@@ -8,6 +8,7 @@ use crate::entry::{DIRTY, Entry, MAPPED, SAVED, SPECIAL, STICKY};
 use crate::frame::{FramePool, zero_page};
 use crate::identity::unique;
 use crate::snapshot::Level;
+use crate::source::FrameSource;
 use crate::special::{HeldShared, SpecialMapping};
 use crate::table::{PAGES, Table};
 use crate::watch::WatchHits;
@@ -16,7 +17,7 @@ use crate::{MapError, PAGE_SIZE, Permissions};
 /// How an [`AddressSpace`] keeps its pages.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Backing {
-    /// Page frames anywhere in the host's memory: works on every host.
+    /// Page frames anywhere in the host's memory, found through the page table: works on every host.
     #[default]
     Paged,
     /// Page frames in a file of the host's memory, which a reservation of 4 GiB of host addresses between
@@ -81,10 +82,28 @@ impl AddressSpace {
     /// # Errors
     /// [`MapError::OutOfMemory`] where the host has no memory for the page table.
     pub fn try_new(backing: Backing) -> Result<Self, MapError> {
-        let mut space = Self {
+        Self::try_new_from(&FrameSource::new(), backing)
+    }
+
+    /// As [`Self::try_new`], for a space of a machine that has others: it takes its frames from `frames`.
+    /// A fork has the same source as its parent.
+    ///
+    /// # Errors
+    /// [`MapError::OutOfMemory`] where the host has no memory for the page table.
+    pub fn try_new_from(frames: &FrameSource, backing: Backing) -> Result<Self, MapError> {
+        let mut space = Self::empty(FramePool::new(frames))?;
+        if backing == Backing::Reserved {
+            space.reserve();
+        }
+        Ok(space)
+    }
+
+    /// An empty paged space that takes its frames from `pool`.
+    pub(crate) fn empty(pool: FramePool) -> Result<Self, MapError> {
+        Ok(Self {
             identity: unique(),
             table: Table::new().ok_or(MapError::OutOfMemory)?,
-            pool: FramePool::new(),
+            pool,
             specials: Vec::new(),
             vacant: Vec::new(),
             held: RefCell::default(),
@@ -95,11 +114,7 @@ impl AddressSpace {
             next_snapshot: 0,
             resident: 0,
             resident_limit: u32::MAX,
-        };
-        if backing == Backing::Reserved {
-            space.reserve();
-        }
-        Ok(space)
+        })
     }
 
     /// A number that no other address space of this host process has, had or will have: by it an

@@ -136,7 +136,9 @@ impl Kernel {
         if !base.is_multiple_of(PAGE_SIZE) || code.len() as u64 > u64::from(pages) {
             return Err(refuse(Errno::EINVAL));
         }
-        let mut space = Space::new(self.new_space_number(), self.limits.memory, self.limits.stack);
+        let id = self.new_space_number();
+        let mut space =
+            Space::new(id, &self.frames, self.limits.memory, self.limits.stack).map_err(refuse)?;
         space.map(base, pages, Area::private(Permissions::all(), AreaSource::Anonymous)).map_err(refuse)?;
         space.memory.poke_bytes(base, code).map_err(|_| refuse(Errno::ENOMEM))?;
         let mut cpu = CpuState::new();
@@ -170,7 +172,8 @@ impl Kernel {
             stack = u32::try_from(limits[Resource::Stack].soft).unwrap_or(u32::MAX);
             data = limits[Resource::Data].soft;
         }
-        let mut space = Space::new(self.new_space_number(), memory, stack);
+        let space = Space::new(self.new_space_number(), &self.frames, memory, stack);
+        let mut space = space.map_err(|_| LoadError::Memory)?;
         space.data_limit = data;
         space.read_implies_exec = personality & READ_IMPLIES_EXEC != 0;
         let surroundings = MachineFacts {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pentimento_memory::AddressSpace;
+use pentimento_memory::{AddressSpace, FrameSource};
 use pentimento_registers::{CpuState, DescriptorTables, Segment};
 
 use crate::arena::{Arena, Id};
@@ -85,6 +85,8 @@ pub struct Kernel {
     pub(crate) tasks: BTreeMap<TaskId, Task>,
     pub(crate) processes: BTreeMap<ProcessId, Process>,
     pub(crate) spaces: Arena<Space>,
+    /// Where all of them take their pages from.
+    pub(crate) frames: FrameSource,
     /// Spaces that have ended since the host asked last.
     pub(crate) ended_spaces: Vec<SpaceId>,
     pub(crate) actions: Arena<Actions>,
@@ -139,6 +141,7 @@ impl Kernel {
             tasks: BTreeMap::new(),
             processes: BTreeMap::new(),
             spaces: Arena::default(),
+            frames: FrameSource::new(),
             ended_spaces: Vec::new(),
             actions: Arena::default(),
             files: Arena::default(),

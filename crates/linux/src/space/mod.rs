@@ -5,7 +5,7 @@ mod areas;
 pub(crate) use areas::{Area, AreaSource, Areas};
 use std::collections::BTreeMap;
 
-use pentimento_memory::{AddressSpace, Fault, FaultKind, PAGE_SIZE, Permissions, SharedMemory};
+use pentimento_memory::{AddressSpace, Fault, FaultKind, FrameSource, PAGE_SIZE, Permissions, SharedMemory};
 use pentimento_registers::LocalDescriptors;
 
 use crate::errno::Errno;
@@ -105,11 +105,19 @@ pub(crate) fn page_align(length: u32) -> Option<u32> {
 }
 
 impl Space {
-    /// An empty space.
-    pub(crate) fn new(id: SpaceId, limit: u64, stack_limit: u32) -> Self {
-        Self {
+    /// An empty space that takes its pages from `frames`.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(crate) fn new(
+        id: SpaceId,
+        frames: &FrameSource,
+        limit: u64,
+        stack_limit: u32,
+    ) -> Result<Self, Errno> {
+        Ok(Self {
             id,
-            memory: AddressSpace::new(),
+            memory: AddressSpace::try_new_from(frames, Default::default()).map_err(|_| Errno::ENOMEM)?,
             areas: Areas::default(),
             heap_start: 0,
             heap_end: 0,
@@ -127,7 +135,7 @@ impl Space {
             environment: (0, 0),
             auxiliary: Vec::new(),
             local_descriptors: LocalDescriptors::new(),
-        }
+        })
     }
 
     /// Maps zero-filled pages over `[start, start + length)`, replacing what was there. Both are

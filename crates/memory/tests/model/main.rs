@@ -8,7 +8,7 @@ mod side;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use pentimento_memory::{AddressSpace, Backing, PAGE_SIZE, Permissions, SharedMemory};
+use pentimento_memory::{AddressSpace, Backing, FrameSource, PAGE_SIZE, Permissions, SharedMemory};
 use proptest::prelude::*;
 
 use model::{Content, Model, pages_of};
@@ -126,12 +126,13 @@ struct World {
 }
 
 impl World {
-    fn new(backing: Backing) -> Self {
+    fn new(frames: &FrameSource, backing: Backing) -> Self {
         let length = OBJECT_PAGES * PAGE_SIZE;
         let contents = Rc::new(RefCell::new(vec![vec![0; length as usize]; OBJECTS]));
+        let space = AddressSpace::try_new_from(frames, backing).expect("memory for a page table");
         let object = || SharedMemory::new(u64::from(length)).expect("memory for an object");
         Self {
-            running: Side::new(AddressSpace::with_backing(backing), Model::new(contents.clone())),
+            running: Side::new(space, Model::new(contents.clone())),
             waiting: vec![],
             objects: (0..OBJECTS).map(|_| object()).collect(),
             contents,
@@ -210,12 +211,18 @@ impl World {
 }
 
 fn check(backing: Backing, operations: &[Operation]) {
-    let mut world = World::new(backing);
+    check_from(&FrameSource::new(), backing, operations);
+}
+
+fn check_from(frames: &FrameSource, backing: Backing, operations: &[Operation]) {
+    let mut world = World::new(frames, backing);
     for operation in operations {
         world.apply(operation);
         world.check();
     }
     world.finish();
+    frames.trim();
+    assert_eq!((frames.used_bytes(), frames.idle_bytes()), (0, 0), "all memory has been given back");
 }
 
 proptest! {
@@ -224,6 +231,15 @@ proptest! {
     #[test]
     fn paged_is_the_model(operations in prop::collection::vec(operation(), 1..80)) {
         check(Backing::Paged, &operations);
+    }
+
+    #[test]
+    fn paged_beside_a_reserved_one_is_the_model(operations in prop::collection::vec(operation(), 1..80)) {
+        let frames = FrameSource::new();
+        // A reservation opens the machine's memory file, from which then all of its spaces take frames.
+        let reserved = AddressSpace::try_new_from(&frames, Backing::Reserved);
+        prop_assert!(reserved.is_ok());
+        check_from(&frames, Backing::Paged, &operations);
     }
 
     #[test]

@@ -1,0 +1,102 @@
+//! What the address spaces of one machine have in common: where their page frames come from.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::PAGE_SIZE;
+use crate::memory_file::{LazyFile, MemoryFile};
+
+/// Frames of chunks that a machine takes before it opens a memory file. Most machines in a test suite or
+/// a fuzzer never do: opening and closing one costs several microseconds, and memory of the heap that
+/// the last machine used needs no host page faults.
+const MOST_OF_CHUNKS: usize = 64;
+
+/// Where the address spaces of one machine take their memory from. Clones are handles to the same source,
+/// which lives as long as the last handle or address space.
+///
+/// A space of its own source behaves in the same way. What spaces gain that share one is time: memory
+/// that one of them gives up is ready for the next, and on 64-bit Linux hosts all of it lies in one file,
+/// so that none of it has to be copied when a space [goes over](crate::AddressSpace::reserve) to
+/// [`Backing::Reserved`](crate::Backing::Reserved), however it came to its pages.
+///
+/// ```
+/// use pentimento_memory::{AddressSpace, Backing, FrameSource, Permissions};
+///
+/// let frames = FrameSource::new();
+/// for _process in 0..3 {
+///     let mut space = AddressSpace::try_new_from(&frames, Backing::Paged)?;
+///     space.map(0x1000, 1 << 20, Permissions::READ | Permissions::WRITE)?;
+///     space.fill(0x1000, 1u32, 1 << 18)?;
+/// }
+/// assert_eq!(frames.used_bytes(), 0);
+/// frames.trim();
+/// assert_eq!(frames.idle_bytes(), 0);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct FrameSource {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Frames of all chunks that were ever allocated.
+    of_chunks: AtomicUsize,
+    file: LazyFile,
+}
+
+impl core::fmt::Debug for FrameSource {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let bytes = (self.used_bytes(), self.idle_bytes());
+        f.debug_struct("FrameSource").field("used", &bytes.0).field("idle", &bytes.1).finish_non_exhaustive()
+    }
+}
+
+impl FrameSource {
+    /// A source of nobody's yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes of the memory file that are in use: by spaces, their snapshots, and shared objects. The first
+    /// pages of a machine, some 256 KiB, are not in the file.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.bytes(|(used, _)| used)
+    }
+
+    /// Bytes of host memory that nobody uses, kept for who needs some next: at most half of what is in use
+    /// and 32 MiB.
+    #[must_use]
+    pub fn idle_bytes(&self) -> u64 {
+        self.bytes(|(_, idle)| idle)
+    }
+
+    fn bytes(&self, which: fn((usize, usize)) -> usize) -> u64 {
+        self.shared.file.get().map_or(0, |file| which(file.usage()) as u64 * u64::from(PAGE_SIZE))
+    }
+
+    /// Gives what nobody uses back to the host: for a machine that is going to wait for long.
+    pub fn trim(&self) {
+        if let Some(file) = self.shared.file.get() {
+            file.trim(0);
+        }
+    }
+
+    /// Whether the memory file is open.
+    #[inline]
+    pub(crate) fn has_file(&self) -> bool {
+        self.shared.file.get().is_some()
+    }
+
+    /// The memory file, opened now if it is not; `None` where the host refuses it.
+    pub(crate) fn open_file(&self) -> Option<&Arc<MemoryFile>> {
+        self.shared.file.open()
+    }
+
+    /// Whether there may be another chunk of `frames` frames before there is a memory file.
+    pub(crate) fn take_chunk(&self, frames: usize) -> bool {
+        self.shared.of_chunks.fetch_add(frames, Ordering::Relaxed) + frames <= MOST_OF_CHUNKS
+    }
+}
