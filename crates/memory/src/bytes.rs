@@ -199,7 +199,7 @@ impl AddressSpace {
 fn read_device(device: &SpecialMapping, offset: u32, run: &mut [u8]) {
     if let Special::Device(handler) = &device.what {
         let mut handler = handler.borrow_mut();
-        for (byte, at) in run.iter_mut().zip(offset..) {
+        for (byte, at) in run.iter_mut().zip(offset..=u32::MAX) {
             *byte = handler.read(at, 1) as u8;
         }
     }
@@ -208,7 +208,7 @@ fn read_device(device: &SpecialMapping, offset: u32, run: &mut [u8]) {
 fn write_device(device: &SpecialMapping, offset: u32, run: &[u8]) {
     if let Special::Device(handler) = &device.what {
         let mut handler = handler.borrow_mut();
-        for (byte, at) in run.iter().zip(offset..) {
+        for (byte, at) in run.iter().zip(offset..=u32::MAX) {
             handler.write(at, 1, u64::from(*byte));
         }
     }

@@ -217,6 +217,27 @@ fn devices_get_whole_accesses_with_their_offset() {
 }
 
 #[test]
+fn a_device_may_reach_to_the_last_byte() {
+    both(|mut space| {
+        let calls = Arc::new(Mutex::new(vec![]));
+        space.map_mmio(0, u32::MAX, RW, Box::new(Recorder(calls.clone()))).unwrap();
+        let last = |size: u32| u32::MAX - (size - 1);
+        assert_eq!(space.read::<u8>(last(1)), Ok(0xff));
+        assert_eq!(space.read::<u32>(last(4)), Ok(0xfffe_fdfc));
+        assert_eq!(space.read::<u128>(last(16)).map(|value| value >> 120), Ok(0xff));
+        space.write(last(16), 1u128 << 64 | 2).unwrap();
+        space.write_bytes(last(2), &[1, 2, 3]).unwrap();
+        space.read_bytes(last(2), &mut [0; 3]).unwrap();
+        space.fill(last(2), 7u16, 2).unwrap();
+        space.copy_forward::<u16>(last(2), last(4), 3).unwrap();
+        assert_eq!(space.read::<u16>(u32::MAX), Ok(0x00ff), "it wraps");
+        space.write(u32::MAX, 0xbbaau16).unwrap();
+        let calls = calls.lock().unwrap();
+        assert_eq!(calls[calls.len() - 2..], [('w', u32::MAX, 1, 0xaa), ('w', 0, 1, 0xbb)]);
+    });
+}
+
+#[test]
 fn block_operations_stop_exactly_at_the_fault() {
     both(|mut space| {
         space.map(0x1000, 0x2000, RW).unwrap();
