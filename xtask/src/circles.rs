@@ -10,10 +10,6 @@ use std::path::{Path, PathBuf};
 /// Files that may import each other in a circle.
 const MOST_IN_A_CIRCLE: usize = 4;
 
-/// Crates whose larger circles are still to be opened, and how many files the largest has at most:
-/// these numbers only ever fall.
-const TO_BE_OPENED: &[(&str, usize)] = &[("crates/memory/src", 5)];
-
 /// A path in code, from the crate's root: `["fs", "tree", "Node"]`.
 type CodePath = Vec<String>;
 
@@ -35,13 +31,7 @@ pub(crate) fn findings(sources: &[(PathBuf, String)]) -> Vec<String> {
             crates.entry(root).or_default().insert(path, module);
         }
     }
-    crates.iter().flat_map(|(root, modules)| crate_findings(modules, most_in(root))).collect()
-}
-
-/// How many files of the crate with this source folder may be in one circle.
-fn most_in(root: &Path) -> usize {
-    let known = TO_BE_OPENED.iter().find(|(open, _)| Path::new(open) == root);
-    known.map_or(MOST_IN_A_CIRCLE, |&(_, most)| most)
+    crates.values().flat_map(crate_findings).collect()
 }
 
 /// The crate's source folder and the module's path in it; `None` for tests, benches and the like.
@@ -182,17 +172,17 @@ fn definer<'a>(modules: &'a BTreeMap<CodePath, Module>, path: &CodePath) -> Opti
     None
 }
 
-fn crate_findings(modules: &BTreeMap<CodePath, Module>, most: usize) -> Vec<String> {
+fn crate_findings(modules: &BTreeMap<CodePath, Module>) -> Vec<String> {
     let places: Vec<&CodePath> = modules.keys().collect();
     let arrows: Vec<BTreeSet<usize>> =
         modules.iter().map(|(own, module)| arrows_from(modules, &places, own, module)).collect();
     let mut findings = Vec::new();
     for circle in circles(&arrows) {
-        if circle.len() > most {
+        if circle.len() > MOST_IN_A_CIRCLE {
             let files = circle.iter().map(|&at| modules[places[at]].file.display().to_string());
             let files = files.collect::<Vec<_>>().join(", ");
             findings.push(format!(
-                "{} files import each other in a circle, at most {most} may: {files}",
+                "{} files import each other in a circle, at most {MOST_IN_A_CIRCLE} may: {files}",
                 circle.len()
             ));
         }

@@ -70,6 +70,7 @@ mod space;
 mod special;
 mod table;
 mod tracking;
+mod undo;
 mod value;
 mod watch;
 mod zeroed;

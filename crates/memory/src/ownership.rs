@@ -16,9 +16,7 @@ impl AddressSpace {
         source: Option<*const u8>,
         place: Option<u32>,
     ) -> Result<NonNull<u8>, FaultKind> {
-        if self.resident >= self.resident_limit {
-            return Err(FaultKind::OutOfMemory);
-        }
+        self.check_limit()?;
         let frame = match source {
             None => self.pool.allocate(place),
             // SAFETY: the caller vouches for `source`.
@@ -29,6 +27,19 @@ impl AddressSpace {
         Ok(frame)
     }
 
+    /// Whether one more page may take up memory.
+    fn check_limit(&self) -> Result<(), FaultKind> {
+        if self.resident < self.resident_limit { Ok(()) } else { Err(FaultKind::OutOfMemory) }
+    }
+
+    /// Gives up what takes up memory for the sake of speed if the limit is reached. It may change the entry
+    /// of any page, which therefore has to be read behind it.
+    pub(crate) fn make_room(&mut self) {
+        if self.resident >= self.resident_limit {
+            self.drop_unwritten();
+        }
+    }
+
     /// A second entry for what `entry` is: shares frames, and copies those that are mapped in place,
     /// so that they stay where they are.
     pub(crate) fn duplicate(&mut self, entry: Entry) -> Result<Entry, FaultKind> {
@@ -37,9 +48,7 @@ impl AddressSpace {
         } else if entry.has(OWNED)
             && let Some(frame) = NonNull::new(entry.frame())
         {
-            if self.resident >= self.resident_limit {
-                return Err(FaultKind::OutOfMemory);
-            }
+            self.check_limit()?;
             // SAFETY: an owning entry holds a reference to a frame of the pool.
             if self.table.reservation.is_some() && unsafe { self.pool.is_unique(frame) } {
                 // SAFETY: the frame is a whole page to which only this thread could write.
@@ -96,6 +105,7 @@ impl AddressSpace {
 
     /// Gives `page` a frame that nobody else has, and keeps its content.
     pub(crate) fn own(&mut self, page: u32) -> Result<*mut u8, FaultKind> {
+        self.make_room();
         let entry = self.table.get(page);
         let old = NonNull::new(entry.frame()).filter(|_| entry.has(OWNED));
         let frame = match old {

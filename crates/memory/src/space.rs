@@ -7,10 +7,10 @@ use crate::code::Code;
 use crate::entry::{DIRTY, Entry, MAPPED, SAVED, SPECIAL, STICKY};
 use crate::frame::{FramePool, zero_page};
 use crate::identity::unique;
-use crate::snapshot::Level;
 use crate::source::FrameSource;
 use crate::special::{HeldShared, SpecialMapping};
 use crate::table::{PAGES, Table};
+use crate::undo::Level;
 use crate::watch::WatchHits;
 use crate::{MapError, PAGE_SIZE, Permissions};
 
@@ -40,7 +40,6 @@ pub struct AddressSpace {
     pub(crate) code: Code,
     pub(crate) watched: WatchHits,
     pub(crate) snapshots: Vec<Level>,
-    pub(crate) next_snapshot: u64,
     pub(crate) resident: u32,
     pub(crate) resident_limit: u32,
 }
@@ -111,7 +110,6 @@ impl AddressSpace {
             code: Code::default(),
             watched: WatchHits::default(),
             snapshots: Vec::new(),
-            next_snapshot: 0,
             resident: 0,
             resident_limit: u32::MAX,
         })
@@ -226,6 +224,7 @@ impl AddressSpace {
         self.table.enter(pages.start, pages.end).ok_or(MapError::OutOfMemory)?;
         let mut result = Ok(());
         for page in pages {
+            self.make_room();
             let old = self.table.get(page);
             if old == Entry::EMPTY && self.snapshots.is_empty() && !entry.has(SPECIAL) {
                 self.table.set(page, entry);
@@ -251,8 +250,8 @@ impl Drop for AddressSpace {
     fn drop(&mut self) {
         self.release_shared();
         while let Some(level) = self.snapshots.pop() {
-            for (_, entry) in level.log {
-                self.release(entry);
+            for saved in level.log {
+                self.release(saved.entry);
             }
         }
         let mut page = 0;

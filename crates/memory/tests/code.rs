@@ -286,6 +286,32 @@ fn restoring_a_page_with_code_is_a_write_to_it() {
 }
 
 #[test]
+fn restoring_again_and_again_is_a_write_to_the_bytes_that_differ() {
+    both(|mut space| {
+        space.map(0x1000, 0x1000, RWX).unwrap();
+        space.fill(0x1000, 0x90u8, 0x1000).unwrap();
+        let snapshot = space.snapshot();
+        for turn in 0..2u8 {
+            space.write(0x1800, turn).unwrap();
+            space.restore(snapshot).unwrap();
+        }
+        let mut reader = reader(&mut space);
+        assert!(reader.watch(&mut space, 0x1100, 8));
+        for turn in 0..40u8 {
+            space.write(0x1800, turn).unwrap();
+            space.restore(snapshot).unwrap();
+            learns(&mut reader, &mut space, &[]);
+        }
+        space.write(0x1104, 0u8).unwrap();
+        learns(&mut reader, &mut space, &[(0x1104, 1)]);
+        assert!(reader.watch(&mut space, 0x1104, 1));
+        space.restore(snapshot).unwrap();
+        learns(&mut reader, &mut space, &[(0x1100, 8)]);
+        assert_eq!(space.read::<u64>(0x1100), Ok(0x9090_9090_9090_9090));
+    });
+}
+
+#[test]
 fn a_reader_that_looks_too_late_takes_everything_as_written() {
     let mut space = AddressSpace::new();
     space.map(0x1000, 0x4000, RWX).unwrap();

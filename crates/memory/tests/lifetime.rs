@@ -111,6 +111,87 @@ fn discarding_keeps_the_state_and_what_outer_snapshots_need() {
 }
 
 #[test]
+fn what_a_snapshot_loop_writes_comes_back_each_time() {
+    both(|mut space| {
+        space.map(0x1000, 0x8000, RWX).unwrap();
+        space.fill(0x1000, 7u32, 0x1800).unwrap();
+        let snapshot = space.snapshot();
+        // Pages change their part in the loop: always written, never, every third time, once; zeros before.
+        for turn in 0..100u32 {
+            space.write(0x1000, turn).unwrap();
+            space.write(0x8ffc, turn).unwrap();
+            if turn % 3 == 0 {
+                space.fill(0x2000, turn, 0x400).unwrap();
+            }
+            if turn == 50 {
+                space.write(0x3ffc, turn).unwrap();
+            }
+            if turn % 7 == 0 {
+                space.protect(0x4000, 0x1000, R).unwrap();
+                space.write(0x5000, turn).unwrap();
+            }
+            if turn % 11 == 0 {
+                space.unmap(0x5000, 0x1000).unwrap();
+            }
+            space.restore(snapshot).unwrap();
+            let expected = |at: u32| Ok(if at < 0x7000 { 7 } else { 0 });
+            for at in (0x1000..0x9000).step_by(4) {
+                assert_eq!(space.read::<u32>(at), expected(at), "turn {turn}, {at:#x}");
+            }
+            assert_eq!(space.permissions(0x4000), Some(RWX));
+        }
+        space.discard(snapshot).unwrap();
+        assert_eq!(
+            space.resident_pages(),
+            6 + 1,
+            "those that had content, and one that is written each time"
+        );
+    });
+}
+
+#[test]
+fn pages_that_a_loop_keeps_for_speed_are_no_reason_to_refuse_one() {
+    both(|mut space| {
+        space.map(0, 64 * PAGE_SIZE, RW).unwrap();
+        space.fill(0, 1u8, 8 * PAGE_SIZE).unwrap();
+        let outer = space.snapshot();
+        // A page needs one more for the moment in which it is copied.
+        space.set_resident_limit(Some(8 + 4 + 1));
+        let write = |space: &mut AddressSpace, pages: core::ops::Range<u32>| {
+            pages.into_iter().try_for_each(|page| space.write(page * PAGE_SIZE, 2u8))
+        };
+        for turn in 0..10 {
+            // Four pages at a time fit, whichever they are.
+            let first = turn % 2 * 4;
+            write(&mut space, first..first + 4).unwrap();
+            assert_eq!(write(&mut space, 8..10).map_err(|fault| fault.kind), Err(FaultKind::OutOfMemory));
+            space.restore(outer).unwrap();
+        }
+        let inner = space.snapshot();
+        write(&mut space, 10..14).unwrap();
+        space.restore(inner).unwrap();
+        space.map(0, PAGE_SIZE, RW).unwrap();
+        space.restore(outer).unwrap();
+        assert!((0..8).all(|page| space.read::<u8>(page * PAGE_SIZE) == Ok(1)));
+    });
+}
+
+#[test]
+fn a_snapshot_is_of_one_space() {
+    let [mut first, mut second] = [AddressSpace::new(), AddressSpace::new()];
+    first.map(0x1000, 0x1000, RW).unwrap();
+    second.map(0x2000, 0x1000, RW).unwrap();
+    let (of_first, of_second) = (first.snapshot(), second.snapshot());
+    second.write(0x2000, 1u8).unwrap();
+    let refused = second.restore(of_first).unwrap_err();
+    assert_eq!(refused.to_string(), "the address space has no such snapshot");
+    assert!(second.discard(of_first).is_err() && first.restore(of_second).is_err());
+    assert!(first.fork().unwrap().restore(of_first).is_err());
+    assert_eq!(second.read::<u8>(0x2000), Ok(1));
+    second.restore(of_second).unwrap();
+}
+
+#[test]
 fn forks_do_not_see_each_others_stores() {
     both(|mut parent| {
         parent.map(0x1000, 0x3000, RW).unwrap();
