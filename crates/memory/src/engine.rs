@@ -144,9 +144,36 @@ pub fn generation(space: &AddressSpace) -> u64 {
 /// [`AddressSpace::read_fast`] loads, and store what [`AddressSpace::write_fast`] stores. Anything else
 /// there is a fault of the host's, upon which the engine goes the slow way. That holds until the next
 /// call with a mutable reference to the space, behind which an engine has to ask again: that costs
-/// nothing if nothing has changed. Where the host has no mappings left the space is paged from now on.
+/// nothing if nothing has changed. Where the host has no mappings left, or another space of the machine
+/// needed them while this one was idle, the space is paged from now on.
 pub fn reservation(space: &mut AddressSpace) -> Option<core::ptr::NonNull<u8>> {
     space.follow_in_place()
+}
+
+/// Host mappings that the reservation of `space` has; zero without one.
+///
+/// All reservations of the host process may have 32,000 together, those of one machine
+/// [as many as its host says](crate::FrameSource::set_mapping_limit). When [`AddressSpace::reserve`] or
+/// [`reservation`] needs more, reservations of the same machine that were not asked for lately are
+/// taken back: their spaces are paged from then on. An engine that runs in one of them meanwhile, in
+/// another thread, gets faults for every access, as for pages that are not shown.
+#[must_use]
+pub fn mappings(space: &AddressSpace) -> usize {
+    space.table.reservation.as_ref().map_or(0, |reservation| reservation.mappings())
+}
+
+/// Host mappings that a reservation of `space` would have now: [`AddressSpace::reserve`] refuses where
+/// fewer are [left](mappings_left). It looks at each page in use.
+#[must_use]
+pub fn mappings_wanted(space: &AddressSpace) -> usize {
+    space.mappings_wanted()
+}
+
+/// Host mappings that the reservations of the machine of `space` may have in addition to those that they
+/// have, before idle ones have to be taken back.
+#[must_use]
+pub fn mappings_left(space: &AddressSpace) -> usize {
+    space.pool.source().map_or(0, |source| source.reservations().left())
 }
 
 /// Prepares `space` for a long run: from now on [`AddressSpace::read_fast`] and its kin find what they

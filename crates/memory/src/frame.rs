@@ -119,6 +119,11 @@ impl FramePool {
         pool
     }
 
+    /// The machine's source.
+    pub(crate) fn source(&self) -> Option<&FrameSource> {
+        self.source.as_ref()
+    }
+
     /// Takes frames out of `file` from now on, unless there is a file already.
     pub(crate) fn share_file(&mut self, file: &Arc<MemoryFile>) {
         if self.file.is_none() {

@@ -2,24 +2,31 @@
 
 use core::ptr::NonNull;
 
-use crate::AddressSpace;
 use crate::entry::{Entry, OWNED, SPECIAL};
-use crate::reserved::{Reservation, shown};
+use crate::reserved::{Reservation, continues, shown};
+use crate::source::FrameSource;
 use crate::table::PAGES;
+use crate::{AddressSpace, PAGE_SIZE};
 
 impl AddressSpace {
     /// Goes over to [`Backing::Reserved`](crate::Backing::Reserved), and says whether that is now the
-    /// backing; the host may refuse. No guest can tell. It costs some microseconds now, and when an engine
-    /// first asks for the reservation some more for each run of pages in use. Pages are copied only if
-    /// they were among the first ones of the machine, before it had a memory file.
+    /// backing; the host may refuse, or have no mappings left. No guest can tell. It costs some
+    /// microseconds now, and when an engine first asks for the reservation some more for each run of pages
+    /// in use. Pages are copied only if they were among the first ones of the machine, before it had a
+    /// memory file.
     pub fn reserve(&mut self) -> bool {
+        self.drop_taken();
         if self.table.reservation.is_some() {
             return true;
         }
         if !self.pool.open_file() {
             return false;
         }
-        let Some(reservation) = Reservation::new() else { return false };
+        let wanted = self.mappings_wanted();
+        let machine = self.pool.source().map(FrameSource::reservations);
+        let Some(reservation) = machine.and_then(|machine| Reservation::new(machine, wanted)) else {
+            return false;
+        };
         let mut page = 0;
         while let Some((at, _)) = self.table.next_used(page, PAGES) {
             reservation.note(at);
@@ -35,13 +42,48 @@ impl AddressSpace {
         self.table.reservation = None;
     }
 
+    /// Forgets a reservation whose mappings somebody else needed.
+    fn drop_taken(&mut self) {
+        if self.table.reservation.as_ref().is_some_and(Reservation::is_taken) {
+            self.unreserve();
+        }
+    }
+
+    /// Host mappings that it takes to show what is mapped now.
+    pub(crate) fn mappings_wanted(&self) -> usize {
+        let mut wanted = 0;
+        let (mut page, mut before) = (0, 0);
+        while let Some((at, entry)) = self.table.next_used(page, PAGES) {
+            if at != page && before != 0 {
+                wanted += 1;
+                before = 0;
+            }
+            let in_file = NonNull::new(entry.frame()).is_some_and(|frame| self.pool.is_in_file(frame));
+            let word = match shown(entry) {
+                // Its frame is going to lie beside that of the page before.
+                word if entry.has(OWNED) && !entry.has(SPECIAL) && !in_file => {
+                    ((at as usize + 1) * PAGE_SIZE as usize) | (word % PAGE_SIZE as usize)
+                }
+                word => word,
+            };
+            if !continues(before, 1, word) {
+                wanted += 1;
+            }
+            (page, before) = (at + 1, word);
+        }
+        wanted + usize::from(before != 0)
+    }
+
     /// The host address of guest address zero, behind which the host now maps what the page table
     /// allows without further ado, and nothing else. `None` without a reservation, and where the host has
     /// no mappings left: then the space is [paged](crate::Backing::Paged) from now on.
     pub(crate) fn follow_in_place(&mut self) -> Option<NonNull<u8>> {
-        let stale = self.table.reservation.as_ref()?.take_stale();
+        self.drop_taken();
+        let reservation = self.table.reservation.as_ref()?;
+        reservation.note_asked();
+        let stale = reservation.take_stale();
         if stale.is_empty() {
-            return self.table.reservation.as_ref().map(Reservation::base);
+            return Some(reservation.base());
         }
         for &page in &stale {
             self.move_in_place(page);

@@ -4,10 +4,17 @@
 //! A reservation shows what the page table says, and never more: [`shown`] is the one function that
 //! derives the host's mapping of a page from its entry. It follows with a delay. Entries that changed are
 //! noted, and [`Reservation::follow`] brings the host up to date, run by run, before anybody relies on it.
+//!
+//! The host grants a process a limited number of mappings, so those of all reservations are counted, for
+//! the process and for each machine. A reservation that was not asked for lately is taken back when another
+//! space of its machine is short of mappings: then it shows nothing, which is at most slow, and its space
+//! finds out when it asks.
 
+use crate::PAGE_SIZE;
 use crate::entry::{Entry, READ_FAST, WRITE_FAST};
+use crate::frame::zero_page;
 
-pub(crate) use host::Reservation;
+pub(crate) use host::{Reservation, Reservations};
 
 /// What a host page of a reservation shows, as a word: the frame's address and, of the bits of an entry,
 /// `READ_FAST` and `WRITE_FAST`; zero for nothing.
@@ -20,18 +27,34 @@ pub(crate) fn shown(entry: Entry) -> usize {
     if entry.has(READ_FAST) { entry.frame().addr() | entry.bits() & (READ_FAST | WRITE_FAST) } else { 0 }
 }
 
+/// Whether a page with word `next` can be part of one mapping with the page with word `first` that
+/// lies `distance` pages before it.
+pub(crate) fn continues(first: usize, distance: usize, next: usize) -> bool {
+    next == if is_file(first) { first + distance * PAGE_SIZE as usize } else { first }
+}
+
+/// Whether a word shows a frame of a file.
+fn is_file(word: usize) -> bool {
+    word != 0 && word & !(PAGE_SIZE as usize - 1) != zero_page().addr()
+}
+
 #[cfg(all(feature = "std", target_os = "linux", target_pointer_width = "64"))]
 mod host {
+    extern crate std;
+
+    use alloc::sync::Arc;
     use alloc::vec::Vec;
     use core::alloc::Layout;
     use core::cell::{Cell, RefCell};
     use core::ffi::c_void;
     use core::ops::Range;
     use core::ptr::{self, NonNull};
-    use core::sync::atomic::{AtomicUsize, Ordering};
+    use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap};
 
+    use super::{continues, is_file};
     use crate::entry::{READ_FAST, WRITE_FAST};
     use crate::frame::zero_page;
     use crate::memory_file::MemoryFile;
@@ -48,6 +71,10 @@ mod host {
     /// Host mappings that all reservations of this process may have. Linux grants a process 65,530 by
     /// default (`vm.max_map_count`), and half of them are left to the program that we are part of.
     const MOST_MAPPINGS: usize = 32_000;
+    /// Host mappings of a reservation that shows nothing, its guards among them.
+    const EMPTY: usize = 2;
+    /// A reservation is idle when others of its machine were asked for this often since it was.
+    const IDLE: u64 = 32;
 
     /// Host mappings that all reservations have.
     static MAPPINGS: AtomicUsize = AtomicUsize::new(0);
@@ -58,19 +85,135 @@ mod host {
 
     type Shown = [Cell<usize>; PAGES as usize];
 
+    /// The reservations of one machine.
+    #[derive(Clone)]
+    pub(crate) struct Reservations {
+        machine: Arc<Machine>,
+    }
+
+    struct Machine {
+        /// Host mappings of its reservations, and how many they may have.
+        mappings: AtomicUsize,
+        most: AtomicUsize,
+        /// Advances when a reservation is asked for.
+        clock: AtomicU64,
+        places: Mutex<Vec<Arc<Place>>>,
+    }
+
+    /// A reservation as others of its machine see it.
+    struct Place {
+        base: NonNull<u8>,
+        /// Its host mappings.
+        mappings: AtomicUsize,
+        /// When it was last asked for.
+        asked: AtomicU64,
+        /// Somebody else needed its mappings, and it shows nothing any more.
+        taken: AtomicBool,
+        /// Held by who changes what it shows.
+        showing: Mutex<()>,
+    }
+
+    // SAFETY: the pointer is to a mapping without a tie to a thread; what is behind it is mapped anew by
+    // who holds the lock, and never read or written through it.
+    unsafe impl Send for Place {}
+    // SAFETY: as above; the rest is atomics.
+    unsafe impl Sync for Place {}
+
+    impl Default for Reservations {
+        fn default() -> Self {
+            let machine = Machine {
+                mappings: AtomicUsize::new(0),
+                most: AtomicUsize::new(MOST_MAPPINGS),
+                clock: AtomicU64::new(0),
+                places: Mutex::default(),
+            };
+            Self { machine: Arc::new(machine) }
+        }
+    }
+
+    impl Reservations {
+        /// Limits the host mappings of the machine's reservations from now on.
+        pub(crate) fn set_limit(&self, most: usize) {
+            self.machine.most.store(most.min(MOST_MAPPINGS), Ordering::Relaxed);
+        }
+
+        /// Host mappings that its reservations may have in addition.
+        pub(crate) fn left(&self) -> usize {
+            let machine = &self.machine;
+            let own =
+                machine.most.load(Ordering::Relaxed).saturating_sub(machine.mappings.load(Ordering::Relaxed));
+            own.min(MOST_MAPPINGS.saturating_sub(MAPPINGS.load(Ordering::Relaxed)))
+        }
+
+        fn places(&self) -> MutexGuard<'_, Vec<Arc<Place>>> {
+            self.machine.places.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        /// The time, which advances.
+        fn now(&self) -> u64 {
+            self.machine.clock.fetch_add(1, Ordering::Relaxed)
+        }
+
+        /// Sees to it that there are `wanted` mappings more, and says whether there are: takes idle
+        /// reservations back, the one first that was not asked for the longest.
+        fn make_room(&self, wanted: usize) -> bool {
+            if self.left() >= wanted {
+                return true;
+            }
+            let now = self.now();
+            let places = self.places();
+            let age = |place: &Place| now.saturating_sub(place.asked.load(Ordering::Relaxed));
+            let idle = |place: &&Arc<Place>| !place.taken.load(Ordering::Relaxed) && age(place) >= IDLE;
+            while self.left() < wanted {
+                let oldest = places.iter().filter(idle).max_by_key(|place| age(place));
+                if !oldest.is_some_and(|place| self.take_back(place)) {
+                    return false;
+                }
+            }
+            true
+        }
+
+        /// Has a reservation show nothing, and says whether it could be done.
+        fn take_back(&self, place: &Place) -> bool {
+            let Ok(_showing) = place.showing.try_lock() else { return false };
+            let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+            // SAFETY: the place is in the list, so its reservation is there; nobody holds a reference into
+            // it, and translated code that runs in it gets faults, as it does for any page not shown.
+            let done =
+                unsafe { mmap_anonymous(place.base.as_ptr().cast(), SPACE, ProtFlags::empty(), flags) };
+            if done.is_err() {
+                return false;
+            }
+            place.taken.store(true, Ordering::Release);
+            self.count(place, place.mappings.load(Ordering::Relaxed), EMPTY);
+            true
+        }
+
+        /// Counts that a reservation has `after` mappings where it had `before`.
+        fn count(&self, place: &Place, before: usize, after: usize) {
+            for count in [&place.mappings, &self.machine.mappings, &MAPPINGS] {
+                count.fetch_add(after, Ordering::Relaxed);
+                count.fetch_sub(before, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// The host addresses of one guest.
     pub(crate) struct Reservation {
-        base: NonNull<u8>,
+        place: Arc<Place>,
+        machine: Reservations,
         /// What each page shows.
         shown: NonNull<Shown>,
         stale: RefCell<Vec<u32>>,
-        /// Places where one page shows something else than the one before.
-        breaks: usize,
     }
 
     impl Reservation {
-        /// Reserves; `None` where the host refuses (address-space limits, larger pages).
-        pub(crate) fn new() -> Option<Self> {
+        /// Reserves, for a space that is going to want `mappings` host mappings; `None` where the host
+        /// refuses (address-space limits, larger pages), or so many are not left.
+        pub(crate) fn new(machine: &Reservations, mappings: usize) -> Option<Self> {
+            if !machine.make_room(mappings + EMPTY) {
+                return None;
+            }
             let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
             // SAFETY: a new private mapping at an address of the kernel's choice touches no memory
             // that Rust knows of.
@@ -83,21 +226,47 @@ mod host {
                 let _ = unsafe { munmap(base.sub(GUARD).as_ptr().cast(), SPACE + 2 * GUARD) };
                 return None;
             };
-            MAPPINGS.fetch_add(2, Ordering::Relaxed);
-            let reservation = Self { base, shown: shown.cast(), stale: RefCell::default(), breaks: 0 };
+            let place = Arc::new(Place {
+                base,
+                mappings: AtomicUsize::new(0),
+                asked: AtomicU64::new(machine.now()),
+                taken: AtomicBool::new(false),
+                showing: Mutex::new(()),
+            });
+            machine.count(&place, 0, EMPTY);
+            machine.places().push(place.clone());
+            let reservation =
+                Self { place, machine: machine.clone(), shown: shown.cast(), stale: RefCell::default() };
             // A host whose pages are larger than the guest's has no way to map one of them.
             // SAFETY: the page is the reservation's own, and shows nothing yet.
             unsafe { mprotect(reservation.address(1), PAGE, MprotectFlags::empty()) }.ok()?;
             Some(reservation)
         }
 
+        /// Host mappings that it has.
+        pub(crate) fn mappings(&self) -> usize {
+            self.place.mappings.load(Ordering::Relaxed)
+        }
+
+        /// Somebody else needed the mappings: the reservation shows nothing, for good.
+        #[inline]
+        pub(crate) fn is_taken(&self) -> bool {
+            self.place.taken.load(Ordering::Acquire)
+        }
+
+        /// Notes that somebody asks for it.
+        #[inline]
+        pub(crate) fn note_asked(&self) {
+            self.place.asked.store(self.machine.now(), Ordering::Relaxed);
+        }
+
         /// The first byte of the guest.
         pub(crate) fn base(&self) -> NonNull<u8> {
-            self.base
+            self.place.base
         }
 
         fn address(&self, page: u32) -> *mut c_void {
-            self.base.as_ptr().wrapping_add((page % PAGES) as usize * PAGE).cast()
+            self.place.base.as_ptr().wrapping_add((page % PAGES) as usize * PAGE).cast()
         }
 
         fn word(&self, page: u32) -> &Cell<usize> {
@@ -128,6 +297,11 @@ mod host {
         /// Makes each of `pages`, in ascending order, show what goes with it; frames outside `file`
         /// are not shown.
         pub(crate) fn follow(&mut self, pages: &[(u32, usize)], file: &MemoryFile) -> Result<(), Refused> {
+            let place = self.place.clone();
+            let _showing = place.showing.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.is_taken() {
+                return Err(Refused);
+            }
             let visible = |word: usize| {
                 let frame = NonNull::new(ptr::without_provenance_mut::<u8>(word & !(PAGE - 1)));
                 let known = frame.is_some_and(|frame| {
@@ -159,7 +333,7 @@ mod host {
             }
             let before = self.breaks_in(&run);
             // A run may split what is there in three.
-            if MAPPINGS.load(Ordering::Relaxed) + 2 > MOST_MAPPINGS {
+            if !self.machine.make_room(2) {
                 return Err(Refused);
             }
             let same =
@@ -195,10 +369,7 @@ mod host {
                 let stale = self.word(page).get() & STALE;
                 self.word(page).set(frame(page - run.start) | stale);
             }
-            let after = self.breaks_in(&run);
-            self.breaks = self.breaks + after - before;
-            MAPPINGS.fetch_add(after, Ordering::Relaxed);
-            MAPPINGS.fetch_sub(before, Ordering::Relaxed);
+            self.machine.count(&self.place, before, self.breaks_in(&run));
             Ok(())
         }
 
@@ -211,23 +382,13 @@ mod host {
         }
     }
 
-    /// Whether a word shows a frame of a file.
-    fn is_file(word: usize) -> bool {
-        word != 0 && word & !(PAGE - 1) != zero_page().addr()
-    }
-
-    /// Whether a page with word `next` can be part of one mapping with the page with word `first` that
-    /// lies `distance` pages before it.
-    fn continues(first: usize, distance: usize, next: usize) -> bool {
-        next == if is_file(first) { first + distance * PAGE } else { first }
-    }
-
     impl Drop for Reservation {
         fn drop(&mut self) {
-            MAPPINGS.fetch_sub(self.breaks + 2, Ordering::Relaxed);
-            // SAFETY: `new` mapped exactly this, and its only owner is being dropped. A failure
-            // leaves the mapping in place, which is harmless.
-            let _ = unsafe { munmap(self.base.sub(GUARD).as_ptr().cast(), SPACE + 2 * GUARD) };
+            self.machine.places().retain(|place| !Arc::ptr_eq(place, &self.place));
+            self.machine.count(&self.place, self.mappings(), 0);
+            // SAFETY: `new` mapped exactly this, its only owner is being dropped, and nobody finds it in
+            // the list any more. A failure leaves the mapping in place, which is harmless.
+            let _ = unsafe { munmap(self.place.base.sub(GUARD).as_ptr().cast(), SPACE + 2 * GUARD) };
             // SAFETY: `new` got it from there with this layout.
             unsafe { zeroed::free(self.shown.cast(), Layout::new::<Shown>()) };
         }
@@ -246,12 +407,36 @@ mod host {
     #[derive(Debug)]
     pub(crate) struct Refused;
 
+    /// The reservations of one machine: none.
+    #[derive(Clone, Default)]
+    pub(crate) struct Reservations;
+
+    impl Reservations {
+        pub(crate) fn set_limit(&self, _most: usize) {}
+
+        pub(crate) fn left(&self) -> usize {
+            0
+        }
+    }
+
     /// Hosts without reservations have no value of this type.
     pub(crate) struct Reservation(Infallible);
 
     impl Reservation {
-        pub(crate) fn new() -> Option<Self> {
+        pub(crate) fn new(_machine: &Reservations, _mappings: usize) -> Option<Self> {
             None
+        }
+
+        pub(crate) fn mappings(&self) -> usize {
+            match self.0 {}
+        }
+
+        pub(crate) fn is_taken(&self) -> bool {
+            match self.0 {}
+        }
+
+        pub(crate) fn note_asked(&self) {
+            match self.0 {}
         }
 
         pub(crate) fn base(&self) -> NonNull<u8> {

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::PAGE_SIZE;
 use crate::memory_file::{LazyFile, MemoryFile};
+use crate::reserved::Reservations;
 
 /// Frames of chunks that a machine takes before it opens a memory file. Most machines in a test suite or
 /// a fuzzer never do: opening and closing one costs several microseconds, and memory of the heap that
@@ -43,6 +44,7 @@ struct Shared {
     /// Frames of all chunks that were ever allocated.
     of_chunks: AtomicUsize,
     file: LazyFile,
+    reservations: Reservations,
 }
 
 impl core::fmt::Debug for FrameSource {
@@ -82,6 +84,18 @@ impl FrameSource {
         if let Some(file) = self.shared.file.get() {
             file.trim(0);
         }
+    }
+
+    /// Limits the host mappings that the reservations of this source's spaces may have together, from now
+    /// on; `None` is as many as all reservations of the host process may have, 32,000. A space that needs
+    /// more is [paged](crate::Backing::Paged) again, unless one can be taken back that was idle.
+    pub fn set_mapping_limit(&self, mappings: Option<usize>) {
+        self.shared.reservations.set_limit(mappings.unwrap_or(usize::MAX));
+    }
+
+    /// The reservations of this source's spaces.
+    pub(crate) fn reservations(&self) -> &Reservations {
+        &self.shared.reservations
     }
 
     /// Whether the memory file is open.

@@ -126,7 +126,10 @@ impl AddressSpace {
     /// The backing in use.
     #[must_use]
     pub fn backing(&self) -> Backing {
-        if self.table.reservation.is_some() { Backing::Reserved } else { Backing::Paged }
+        match &self.table.reservation {
+            Some(reservation) if !reservation.is_taken() => Backing::Reserved,
+            _ => Backing::Paged,
+        }
     }
 
     /// Pages that take up memory: written ones, those in snapshots, and those shared with forks.

@@ -2,7 +2,7 @@
 #![cfg(all(feature = "std", target_os = "linux", target_pointer_width = "64"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
-use pentimento_memory::engine::reservation;
+use pentimento_memory::engine::{mappings, mappings_left, mappings_wanted, reservation};
 use pentimento_memory::{AddressSpace, Backing, FrameSource, PAGE_SIZE, Permissions};
 
 const RW: Permissions = Permissions::READ.union(Permissions::WRITE);
@@ -139,4 +139,87 @@ fn threads_share_a_source_while_another_one_trims() {
     }
     frames.trim();
     assert_eq!((frames.used_bytes(), frames.idle_bytes()), (0, 0));
+}
+
+/// That `space`, a [`process`] of `runs` runs, has the content that it was given.
+#[track_caller]
+fn is_whole(space: &AddressSpace, runs: u32) {
+    for run in 0..runs {
+        let start = 0x0900_0000 + run * 0x20_0000;
+        assert!((0..25).all(|page| space.read::<u32>(start + page * PAGE_SIZE) == Ok(run + 1)), "run {run}");
+    }
+}
+
+#[test]
+fn mappings_are_counted_and_known_beforehand() {
+    let frames = FrameSource::new();
+    let first = process(&frames, 3);
+    let mut space = process(&frames, 8);
+    frames.set_mapping_limit(Some(100));
+    let wanted = mappings_wanted(&space);
+    // A mapping for each run and one for each gap, and two more around it all.
+    assert_eq!((wanted, mappings(&space), mappings_left(&space)), (2 * 8, 0, 100));
+    assert!(space.reserve() && reservation(&mut space).is_some());
+    assert_eq!((mappings(&space), mappings_left(&space)), (wanted + 2, 100 - wanted - 2));
+    space.unmap(0x0900_0000, 25 * PAGE_SIZE).unwrap();
+    space.protect(0x0920_0000, PAGE_SIZE, Permissions::READ).unwrap();
+    assert!(reservation(&mut space).is_some());
+    assert_eq!(mappings(&space), wanted + 2 - 2 + 1);
+    space.unreserve();
+    assert_eq!((mappings(&space), mappings_left(&space)), (0, 100));
+    drop(first);
+}
+
+#[test]
+fn a_space_that_needs_more_mappings_than_there_are_stays_paged() {
+    let frames = FrameSource::new();
+    let mut small = process(&frames, 4);
+    let mut space = process(&frames, 8);
+    frames.set_mapping_limit(Some(16));
+    assert!(!space.reserve() && space.backing() == Backing::Paged);
+    assert!(small.reserve() && reservation(&mut small).is_some());
+    is_whole(&space, 8);
+
+    // Each page that is made different takes up to two more.
+    let mut written = 0;
+    while reservation(&mut small).is_some() {
+        small.protect(0x0900_1000 + written * 2 * PAGE_SIZE, PAGE_SIZE, Permissions::READ).unwrap();
+        written += 1;
+        assert!(written < 12, "sixteen mappings are not enough for {written} pages");
+    }
+    assert!(written > 1 && small.backing() == Backing::Paged && mappings(&small) == 0);
+    is_whole(&small, 4);
+    assert!(small.write(0x0900_1000, 1u8).is_err() && small.write(0x0900_0000, 1u32).is_ok());
+    frames.set_mapping_limit(None);
+    assert!(small.reserve() && in_place(&mut small, 0x0920_0000) == 2);
+}
+
+#[test]
+fn an_idle_space_makes_room_for_one_that_runs() {
+    let frames = FrameSource::new();
+    let mut idle = process(&frames, 8);
+    let mut busy = process(&frames, 8);
+    let mut hot = process(&frames, 8);
+    frames.set_mapping_limit(Some(40));
+    assert!(idle.reserve() && busy.reserve());
+    assert!(reservation(&mut idle).is_some() && reservation(&mut busy).is_some());
+    assert!(!hot.reserve(), "both were asked for a moment ago");
+    let mut tries = 0;
+    while !hot.reserve() {
+        assert!(reservation(&mut busy).is_some());
+        tries += 1;
+        assert!(tries < 100, "one of them is idle by now");
+    }
+    assert_eq!(
+        [&idle, &busy, &hot].map(AddressSpace::backing),
+        [Backing::Paged, Backing::Reserved, Backing::Reserved]
+    );
+    for space in [&mut idle, &mut busy, &mut hot] {
+        is_whole(space, 8);
+        space.write(0x0900_0000, 9u32).unwrap();
+    }
+    assert_eq!((in_place(&mut busy, 0x0900_0000), in_place(&mut hot, 0x0900_0000)), (9, 9));
+    assert_eq!((reservation(&mut idle), mappings(&idle)), (None, 0));
+    drop(busy);
+    assert!(idle.reserve() && in_place(&mut idle, 0x0900_0000) == 9, "it may come back");
 }

@@ -243,6 +243,16 @@ proptest! {
     }
 
     #[test]
+    fn reserved_with_few_mappings_is_the_model(
+        operations in prop::collection::vec(operation(), 1..80),
+        mappings in 2usize..24,
+    ) {
+        let frames = FrameSource::new();
+        frames.set_mapping_limit(Some(mappings));
+        check_from(&frames, Backing::Reserved, &operations);
+    }
+
+    #[test]
     fn reserved_is_the_model(operations in prop::collection::vec(operation(), 1..80)) {
         check(Backing::Reserved, &operations);
     }
