@@ -138,12 +138,12 @@ impl Blocks {
         ops.clear();
         steps.clear();
         let (instructions, length) = Builder::new(context).build(ops, steps)?;
-        let first = self.arena.append(ops, steps);
         let eip = context.start;
-        let block = Block { first, instructions, before: 0, length };
         if !self.reader.watch(context.memory, eip, length) {
             return None;
         }
+        let first = self.arena.append(ops, steps);
+        let block = Block { first, instructions, before: 0, length };
         self.blocks.insert(eip, block);
         Some(block)
     }

@@ -26,6 +26,8 @@ pub(crate) struct Code {
     pub(crate) log: Log<CodeWrite>,
     /// The marks of private pages.
     marks: BTreeMap<u32, Box<Marks>>,
+    /// Private pages that nobody watches, and the readers that check what they keep of them.
+    unwatched: BTreeMap<u32, Vec<u64>>,
     /// Pages of this space that show translated code of shared objects.
     shared: BTreeMap<u32, ObjectPage>,
     /// The same the other way round.
@@ -148,7 +150,7 @@ impl AddressSpace {
     /// Marks bytes `first..end` of `page` as translated by `reader`; false where that cannot be.
     pub(crate) fn mark_code(&mut self, page: u32, first: u32, end: u32, reader: u64) -> bool {
         let entry = self.table.get(page);
-        if !entry.has(MAPPED) {
+        if !entry.has(MAPPED) || self.code.unwatched.contains_key(&page) {
             return false;
         }
         if !entry.has(SPECIAL) {
@@ -175,8 +177,35 @@ impl AddressSpace {
         true
     }
 
+    /// Ends the watching of a private page, of which `reader` checks what it keeps; false where that cannot
+    /// be. Who else has translated code of it takes it as written.
+    pub(crate) fn leave_unwatched(&mut self, page: u32, reader: u64) -> bool {
+        let entry = self.table.get(page);
+        if !entry.has(MAPPED) || entry.has(SPECIAL) {
+            return false;
+        }
+        let readers = self.code.unwatched.entry(page).or_default();
+        if !readers.contains(&reader) {
+            readers.push(reader);
+        }
+        if let Some(marks) = self.code.marks.remove(&page)
+            && !marks.is_all_of(reader)
+        {
+            self.code.note(page * PAGE_SIZE, PAGE_SIZE);
+        }
+        self.table.set(page, entry.without(CODE));
+        true
+    }
+
     /// `reader` has nothing of `page` any more: takes its marks away if they are no one else's, too.
     pub(crate) fn release_code(&mut self, page: u32, reader: u64) {
+        if let Some(readers) = self.code.unwatched.get_mut(&page) {
+            readers.retain(|other| *other != reader);
+            if readers.is_empty() {
+                self.code.unwatched.remove(&page);
+            }
+            return;
+        }
         if let Some(marks) = self.code.marks.get(&page) {
             if marks.is_all_of(reader) {
                 self.code.marks.remove(&page);
@@ -249,11 +278,23 @@ impl AddressSpace {
     /// Records that the content or existence of `page` changed, which had the entry `old`, if that had
     /// translated code.
     pub(crate) fn note_page_change(&mut self, page: u32, old: Entry) {
-        if old.has(CODE) {
+        let unwatched = !self.code.unwatched.is_empty() && self.code.unwatched.remove(&page).is_some();
+        if old.has(CODE) || unwatched {
             self.code.marks.remove(&page);
             self.code.hide(page);
             self.table.set(page, self.table.get(page).without(CODE));
             self.code.note(page * PAGE_SIZE, PAGE_SIZE);
+        }
+    }
+
+    /// Records that a snapshot was restored that changed `page`, which had the entry `old`: as any change,
+    /// but the bytes of a page that nobody watches may change in this way, too.
+    pub(crate) fn note_restored(&mut self, page: u32, old: Entry) {
+        let new = self.table.get(page);
+        let private = |entry: Entry| entry.has(MAPPED) && !entry.has(SPECIAL);
+        let runs_on = private(old) && private(new) && (new.has(EXECUTE) || !old.has(EXECUTE));
+        if old.has(CODE) || !runs_on {
+            self.note_page_change(page, old);
         }
     }
 

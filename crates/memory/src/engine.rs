@@ -103,8 +103,8 @@ impl CodeReader {
     /// something. A write to any of them ends that for the bytes written.
     ///
     /// Returns whether they are watched. They are not, and the engine must keep nothing, if the reader
-    /// does not know `space`, if nothing is mapped there, or if its shared object is held by another
-    /// space or ends before.
+    /// does not know `space`, if nothing is mapped there, if its shared object is held by another space or
+    /// ends before, or if a reader [left the page unwatched](Self::leave_unwatched).
     #[must_use]
     pub fn watch(&self, space: &mut AddressSpace, start: u32, length: u32) -> bool {
         let mut done = 0;
@@ -120,8 +120,23 @@ impl CodeReader {
         self.space == space.identity
     }
 
+    /// Leaves the page that holds `address` unwatched: the engine checks, each time before it runs what it
+    /// made of any byte of it, that the bytes are still those. For pages that mix code and data which
+    /// is stored to over and over; those stores are now as fast as any, also in a
+    /// [`reservation`], and not recorded.
+    ///
+    /// Returns whether the page is unwatched: a page of a shared object, or of another space than the
+    /// reader knows, cannot be. Until the engine [releases](Self::release) the page, [`watch`](Self::watch)
+    /// refuses it to every reader, so that engines that do not check keep nothing of it; what they had made
+    /// of it counts as written. Unmapping the page, mapping something else there and making it not
+    /// executable is still recorded, as a write to all of it, and ends this.
+    #[must_use]
+    pub fn leave_unwatched(&self, space: &mut AddressSpace, address: u32) -> bool {
+        self.space == space.identity && space.leave_unwatched(address / PAGE_SIZE, self.id)
+    }
+
     /// The engine keeps nothing of the page that holds `address` any more: if it was the only one,
-    /// stores to the page become fast again.
+    /// stores to the page become fast again, and a page that it left unwatched can be watched again.
     pub fn release(&self, space: &mut AddressSpace, address: u32) {
         if self.space == space.identity {
             space.release_code(address / PAGE_SIZE, self.id);

@@ -1,6 +1,10 @@
 //! Loads and stores: the fast paths that engines inline, and the slow path behind them.
 
-use crate::entry::{Entry, MAPPED, READ_FAST, SPECIAL, WRITE_FAST};
+use core::ptr::NonNull;
+
+use crate::entry::{
+    Bits, CODE, DIRTY, Entry, MAPPED, OWNED, READ_FAST, SAVED, SPECIAL, WATCHED, WRITE, WRITE_FAST,
+};
 use crate::special::{Special, SpecialMapping};
 use crate::{Access, AddressSpace, Fault, FaultKind, PAGE_SIZE, Value};
 
@@ -125,6 +129,13 @@ impl AddressSpace {
     #[inline(never)]
     fn write_slow<T: Value>(&mut self, address: u32, value: T) -> Result<(), Fault> {
         let size = size_of::<T>();
+        if within_page(address, size) && self.is_slow_for_code_alone(self.table.of(address)) {
+            let byte = self.table.of(address).frame().wrapping_add((address & OFFSET) as usize);
+            // SAFETY: the page is a whole one that only this space holds, and the value lies on it.
+            unsafe { byte.cast::<T>().write_unaligned(value.little_endian()) };
+            self.note_store(address, size as u32);
+            return Ok(());
+        }
         let value = value.into_u128();
         if within_page(address, size)
             && let Some((device, offset)) = self.device(address, Access::Write)?
@@ -139,6 +150,15 @@ impl AddressSpace {
             return Ok(());
         }
         self.write_bytes(address, &value.to_le_bytes()[..size])
+    }
+
+    /// Whether nothing but its translated code keeps stores to the page with this entry from being fast.
+    fn is_slow_for_code_alone(&self, entry: Entry) -> bool {
+        const ALL: Bits = WRITE | OWNED | DIRTY | CODE;
+        let plain = entry.bits() & (ALL | SPECIAL | WATCHED) == ALL;
+        let Some(frame) = NonNull::new(entry.frame()).filter(|_| plain) else { return false };
+        // SAFETY: an owning entry that is not special holds a reference to a frame of the pool.
+        (self.snapshots.is_empty() || entry.has(SAVED)) && unsafe { self.pool.is_unique(frame) }
     }
 
     /// The device behind `address` and the offset in it, if there is one and it may be accessed.

@@ -243,7 +243,7 @@ impl AddressSpace {
         };
         let entry = entry.without(STICKY).with_permissions(entry.permissions());
         self.table.set(page, entry.with(marks));
-        self.note_page_change(page, current);
+        self.note_restored(page, current);
     }
 }
 

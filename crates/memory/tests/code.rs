@@ -1,7 +1,7 @@
 //! What engines learn of writes to the code that they have translated, on both backings.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
-use pentimento_memory::engine::{CodeChanges, CodeReader, CodeWrite, generation};
+use pentimento_memory::engine::{CodeChanges, CodeReader, CodeWrite, generation, prepare_fast};
 use pentimento_memory::{AddressSpace, Backing, Permissions, SharedMemory};
 
 const RW: Permissions = Permissions::READ.union(Permissions::WRITE);
@@ -308,6 +308,131 @@ fn restoring_again_and_again_is_a_write_to_the_bytes_that_differ() {
         space.restore(snapshot).unwrap();
         learns(&mut reader, &mut space, &[(0x1100, 8)]);
         assert_eq!(space.read::<u64>(0x1100), Ok(0x9090_9090_9090_9090));
+    });
+}
+
+#[test]
+fn a_page_that_its_reader_checks_is_as_fast_as_any() {
+    both(|mut space| {
+        prepare_fast(&mut space);
+        space.map(0x1000, 0x3000, RWX).unwrap();
+        space.fill(0x1000, 0x90u8, 0x3000).unwrap();
+        let [mut first, mut second] = [reader(&mut space), reader(&mut space)];
+        assert!(!CodeReader::new().leave_unwatched(&mut space, 0x1000), "it does not know the space");
+        assert!(!first.leave_unwatched(&mut space, 0x9000), "nothing is mapped there");
+
+        assert!(first.watch(&mut space, 0x1000, 8) && space.write_fast(0x1800, 1u8).is_none());
+        assert!(first.leave_unwatched(&mut space, 0x1000));
+        space.write(0x1800, 1u8).unwrap();
+        assert!(space.write_fast(0x1000, 1u8).is_some() && space.write_fast(0x1801, 1u8).is_some());
+        for reader in [&mut first, &mut second] {
+            learns(reader, &mut space, &[]);
+            assert!(!reader.watch(&mut space, 0x1000, 1) && !reader.watch(&mut space, 0x0ff8, 16));
+            assert!(reader.watch(&mut space, 0x2000, 1));
+        }
+
+        // The other one had something of this page.
+        assert!(second.leave_unwatched(&mut space, 0x2000));
+        for reader in [&mut first, &mut second] {
+            learns(reader, &mut space, &[(0x2000, 0x1000)]);
+            assert!(!reader.watch(&mut space, 0x2000, 1));
+        }
+        assert!(first.leave_unwatched(&mut space, 0x2000));
+        second.release(&mut space, 0x2000);
+        assert!(!second.watch(&mut space, 0x2000, 1), "the first one goes on checking");
+        first.release(&mut space, 0x2000);
+        assert!(second.watch(&mut space, 0x2000, 1));
+        space.write(0x2000, 1u8).unwrap();
+        learns(&mut second, &mut space, &[(0x2000, 1)]);
+
+        let mut child = space.fork().unwrap();
+        let mut third = CodeReader::new();
+        assert_eq!(third.catch_up(&mut child), CodeChanges::Everything);
+        assert!(third.watch(&mut child, 0x1000, 1), "it belongs to one space");
+    });
+}
+
+#[test]
+fn what_ends_an_unwatched_page_is_recorded() {
+    both(|mut space| {
+        let changes: [fn(&mut AddressSpace); 4] = [
+            |space| space.protect(0x1000, 0x1000, RW).unwrap(),
+            |space| space.unmap(0x1000, 0x1000).unwrap(),
+            |space| space.map(0x1000, 0x1000, RWX).unwrap(),
+            |space| {
+                let object = SharedMemory::new(0x1000).unwrap();
+                space.map_shared(0x1000, 0x1000, RX, &object, 0).unwrap();
+            },
+        ];
+        let mut reader = reader(&mut space);
+        for change in changes {
+            space.map(0x1000, 0x1000, RWX).unwrap();
+            assert!(reader.leave_unwatched(&mut space, 0x1000));
+            space.protect(0x1000, 0x1000, RX).unwrap();
+            learns(&mut reader, &mut space, &[]);
+            change(&mut space);
+            learns(&mut reader, &mut space, &[(0x1000, 0x1000)]);
+            space.map(0x1000, 0x1000, RWX).unwrap();
+            assert!(reader.watch(&mut space, 0x1000, 1));
+            space.map(0x1000, 0x1000, RWX).unwrap();
+            let _ = reader.catch_up(&mut space);
+        }
+        let object = SharedMemory::new(0x1000).unwrap();
+        space.map_shared(0x2000, 0x1000, RWX, &object, 0).unwrap();
+        assert!(!reader.leave_unwatched(&mut space, 0x2000), "others write to it");
+
+        // A loop of snapshots changes its bytes, as stores do, and nothing else.
+        space.write(0x1000, 1u8).unwrap();
+        let snapshot = space.snapshot();
+        assert!(reader.leave_unwatched(&mut space, 0x1000));
+        for turn in 0..40u8 {
+            space.write(0x1000, turn).unwrap();
+            space.restore(snapshot).unwrap();
+            learns(&mut reader, &mut space, &[]);
+            assert!(!reader.watch(&mut space, 0x1000, 1));
+        }
+        space.protect(0x1000, 0x1000, RW).unwrap();
+        learns(&mut reader, &mut space, &[(0x1000, 0x1000)]);
+    });
+}
+
+#[test]
+fn stores_beside_code_are_recorded_as_any() {
+    type Step = fn(&mut AddressSpace);
+    both(|mut space| {
+        space.map(0x1000, 0x1000, RWX).unwrap();
+        space.write(0x1000, 1u8).unwrap();
+        let mut reader = reader(&mut space);
+        assert!(reader.watch(&mut space, 0x1010, 4));
+        // What makes it more than the code: a fork, a snapshot, the record of written pages, a watch.
+        let steps: [(&str, Step); 5] = [
+            ("nothing", |_| {}),
+            ("snapshot", |space| {
+                space.snapshot();
+            }),
+            ("dirty", AddressSpace::clear_dirty),
+            ("watch", |space| space.watch(0x1000, 1).unwrap()),
+            ("unwatch", |space| space.unwatch(0x1000, 1).unwrap()),
+        ];
+        for (name, step) in steps {
+            let mut child = space.fork().unwrap();
+            step(&mut space);
+            for value in [0x1111_1111u32, 0x2222_2222] {
+                space.write(0x1014, value).unwrap();
+                space.write(0x100c, value).unwrap();
+                learns(&mut reader, &mut space, &[]);
+                space.write(0x1012, value).unwrap();
+                learns(&mut reader, &mut space, &[(0x1012, 4)]);
+                assert!(reader.watch(&mut space, 0x1010, 4));
+                let bytes = value.to_le_bytes()[0];
+                assert_eq!([0x1012, 0x1015, 0x1017].map(|at| space.read::<u8>(at)), [Ok(bytes); 3], "{name}");
+                assert_eq!(space.dirty_pages(), [1], "{name}");
+            }
+            assert_eq!(space.take_watch_hits().len(), if name == "watch" { 12 } else { 0 });
+            child.write(0x1014, 0u8).unwrap();
+            assert_eq!(space.read::<u8>(0x1014), Ok(0x22), "{name}");
+            let _ = space.take_watch_hits();
+        }
     });
 }
 

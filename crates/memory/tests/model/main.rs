@@ -34,6 +34,8 @@ enum Operation {
     ClearDirty,
     /// An engine keeps something of some bytes.
     Translate(bool, u32, u32),
+    /// An engine checks what it has of a page by itself from now on.
+    LeaveUnwatched(bool, u32),
     /// An engine drops all that it has of a page.
     Forget(bool, u32),
     /// An engine looks what was written.
@@ -91,6 +93,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     let engines = prop_oneof![
         4 => (any::<bool>(), address(), 1u32..40).prop_map(|(r, a, l)| Translate(r, a, l)),
         1 => (any::<bool>(), address()).prop_map(|(r, a)| Forget(r, a)),
+        1 => (any::<bool>(), address()).prop_map(|(r, a)| LeaveUnwatched(r, a)),
         2 => any::<bool>().prop_map(CatchUp),
     ];
     let objects = prop_oneof![

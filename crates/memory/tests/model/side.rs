@@ -1,6 +1,6 @@
 //! One address space, what it should be, and the engines that watch it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pentimento_memory::engine::{CodeChanges, CodeReader, reservation};
 use pentimento_memory::{AddressSpace, MapError, PAGE_SIZE, Permissions, SnapshotId};
@@ -14,41 +14,84 @@ use super::model::{Content, Model, pages_of};
 struct Translator {
     reader: CodeReader,
     bytes: BTreeMap<u32, u8>,
+    /// Pages of which it checks the bytes before it uses them, as far as it knows.
+    unwatched: BTreeSet<u32>,
 }
 
 impl Translator {
     fn catch_up(&mut self, space: &mut AddressSpace) {
         match self.reader.catch_up(space) {
-            CodeChanges::Everything => self.bytes.clear(),
+            CodeChanges::Everything => {
+                self.bytes.clear();
+                // It is behind: it cannot know which pages it left unwatched are so still.
+                for page in core::mem::take(&mut self.unwatched) {
+                    self.reader.release(space, page * PAGE_SIZE);
+                }
+            }
             CodeChanges::Writes(writes) => {
                 for write in writes {
                     self.bytes.retain(|at, _| at.wrapping_sub(write.address) >= write.length);
+                    self.unwatched
+                        .retain(|page| (page * PAGE_SIZE).wrapping_sub(write.address) >= write.length);
                 }
             }
         }
     }
 
-    fn translate(&mut self, space: &mut AddressSpace, model: &Model, start: u32, length: u32) {
+    /// `others` are the pages that the other engine left unwatched, as far as that knows.
+    fn translate(
+        &mut self,
+        space: &mut AddressSpace,
+        model: &Model,
+        others: &BTreeSet<u32>,
+        (start, length): (u32, u32),
+    ) {
         self.catch_up(space);
         let Some(last) = start.checked_add(length - 1) else { return };
         let bytes: Option<Vec<_>> = (start..=last).map(|at| Some((at, model.get(at)?))).collect();
-        assert_eq!(self.reader.watch(space, start, length), bytes.is_some());
-        self.bytes.extend(bytes.into_iter().flatten());
+        let watched = self.reader.watch(space, start, length);
+        let in_range =
+            |pages: &BTreeSet<u32>| pages.range(start / PAGE_SIZE..=last / PAGE_SIZE).count() as u32;
+        match (in_range(&self.unwatched), in_range(others)) {
+            (0, 0) => assert_eq!(watched, bytes.is_some()),
+            (0, _) => assert!(bytes.is_some() || !watched),
+            _ => assert!(!watched, "a page that was left unwatched is not watched"),
+        }
+        if watched || in_range(&self.unwatched) == last / PAGE_SIZE - start / PAGE_SIZE + 1 {
+            self.bytes.extend(bytes.into_iter().flatten());
+        }
+    }
+
+    fn leave_unwatched(&mut self, space: &mut AddressSpace, model: &Model, address: u32) {
+        self.catch_up(space);
+        let private = matches!(model.pages.get(&(address / PAGE_SIZE)), Some((_, Content::Private(_))));
+        assert_eq!(self.reader.leave_unwatched(space, address), private);
+        if private {
+            self.catch_up(space);
+            self.unwatched.insert(address / PAGE_SIZE);
+        }
     }
 
     fn forget(&mut self, space: &mut AddressSpace, address: u32) {
         self.bytes.retain(|at, _| at / PAGE_SIZE != address / PAGE_SIZE);
         self.reader.release(space, address);
+        self.unwatched.remove(&(address / PAGE_SIZE));
     }
 
-    /// Nothing of what an engine would go on to execute is stale.
+    /// Nothing of what an engine would go on to execute is stale, or is so unknown to it.
     fn check(&mut self, space: &mut AddressSpace, model: &Model) {
         if !self.reader.is_current(space) {
             self.catch_up(space);
         }
         assert!(self.reader.is_current(space));
         for (at, byte) in &self.bytes {
-            assert_eq!(model.get(*at), Some(*byte), "stale code at {at:#x}");
+            let unwatched = self.unwatched.contains(&(at / PAGE_SIZE));
+            let now = model.get(*at);
+            assert!(now == Some(*byte) || unwatched && now.is_some(), "stale code at {at:#x}");
+        }
+        for page in &self.unwatched {
+            let private = matches!(model.pages.get(page), Some((_, Content::Private(_))));
+            assert!(private, "page {page:#x} went without a word");
         }
     }
 }
@@ -116,7 +159,14 @@ impl Side {
                 assert!(self.space.dirty_pages().is_empty());
             }
             Operation::Translate(which, start, length) => {
-                self.engines[usize::from(which)].translate(&mut self.space, &self.model, start, length);
+                let [engine, other] = match &mut self.engines {
+                    [first, second] if which => [second, first],
+                    [first, second] => [first, second],
+                };
+                engine.translate(&mut self.space, &self.model, &other.unwatched, (start, length));
+            }
+            Operation::LeaveUnwatched(which, address) => {
+                self.engines[usize::from(which)].leave_unwatched(&mut self.space, &self.model, address);
             }
             Operation::Forget(which, address) => {
                 self.engines[usize::from(which)].forget(&mut self.space, address);
