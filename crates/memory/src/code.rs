@@ -167,7 +167,7 @@ impl AddressSpace {
         let Some((new, seen)) = memory.mark(self.identity, index, first, end, reader) else { return false };
         if new {
             // Other pages of this space may show the same page of the object.
-            for fast in self.held.get_mut().fast.drain(..) {
+            for fast in self.held.get_mut().slow_down() {
                 self.table.set(fast, self.table.get(fast).without(WRITE_FAST));
             }
         }

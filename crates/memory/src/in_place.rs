@@ -81,6 +81,8 @@ impl AddressSpace {
         self.drop_taken();
         let reservation = self.table.reservation.as_ref()?;
         reservation.note_asked();
+        self.take_again();
+        let reservation = self.table.reservation.as_ref()?;
         let stale = reservation.take_stale();
         if stale.is_empty() {
             return Some(reservation.base());

@@ -8,7 +8,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -51,6 +51,8 @@ pub struct SharedMemory {
 struct Object {
     /// `FREE`, `HANDLE` or the identity of the address space that holds it.
     holder: AtomicU64,
+    /// The identity of the address space that held it last, or `HANDLE` if frames went away since.
+    last: AtomicU64,
     /// The number of the newest write in the state's log, for those who do not hold the object.
     code_writes: AtomicU64,
     state: UnsafeCell<State>,
@@ -113,6 +115,27 @@ impl fmt::Debug for SharedMemory {
     }
 }
 
+/// How an address space came to hold an object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It did already.
+    Before,
+    /// It held it last, and nobody else since: its pages are where they were, and nobody else has marked
+    /// code of it.
+    Again,
+    /// Others may have had it.
+    Now,
+}
+
+/// A handle that does not keep its object alive.
+pub(crate) struct WeakShared(Weak<Object>);
+
+impl WeakShared {
+    pub(crate) fn upgrade(&self) -> Option<SharedMemory> {
+        self.0.upgrade().map(|object| SharedMemory { object })
+    }
+}
+
 /// Gives the object back when it goes away.
 struct Held<'a>(&'a Object);
 
@@ -158,6 +181,7 @@ impl SharedMemory {
         };
         let object = Object {
             holder: AtomicU64::new(FREE),
+            last: AtomicU64::new(HANDLE),
             code_writes: AtomicU64::new(0),
             state: UnsafeCell::new(state),
         };
@@ -193,6 +217,7 @@ impl SharedMemory {
             return Err(SharedError::OutOfRange);
         }
         let mut held = self.hold()?;
+        self.object.last.store(HANDLE, Ordering::Relaxed);
         let state = held.state();
         let pages = length.div_ceil(u64::from(PAGE_SIZE)) as usize;
         let more = pages.saturating_sub(state.frames.len());
@@ -280,9 +305,19 @@ impl SharedMemory {
         }
     }
 
-    /// Makes the object that of the address space `id`: whether it was not before, or `None` where
-    /// another holds it.
-    pub(crate) fn hold_for(&self, id: u64) -> Option<bool> {
+    /// Makes the object that of the address space `id`, or `None` where another holds it.
+    pub(crate) fn hold_for(&self, id: u64) -> Option<Taken> {
+        if !self.hold_as(id)? {
+            return Some(Taken::Before);
+        }
+        match self.object.last.swap(id, Ordering::Relaxed) == id {
+            true => Some(Taken::Again),
+            false => Some(Taken::Now),
+        }
+    }
+
+    /// Whether the object was not `id`'s and is now, or `None` where another holds it.
+    fn hold_as(&self, id: u64) -> Option<bool> {
         match self.object.holder.compare_exchange(FREE, id, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => Some(true),
             Err(holder) => (holder == id).then_some(false),
@@ -293,6 +328,10 @@ impl SharedMemory {
     /// just taken the object and has no page of it at hand.
     pub(crate) fn move_into(&self, file: &Arc<MemoryFile>, space: u64) {
         self.with_state(space, |state| state.move_into(file));
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakShared {
+        WeakShared(Arc::downgrade(&self.object))
     }
 
     /// Ends what [`Self::hold_for`] began.
@@ -372,7 +411,7 @@ impl SharedMemory {
 
     /// Calls `act` with the state, as `space`.
     fn with_state<R>(&self, space: u64, act: impl FnOnce(&mut State) -> R) -> Option<R> {
-        if self.hold_for(space)? {
+        if self.hold_as(space)? {
             return Some(act(Held(&self.object).state()));
         }
         // SAFETY: `space` holds the object, and it is its one thread that is here. What `act` does to

@@ -5,7 +5,10 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use crate::entry::{Entry, MAPPED, OWNED, READ, READ_FAST, STICKY, permission_bits};
+use crate::entry::{
+    CODE, DIRTY, Entry, MAPPED, OWNED, READ, READ_FAST, STICKY, WATCHED, WRITE_FAST, permission_bits,
+};
+use crate::shared::{Taken, WeakShared};
 use crate::table::PAGES;
 use crate::{AddressSpace, FaultKind, MapError, MmioHandler, PAGE_SIZE, Permissions, SharedMemory};
 
@@ -33,6 +36,38 @@ pub(crate) struct HeldShared {
     pub(crate) pages: BTreeMap<u32, Entry>,
     /// Those of the pages that became fast to store to since code of any object was last marked.
     pub(crate) fast: Vec<u32>,
+    /// Pages of objects that were given back, in a space with a reservation: where the space takes an object
+    /// again that nobody else had meanwhile, the host need not map them anew.
+    parked: Vec<Parked>,
+}
+
+/// What the pages of an object were that was given back.
+struct Parked {
+    memory: WeakShared,
+    key: usize,
+    pages: Vec<ParkedPage>,
+}
+
+struct ParkedPage {
+    page: u32,
+    /// The entries without the object and with it.
+    without: Entry,
+    with: Entry,
+}
+
+impl HeldShared {
+    /// Code of some object was marked: stores to pages that may show it have to look at the marks.
+    pub(crate) fn slow_down(&mut self) -> Vec<u32> {
+        for page in self.parked.iter_mut().flat_map(|parked| &mut parked.pages) {
+            page.with = page.with.without(WRITE_FAST);
+        }
+        core::mem::take(&mut self.fast)
+    }
+
+    /// Forgets what pages an object had when it was given back.
+    fn forget(&mut self, memory: &SharedMemory) {
+        self.parked.retain(|parked| parked.key != memory.key());
+    }
 }
 
 impl AddressSpace {
@@ -89,6 +124,8 @@ impl AddressSpace {
         if pages.is_empty() {
             return Ok(());
         }
+        // Entries that are put back are known by their slots.
+        self.held.get_mut().parked.clear();
         let slot = self.vacant.pop().unwrap_or(self.specials.len());
         // One use of the mapping keeps the slot while its pages are being entered.
         let mapping = Some(SpecialMapping { what, first_page: pages.start, uses: 1 });
@@ -138,7 +175,11 @@ impl AddressSpace {
             return Err(FaultKind::Device);
         };
         let mut held = self.held.borrow_mut();
-        if memory.hold_for(self.identity).ok_or(FaultKind::Busy)? {
+        let taken = memory.hold_for(self.identity).ok_or(FaultKind::Busy)?;
+        if taken == Taken::Now {
+            held.forget(memory);
+        }
+        if taken != Taken::Before {
             self.code.take_object(memory);
             if let (Some(file), Some(_)) = (self.pool.file(), &self.table.reservation) {
                 memory.move_into(file, self.identity);
@@ -168,12 +209,63 @@ impl AddressSpace {
     fn release_held(&mut self) {
         let held = self.held.get_mut();
         held.fast.clear();
+        held.parked.clear();
+        if self.table.reservation.is_some() {
+            let park = |memory: &SharedMemory| Parked {
+                memory: memory.downgrade(),
+                key: memory.key(),
+                pages: Vec::new(),
+            };
+            held.parked = held.objects.iter().map(park).collect();
+        }
         for (page, original) in core::mem::take(&mut held.pages) {
-            let sticky = self.table.get(page).bits() & STICKY;
-            self.table.set(page, original.without(STICKY).with(sticky));
+            let with = self.table.get(page);
+            let without = original.without(STICKY);
+            if let Some(Some(mapping)) = self.specials.get(original.slot())
+                && let Special::Shared { memory, .. } = &mapping.what
+                && let Some(parked) = held.parked.iter_mut().find(|parked| parked.key == memory.key())
+            {
+                parked.pages.push(ParkedPage { page, without, with: with.without(STICKY) });
+            }
+            self.table.set(page, without.with(with.bits() & STICKY));
         }
         for object in held.objects.drain(..) {
             object.release_from(self.identity);
+        }
+    }
+
+    /// Takes the objects that were given back last and that nobody else has had since, with all pages that
+    /// this space had of them: for an engine that is about to run in the reservation, which still shows them.
+    pub(crate) fn take_again(&mut self) {
+        for Parked { memory, pages, .. } in core::mem::take(&mut self.held.get_mut().parked) {
+            let Some(memory) = memory.upgrade() else { continue };
+            match memory.hold_for(self.identity) {
+                Some(Taken::Again) => {
+                    self.code.take_object(&memory);
+                    self.held.get_mut().objects.push(memory);
+                }
+                Some(Taken::Before) => {}
+                Some(Taken::Now) => {
+                    memory.release_from(self.identity);
+                    continue;
+                }
+                None => continue,
+            }
+            for ParkedPage { page, without, with } in pages {
+                let now = self.table.get(page);
+                let sticky = now.bits() & STICKY;
+                if now.without(STICKY) != without {
+                    continue;
+                }
+                let fast = sticky & (DIRTY | CODE | WATCHED) == DIRTY && with.has(WRITE_FAST);
+                let entry = if fast { with } else { with.without(WRITE_FAST) };
+                let held = self.held.get_mut();
+                held.pages.insert(page, now);
+                if fast {
+                    held.fast.push(page);
+                }
+                self.table.set(page, entry.with(sticky));
+            }
         }
     }
 }

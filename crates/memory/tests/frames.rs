@@ -2,8 +2,12 @@
 #![cfg(all(feature = "std", target_os = "linux", target_pointer_width = "64"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
-use pentimento_memory::engine::{mappings, mappings_left, mappings_wanted, reservation};
-use pentimento_memory::{AddressSpace, Backing, FrameSource, PAGE_SIZE, Permissions};
+use pentimento_memory::engine::{
+    CodeReader, mappings, mappings_left, mappings_wanted, prepare_fast, reservation,
+};
+use pentimento_memory::{
+    AddressSpace, Backing, FaultKind, FrameSource, PAGE_SIZE, Permissions, SharedMemory,
+};
 
 const RW: Permissions = Permissions::READ.union(Permissions::WRITE);
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -222,4 +226,76 @@ fn an_idle_space_makes_room_for_one_that_runs() {
     assert_eq!((reservation(&mut idle), mappings(&idle)), (None, 0));
     drop(busy);
     assert!(idle.reserve() && in_place(&mut idle, 0x0900_0000) == 9, "it may come back");
+}
+
+#[test]
+fn an_object_that_nobody_else_had_stays_mapped() {
+    let object = SharedMemory::new(0x4000).unwrap();
+    let [mut space, mut other] =
+        [(); 2].map(|()| AddressSpace::try_new_from(&FrameSource::new(), Backing::Reserved).unwrap());
+    for space in [&mut space, &mut other] {
+        space.map_shared(0x10_0000, 0x4000, Permissions::all(), &object, 0).unwrap();
+    }
+    space.fill(0x10_0000, 1u8, 0x4000).unwrap();
+    assert_eq!(in_place(&mut space, 0x10_1000) as u8, 1);
+    let before = mappings(&space);
+    for turn in 2..6u8 {
+        space.release_shared();
+        object.write(0x1000, &[turn]).unwrap();
+        if turn == 4 {
+            // As the kernel does for a system call that writes to one of the pages.
+            space.write_bytes(0x10_2000, &[turn]).unwrap();
+        }
+        assert_eq!((in_place(&mut space, 0x10_1000) as u8, mappings(&space)), (turn, before));
+        assert_eq!(other.read::<u8>(0x10_0000).map_err(|fault| fault.kind), Err(FaultKind::Busy));
+    }
+
+    // Where another one has it, or has had it, pages come when they are touched.
+    space.release_shared();
+    other.write(0x10_1000, 9u8).unwrap();
+    assert!(reservation(&mut space).is_some());
+    assert_eq!(mappings(&space), 2, "nothing is shown");
+    other.release_shared();
+    assert_eq!(space.read::<u8>(0x10_1000), Ok(9));
+    assert_eq!(in_place(&mut space, 0x10_1000) as u8, 9);
+
+    // What is mapped elsewhere meanwhile, made smaller or forgotten does not come back.
+    space.release_shared();
+    object.resize(0x1000).unwrap();
+    assert!(reservation(&mut space).is_some() && mappings(&space) == 2);
+    assert_eq!(space.read::<u8>(0x10_1000).map_err(|fault| fault.kind), Err(FaultKind::BeyondEnd));
+    space.write(0x10_0000, 5u8).unwrap();
+    space.release_shared();
+    let second = SharedMemory::new(0x4000).unwrap();
+    space.unmap(0x10_0000, 0x4000).unwrap();
+    space.map_shared(0x10_0000, 0x4000, Permissions::all(), &second, 0).unwrap();
+    assert!(reservation(&mut space).is_some() && mappings(&space) == 2);
+    assert_eq!(space.read::<u8>(0x10_0000), Ok(0));
+}
+
+#[test]
+fn code_of_an_object_is_found_in_pages_that_stayed_mapped() {
+    let object = SharedMemory::new(0x1000).unwrap();
+    let mut space = AddressSpace::with_backing(Backing::Reserved);
+    for address in [0x10_0000, 0x20_0000] {
+        space.map_shared(address, 0x1000, Permissions::all(), &object, 0).unwrap();
+    }
+    let mut reader = CodeReader::new();
+    let _ = reader.catch_up(&mut space);
+    space.write(0x20_0000, 1u8).unwrap();
+    space.release_shared();
+    // The page that is written through is not held when its other view is translated.
+    assert!(reader.watch(&mut space, 0x10_0000, 4));
+    assert!(reservation(&mut space).is_some());
+    prepare_fast(&mut space);
+    assert!(space.write_fast(0x20_0000, 2u8).is_none() && reader.is_current(&space));
+    space.write(0x20_0000, 2u8).unwrap();
+    assert!(!reader.is_current(&space));
+    // Through a handle, while the space does not hold it.
+    let _ = reader.catch_up(&mut space);
+    assert!(reader.watch(&mut space, 0x10_0000, 4));
+    space.release_shared();
+    object.write(0, &[3]).unwrap();
+    assert!(reservation(&mut space).is_some());
+    assert!(!reader.is_current(&space));
 }
