@@ -7,7 +7,7 @@ use std::path::Path;
 use goblin::elf::Elf;
 use goblin::elf::header::{EM_386, ET_REL};
 use goblin::elf::section_header::{SHF_EXECINSTR, SHT_PROGBITS};
-use pentimento::decoder::{FormatOptions, Formatter, HexStyle, Symbol, decode};
+use pentimento::decoder::{FormatOptions, Formatter, HexStyle, Symbol, listing};
 
 use crate::arguments::DisasmOptions;
 use crate::failure::Failure;
@@ -86,23 +86,17 @@ fn code(bytes: &[u8], base: u32, symbols: &BTreeMap<u32, String>, out: &mut impl
     options.hex = HexStyle::Prefix;
     options.spaced = true;
     let formatter = Formatter::new(options).with_symbols(&lookup);
-    let mut at = 0;
-    while at < bytes.len() {
-        let address = base.wrapping_add(at as u32);
+    let mut text = String::new();
+    for line in listing(bytes, base) {
+        let address = line.address;
         if let Some(name) = symbols.get(&address) {
             writeln!(out, "\n{address:08x} <{name}>:")?;
         }
-        let (length, text) = match decode(&bytes[at..]) {
-            Ok(instruction) => {
-                (usize::from(instruction.length()), formatter.display(&instruction, address).to_string())
-            }
-            Err(_) => (1, format!("db {:#04x}", bytes[at])),
-        };
-        let shown: String =
-            bytes[at..at + length].iter().take(BYTES_SHOWN).map(|byte| format!("{byte:02x} ")).collect();
-        let more = if length > BYTES_SHOWN { "..." } else { "" };
+        let shown: String = line.bytes.iter().take(BYTES_SHOWN).map(|byte| format!("{byte:02x} ")).collect();
+        let more = if line.bytes.len() > BYTES_SHOWN { "..." } else { "" };
+        text.clear();
+        line.write(&formatter, &mut text).map_err(io::Error::other)?;
         writeln!(out, "{address:08x}  {:<32} {text}", shown + more)?;
-        at += length;
     }
     Ok(())
 }

@@ -102,6 +102,15 @@ impl<'a> Formatter<'a> {
         line.mnemonic()?;
         line.operands()
     }
+
+    /// Writes a byte that is no instruction: `db 0FFh`.
+    pub(crate) fn write_data(&self, byte: u8, out: &mut dyn Write) -> fmt::Result {
+        match self.options.hex {
+            HexStyle::Suffix if byte >= 0xa0 => write!(out, "db 0{byte:X}h"),
+            HexStyle::Suffix => write!(out, "db {byte:02X}h"),
+            HexStyle::Prefix => write!(out, "db {byte:#04x}"),
+        }
+    }
 }
 
 impl fmt::Debug for Formatter<'_> {
@@ -126,11 +135,25 @@ impl fmt::Display for Text<'_> {
 
 impl Instruction {
     /// The instruction as text with the default options, taken to lie at `eip`.
+    ///
+    /// ```
+    /// let jump = pentimento_decoder::decode(&[0xeb, 0xfe])?;
+    /// assert_eq!(jump.display(0x1000).to_string(), "jmp short 00001000h");
+    /// assert_eq!(jump.to_string(), "jmp short 0");
+    /// # Ok::<(), pentimento_decoder::DecodeError>(())
+    /// ```
     #[must_use]
     pub const fn display(&self, eip: u32) -> Text<'static> {
         const DEFAULT: FormatOptions =
             FormatOptions { hex: HexStyle::Suffix, spaced: false, pseudo_operations: true };
         Formatter::new(DEFAULT).display(self, eip)
+    }
+}
+
+/// The text of [`Instruction::display`] at address 0: branch targets are distances from its start.
+impl fmt::Display for Instruction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.display(0), f)
     }
 }
 

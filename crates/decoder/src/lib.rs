@@ -4,6 +4,19 @@
 //! user-visible encoding space; whether an instruction may be executed is for
 //! `pentimento-execute` to say.
 //!
+//! ```
+//! use pentimento_decoder::{Operand, Operation, Register, decode, listing};
+//! use pentimento_registers::Gpr;
+//!
+//! let code = [0x83, 0xc0, 0x02, 0x75, 0xfb]; // add eax,2; jne to the start
+//! let add = decode(&code)?;
+//! assert_eq!(add.operation(), Operation::Add);
+//! assert_eq!(add.operand(0), Some(Operand::Register(Register::Gpr32(Gpr::Eax))));
+//! let texts: Vec<String> = listing(&code, 0x1000).map(|line| line.to_string()).collect();
+//! assert_eq!(texts, ["add eax,2", "jne short 00001000h"]);
+//! # Ok::<(), pentimento_decoder::DecodeError>(())
+//! ```
+//!
 //! What there is to decode stands in tables that read like the opcode map of the SDM, and
 //! [`rows`] shows them to whoever wants to enumerate encodings.
 //!
@@ -19,6 +32,7 @@ mod decode;
 mod extraction;
 mod format;
 mod instruction;
+mod listing;
 mod lookup;
 mod operand;
 mod operand_code;
@@ -29,6 +43,7 @@ mod rows;
 pub use decode::decode;
 pub use format::{FormatOptions, Formatter, HexStyle, Symbol, Text};
 pub use instruction::{AddressSize, DecodeError, DecodeErrorKind, Instruction, OperandSize, Prefixes};
+pub use listing::{Listed, Listing, listing};
 pub use operand::{MemoryOperand, Operand, Register};
 pub use operand_code::OperandCode;
 pub use operation::Operation;

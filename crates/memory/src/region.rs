@@ -1,5 +1,7 @@
 //! What is mapped, as ranges: what a debugger or `/proc/self/maps` shows.
 
+use core::fmt;
+
 use crate::entry::{MAPPED, SPECIAL};
 use crate::table::PAGES;
 use crate::{AddressSpace, PAGE_SIZE, Permissions};
@@ -67,5 +69,50 @@ impl AddressSpace {
             permissions: entry.permissions(),
             kind,
         })
+    }
+}
+
+/// Such as `00001000-00003000 r-x private`; the end is that of the last byte and one.
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = u64::from(self.start) + self.length;
+        let allows = |permission, letter| if self.permissions.contains(permission) { letter } else { '-' };
+        let (r, w) = (allows(Permissions::READ, 'r'), allows(Permissions::WRITE, 'w'));
+        let x = allows(Permissions::EXECUTE, 'x');
+        let kind = match self.kind {
+            RegionKind::Private => "private",
+            RegionKind::Shared => "shared",
+            RegionKind::Device => "device",
+        };
+        write!(f, "{:08x}-{end:08x} {r}{w}{x} {kind}", self.start)
+    }
+}
+
+/// The backing, the pages that take up memory, and the regions, at most 100 of them.
+impl fmt::Debug for AddressSpace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Shows regions, and whether there are more.
+        struct Regions<'a>(&'a AddressSpace);
+
+        impl fmt::Debug for Regions<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                const MOST: usize = 100;
+                let mut list = f.debug_list();
+                for region in self.0.regions().take(MOST) {
+                    list.entry(&format_args!("{region}"));
+                }
+                if self.0.regions().nth(MOST).is_some() {
+                    list.finish_non_exhaustive()
+                } else {
+                    list.finish()
+                }
+            }
+        }
+
+        f.debug_struct("AddressSpace")
+            .field("backing", &self.backing())
+            .field("resident_pages", &self.resident_pages())
+            .field("regions", &Regions(self))
+            .finish_non_exhaustive()
     }
 }

@@ -24,6 +24,7 @@
 extern crate alloc;
 
 mod descriptor_tables;
+mod display;
 mod eflags;
 mod exception;
 mod gpr;
