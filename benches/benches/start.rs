@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pentimento::{Cpu, CpuModel, EngineKind, Exit, Halt, Machine};
+use pentimento::{Cpu, CpuModel, EngineKind, Halt, Machine};
 use pentimento_memory::{AddressSpace, Backing, Permissions};
 
 const BASE: u32 = 0x1000;
@@ -15,7 +15,7 @@ const CODE: &[u8] = &[0x40, 0xcd, 0x80];
 const RWX: Permissions = Permissions::all();
 
 /// A bare CPU that executes one instruction, or with a larger budget goes on to the interrupt.
-fn cpu(engine: EngineKind, backing: Backing, budget: u64) -> Exit {
+fn cpu(engine: EngineKind, backing: Backing, budget: u64) -> Halt {
     let mut cpu = Cpu::with(CpuModel::default(), engine);
     cpu.memory = AddressSpace::with_backing(backing);
     let mapped = cpu.memory.map(BASE, LENGTH, RWX).is_ok() && cpu.memory.poke_bytes(BASE, CODE).is_ok();
@@ -42,7 +42,7 @@ fn start(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("start, one instruction");
     for engine in EngineKind::ALL.iter().copied() {
         for backing in [Backing::Paged, Backing::Reserved] {
-            for (budget, exit) in [(1, Exit::Budget), (1000, Exit::Interrupt(0x80))] {
+            for (budget, exit) in [(1, Halt::Budget), (1000, Halt::Interrupt(0x80))] {
                 assert_eq!(cpu(engine, backing, budget), exit);
                 group.bench_function(format!("cpu, {engine:?}, {backing:?}, budget {budget}"), |bencher| {
                     bencher.iter(|| cpu(engine, backing, budget));

@@ -1,12 +1,12 @@
 //! `pentimento exec`: raw machine code as a process of its own.
 
+use pentimento::host::{HostInput, HostOutput};
 use pentimento::{CpuState, Eflags, Gpr, Halt, Machine, SegmentRegister};
 use serde_json::json;
 
 use crate::arguments::ExecOptions;
 use crate::failure::Failure;
 use crate::output;
-use crate::streams::{HostInput, HostOutput};
 
 /// Runs the code and shows what it left; returns its exit code.
 pub(crate) fn exec(options: &ExecOptions) -> Result<u8, Failure> {
@@ -28,7 +28,7 @@ pub(crate) fn exec(options: &ExecOptions) -> Result<u8, Failure> {
         }
         stack_top = state.gpr(Gpr::Esp);
     }
-    let halt = machine.run(options.limit);
+    let halt = machine.run_and_wait(options.limit);
     let ending = Ending {
         halt,
         state: machine.last_state().clone(),
@@ -73,14 +73,15 @@ impl Ending {
         if options.json {
             output::print_text(format!("{}\n", self.as_json()))?;
         } else if options.regs {
-            output::print_text(format!("{}{line}\n", as_text(&self.state)))?;
+            output::print_text(format!("{}\n{line}\n", self.state))?;
         } else {
             match self.halt {
                 Halt::Exited(_) => {}
                 // Code that only computes has nothing to show but its registers.
                 Halt::CodeEnd | Halt::Halted => {
-                    output::say(format_args!("{}pentimento: {line}", as_text(&self.state)));
+                    output::say(format_args!("{}\npentimento: {line}", self.state));
                 }
+                Halt::Killed { crash: Some(_), .. } => output::say(format_args!("pentimento: {line}")),
                 _ => output::say(format_args!("pentimento: {line}, at eip {:#010x}", self.state.eip)),
             }
         }
@@ -106,7 +107,7 @@ impl Ending {
         if self.is_cut_off() {
             return format!("stopped at {:#010x}: the last instruction is cut off", self.state.eip);
         }
-        describe(self.halt)
+        self.halt.to_string()
     }
 
     fn exit_code(&self) -> u8 {
@@ -132,7 +133,7 @@ impl Ending {
             .collect();
         let (exit_code, signal) = match self.halt {
             Halt::Exited(status) => (Some(status), None),
-            Halt::Killed(signal) => (None, Some(signal)),
+            Halt::Killed { signal, .. } => (None, Some(signal)),
             _ => (None, None),
         };
         json!({
@@ -152,36 +153,9 @@ impl Ending {
 pub(crate) fn exit_code(halt: Halt) -> u8 {
     match halt {
         Halt::Exited(status) => status,
-        Halt::Killed(signal) => 128_u8.saturating_add(signal),
+        Halt::Killed { signal, .. } => 128_u8.saturating_add(signal),
         Halt::CodeEnd | Halt::Halted => 0,
         _ => crate::failure::OWN,
-    }
-}
-
-/// The way a machine ended, in words.
-pub(crate) fn describe(halt: Halt) -> String {
-    match halt {
-        Halt::Exited(status) => format!("exit code {status}"),
-        Halt::Killed(signal) => format!("killed by signal {signal}{}", meaning(signal)),
-        Halt::CodeEnd => "ran off the end of the code".into(),
-        Halt::Halted => "halted".into(),
-        Halt::Budget => "instruction limit reached".into(),
-        Halt::Deadlock => "deadlock: every task waits for something that cannot happen".into(),
-        Halt::Stopped => "stopped".into(),
-        other => format!("{other:?}"),
-    }
-}
-
-/// What signals that programs bring on themselves mean.
-fn meaning(signal: u8) -> &'static str {
-    match signal {
-        4 => " (illegal instruction)",
-        5 => " (breakpoint)",
-        6 => " (aborted)",
-        7 => " (bus error)",
-        8 => " (arithmetic error)",
-        11 => " (segmentation fault)",
-        _ => "",
     }
 }
 
@@ -195,22 +169,4 @@ fn set_register(state: &mut CpuState, name: &str, value: u32) -> Result<(), Fail
         _ => return Err(Failure::new(format!("--reg: no register '{name}'; use eax to edi, eip or eflags"))),
     }
     Ok(())
-}
-
-fn as_text(state: &CpuState) -> String {
-    let mut text = String::new();
-    for (index, register) in Gpr::ALL.into_iter().enumerate() {
-        let end = if index % 4 == 3 { '\n' } else { ' ' };
-        text.push_str(&format!("{register} {:08x}{end}", state.gpr(register)));
-    }
-    text.push_str(&format!("eip {:08x} eflags {:08x}", state.eip, state.eflags.bits()));
-    for (name, _) in state.eflags.intersection(Eflags::STATUS | Eflags::DF | Eflags::TF).iter_names() {
-        text.push_str(&format!(" {name}"));
-    }
-    text.push('\n');
-    for register in SegmentRegister::ALL {
-        text.push_str(&format!("{} {:04x} ", register.name(), state.segment(register).selector));
-    }
-    text.push('\n');
-    text
 }

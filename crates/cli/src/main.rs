@@ -13,11 +13,9 @@ mod exec;
 mod failure;
 mod files;
 mod manual;
-mod network;
 mod numbers;
 mod output;
 mod run;
-mod streams;
 mod usage;
 
 use std::io::IsTerminal;

@@ -2,21 +2,17 @@
 
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use pentimento::linux::host::{Entropy, TraceSink};
-use pentimento::linux::{Config, Errno, Error as LinuxError, Invocation, LoadError, TaskId, TimeMode};
-use pentimento::{Error, Halt, Machine};
+use pentimento::host::{HostEntropy, HostInput, HostNetwork, HostOutput, Invocation, TraceSink};
+use pentimento::linux::{Errno, Error as LinuxError, LoadError};
+use pentimento::{Bounds, Error, Halt, Limits, Machine, TaskId, TimeMode};
 
 use crate::arguments::{NetworkOption, RunOptions};
-use crate::exec::{describe, exit_code};
+use crate::exec::exit_code;
 use crate::failure::{Failure, NOT_EXECUTABLE, NOT_FOUND, OWN};
 use crate::files::Keeping;
-use crate::network::HostNetwork;
 use crate::output;
-use crate::streams::{HostInput, HostOutput};
 use crate::usage::{cpu_seconds, peak_memory};
 
 /// The signal of a pipe that nobody reads.
@@ -29,8 +25,11 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     start(&mut machine, options, &current)?;
     let program = options.program.as_deref().unwrap_or("the image's program");
     let started = Instant::now();
-    let expired = watch_the_clock(&machine, options);
-    let halt = machine.run(options.limit.unwrap_or(u64::MAX));
+    let mut bounds = Bounds::none().budget(options.limit.unwrap_or(u64::MAX));
+    if let Some(timeout) = options.timeout {
+        bounds = bounds.timeout(timeout);
+    }
+    let halt = machine.run_and_wait(bounds);
     if options.stats {
         print_statistics(&machine, started);
     }
@@ -40,51 +39,43 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     keeping.finish(&mut machine)?;
     match halt {
         // A guest whose reader went away goes as quietly as it would from a shell.
-        Halt::Exited(_) | Halt::Killed(SIGPIPE) => {}
-        Halt::Killed(_) => output::say(format_args!("pentimento: {program}: {}", describe(halt))),
-        Halt::Stopped if expired.load(Ordering::Relaxed) => {
+        Halt::Exited(_) | Halt::Killed { signal: SIGPIPE, .. } => {}
+        Halt::Killed { .. } => output::say(format_args!("pentimento: {program}: {halt}")),
+        Halt::Timeout => {
             return Err(Failure::new(format!("{program}: still running at the end of --timeout")));
         }
         Halt::Budget => {
             return Err(Failure::new(format!("{program}: still running after --limit instructions")));
         }
         // Stopped, at a deadlock, at the end of raw code...
-        _ => {
-            return Err(Failure::new(format!("{program}: {}", describe(halt))));
-        }
+        _ => return Err(Failure::new(format!("{program}: {halt}"))),
     }
     Ok(exit_code(halt))
 }
 
 fn machine(options: &RunOptions, current: &Path) -> Result<(Machine, Keeping), Failure> {
-    let mut config = Config::default();
-    match options.seed {
-        Some(seed) => config.seed = seed,
-        None => {
-            // Without a seed the machine lives in the host's time, with the host's random numbers.
-            config.time = TimeMode::Real;
-            let mut seed = [0; 8];
-            HostEntropy.fill(&mut seed);
-            config.seed = u64::from_le_bytes(seed);
-            config.entropy = Some(Box::new(HostEntropy));
-        }
-    }
-    if options.strace {
-        config.trace = Some(Box::new(Trace));
-    }
+    let mut limits = Limits::default();
     for bound in &options.bounds {
-        bound.apply(&mut config.limits);
-    }
-    if options.net == NetworkOption::Host {
-        config.network = Some(Box::new(HostNetwork::default()));
+        bound.apply(&mut limits);
     }
     let mut builder = Machine::builder()
-        .config(config)
+        .limits(limits)
         .engine(options.engine)
         .model(options.cpu)
         .stdin(HostInput::default())
         .stdout(HostOutput::Standard)
         .stderr(HostOutput::Error);
+    builder = match options.seed {
+        Some(seed) => builder.seed(seed),
+        // Without a seed the machine lives in the host's time, with the host's random numbers.
+        None => builder.seed(HostEntropy::seed()).entropy(HostEntropy).time(TimeMode::Real),
+    };
+    if options.strace {
+        builder = builder.trace(Trace);
+    }
+    if options.net == NetworkOption::Host {
+        builder = builder.network(HostNetwork::default());
+    }
     if let Some((user, group)) = options.user {
         builder = builder.user(user, group);
     }
@@ -160,20 +151,6 @@ fn install(machine: &mut Machine, program: &Path) -> Result<Vec<u8>, Failure> {
     Ok(guest)
 }
 
-/// Stops the machine at the end of `--timeout`; the flag says that it was that.
-fn watch_the_clock(machine: &Machine, options: &RunOptions) -> Arc<AtomicBool> {
-    let expired = Arc::new(AtomicBool::new(false));
-    if let Some(timeout) = options.timeout {
-        let (handle, expired) = (machine.stop_handle(), Arc::clone(&expired));
-        std::thread::spawn(move || {
-            std::thread::sleep(timeout);
-            expired.store(true, Ordering::Relaxed);
-            handle.stop();
-        });
-    }
-    expired
-}
-
 fn print_statistics(machine: &Machine, started: Instant) {
     let statistics = machine.statistics();
     let seconds = started.elapsed().as_secs_f64();
@@ -202,21 +179,6 @@ fn print_slow_counts(machine: &Machine) {
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     for (form, count) in counts.iter().take(25) {
         output::say(format_args!("slow: {:6.2} % {count:>12} {form}", *count as f64 / executed * 100.0));
-    }
-}
-
-/// The host's random numbers.
-struct HostEntropy;
-
-impl Entropy for HostEntropy {
-    fn fill(&mut self, mut buffer: &mut [u8]) {
-        while !buffer.is_empty() {
-            match rustix::rand::getrandom(&mut *buffer, rustix::rand::GetRandomFlags::empty()) {
-                Ok(count) => buffer = &mut buffer[count..],
-                Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return,
-            }
-        }
     }
 }
 

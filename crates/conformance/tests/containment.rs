@@ -6,7 +6,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use pentimento::linux::{Config, Limits, Mount};
+use pentimento::linux::{Limits, Mount};
 use pentimento::{Capture, Halt, Machine};
 use pentimento_conformance::system_calls::Cage;
 
@@ -43,9 +43,8 @@ fn check(root: Way, mnt: Way) {
     let output = Capture::new();
     let limits =
         Limits { processes: 64, tasks: 128, memory_files: 64 << 20, inodes: 10_000, ..Limits::default() };
-    let config = Config { limits, ..Config::default() };
     let mut machine =
-        Machine::builder().config(config).stdout(output.clone()).stderr(output.clone()).build().unwrap();
+        Machine::builder().limits(limits).stdout(output.clone()).stderr(output.clone()).build().unwrap();
     machine.kernel().mount(b"/", root.mount(&cage)).unwrap();
     machine.kernel().mount(b"/mnt", mnt.mount(&cage)).unwrap();
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/machines/escape");

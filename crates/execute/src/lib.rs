@@ -7,6 +7,25 @@
 //!
 //! Faster engines are crates of their own. They stand on what is here: the pure functions of
 //! [`semantics`], [`float`] and [`vector`] for what they do themselves, and the handlers for all else.
+//!
+//! ```
+//! use pentimento_execute::{Engine, Environment, Exit, Guest, Reference, Stop, Until};
+//! use pentimento_memory::{AddressSpace, Permissions};
+//! use pentimento_registers::{CpuState, DescriptorTables, Gpr, LocalDescriptors, TlsDescriptors};
+//!
+//! let (mut state, mut memory) = (CpuState::new(), AddressSpace::new());
+//! let mut environment = Environment::default();
+//! let (tls, local) = (TlsDescriptors::new(), LocalDescriptors::new());
+//! memory.map(0, 4096, Permissions::all())?;
+//! memory.poke_bytes(0, &[0x40, 0xcd, 0x80])?; // inc eax; int 80h
+//! let descriptors = DescriptorTables { tls: &tls, local: &local };
+//! let mut guest =
+//!     Guest { state: &mut state, memory: &mut memory, environment: &mut environment, descriptors };
+//! let stop = Reference.run(&mut guest, Until::budget(100));
+//! assert_eq!(stop, Stop { executed: 2, exit: Exit::Interrupt(0x80) });
+//! assert_eq!(state.gpr(Gpr::Eax), 1);
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
 #![no_std]
 // `x87::host` alone may allow it, and is there unless x87 is portable.
 #![cfg_attr(any(test, not(feature = "portable-x87")), deny(unsafe_code))]

@@ -1,4 +1,22 @@
 //! What a machine may know of its host, each behind a trait that the host can replace.
+//!
+//! ```
+//! use std::io;
+//! use pentimento_linux::host::Output;
+//!
+//! /// Counts what a guest writes.
+//! struct Counter(usize);
+//!
+//! impl Output for Counter {
+//!     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+//!         self.0 += bytes.len();
+//!         Ok(bytes.len())
+//!     }
+//! }
+//!
+//! let config = pentimento_linux::Config { output: Box::new(Counter(0)), ..Default::default() };
+//! # let _ = config;
+//! ```
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -175,6 +193,18 @@ pub struct Bytes(VecDeque<u8>);
 impl From<&[u8]> for Bytes {
     fn from(bytes: &[u8]) -> Self {
         Self(bytes.iter().copied().collect())
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<&str> for Bytes {
+    fn from(text: &str) -> Self {
+        Self::from(text.as_bytes())
     }
 }
 

@@ -10,6 +10,24 @@
 //! Everything outside the machine (console, clock, random numbers, trace output) comes through
 //! the traits in [`host`], each of which a host can replace; host files come through the mounts
 //! that [`Config`] grants. The same seed and the same input give the same run, bit for bit.
+//!
+//! ```
+//! use pentimento_linux::{Config, Kernel, Next, Termination};
+//! use pentimento_registers::Gpr;
+//!
+//! let mut kernel = Kernel::new(Config { seed: 7, ..Config::default() });
+//! kernel.spawn_code(0x1000, &[0xcd, 0x80], 4096)?; // int 80h
+//! let Next::Run { task, .. } = kernel.schedule() else { unreachable!("there is one task") };
+//! // An engine would run the code as far as its system call, which here is exit(3).
+//! if let Some(parts) = kernel.parts(task) {
+//!     parts.cpu.set_gpr(Gpr::Eax, 1);
+//!     parts.cpu.set_gpr(Gpr::Ebx, 3);
+//! }
+//! kernel.retire(task, 1);
+//! kernel.system_call(task);
+//! assert_eq!(kernel.schedule(), Next::Finished(Termination::Exited(3)));
+//! # Ok::<(), pentimento_linux::Error>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod arena;
@@ -47,7 +65,7 @@ pub use config::{Config, Limits, TimeMode};
 pub use errno::Errno;
 pub use error::Error;
 pub use host::Invocation;
-pub use ids::{ProcessId, TaskId, Termination};
+pub use ids::{Crash, ProcessId, TaskId, Termination};
 pub use kernel::{Kernel, Next, Parts};
 pub use loader::LoadError;
 pub use processor::Cpuid;

@@ -3,7 +3,7 @@
 use pentimento_registers::{CpuState, TlsDescriptors};
 
 use crate::arena::Id;
-use crate::ids::{ProcessId, TaskId, Termination};
+use crate::ids::{Crash, ProcessId, TaskId, Termination};
 use crate::objects::FileDescriptors;
 use crate::resource::ResourceLimits;
 use crate::signal::frame::Cause;
@@ -62,6 +62,8 @@ pub(crate) struct Task {
     pub(crate) alternate_stack: AlternateStack,
     /// The last exception, which every signal frame shows.
     pub(crate) cause: Cause,
+    /// An exception whose signal the thread has not taken yet.
+    pub(crate) crash: Option<(Signal, Crash)>,
 }
 
 /// Users and groups of a process (credentials(7)).

@@ -72,13 +72,15 @@ impl Timekeeper {
         self.offset = nanoseconds.wrapping_sub(now) as i64;
     }
 
-    /// Lets time pass until `deadline` (monotonic nanoseconds): at once if time is virtual.
-    pub(crate) fn wait_until(&mut self, deadline: u64) {
+    /// Lets virtual time pass until `deadline` (monotonic nanoseconds), at once.
+    pub(crate) fn pass_until(&mut self, deadline: u64) {
         let left = deadline.saturating_sub(self.monotonic());
-        match self.mode {
-            TimeMode::Virtual { .. } => self.skipped = self.skipped.saturating_add(left),
-            TimeMode::Real => self.clock.sleep(std::time::Duration::from_nanos(left)),
-        }
+        self.skipped = self.skipped.saturating_add(left);
+    }
+
+    /// Has the host sleep.
+    pub(crate) fn sleep(&mut self, duration: std::time::Duration) {
+        self.clock.sleep(duration);
     }
 
     /// Whether waiting costs the host time.

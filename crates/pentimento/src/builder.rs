@@ -1,19 +1,40 @@
 //! Describing a machine before it starts.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use pentimento_execute::{CpuModel, Environment, Gates};
-use pentimento_linux::host::{Discard, Input, Network, Output};
-use pentimento_linux::{Config, Kernel, Limits};
+use pentimento_linux::host::{Clock, Discard, Entropy, Input, Network, Output, TraceSink};
+use pentimento_linux::{Config, Kernel, Limits, TimeMode};
 
 use crate::provisions::Provisions;
 use crate::trace_hash::{TraceHash, Witnessed};
 use crate::{EngineKind, Error, Machine};
 
-/// Describes a machine; [`Machine::builder`] starts one.
+/// Describes a machine; [`Machine::builder`] starts one. No call takes back what another one has set.
 ///
 /// Without further words a machine is deterministic with seed 0, sees virtual time, has no input,
 /// and its output is forgotten.
+///
+/// ```
+/// use std::time::Duration;
+/// use pentimento::host::{Bytes, Capture};
+/// use pentimento::{Limits, Machine, TimeMode};
+///
+/// let output = Capture::new();
+/// let noon = Duration::from_secs(12 * 60 * 60);
+/// let machine = Machine::builder()
+///     .file("/etc/hosts", "127.0.0.1 localhost\n")
+///     .tmpfs("/scratch")
+///     .environment("LANG", "C")
+///     .working_directory("/scratch")
+///     .time(TimeMode::Virtual { start: noon, nanoseconds_per_thousand: 1000 })
+///     .limits(Limits { memory: 64 << 20, ..Limits::default() })
+///     .stdin(Bytes::from("a line\n"))
+///     .stdout(output.clone())
+///     .build()?;
+/// # Ok::<(), pentimento::Error>(())
+/// ```
 #[derive(Default)]
 pub struct MachineBuilder {
     config: Config,
@@ -24,13 +45,6 @@ pub struct MachineBuilder {
 }
 
 impl MachineBuilder {
-    /// Everything about the Linux layer at once; calls after this one refine it.
-    #[must_use]
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
-        self
-    }
-
     /// Decides every choice that is left open: address layout, random numbers, scheduling.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -80,6 +94,51 @@ impl MachineBuilder {
     #[must_use]
     pub fn network(mut self, network: impl Network + 'static) -> Self {
         self.config.network = Some(Box::new(network));
+        self
+    }
+
+    /// Which time the guest sees: virtual unless the host says otherwise.
+    #[must_use]
+    pub fn time(mut self, time: TimeMode) -> Self {
+        self.config.time = time;
+        self
+    }
+
+    /// The clock of [`TimeMode::Real`], instead of the host's own.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.config.clock = Box::new(clock);
+        self
+    }
+
+    /// Random bytes from outside, instead of those that follow from the seed. A machine with them is no
+    /// longer deterministic.
+    #[must_use]
+    pub fn entropy(mut self, entropy: impl Entropy + 'static) -> Self {
+        self.config.entropy = Some(Box::new(entropy));
+        self
+    }
+
+    /// Who is told of each system call.
+    #[must_use]
+    pub fn trace(mut self, sink: impl TraceSink + 'static) -> Self {
+        self.config.trace = Some(Box::new(sink));
+        self
+    }
+
+    /// The range of instructions that a task runs before another may; the seed draws from it. 10,000
+    /// to 100,000 unless the host says otherwise.
+    #[must_use]
+    pub fn quantum(mut self, instructions: RangeInclusive<u64>) -> Self {
+        self.config.quantum = instructions;
+        self
+    }
+
+    /// Whether stack, mappings and position-independent programs lie at addresses that follow from the
+    /// seed, as they do without a word, or always at the same ones.
+    #[must_use]
+    pub fn randomize_addresses(mut self, randomize: bool) -> Self {
+        self.config.randomize_addresses = randomize;
         self
     }
 

@@ -1,14 +1,30 @@
 //! The bare machine.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use pentimento_execute::{CpuModel, Engine, Environment, Exit, Guest, Stop, StopHandle, Until};
+use pentimento_execute::{CpuModel, Engine, Environment, Guest, Stop, StopHandle, Until};
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, DescriptorTables, LocalDescriptors, TlsDescriptors};
 
-use crate::EngineKind;
+use crate::bounds::Left;
+use crate::{Bounds, EngineKind, Halt};
 
 /// A CPU with its memory and no operating system.
+///
+/// ```
+/// use pentimento::{Cpu, Gpr, Halt, Permissions};
+///
+/// let mut cpu = Cpu::new();
+/// cpu.memory.map(0x1000, 0x1000, Permissions::all())?;
+/// cpu.memory.poke_bytes(0x1000, &[0x01, 0xd8, 0xcd, 0x80])?; // add eax,ebx; int 80h
+/// cpu.state.eip = 0x1000;
+/// cpu.state.set_gpr(Gpr::Eax, 40);
+/// cpu.state.set_gpr(Gpr::Ebx, 2);
+/// assert_eq!(cpu.run(1000), Halt::Interrupt(0x80));
+/// assert_eq!(cpu.state.gpr(Gpr::Eax), 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Cpu {
     /// The registers. EIP is where [`run`](Self::run) goes on.
     pub state: CpuState,
@@ -21,7 +37,11 @@ pub struct Cpu {
     pub tls: TlsDescriptors,
     /// The LDT.
     pub local: LocalDescriptors,
+    /// Where runs stop, before the instruction at each of these EIPs ([`Halt::Breakpoint`]); a run that
+    /// begins at one leaves it. While there are any, code runs one instruction at a time.
+    pub breakpoints: BTreeSet<u32>,
     engine: Box<dyn Engine>,
+    kind: EngineKind,
 }
 
 impl Cpu {
@@ -40,25 +60,69 @@ impl Cpu {
             environment: Environment::new(model),
             tls: TlsDescriptors::new(),
             local: LocalDescriptors::new(),
+            breakpoints: BTreeSet::new(),
             engine: engine.start(),
+            kind: engine,
         }
     }
 
-    /// Executes at most `budget` instructions and says why it stopped.
-    pub fn run(&mut self, budget: u64) -> Exit {
-        self.run_until(Until::budget(budget)).exit
+    /// Runs within the bounds and says why it stopped; a number bounds the instructions.
+    pub fn run(&mut self, bounds: impl Into<Bounds>) -> Halt {
+        let bounds = bounds.into();
+        let stop = self.stop_handle();
+        let mut left = Left::of(&bounds, &stop);
+        let halt = self.run_on(&bounds, &mut left);
+        left.end(halt, &stop)
     }
 
-    /// Executes one instruction: [`Exit::Budget`] when it completed without anything special.
-    pub fn step(&mut self) -> Exit {
+    fn run_on(&mut self, bounds: &Bounds, left: &mut Left) -> Halt {
+        let single = bounds.address.is_some() || !self.breakpoints.is_empty();
+        let mut begun = false;
+        while left.budget > 0 {
+            if left.is_over() {
+                return Halt::Timeout;
+            }
+            let mut slice = left.slice();
+            while slice > 0 {
+                let eip = self.state.eip;
+                if single && begun {
+                    if bounds.address == Some(eip) {
+                        return Halt::Reached(eip);
+                    }
+                    if self.breakpoints.contains(&eip) {
+                        return Halt::Breakpoint(eip);
+                    }
+                }
+                let Stop { executed, exit } = self.run_engine(Until::budget(if single { 1 } else { slice }));
+                begun = true;
+                slice = slice.saturating_sub(executed);
+                left.budget = left.budget.saturating_sub(executed);
+                match Halt::of_exit(exit) {
+                    Halt::Budget => {}
+                    halt => return halt,
+                }
+            }
+        }
+        Halt::Budget
+    }
+
+    /// Executes one instruction: [`Halt::Budget`] when it completed without anything special.
+    pub fn step(&mut self) -> Halt {
         self.run(1)
     }
 
-    /// Runs as far as `until` says; tells how many instructions completed, too.
-    pub fn run_until(&mut self, until: Until) -> Stop {
+    /// Has the engine run as far as `until` says; tells how many instructions completed, too.
+    /// Breakpoints do not count.
+    pub fn run_engine(&mut self, until: Until) -> Stop {
         let descriptors = DescriptorTables { tls: &self.tls, local: &self.local };
         let Self { state, memory, environment, engine, .. } = self;
         engine.run(&mut Guest { state, memory, environment, descriptors }, until)
+    }
+
+    /// The engine that runs it.
+    #[must_use]
+    pub const fn engine(&self) -> EngineKind {
+        self.kind
     }
 
     /// A handle with which another thread can stop a run.
@@ -74,8 +138,15 @@ impl Default for Cpu {
     }
 }
 
+/// The engine, the registers, and what is mapped.
 impl fmt::Debug for Cpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cpu").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Cpu")
+            .field("engine", &self.kind)
+            .field("model", &self.environment.model.name())
+            .field("state", &format_args!("\n{}\n", self.state))
+            .field("memory", &self.memory)
+            .field("breakpoints", &self.breakpoints)
+            .finish_non_exhaustive()
     }
 }

@@ -1,40 +1,22 @@
 //! A Linux machine: a kernel, and an engine that runs its tasks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::time::Duration;
 
 use pentimento_execute::{Engine, Environment, Exit, Guest, Stop, StopHandle, Until};
 use pentimento_linux::{Kernel, Next, ProcessId, SpaceId, TaskId, Termination};
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Exception};
 
-use crate::EngineKind;
+use crate::bounds::Left;
 use crate::builder::MachineBuilder;
 use crate::provisions::Surroundings;
 use crate::trace_hash::TraceHash;
+use crate::{Bounds, EngineKind, Halt};
 
-/// Why [`Machine::run`] returned.
-///
-/// `#[non_exhaustive]`: breakpoints and hooks will be further reasons.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Halt {
-    /// The instruction budget is used up.
-    Budget,
-    /// The first process called exit(2) with this status, and the machine ended with it.
-    Exited(u8),
-    /// The first process was killed by this signal (1 to 64), and the machine ended with it.
-    Killed(u8),
-    /// Raw code ([`Machine::load_code`]) has come to its end, or to a last instruction that is cut
-    /// off: EIP says which. It has not been executed, and running on stops there again.
-    CodeEnd,
-    /// The first process, raw code, was killed by the HLT that EIP is at.
-    Halted,
-    /// Every task waits for something that cannot happen.
-    Deadlock,
-    /// A [`StopHandle`] asked for it.
-    Stopped,
-}
+/// The longest that the host sleeps before it looks whether it is to stop.
+const NAP: Duration = Duration::from_millis(50);
 
 /// What a machine has done so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -60,6 +42,10 @@ pub struct Statistics {
 /// # Ok::<(), pentimento::Error>(())
 /// ```
 pub struct Machine {
+    /// Where runs stop, before the instruction at each of these EIPs, whoever comes to it
+    /// ([`Halt::Breakpoint`]); a run whose first instruction it would be leaves it. While there are any,
+    /// code runs one instruction at a time.
+    pub breakpoints: BTreeSet<u32>,
     pub(crate) kernel: Kernel,
     pub(crate) environment: Environment,
     pub(crate) engine: EngineKind,
@@ -91,6 +77,7 @@ impl Machine {
 
     pub(crate) fn new(kernel: Kernel, environment: Environment, engine: EngineKind) -> Self {
         Self {
+            breakpoints: BTreeSet::new(),
             kernel,
             environment,
             engine,
@@ -106,22 +93,79 @@ impl Machine {
         }
     }
 
-    /// Runs until at most `budget` more instructions have been executed. A machine in which nobody
-    /// runs spends its budget too, if slowly, so that one that waits for ever comes to an end.
-    pub fn run(&mut self, budget: u64) -> Halt {
+    /// Runs within the bounds and says why it stopped; a number bounds the instructions. It never
+    /// sleeps: a machine that waits for its host comes back with [`Halt::Waiting`].
+    ///
+    /// A machine in which nobody runs spends its budget too, if slowly, so that one that waits for ever
+    /// comes to an end.
+    pub fn run(&mut self, bounds: impl Into<Bounds>) -> Halt {
+        let bounds = bounds.into();
+        let stop = self.stop_handle();
+        let mut left = Left::of(&bounds, &stop);
+        let halt = self.run_on(&bounds, &mut left);
+        left.end(halt, &stop)
+    }
+
+    /// As [`run`](Self::run), but sleeps where that would be [`Halt::Waiting`]. A timeout and a stop
+    /// handle end the sleep, too.
+    pub fn run_and_wait(&mut self, bounds: impl Into<Bounds>) -> Halt {
+        let bounds = bounds.into();
+        let stop = self.stop_handle();
+        let mut left = Left::of(&bounds, &stop);
+        loop {
+            let halt = self.run_on(&bounds, &mut left);
+            if !matches!(halt, Halt::Waiting { .. }) {
+                return left.end(halt, &stop);
+            }
+            self.kernel.wait(left.time(NAP));
+        }
+    }
+
+    /// Sleeps while the machine waits for its host ([`Halt::Waiting`]), at most for `longest`; says
+    /// whether something may have happened. A stop handle ends the sleep; the request stays for the
+    /// next run.
+    pub fn wait(&mut self, longest: Duration) -> bool {
+        let mut left = longest;
+        while !self.environment.stop.is_requested() {
+            let nap = left.min(NAP);
+            if self.kernel.wait(nap) {
+                return true;
+            }
+            left = left.saturating_sub(nap);
+            if left.is_zero() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The machine's monotonic clock, in which [`Halt::Waiting`] says until when: instructions in
+    /// virtual time, else the host's clock.
+    pub fn now(&mut self) -> Duration {
+        self.kernel.monotonic()
+    }
+
+    /// Runs on with what is left of a run's bounds.
+    fn run_on(&mut self, bounds: &Bounds, left: &mut Left) -> Halt {
         /// What a turn costs in which the kernel found nobody to run.
         const IDLE: u64 = 1000;
-        let mut left = budget;
-        while left > 0 {
+        let single = bounds.address.is_some() || !self.breakpoints.is_empty();
+        let begun = self.statistics.instructions;
+        while left.budget > 0 {
             if self.environment.stop.take() {
                 return Halt::Stopped;
             }
+            if left.is_over() {
+                return Halt::Timeout;
+            }
             let before = self.statistics.instructions;
-            if let Some(halt) = self.turn(Until::budget(left)) {
+            let until = Until::budget(if single { 1 } else { left.slice() });
+            let watch = (single && before != begun).then_some(bounds.address);
+            if let Some(halt) = self.turn(until, watch) {
                 return halt;
             }
             let executed = self.statistics.instructions - before;
-            left = left.saturating_sub(if executed == 0 { IDLE } else { executed });
+            left.budget = left.budget.saturating_sub(if executed == 0 { IDLE } else { executed });
             self.forget_ended_spaces();
         }
         Halt::Budget
@@ -144,22 +188,32 @@ impl Machine {
     /// exception or switch to another task, or until `most` instructions are executed, whatever
     /// comes first; `None` if the machine can go on. What a block is depends on the engine.
     pub fn run_to_block_end(&mut self, least: u64, most: u64) -> Option<Halt> {
-        self.turn(Until::block_end(least, most))
+        self.turn(Until::block_end(least, most), None)
     }
 
-    /// Lets the task whose turn it is run as far as `until` says, or to the end of its quantum.
-    fn turn(&mut self, until: Until) -> Option<Halt> {
+    /// Lets the task whose turn it is run as far as `until` says, or to the end of its quantum; not at
+    /// all if `watch` is there and it is at a breakpoint or at the address in `watch`.
+    fn turn(&mut self, until: Until, watch: Option<Option<u32>>) -> Option<Halt> {
         let (task, space, quantum) = match self.kernel.schedule() {
             Next::Run { task, space, quantum } => (task, space, quantum),
             Next::Finished(Termination::Exited(status)) => return Some(Halt::Exited(status)),
             Next::Finished(Termination::Killed(_)) if self.halted => return Some(Halt::Halted),
-            Next::Finished(Termination::Killed(signal)) => return Some(Halt::Killed(signal)),
+            Next::Finished(Termination::Killed(signal)) => {
+                return Some(Halt::Killed { signal, crash: self.kernel.crash() });
+            }
+            Next::Waiting { until } => return Some(Halt::Waiting { until }),
             Next::Deadlock => return Some(Halt::Deadlock),
             // Idle: nobody runs this turn.
             _ => return None,
         };
         self.current = Some(task);
         let parts = self.kernel.parts(task)?;
+        let eip = parts.cpu.eip;
+        match watch {
+            Some(Some(address)) if address == eip => return Some(Halt::Reached(eip)),
+            Some(_) if self.breakpoints.contains(&eip) => return Some(Halt::Breakpoint(eip)),
+            _ => {}
+        }
         if let Some(hash) = &self.trace_hash
             && self.interrupted != Some(task)
         {
@@ -321,6 +375,18 @@ impl Machine {
         Ok(process)
     }
 
+    /// The engine that runs it.
+    #[must_use]
+    pub const fn engine(&self) -> EngineKind {
+        self.engine
+    }
+
+    /// The task that ran last, or that will run first.
+    #[must_use]
+    pub const fn task(&self) -> Option<TaskId> {
+        self.current
+    }
+
     /// The kernel, for what the facade does not wrap.
     pub fn kernel(&mut self) -> &mut Kernel {
         &mut self.kernel
@@ -356,8 +422,16 @@ impl Machine {
     }
 }
 
+/// The engine, what has happened so far, and the registers of the task that left its code last.
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Machine").field("statistics", &self.statistics).finish_non_exhaustive()
+        f.debug_struct("Machine")
+            .field("engine", &self.engine)
+            .field("model", &self.environment.model.name())
+            .field("statistics", &self.statistics)
+            .field("task", &self.current)
+            .field("last_state", &format_args!("\n{}\n", self.last_state))
+            .field("breakpoints", &self.breakpoints)
+            .finish_non_exhaustive()
     }
 }

@@ -199,9 +199,28 @@ impl MachineBuilder {
         self.mount(path, Mount::Memory)
     }
 
-    /// Puts a file with these permission bits at an absolute path; directories above it are made.
+    /// Puts a file at an absolute path, which everybody may read and its owner write (mode 644);
+    /// directories above it are made.
     #[must_use]
-    pub fn file(mut self, path: impl Into<Vec<u8>>, content: impl Into<Vec<u8>>, mode: u32) -> Self {
+    pub fn file(self, path: impl Into<Vec<u8>>, content: impl Into<Vec<u8>>) -> Self {
+        self.file_with_mode(path, content, 0o644)
+    }
+
+    /// Puts a program at an absolute path, as [`file`](Self::file) does, which everybody may execute
+    /// (mode 755).
+    #[must_use]
+    pub fn program(self, path: impl Into<Vec<u8>>, content: impl Into<Vec<u8>>) -> Self {
+        self.file_with_mode(path, content, 0o755)
+    }
+
+    /// As [`file`](Self::file), with these permission bits.
+    #[must_use]
+    pub fn file_with_mode(
+        mut self,
+        path: impl Into<Vec<u8>>,
+        content: impl Into<Vec<u8>>,
+        mode: u32,
+    ) -> Self {
         let (path, content) = (path.into(), content.into());
         self.provisions.items.push(Item::File { path, content, mode });
         self

@@ -15,7 +15,7 @@ impl Machine {
     /// ```
     /// use pentimento::{Error, Machine};
     ///
-    /// let mut machine = Machine::builder().file("/bin/word", "#!/nowhere\n", 0o755).build()?;
+    /// let mut machine = Machine::builder().program("/bin/word", "#!/nowhere\n").build()?;
     /// // There is such a file, but its interpreter is missing.
     /// assert!(!machine.start(&["word"]).is_err_and(|error| error.is_not_found()));
     /// assert!(machine.start(&["sentence"]).is_err_and(|error| error.is_not_found()));

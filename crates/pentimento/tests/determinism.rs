@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pentimento::linux::Config;
 use pentimento::{Capture, EngineKind, Halt, Machine};
 
 /// What is left of a run.
@@ -32,8 +31,8 @@ impl Conditions {
     /// Runs a fixture. Its threads take short turns, so that there are many in a short run.
     fn run(self, program: &str, arguments: &[&str]) -> Run {
         let output = Capture::new();
-        let config = Config { seed: self.seed, quantum: 1_000..=20_000, ..Config::default() };
-        let builder = Machine::builder().config(config).engine(self.engine).stdout(output.clone());
+        let builder = Machine::builder().seed(self.seed).quantum(1_000..=20_000);
+        let builder = builder.engine(self.engine).stdout(output.clone());
         let mut machine = builder.trace_hash().build().unwrap();
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/programs").join(program);
         let mut words = vec![program];

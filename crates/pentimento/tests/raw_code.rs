@@ -1,7 +1,7 @@
 //! Where raw code ends (`Machine::load_code`): on each engine, in one run and step by step.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
-use pentimento::{EngineKind, Gpr, Halt, Machine};
+use pentimento::{EngineKind, Exception, Gpr, Halt, Machine};
 
 /// How a machine ended: why, EIP, EAX, and instructions.
 type End = (Halt, u32, u32, u64);
@@ -59,5 +59,10 @@ fn code_that_was_written_behind_the_end_goes_on() {
 #[test]
 fn hlt_is_the_end_and_other_privileged_instructions_are_faults() {
     check(0, &[0x40, 0xf4, 0x90], 4096, (Halt::Halted, 1, 1, 1));
-    check(0, &[0x40, 0xfa, 0x90], 4096, (Halt::Killed(11), 1, 1, 1));
+    for engine in EngineKind::ALL {
+        let (halt, ..) = run(*engine, 0, &[0x40, 0xfa, 0x90], 4096, u64::MAX);
+        let Halt::Killed { signal: 11, crash: Some(crash) } = halt else { panic!("{halt:?} on {engine:?}") };
+        assert_eq!((crash.exception, crash.error_code, crash.eip), (Exception::GeneralProtection, 0, 1));
+        assert_eq!(halt.to_string(), "killed by signal 11 (segmentation fault): #GP at eip 0x00000001");
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::mem;
 
-use pentimento::{AddressSpace, Cpu, CpuModel, EngineKind, Exit, Gpr, Permissions};
+use pentimento::{AddressSpace, Cpu, CpuModel, EngineKind, Gpr, Halt, Permissions};
 
 const CODE: u32 = 0x1000;
 
@@ -21,7 +21,7 @@ fn space(value: u8) -> AddressSpace {
 
 fn result(cpu: &mut Cpu) -> u32 {
     cpu.state.eip = CODE;
-    assert_eq!(cpu.run(1_000_000), Exit::Interrupt(0x80));
+    assert_eq!(cpu.run(1_000_000), Halt::Interrupt(0x80));
     cpu.state.gpr(Gpr::Eax)
 }
 

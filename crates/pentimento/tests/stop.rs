@@ -7,8 +7,7 @@
 use std::thread;
 use std::time::Duration;
 
-use pentimento::{Cpu, CpuModel, EngineKind, Exit, Gpr, Permissions, Stop, StopHandle, Until};
-use pentimento_memory::MmioHandler;
+use pentimento::{Cpu, CpuModel, EngineKind, Exit, Gpr, MmioHandler, Permissions, Stop, StopHandle, Until};
 
 const CODE: u32 = 0x1000;
 const DATA: u32 = 0x8000;
@@ -69,9 +68,9 @@ fn a_request_is_seen() {
     for kind in EngineKind::ALL {
         for (name, body) in LOOPS {
             let mut cpu = cpu(*kind, body);
-            assert_eq!(cpu.run_until(Until::budget(u64::MAX)).exit, Exit::Stopped, "{kind}, {name}");
+            assert_eq!(cpu.run_engine(Until::budget(u64::MAX)).exit, Exit::Stopped, "{kind}, {name}");
             // The request is taken, and the guest goes on where it was.
-            assert_eq!(cpu.run_until(Until::budget(5000)), Stop { executed: 5000, exit: Exit::Budget });
+            assert_eq!(cpu.run_engine(Until::budget(5000)), Stop { executed: 5000, exit: Exit::Budget });
         }
     }
 }
@@ -81,8 +80,8 @@ fn a_request_before_the_run_is_not_lost() {
     for kind in EngineKind::ALL {
         let mut cpu = cpu(*kind, &[0xeb, 0xfe]);
         cpu.stop_handle().stop();
-        assert_eq!(cpu.run_until(Until::budget(100)), Stop { executed: 0, exit: Exit::Stopped }, "{kind}");
-        assert_eq!(cpu.run_until(Until::budget(100)), Stop { executed: 100, exit: Exit::Budget }, "{kind}");
+        assert_eq!(cpu.run_engine(Until::budget(100)), Stop { executed: 0, exit: Exit::Stopped }, "{kind}");
+        assert_eq!(cpu.run_engine(Until::budget(100)), Stop { executed: 100, exit: Exit::Budget }, "{kind}");
     }
 }
 
@@ -92,11 +91,11 @@ fn a_stop_changes_nothing() {
     for kind in EngineKind::ALL {
         for (name, body) in LOOPS {
             let mut cut = cpu(*kind, body);
-            let executed = cut.run_until(Until::budget(u64::MAX)).executed;
+            let executed = cut.run_engine(Until::budget(u64::MAX)).executed;
             let mut through = cpu(EngineKind::INTERPRETER, body);
             let mut done = 0;
             while done < executed {
-                done += through.run_until(Until::budget(executed - done)).executed;
+                done += through.run_engine(Until::budget(executed - done)).executed;
             }
             assert!(cut.state == through.state, "{kind}, {name}, after {executed} instructions");
         }

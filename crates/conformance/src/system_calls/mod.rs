@@ -233,7 +233,7 @@ impl Machine {
                     self.tasks.insert(task);
                     self.step(task);
                 }
-                Next::Idle if idle < PATIENCE => idle += 1,
+                Next::Idle | Next::Waiting { .. } if idle < PATIENCE => idle += 1,
                 _ => return,
             }
         }

@@ -153,6 +153,10 @@ impl Kernel {
         while let Some(task) = self.tasks.get(&id) {
             let (mask, process) = (task.mask, task.process);
             let Some(info) = self.take_signal(id, SignalSet(!mask.0)) else { break };
+            let raised = self
+                .tasks
+                .get_mut(&id)
+                .and_then(|task| task.crash.take_if(|(signal, _)| *signal == info.signal));
             let Some(actions) = self.processes.get(&process).map(|process| process.actions) else { return };
             let action = self.actions[actions].get(info.signal);
             match action.handler {
@@ -161,6 +165,9 @@ impl Kernel {
                     DefaultAction::Ignore | DefaultAction::Continue => {}
                     DefaultAction::Terminate => {
                         self.trace_signal(id, info.signal);
+                        if self.first == Some(process) {
+                            self.crash = raised.map(|(_, crash)| crash);
+                        }
                         return self.end_process(process, Termination::Killed(info.signal.number()));
                     }
                     DefaultAction::Stop => {

@@ -4,7 +4,7 @@ use pentimento_memory::Fault;
 use pentimento_registers::{ControlWord, CpuState, Eflags, Exception, StatusWord};
 
 use super::Kernel;
-use crate::ids::TaskId;
+use crate::ids::{Crash, TaskId};
 use crate::signal::frame::Cause;
 use crate::signal::{Info, Signal, code};
 use crate::space::BadAccess;
@@ -16,9 +16,9 @@ impl Kernel {
         if !self.tasks.contains_key(&task) {
             return;
         }
-        let cause = Cause { vector: exception.vector().into(), error_code, address: 0 };
+        let eip = self.task(task).cpu.eip;
         let info = signal_of(exception, &self.task(task).cpu);
-        self.raise(task, cause, info);
+        self.raise(Crash { task, exception, error_code, eip, fault: None }, info);
     }
 
     /// Serves an access that the memory of `task` refused: the page appears, or a signal is sent. EIP
@@ -34,14 +34,27 @@ impl Kernel {
             Err(BadAccess::BeyondFile) => (Signal::BUS, code::BUS_ADRERR),
             Err(BadAccess::OutOfMemory) => (Signal::KILL, code::KERNEL),
         };
-        let vector = Exception::PageFault.vector().into();
-        let cause = Cause { vector, error_code: fault.error_code(), address: fault.address };
-        self.raise(task, cause, Info::fault(signal, code, fault.address));
+        let eip = self.task(task).cpu.eip;
+        let crash = Crash {
+            task,
+            exception: Exception::PageFault,
+            error_code: fault.error_code(),
+            eip,
+            fault: Some(fault),
+        };
+        self.raise(crash, Info::fault(signal, code, fault.address));
     }
 
-    fn raise(&mut self, task: TaskId, cause: Cause, info: Info) {
-        self.task(task).cause = cause;
-        self.force_signal(task, info);
+    /// Sends the signal of an exception.
+    fn raise(&mut self, crash: Crash, info: Info) {
+        let task = self.task(crash.task);
+        task.cause = Cause {
+            vector: crash.exception.vector().into(),
+            error_code: crash.error_code,
+            address: crash.fault.map_or(0, |fault| fault.address),
+        };
+        task.crash = Some((info.signal, crash));
+        self.force_signal(crash.task, info);
     }
 }
 

@@ -249,6 +249,7 @@ impl Kernel {
                 pending: PendingSignals::default(),
                 alternate_stack: AlternateStack::default(),
                 cause: crate::signal::frame::Cause::default(),
+                crash: None,
             },
         );
         self.make_runnable(task);

@@ -1,6 +1,7 @@
 //! The kernel of one machine: what a host calls.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use pentimento_memory::{AddressSpace, FrameSource};
 use pentimento_registers::{CpuState, DescriptorTables, Segment};
@@ -10,7 +11,7 @@ use crate::config::{Config, Limits, PROCESSOR};
 use crate::errno::Errno;
 use crate::futex::Futexes;
 use crate::host;
-use crate::ids::{ProcessId, TaskId, Termination};
+use crate::ids::{Crash, ProcessId, TaskId, Termination};
 use crate::objects::{FileDescriptors, Files, Streams};
 use crate::processor::Cpuid;
 use crate::random::Random;
@@ -46,8 +47,16 @@ pub enum Next {
         quantum: u64,
     },
     /// Nobody can run yet: ask again, unless the machine is to stop. Programs that wait for timers
-    /// could keep [`Kernel::schedule`] busy, or sleeping, for ever otherwise.
+    /// could keep [`Kernel::schedule`] busy for ever otherwise.
     Idle,
+    /// Nobody can run before something happens outside of the machine: its time comes, or input or
+    /// the network brings something. [`Kernel::wait`] sleeps until then; a host that knows better
+    /// asks again when it likes.
+    Waiting {
+        /// When a timer of the guest runs out, as [`Kernel::monotonic`] counts; `None` if nobody waits
+        /// for time.
+        until: Option<Duration>,
+    },
     /// The first process ended, and the machine with it.
     Finished(Termination),
     /// Every task waits for something that cannot happen.
@@ -104,6 +113,8 @@ pub struct Kernel {
     pub(crate) next_object: u64,
     /// The process whose end is the machine's.
     pub(crate) first: Option<ProcessId>,
+    /// The exception that killed that process.
+    pub(crate) crash: Option<Crash>,
     /// uname(2)'s node name, which sethostname(2) changes.
     pub(crate) host_name: Vec<u8>,
     /// uname(2)'s domain name, which setdomainname(2) changes.
@@ -153,6 +164,7 @@ impl Kernel {
             next_space: 0,
             next_object: 0,
             first: None,
+            crash: None,
             host_name: b"pentimento".to_vec(),
             domain_name: b"(none)".to_vec(),
             unimplemented: BTreeMap::new(),
@@ -163,6 +175,24 @@ impl Kernel {
     /// pass while nobody can run.
     pub fn schedule(&mut self) -> Next {
         self.next()
+    }
+
+    /// Sleeps while all tasks wait for what is outside of the machine, at most for `longest`; says
+    /// whether something may have happened. Nothing else in the kernel ever sleeps.
+    pub fn wait(&mut self, longest: Duration) -> bool {
+        self.nap(longest)
+    }
+
+    /// The machine's CLOCK_MONOTONIC: with [`TimeMode::Real`](crate::TimeMode::Real) what
+    /// [`Clock::monotonic`](host::Clock::monotonic) says.
+    pub fn monotonic(&mut self) -> Duration {
+        Duration::from_nanos(self.time.monotonic())
+    }
+
+    /// The exception that killed the first process, if it was one.
+    #[must_use]
+    pub const fn crash(&self) -> Option<Crash> {
+        self.crash
     }
 
     /// The task that would run first, before anything has run.

@@ -10,9 +10,6 @@ use crate::task::TaskState;
 use crate::timer::Notify;
 use crate::wait::{Channel, Wait};
 
-/// The longest that the host waits for real time or input before it is asked whether to go on.
-const NAP: Duration = Duration::from_millis(50);
-
 impl Kernel {
     /// Decides who runs next: finishes calls that can be finished, delivers signals, and lets time
     /// pass while nobody can run.
@@ -33,14 +30,10 @@ impl Kernel {
                 self.wake_files();
             }
             let Some((task, left)) = self.pick() else {
-                let real = self.time.is_real()
-                    || self.scheduler.waiting.contains_key(&Channel::Console)
-                    || self.fs.has_bridges();
-                return match self.idle() {
-                    true if real => Next::Idle,
-                    true => continue,
-                    false => Next::Deadlock,
-                };
+                match self.idle() {
+                    Some(next) => return next,
+                    None => continue,
+                }
             };
             let uninterruptible = self
                 .tasks
@@ -188,66 +181,66 @@ impl Kernel {
         }
     }
 
-    /// Lets time pass, or waits for the host, until somebody may run; `false` if nobody ever will.
-    fn idle(&mut self) -> bool {
+    /// When the next event comes that may have somebody run, in monotonic nanoseconds.
+    fn next_waking(&mut self) -> Option<u64> {
         while let Some(&(time, event)) = self.scheduler.events.first()
             && !self.is_live(time, event)
         {
             self.scheduler.events.pop_first();
         }
         let waking = self.scheduler.events.iter().find(|(_, event)| self.wakes_somebody(*event));
-        let next = waking.map(|(time, _)| *time);
-        if self.scheduler.waiting.contains_key(&Channel::Console) || self.fs.has_console() {
-            return self.idle_for_console(next);
-        }
-        if self.fs.has_bridges() {
-            self.idle_for_network(next);
-            return true;
-        }
-        let Some(next) = next else { return false };
-        let longest = self.time.monotonic().saturating_add(NAP.as_nanos() as u64);
-        self.time.wait_until(if self.time.is_real() { next.min(longest) } else { next });
-        true
+        waking.map(|(time, _)| *time)
     }
 
-    /// Waits for the host's network, but not beyond `next`. Virtual time passes at once.
-    fn idle_for_network(&mut self, next: Option<u64>) {
-        let now = self.time.monotonic();
+    /// Whether somebody waits for standard input.
+    fn awaits_console(&self) -> bool {
+        self.scheduler.waiting.contains_key(&Channel::Console) || self.fs.has_console()
+    }
+
+    /// Lets virtual time pass until somebody may run; says what else is to be done where that is not
+    /// enough.
+    fn idle(&mut self) -> Option<Next> {
+        let next = self.next_waking();
+        let console = self.awaits_console();
+        // A reader sees what is wrong with the stream.
+        if console && self.fs.wait_for_input(Some(Duration::ZERO)).unwrap_or(true) {
+            self.wake(Channel::Console);
+            return None;
+        }
+        let outside = console || self.fs.has_bridges();
         match next {
             Some(next) if !self.time.is_real() => {
-                self.fs.wait_for_network(Duration::ZERO);
-                self.time.wait_until(next);
+                self.time.pass_until(next);
+                None
             }
-            next => {
-                let left = next.map_or(NAP, |next| Duration::from_nanos(next.saturating_sub(now)).min(NAP));
-                self.fs.wait_for_network(left);
-            }
+            None if !outside => Some(Next::Deadlock),
+            next => Some(Next::Waiting { until: next.map(Duration::from_nanos) }),
         }
     }
 
-    /// Waits for standard input, but not beyond `next`. Virtual time only passes if there is none now.
-    fn idle_for_console(&mut self, next: Option<u64>) -> bool {
+    /// Sleeps until something may have happened that [`Next::Waiting`] waits for, at most for
+    /// `longest`; says whether something may have.
+    pub(super) fn nap(&mut self, longest: Duration) -> bool {
+        /// Between a look at the console and one at the network, where both are awaited.
+        const TURN: Duration = Duration::from_millis(1);
         let now = self.time.monotonic();
-        let timeout = match next {
-            _ if self.fs.has_bridges() => {
-                self.fs.wait_for_network(Duration::from_millis(1));
-                Duration::ZERO
+        let left = self.next_waking().map(|next| Duration::from_nanos(next.saturating_sub(now)));
+        let nap = left.map_or(longest, |left| left.min(longest));
+        let happened = match (self.awaits_console(), self.fs.has_bridges()) {
+            (true, true) => {
+                self.fs.wait_for_network(nap.min(TURN));
+                true
             }
-            None => NAP,
-            Some(_) if !self.time.is_real() => Duration::ZERO,
-            Some(next) => Duration::from_nanos(next.saturating_sub(now)).min(NAP),
+            (true, false) => self.fs.wait_for_input(Some(nap)).unwrap_or(true),
+            (false, true) => {
+                self.fs.wait_for_network(nap);
+                true
+            }
+            (false, false) => {
+                self.time.sleep(nap);
+                false
+            }
         };
-        match self.fs.wait_for_input(Some(timeout)) {
-            Ok(false) => {
-                if let Some(next) = next
-                    && !self.time.is_real()
-                {
-                    self.time.wait_until(next);
-                }
-            }
-            // A reader sees what is wrong with the stream.
-            Ok(true) | Err(_) => self.wake(Channel::Console),
-        }
-        true
+        happened || left.is_some_and(|left| left <= longest)
     }
 }

@@ -305,6 +305,7 @@ fn copy_task(
         pending: PendingSignals::default(),
         alternate_stack: if keeps_stack { parent.alternate_stack } else { AlternateStack::default() },
         cause: parent.cause,
+        crash: None,
     }
 }
 

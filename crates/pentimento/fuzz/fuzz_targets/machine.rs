@@ -39,7 +39,7 @@ fn machine(engine: EngineKind, registers: &[u8; 40], code: &[u8]) -> Option<Cpu>
 }
 
 fn outcome(cpu: &mut Cpu) -> (u64, Exit, Vec<u8>) {
-    let Stop { executed, exit } = cpu.run_until(Until::budget(BUDGET));
+    let Stop { executed, exit } = cpu.run_engine(Until::budget(BUDGET));
     let mut memory = vec![0; 0x3000];
     let _ = cpu.memory.peek_bytes(DATA, &mut memory);
     (executed, exit, memory)

@@ -1,17 +1,25 @@
-//! The command's own standard streams, lent to the guest.
+//! The process's own standard streams, lent to a guest.
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use pentimento::linux::host::{Input, Output, TerminalSize};
+use pentimento_linux::host::{Input, Output, TerminalSize};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
-/// Standard input. A terminal that the machine has taken over is put back when this goes.
+/// The process's standard input, read without a buffer: what the guest does not read stays there. A
+/// terminal that the machine has taken over is put back when this is dropped.
 #[derive(Default)]
-pub(crate) struct HostInput {
+pub struct HostInput {
     /// The terminal's modes before the machine took it over.
     before: Option<Termios>,
+}
+
+impl fmt::Debug for HostInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostInput").field("taken_over", &self.before.is_some()).finish()
+    }
 }
 
 impl Input for HostInput {
@@ -56,16 +64,18 @@ impl Input for HostInput {
 impl Drop for HostInput {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            // The command is about to end: there is nobody left to tell.
+            // There is nobody to tell.
             let _ = tcsetattr(io::stdin(), OptionalActions::Drain, before);
         }
     }
 }
 
-/// Standard output or error.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum HostOutput {
+/// One of the process's outputs, written without a buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HostOutput {
+    /// Standard output.
     Standard,
+    /// Standard error.
     Error,
 }
 

@@ -1,4 +1,4 @@
-//! The host's network, lent to the guest by `--net host`: sockets that never wait.
+//! The host's network, lent to a guest: sockets that never wait.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use pentimento::linux::host::{Network, NetworkDatagrams, NetworkListener, NetworkStream};
+use pentimento_linux::host::{Network, NetworkDatagrams, NetworkListener, NetworkStream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
@@ -22,9 +22,18 @@ struct Socket {
     ended: AtomicBool,
 }
 
-/// The network of the host with all of its addresses.
+/// The network of the host with all of its addresses: the guest connects and listens as this process
+/// could. A machine with it is no longer deterministic.
+///
+/// ```no_run
+/// use pentimento::host::HostNetwork;
+/// use pentimento::{Error, Machine};
+///
+/// let machine = Machine::builder().network(HostNetwork::default()).build()?;
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct HostNetwork {
+pub struct HostNetwork {
     sockets: Watched,
 }
 

@@ -1,4 +1,4 @@
-//! The guest's standard streams on the host's side.
+//! An output that the host keeps.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,6 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pentimento_linux::host::Output;
 
 /// An output that is kept for the host to read; clones share one buffer.
+///
+/// ```
+/// use pentimento::host::{Capture, Output};
+///
+/// let capture = Capture::new();
+/// capture.clone().write(b"42\n")?;
+/// assert_eq!(capture.text(), "42\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Default, Debug)]
 pub struct Capture(Arc<Mutex<Vec<u8>>>);
 
