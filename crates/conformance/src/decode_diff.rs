@@ -3,6 +3,8 @@
 
 mod compare;
 mod deviations;
+mod effect_deviations;
+mod effects;
 mod encodings;
 mod naming;
 

@@ -29,6 +29,7 @@
 
 mod address;
 mod decode;
+mod effects;
 mod extraction;
 mod format;
 mod instruction;
@@ -41,6 +42,7 @@ mod row;
 mod rows;
 
 pub use decode::decode;
+pub use effects::{Effects, MemoryEffect, RegisterEffect, Usage};
 pub use format::{FormatOptions, Formatter, HexStyle, Symbol, Text};
 pub use instruction::{AddressSize, DecodeError, DecodeErrorKind, Instruction, OperandSize, Prefixes};
 pub use listing::{Listed, Listing, listing};

@@ -2,13 +2,17 @@
 
 use std::fmt;
 
-use iced_x86::{Decoder, DecoderError, DecoderOptions, Formatter as _, IntelFormatter, OpKind, RflagsBits};
+use iced_x86::{
+    Decoder, DecoderError, DecoderOptions, Formatter as _, InstructionInfoFactory, IntelFormatter, OpKind,
+    RflagsBits,
+};
 use pentimento_decoder::{
     AddressSize, FormatOptions, Formatter, HexStyle, Instruction, MemoryOperand, Operand, OperandSize,
     Register, decode,
 };
 use pentimento_registers::{Eflags, Gpr, Gpr8, SegmentRegister};
 
+use super::effects::Told;
 use super::naming::iced_mnemonic;
 
 /// Where the instructions are taken to lie.
@@ -93,6 +97,7 @@ pub fn compare(bytes: &[u8; 16], texts: &mut Texts) -> Comparison {
     collector.compare("operation", names.0, names.1);
     operands(&mut collector, &instruction, &theirs);
     flags(&mut collector, &instruction, &theirs);
+    effects(&mut collector, &instruction, &theirs, texts);
     texts.compare(&mut collector, &instruction, &theirs);
     Comparison { valid: true, length: theirs.len(), differences: collector.found }
 }
@@ -103,6 +108,8 @@ pub struct Texts {
     ours: String,
     theirs: String,
     turn: usize,
+    /// Says what instructions of the other side read and write.
+    factory: InstructionInfoFactory,
 }
 
 impl Texts {
@@ -118,7 +125,13 @@ impl Texts {
         other.options_mut().set_space_after_operand_separator(true);
         other.options_mut().set_use_pseudo_ops(false);
         let dialects = [(FormatOptions::default(), IntelFormatter::new()), (options, other)];
-        Self { dialects, ours: String::new(), theirs: String::new(), turn: 0 }
+        Self {
+            dialects,
+            ours: String::new(),
+            theirs: String::new(),
+            turn: 0,
+            factory: InstructionInfoFactory::new(),
+        }
     }
 
     fn compare(&mut self, collector: &mut Collector<'_>, ours: &Instruction, theirs: &iced_x86::Instruction) {
@@ -263,7 +276,7 @@ fn segment(register: iced_x86::Register) -> Option<SegmentRegister> {
     if register.is_segment_register() { SegmentRegister::from_number(register.number() as u8) } else { None }
 }
 
-fn register(register: iced_x86::Register) -> Option<Register> {
+pub(super) fn register(register: iced_x86::Register) -> Option<Register> {
     let number = register.number() as u8;
     Some(if register.is_gpr8() {
         Register::Gpr8(Gpr8::from_number(number))
@@ -312,4 +325,22 @@ fn flags(collector: &mut Collector<'_>, ours: &Instruction, theirs: &iced_x86::I
     collector.compare("flags read", ours.flags_read(), eflags(theirs.rflags_read()));
     collector.compare("flags written", ours.flags_written(), eflags(written));
     collector.compare("flags undefined", ours.flags_undefined(), eflags(theirs.rflags_undefined()));
+}
+
+fn effects(
+    collector: &mut Collector<'_>,
+    ours: &Instruction,
+    theirs: &iced_x86::Instruction,
+    texts: &mut Texts,
+) {
+    let (ours, theirs) = (Told::ours(ours), Told::theirs(&mut texts.factory, theirs));
+    for (what, ours, theirs) in [
+        ("registers read", ours.read, theirs.read),
+        ("registers written", ours.written, theirs.written),
+        ("memory", ours.memory, theirs.memory),
+    ] {
+        if ours != theirs {
+            collector.add(what, ours, theirs);
+        }
+    }
 }

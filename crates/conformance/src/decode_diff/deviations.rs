@@ -7,6 +7,7 @@
 use pentimento_decoder::Operation;
 
 use super::Difference;
+use super::effect_deviations::EFFECTS;
 
 /// A deliberate difference.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ impl Difference {
         self.what == "validity" && self.instruction.is_none()
     }
 
-    fn operation(&self) -> Option<Operation> {
+    pub(super) fn operation(&self) -> Option<Operation> {
         self.instruction.map(|instruction| instruction.operation())
     }
 }
@@ -171,5 +172,5 @@ const BEYOND: &[&str] = &[
 /// The deviation that explains `difference`.
 #[must_use]
 pub fn explain(difference: &Difference) -> Option<&'static Deviation> {
-    DEVIATIONS.iter().find(|deviation| (deviation.explains)(difference))
+    DEVIATIONS.iter().chain(EFFECTS).find(|deviation| (deviation.explains)(difference))
 }
