@@ -16,10 +16,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("pentimento-decoder",     &["pentimento-registers"]),
     ("pentimento-execute",     &["pentimento-decoder", "pentimento-registers", "pentimento-memory"]),
     ("pentimento-interpreter", &["pentimento-execute", "pentimento-decoder", "pentimento-registers", "pentimento-memory"]),
+    ("pentimento-jit",         &["pentimento-execute", "pentimento-interpreter", "pentimento-decoder", "pentimento-registers", "pentimento-memory"]),
     ("pentimento-linux",       &["pentimento-registers", "pentimento-memory"]),
     ("pentimento-custom",      &["pentimento-memory"]),
     ("pentimento-images",      &["pentimento-linux"]),
-    ("pentimento",             &["pentimento-custom", "pentimento-decoder", "pentimento-execute", "pentimento-images", "pentimento-interpreter", "pentimento-linux", "pentimento-memory", "pentimento-registers"]),
+    ("pentimento",             &["pentimento-custom", "pentimento-decoder", "pentimento-execute", "pentimento-images", "pentimento-interpreter", "pentimento-jit", "pentimento-linux", "pentimento-memory", "pentimento-registers"]),
     ("pentimento-cli",         &["pentimento"]),
 ];
 

@@ -24,6 +24,12 @@ impl StopHandle {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// The request itself, for code that an engine generates: true while there is one.
+    #[must_use]
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+
     /// Takes the request, if there is one: for whoever honours it.
     #[inline]
     #[must_use]

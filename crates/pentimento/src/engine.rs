@@ -31,8 +31,33 @@ impl EngineKind {
         start: || Box::new(Interpreter::new()),
     };
 
+    /// The translator to the host's own code, after a start in the interpreter: x86-64 Linux hosts,
+    /// feature `jit`. Where the host refuses what it needs it is the interpreter.
+    #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+    pub const JIT: Self = Self {
+        name: "jit",
+        description: "translates code that runs hot to the host's own; near native speed",
+        start: || Box::new(pentimento_jit::Translator::new()),
+    };
+
+    /// The translator from the first instruction on, for comparing engines: flags that the SDM calls
+    /// undefined are those of every other engine, too, whatever the host's make.
+    #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+    pub const JIT_EXACT: Self = Self {
+        name: "jit-exact",
+        description: "translates from the first instruction on, with undefined flags as elsewhere",
+        start: || Box::new(pentimento_jit::Translator::eager()),
+    };
+
     /// Every engine of this build, the reference first.
-    pub const ALL: &'static [Self] = &[Self::REFERENCE, Self::INTERPRETER];
+    pub const ALL: &'static [Self] = &[
+        Self::REFERENCE,
+        Self::INTERPRETER,
+        #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+        Self::JIT,
+        #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+        Self::JIT_EXACT,
+    ];
 
     /// The engine with that name.
     #[must_use]

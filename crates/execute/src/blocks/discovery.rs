@@ -35,6 +35,15 @@ pub struct Found {
     pub lacking: bool,
 }
 
+impl Found {
+    /// EIP of the instruction.
+    #[inline]
+    #[must_use]
+    pub fn eip(&self) -> u32 {
+        self.next.wrapping_sub(self.instruction.length().into())
+    }
+}
+
 /// The instruction at `eip`; `None` where there is none that could be compiled: bytes that cannot be
 /// fetched or decoded, and what would run over the end of the address space or of the code.
 #[must_use]

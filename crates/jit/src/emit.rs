@@ -1,0 +1,355 @@
+//! Machine code of the host, instruction by instruction: bytes behind names.
+//!
+//! An address of the guest's is 32 bits wide and counts from the start of its memory, which is in R10 and
+//! is the GS base, too. With the prefixes 65h and 67h any operand wraps where the guest's does. One
+//! register and a small displacement are added to R10 instead: what would wrap lands on the guards around
+//! the guest's memory, and CPUs load from there a cycle sooner.
+
+/// A register of the host by its number, 0 to 15.
+pub(crate) type Reg = u8;
+
+pub(crate) const RAX: Reg = 0;
+pub(crate) const RCX: Reg = 1;
+pub(crate) const RSP: Reg = 4;
+pub(crate) const RSI: Reg = 6;
+pub(crate) const RDI: Reg = 7;
+pub(crate) const R8: Reg = 8;
+pub(crate) const R9: Reg = 9;
+/// Holds the host's address of guest address zero.
+pub(crate) const BASE: Reg = 10;
+
+/// `[base + index * scale + displacement]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mem {
+    pub(crate) base: Option<Reg>,
+    /// Never RSP. The scale is 1, 2, 4 or 8.
+    pub(crate) index: Option<(Reg, u8)>,
+    pub(crate) displacement: i32,
+    /// An address of the guest's; else one of the host's, 64 bits wide.
+    pub(crate) guest: bool,
+}
+
+impl Mem {
+    /// An address of the host's.
+    pub(crate) const fn host(base: Reg, displacement: i32) -> Self {
+        Self { base: Some(base), index: None, displacement, guest: false }
+    }
+
+    /// What a register of the guest's and a displacement of at most [`Self::REACH`] address.
+    pub(crate) const fn guest(register: Reg, displacement: i32) -> Self {
+        Self { base: Some(BASE), index: Some((register, 1)), displacement, guest: false }
+    }
+
+    /// The displacement up to which the guards reach, either way, and every operand behind it.
+    pub(crate) const REACH: u32 = 32 * 1024;
+
+    /// The same without the prefixes, if there is such a form.
+    pub(crate) fn short(self) -> Self {
+        let near = self.displacement.unsigned_abs() <= Self::REACH;
+        match (self.base, self.index) {
+            (Some(register), None) | (None, Some((register, 1))) if near => {
+                Self::guest(register, self.displacement)
+            }
+            (None, None) if self.displacement >= 0 => Self::host(BASE, self.displacement),
+            _ => self,
+        }
+    }
+}
+
+/// What the rm field names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rm {
+    Reg(Reg),
+    Mem(Mem),
+}
+
+/// An opcode with what comes before it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opcode {
+    /// 66h, F2h or F3h; 0 for none.
+    pub(crate) prefix: u8,
+    /// The bytes that lead to the opcode map.
+    pub(crate) escape: &'static [u8],
+    pub(crate) byte: u8,
+    /// 64-bit operands.
+    pub(crate) wide: bool,
+}
+
+impl Opcode {
+    /// A one-byte opcode with 32-bit operands.
+    pub(crate) const fn of(byte: u8) -> Self {
+        Self { prefix: 0, escape: &[], byte, wide: false }
+    }
+
+    /// A one-byte opcode with 64-bit operands.
+    pub(crate) const fn wide(byte: u8) -> Self {
+        Self { prefix: 0, escape: &[], byte, wide: true }
+    }
+
+    /// An opcode behind 0Fh.
+    pub(crate) const fn two(byte: u8) -> Self {
+        Self { prefix: 0, escape: &[0x0f], byte, wide: false }
+    }
+}
+
+/// A group of ALU opcodes: `ADD` to `CMP` by their `/digit`.
+pub(crate) mod alu {
+    pub(crate) const ADD: u8 = 0;
+    pub(crate) const SUB: u8 = 5;
+    pub(crate) const CMP: u8 = 7;
+}
+
+/// Conditions as Jcc encodes them.
+pub(crate) mod condition {
+    pub(crate) const BELOW: u8 = 2;
+    pub(crate) const EQUAL: u8 = 4;
+    pub(crate) const NOT_EQUAL: u8 = 5;
+    pub(crate) const ABOVE: u8 = 7;
+    pub(crate) const LESS: u8 = 12;
+}
+
+/// A place in the code that holds a displacement to be filled in: its offset, of four bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Site(pub(crate) u32);
+
+/// Code that is being written. Offsets count from the start of the code memory.
+pub(crate) struct Emitter {
+    bytes: Vec<u8>,
+    origin: u32,
+}
+
+impl Emitter {
+    /// An emitter whose first byte will lie at offset `origin`.
+    pub(crate) fn new(origin: u32) -> Self {
+        Self { bytes: Vec::with_capacity(512), origin }
+    }
+
+    /// Begins again at another offset.
+    pub(crate) fn restart(&mut self, origin: u32) {
+        self.bytes.clear();
+        self.origin = origin;
+    }
+
+    /// Where the next byte will lie.
+    #[inline]
+    pub(crate) fn offset(&self) -> u32 {
+        self.origin + self.bytes.len() as u32
+    }
+
+    /// What was written.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// One byte.
+    #[inline]
+    pub(crate) fn byte(&mut self, byte: u8) {
+        self.bytes.push(byte);
+    }
+
+    /// Bytes as they are.
+    #[inline]
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Four bytes.
+    #[inline]
+    pub(crate) fn dword(&mut self, value: u32) {
+        self.raw(&value.to_le_bytes());
+    }
+
+    /// Pads with INT3 to a multiple of `alignment`, a power of two.
+    pub(crate) fn align(&mut self, alignment: u32) {
+        while !self.offset().is_multiple_of(alignment) {
+            self.byte(0xcc);
+        }
+    }
+
+    /// An instruction with a ModRM byte.
+    #[inline]
+    pub(crate) fn modrm(&mut self, opcode: Opcode, reg: Reg, rm: Rm) {
+        let (index, base) = match rm {
+            Rm::Reg(reg) => (0, reg),
+            Rm::Mem(mem) => (mem.index.map_or(0, |(index, _)| index), mem.base.unwrap_or(0)),
+        };
+        if let Rm::Mem(Mem { guest: true, .. }) = rm {
+            self.raw(&[0x65, 0x67]);
+        }
+        if opcode.prefix != 0 {
+            self.byte(opcode.prefix);
+        }
+        let rex = (opcode.wide as u8) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
+        if rex != 0 {
+            self.byte(0x40 | rex);
+        }
+        self.raw(opcode.escape);
+        self.byte(opcode.byte);
+        match rm {
+            Rm::Reg(rm) => self.byte(0xc0 | (reg & 7) << 3 | rm & 7),
+            Rm::Mem(mem) => self.address(reg & 7, &mem),
+        }
+    }
+
+    fn address(&mut self, reg: u8, mem: &Mem) {
+        let displacement = mem.displacement;
+        let scale = mem.index.map_or(0, |(_, scale)| (scale.trailing_zeros() as u8) << 6);
+        let index = mem.index.map_or(4, |(index, _)| index & 7);
+        let Some(base) = mem.base else {
+            // Without base and index it has to be a SIB byte, too: the short form is relative to RIP.
+            self.raw(&[reg << 3 | 4, scale | index << 3 | 5]);
+            return self.dword(displacement as u32);
+        };
+        let base = base & 7;
+        let mode = match i8::try_from(displacement) {
+            Ok(0) if base != 5 => 0,
+            Ok(_) => 1,
+            Err(_) => 2,
+        };
+        if mem.index.is_some() || base == 4 {
+            self.raw(&[mode << 6 | reg << 3 | 4, scale | index << 3 | base]);
+        } else {
+            self.byte(mode << 6 | reg << 3 | base);
+        }
+        match mode {
+            0 => {}
+            1 => self.byte(displacement as u8),
+            _ => self.dword(displacement as u32),
+        }
+    }
+
+    /// `mov reg, [mem]`, 32 bits.
+    pub(crate) fn load(&mut self, reg: Reg, mem: Mem) {
+        self.modrm(Opcode::of(0x8b), reg, Rm::Mem(mem));
+    }
+
+    /// `mov [mem], reg`, 32 bits.
+    pub(crate) fn store(&mut self, mem: Mem, reg: Reg) {
+        self.modrm(Opcode::of(0x89), reg, Rm::Mem(mem));
+    }
+
+    /// `mov reg, [mem]`, 64 bits.
+    pub(crate) fn load_wide(&mut self, reg: Reg, mem: Mem) {
+        self.modrm(Opcode::wide(0x8b), reg, Rm::Mem(mem));
+    }
+
+    /// `mov [mem], reg`, 64 bits.
+    pub(crate) fn store_wide(&mut self, mem: Mem, reg: Reg) {
+        self.modrm(Opcode::wide(0x89), reg, Rm::Mem(mem));
+    }
+
+    /// `mov [mem], imm32`, 32 bits.
+    pub(crate) fn store_immediate(&mut self, mem: Mem, value: u32) {
+        self.modrm(Opcode::of(0xc7), 0, Rm::Mem(mem));
+        self.dword(value);
+    }
+
+    /// `mov to, from`, 32 bits.
+    pub(crate) fn copy(&mut self, to: Reg, from: Reg) {
+        self.modrm(Opcode::of(0x89), from, Rm::Reg(to));
+    }
+
+    /// `mov to, from`, 64 bits.
+    pub(crate) fn copy_wide(&mut self, to: Reg, from: Reg) {
+        self.modrm(Opcode::wide(0x89), from, Rm::Reg(to));
+    }
+
+    /// `mov reg, imm32`; the high half becomes zero.
+    pub(crate) fn immediate(&mut self, reg: Reg, value: u32) {
+        if reg > 7 {
+            self.byte(0x41);
+        }
+        self.byte(0xb8 | reg & 7);
+        self.dword(value);
+    }
+
+    /// `lea reg, [mem]`, 32 bits: what is above is cut off, and no flag changes.
+    pub(crate) fn lea(&mut self, reg: Reg, mem: Mem) {
+        self.modrm(Opcode::of(0x8d), reg, Rm::Mem(Mem { guest: false, ..mem }));
+    }
+
+    /// `lea reg, [mem]`, 64 bits.
+    pub(crate) fn lea_wide(&mut self, reg: Reg, mem: Mem) {
+        self.modrm(Opcode::wide(0x8d), reg, Rm::Mem(mem));
+    }
+
+    /// An ALU operation with an immediate, 64 bits.
+    pub(crate) fn alu_wide(&mut self, operation: u8, reg: Reg, value: i32) {
+        if let Ok(value) = i8::try_from(value) {
+            self.modrm(Opcode::wide(0x83), operation, Rm::Reg(reg));
+            self.byte(value as u8);
+        } else {
+            self.modrm(Opcode::wide(0x81), operation, Rm::Reg(reg));
+            self.dword(value as u32);
+        }
+    }
+
+    /// `jmp rel32` to a place that is filled in later.
+    pub(crate) fn jmp(&mut self) -> Site {
+        self.byte(0xe9);
+        self.site()
+    }
+
+    /// `call rel32` to a place that is filled in later.
+    pub(crate) fn call(&mut self) -> Site {
+        self.byte(0xe8);
+        self.site()
+    }
+
+    /// `jcc rel32` to a place that is filled in later.
+    pub(crate) fn jcc(&mut self, condition: u8) -> Site {
+        self.raw(&[0x0f, 0x80 | condition]);
+        self.site()
+    }
+
+    /// `lea reg, [rip + displacement]` of a place that is filled in later.
+    pub(crate) fn lea_rip(&mut self, reg: Reg) -> Site {
+        self.raw(&[0x48 | (reg >> 3) << 2, 0x8d, (reg & 7) << 3 | 5]);
+        self.site()
+    }
+
+    fn site(&mut self) -> Site {
+        let site = Site(self.offset());
+        self.dword(0);
+        site
+    }
+
+    /// Lets the displacement at `site` lead to `target`.
+    pub(crate) fn bind(&mut self, site: Site, target: u32) {
+        let at = (site.0 - self.origin) as usize;
+        self.bytes[at..at + 4].copy_from_slice(&displacement(site, target).to_le_bytes());
+    }
+
+    /// Lets the displacement at `site` lead to what comes next.
+    pub(crate) fn bind_here(&mut self, site: Site) {
+        self.bind(site, self.offset());
+    }
+
+    /// A short jump over what comes next: its displacement is at the returned offset.
+    pub(crate) fn short(&mut self, opcode: u8) -> u32 {
+        self.raw(&[opcode, 0]);
+        self.offset() - 1
+    }
+
+    /// Ends the stretch that a short jump goes over.
+    pub(crate) fn bind_short(&mut self, at: u32) {
+        let distance = self.offset() - at - 1;
+        debug_assert!(distance < 128, "a short jump over {distance} bytes");
+        self.bytes[(at - self.origin) as usize] = distance as u8;
+    }
+
+    /// `seto al`, `lahf`: the status flags into AX.
+    pub(crate) fn save_flags(&mut self) {
+        self.raw(&[0x0f, 0x90, 0xc0, 0x9f]);
+    }
+
+    /// `add al, 127`, `sahf`: the status flags out of AX.
+    pub(crate) fn restore_flags(&mut self) {
+        self.raw(&[0x04, 0x7f, 0x9e]);
+    }
+}
+
+/// The displacement that leads from `site` to `target`.
+pub(crate) const fn displacement(site: Site, target: u32) -> u32 {
+    target.wrapping_sub(site.0 + 4)
+}

@@ -1,0 +1,381 @@
+//! The engine: when translated code runs, and what happens where it leaves.
+
+use core::fmt;
+
+use pentimento_decoder::{Operation, decode};
+use pentimento_execute::semantics::binary_arithmetic::sub;
+use pentimento_execute::{Engine, Exit, Guest, REPEAT_CHUNK, Reference, Stop, Until};
+use pentimento_interpreter::Interpreter;
+use pentimento_memory::engine::reservation;
+use pentimento_registers::{CpuState, Descriptor, Eflags, Gpr, Mxcsr, SegmentRegister};
+
+use crate::cache::{Cache, Place, Statistics};
+use crate::frame::{Frame, reason};
+use crate::host::has_gs_base;
+use crate::host_features::{HostFeatures, suffices};
+use crate::stubs::SLICE;
+use crate::translate::{Fix, MOST, MOST_UNCOUNTED, Surroundings, width};
+use crate::x87;
+
+/// Instructions that a guest executes in the interpreter before it is translated.
+const HOT: u64 = 1 << 20;
+
+/// Instructions by which translated code may overrun what it is given.
+const TAIL: u64 = MOST_UNCOUNTED as u64;
+
+/// Instructions that are executed one by one at the end of a budget, at most: more are a block.
+const MOST_STEPS: u64 = MOST as u64 + TAIL;
+
+/// The translator, with the blocks that it has translated.
+///
+/// Its blocks are those of one address space. Given another one, it forgets them and begins anew.
+pub struct Translator {
+    interpreter: Interpreter,
+    /// `None` until the guest is hot.
+    cache: Option<Box<Cache>>,
+    frame: Box<Frame>,
+    surroundings: Surroundings,
+    /// Instructions that the guest still executes in the interpreter; never less than zero.
+    cold: u64,
+    /// The host has refused something: the interpreter executes everything.
+    refused: bool,
+}
+
+// SAFETY: the frame's pointers are set before each run and not used after it.
+#[allow(unsafe_code, reason = "the frame holds pointers while translated code runs")]
+unsafe impl Send for Translator {}
+
+/// What is next for the guest after translated code has been left.
+enum Next {
+    /// Translated code.
+    Translated,
+    /// The interpreter, for a while.
+    Interpreter,
+    /// As many single instructions as are still to be executed: fewer than a block has.
+    Steps,
+    /// Its owner.
+    Leave(Exit),
+}
+
+impl Translator {
+    /// A translator that knows no block yet. Guests begin in the interpreter.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(HOT, false)
+    }
+
+    /// A translator that translates from the first instruction on, and hands to the reference what leaves
+    /// flags open: flags that the SDM calls undefined are then the same as on every engine, whatever the
+    /// host's make. For comparing engines.
+    #[must_use]
+    pub fn eager() -> Self {
+        Self::with(0, true)
+    }
+
+    fn with(cold: u64, exact: bool) -> Self {
+        let features = HostFeatures::detect();
+        Self {
+            interpreter: Interpreter::new(),
+            cache: None,
+            frame: Box::new(Frame::new()),
+            surroundings: Surroundings { features, fs: false, gs: false, exact },
+            cold,
+            refused: !Self::is_supported(),
+        }
+    }
+
+    /// Whether the host's CPU and kernel have what translated code needs; without, the interpreter
+    /// executes everything.
+    #[must_use]
+    pub fn is_supported() -> bool {
+        suffices() && has_gs_base()
+    }
+
+    /// What has happened so far; all zeros while the guest is not hot.
+    #[must_use]
+    pub fn statistics(&mut self) -> Statistics {
+        self.cache.as_mut().map_or_else(Statistics::default, |cache| *cache.statistics())
+    }
+
+    /// Whether the guest is in a state that there are translations for: flat segments, no trap after each
+    /// instruction, no alignment checks, string instructions forwards.
+    fn fits(state: &CpuState) -> bool {
+        let flat = |register, descriptor| state.segment(register).descriptor() == Some(&descriptor);
+        let selector = |register| state.segment(register).selector;
+        let data = selector(SegmentRegister::Ds);
+        flat(SegmentRegister::Cs, Descriptor::FLAT_CODE)
+            && flat(SegmentRegister::Ss, Descriptor::FLAT_DATA)
+            && flat(SegmentRegister::Ds, Descriptor::FLAT_DATA)
+            && flat(SegmentRegister::Es, Descriptor::FLAT_DATA)
+            // The segment of x87's last operand is then no question.
+            && selector(SegmentRegister::Ss) == data
+            && selector(SegmentRegister::Es) == data
+            && !state.eflags.intersects(Eflags::TF.union(Eflags::AC).union(Eflags::DF))
+    }
+
+    /// Whether an access through FS or GS only adds the base.
+    fn is_flat_but_for_base(state: &CpuState, register: SegmentRegister) -> bool {
+        state.segment(register).descriptor().is_some_and(|descriptor| {
+            Descriptor { base: 0, ..*descriptor } == Descriptor { base: 0, ..Descriptor::FLAT_DATA }
+        })
+    }
+
+    /// Has a cache, unless the host refuses.
+    fn warm_up(&mut self, guest: &mut Guest<'_>) -> bool {
+        if self.refused {
+            return false;
+        }
+        if self.cache.is_none() {
+            self.cache = Cache::new(self.surroundings).map(Box::new);
+        }
+        self.refused = self.cache.is_none() || !guest.memory.reserve();
+        !self.refused
+    }
+
+    /// Runs in the interpreter.
+    fn interpret(&mut self, guest: &mut Guest<'_>, until: Until, executed: &mut u64) -> Next {
+        let stop = self.interpreter.run(guest, until);
+        self.cold = self.cold.saturating_sub(stop.executed);
+        *executed += stop.executed;
+        match stop.exit {
+            Exit::Budget => Next::Translated,
+            exit => Next::Leave(exit),
+        }
+    }
+
+    /// Runs translated code from EIP on, at most `given` instructions. Adds to `executed` how many there
+    /// were.
+    fn enter(&mut self, guest: &mut Guest<'_>, given: u64, executed: &mut u64) -> Next {
+        let Some(cache) = self.cache.as_mut() else { return Next::Interpreter };
+        let Some(base) = reservation(guest.memory) else {
+            self.refused = true;
+            return Next::Interpreter;
+        };
+        self.surroundings.fs = Self::is_flat_but_for_base(guest.state, SegmentRegister::Fs);
+        self.surroundings.gs = Self::is_flat_but_for_base(guest.state, SegmentRegister::Gs);
+        cache.refresh(guest.memory, guest.environment.model, self.surroundings);
+        let known = cache.statistics().blocks;
+        let Some(entry) = cache.entry(guest.memory, guest.environment, guest.state.eip) else {
+            return reference(guest, executed);
+        };
+        // Code that was just translated is watched, which may have taken the host's permission to store.
+        let base = if cache.statistics().blocks == known { Some(base) } else { reservation(guest.memory) };
+        let Some(base) = base else {
+            self.refused = true;
+            return Next::Interpreter;
+        };
+        let frame = &mut *self.frame;
+        frame.base = base.addr().get() as u64;
+        frame.minus_base = (frame.base as u32).wrapping_neg();
+        prepare(frame, guest, given, cache.uses_x87);
+        // SAFETY: the entry is the one just asked for; the state and the memory are borrowed from the
+        // guest for this call, and the base is that of its memory, as it is now.
+        #[allow(unsafe_code, reason = "the call into translated code")]
+        unsafe {
+            cache.run(frame, entry);
+        }
+        let place = if frame.reason == reason::FAULT { cache.place(frame.fault) } else { None };
+        let mut done = given as i64 - (frame.left + frame.rest as i64);
+        match (frame.reason, place) {
+            (reason::BUDGET, _) => done += i64::from(frame.uncounted),
+            (_, Some(place)) => {
+                done += place.uncounted;
+                if matches!(place.fix, Fix::Destination | Fix::Both) {
+                    // Those that are left of a repeated instruction were counted.
+                    let counter = guest.state.gpr(Gpr::Ecx);
+                    done -= i64::from(counter.saturating_sub(1) / REPEAT_CHUNK);
+                }
+            }
+            _ => {}
+        }
+        finish(frame, guest, cache);
+        *executed += done as u64;
+        guest.environment.time_stamp = guest.environment.time_stamp.wrapping_add(done as u64);
+        if let Some(place) = place {
+            cache.statistics().faults += 1;
+            fix(guest, place, frame);
+            guest.state.eip = place.eip;
+            return reference(guest, executed);
+        }
+        match frame.reason {
+            reason::REFERENCE => {
+                cache.statistics().reference += 1;
+                reference(guest, executed)
+            }
+            reason::BUDGET if frame.flags_lost != 0 => match reference(guest, executed) {
+                Next::Translated => Next::Steps,
+                next => next,
+            },
+            reason::BUDGET => Next::Steps,
+            _ => Next::Translated,
+        }
+    }
+}
+
+/// Makes the guest's what an instruction in the middle of its work has left otherwise.
+fn fix(guest: &mut Guest<'_>, place: Place, frame: &Frame) {
+    let state = &mut *guest.state;
+    let mut back = |registers: &[Gpr]| {
+        for &register in registers {
+            state.set_gpr(register, state.gpr(register).wrapping_add(frame.minus_base));
+        }
+    };
+    match place.fix {
+        Fix::None => {}
+        // The physical registers are what they were.
+        Fix::Top => state.x87.top = (frame.x87_status >> 11 & 7) as u8,
+        Fix::Destination => back(&[Gpr::Edi]),
+        Fix::Both => back(&[Gpr::Esi, Gpr::Edi]),
+        Fix::Scan => {
+            let mut bytes = [0; 15];
+            let available = guest.memory.fetch(place.eip, &mut bytes);
+            let Ok(instruction) = decode(&bytes[..available]) else { return };
+            let both = instruction.operation() == Operation::Cmps;
+            back(if both { &[Gpr::Esi, Gpr::Edi] } else { &[Gpr::Edi] });
+            let counter = state.gpr(Gpr::Ecx).wrapping_add(frame.behind);
+            state.set_gpr(Gpr::Ecx, counter);
+            if counter != frame.counter {
+                compare_last(guest, width(&instruction) as u32, both);
+            }
+        }
+    }
+}
+
+/// Sets the flags that the last iteration of a repeated CMPS or SCAS has left: the host's CPU may write
+/// them at the end only.
+fn compare_last(guest: &mut Guest<'_>, width: u32, both: bool) {
+    let element = |register: Gpr| {
+        let mut bytes = [0; 4];
+        let address = guest.state.gpr(register).wrapping_sub(width);
+        // It has just been read.
+        let _ = guest.memory.read_bytes(address, &mut bytes[..width as usize]);
+        u32::from_le_bytes(bytes)
+    };
+    let first = if both { element(Gpr::Esi) } else { guest.state.gpr(Gpr::Eax) };
+    let second = element(Gpr::Edi);
+    let flags = match width {
+        1 => sub(first as u8, second as u8).1,
+        2 => sub(first as u16, second as u16).1,
+        _ => sub(first, second).1,
+    };
+    guest.state.eflags = guest.state.eflags.difference(Eflags::STATUS).union(flags);
+}
+
+/// Executes the instruction at EIP by the reference.
+fn reference(guest: &mut Guest<'_>, executed: &mut u64) -> Next {
+    let before = guest.environment.time_stamp;
+    let result = Reference.step(guest);
+    *executed += guest.environment.time_stamp.wrapping_sub(before) & 1;
+    match result {
+        Ok(()) if Translator::fits(guest.state) => Next::Translated,
+        Ok(()) => Next::Interpreter,
+        Err(exit) => Next::Leave(exit),
+    }
+}
+
+/// Executes at most `most` instructions by the reference, and `least` at least.
+fn steps(guest: &mut Guest<'_>, most: u64, least: u64, executed: &mut u64) -> Next {
+    let end = *executed + most.min(least);
+    while *executed < end {
+        match reference(guest, executed) {
+            Next::Translated => {}
+            next => return next,
+        }
+    }
+    Next::Translated
+}
+
+/// Fills the frame for a run of at most `given` instructions.
+fn prepare(frame: &mut Frame, guest: &mut Guest<'_>, given: u64, uses_x87: bool) {
+    let state = &mut *guest.state;
+    let slice = given.min(SLICE);
+    frame.left = slice as i64;
+    frame.rest = given - slice;
+    frame.stop = guest.environment.stop.flag();
+    frame.fs_base = state.segment(SegmentRegister::Fs).base();
+    frame.gs_base = state.segment(SegmentRegister::Gs).base();
+    let flags = state.eflags;
+    let status = flags.intersection(Eflags::STATUS.difference(Eflags::OF)).bits();
+    frame.flags = (status & 0xff) << 8 | u32::from(flags.contains(Eflags::OF));
+    frame.mxcsr = state.mxcsr.bits();
+    frame.x87_loaded = 0;
+    frame.x87_data = u64::MAX;
+    if uses_x87 {
+        x87::store(&state.x87, &mut frame.x87);
+    }
+    frame.state = state;
+}
+
+/// Takes what the frame holds of the guest's state.
+fn finish(frame: &Frame, guest: &mut Guest<'_>, cache: &Cache) {
+    let state = &mut *guest.state;
+    state.eip = frame.eip;
+    state.mxcsr = Mxcsr::from_bits_truncate(frame.mxcsr);
+    let mut flags = Eflags::from_bits_truncate(frame.flags >> 8 & 0xff).intersection(Eflags::STATUS);
+    flags.set(Eflags::OF, frame.flags & 1 != 0);
+    state.eflags = state.eflags.difference(Eflags::STATUS).union(flags);
+    if frame.x87_loaded == 0 {
+        return;
+    }
+    let last = x87::load(&mut state.x87, &frame.x87);
+    if let Some(place) = last.and_then(|address| cache.place(cache.offset(address))) {
+        let mut bytes = [0; 15];
+        let available = guest.memory.fetch(place.eip, &mut bytes);
+        if let Ok(instruction) = decode(&bytes[..available]) {
+            state.x87.last_instruction = place.eip;
+            state.x87.last_instruction_selector = state.segment(SegmentRegister::Cs).selector;
+            state.x87.last_opcode = u16::from(instruction.opcode() & 7) << 8 | u16::from(instruction.modrm());
+        }
+    }
+    if let Ok(offset) = u32::try_from(frame.x87_data) {
+        state.x87.last_data = offset;
+        state.x87.last_data_selector = state.segment(SegmentRegister::Ds).selector;
+    }
+}
+
+impl Engine for Translator {
+    fn run(&mut self, guest: &mut Guest<'_>, until: Until) -> Stop {
+        let Until { budget, block_end } = until;
+        let mut executed = 0;
+        let mut next = Next::Translated;
+        while executed < budget && executed < block_end {
+            if guest.environment.stop.take() {
+                return Stop { executed, exit: Exit::Stopped };
+            }
+            let (left, least) = (budget - executed, block_end - executed);
+            next = match next {
+                Next::Leave(exit) => return Stop { executed, exit },
+                Next::Steps => steps(guest, left.min(MOST_STEPS), least, &mut executed),
+                Next::Translated if self.cold > 0 => {
+                    let budget = left.min(self.cold);
+                    self.interpret(guest, Until { budget, block_end: least }, &mut executed)
+                }
+                Next::Translated if left <= TAIL => Next::Steps,
+                Next::Translated if Self::fits(guest.state) && self.warm_up(guest) => {
+                    let given = (left - TAIL).min(least.saturating_add(MOST as u64));
+                    self.enter(guest, given, &mut executed)
+                }
+                Next::Translated | Next::Interpreter => {
+                    let block_end = if self.refused { least } else { 1 };
+                    self.interpret(guest, Until { budget: left, block_end }, &mut executed)
+                }
+            };
+        }
+        match next {
+            Next::Leave(exit) => Stop { executed, exit },
+            _ => Stop { executed, exit: Exit::Budget },
+        }
+    }
+}
+
+impl Default for Translator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Translator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Translator").field("refused", &self.refused).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,74 @@
+//! Memory for translated code: one file in memory, mapped twice. Where it can be executed it cannot be
+//! written, and where it is written it cannot be executed.
+
+use core::ptr::{self, NonNull};
+
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// A region for code, both of whose mappings this value owns.
+pub(crate) struct CodeMemory {
+    code: NonNull<u8>,
+    writable: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the mappings belong to this value alone, and nothing ties them to a thread.
+unsafe impl Send for CodeMemory {}
+
+impl CodeMemory {
+    /// `length` bytes, a multiple of the host's page; `None` where the host has no memory or allows no
+    /// such mapping.
+    pub(crate) fn new(length: usize) -> Option<Self> {
+        let file = memfd_create("pentimento-code", MemfdFlags::CLOEXEC).ok()?;
+        ftruncate(&file, length as u64).ok()?;
+        let map = |protection| {
+            let flags = MapFlags::SHARED | MapFlags::NORESERVE;
+            // SAFETY: a new mapping at an address of the kernel's choice touches no memory that Rust
+            // knows of.
+            let start = unsafe { mmap(ptr::null_mut(), length, protection, flags, &file, 0) };
+            NonNull::new(start.ok()?.cast::<u8>())
+        };
+        let writable = map(ProtFlags::READ | ProtFlags::WRITE)?;
+        let Some(code) = map(ProtFlags::READ | ProtFlags::EXEC) else {
+            // SAFETY: the mapping is new, and nobody else knows it.
+            let _ = unsafe { munmap(writable.as_ptr().cast(), length) };
+            return None;
+        };
+        Some(Self { code, writable, length })
+    }
+
+    /// The address at which the code is executed.
+    pub(crate) fn address(&self) -> u64 {
+        self.code.addr().get() as u64
+    }
+
+    /// Bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Writes `bytes` at `offset`; what would lie outside is not written. Only when no translated code
+    /// of this region runs: `&mut self` is how the borrow checker sees to that.
+    pub(crate) fn write(&mut self, offset: u32, bytes: &[u8]) {
+        let offset = offset as usize;
+        if offset <= self.length && bytes.len() <= self.length - offset {
+            // SAFETY: the range was just checked to lie in the mapping, which is writable, belongs to
+            // this value, and is never lent out.
+            unsafe {
+                self.writable.as_ptr().add(offset).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+            }
+        }
+    }
+}
+
+impl Drop for CodeMemory {
+    fn drop(&mut self) {
+        // SAFETY: `new` mapped both, their only owner is being dropped, and no translated code runs: a
+        // run borrows the value.
+        unsafe {
+            let _ = munmap(self.code.as_ptr().cast(), self.length);
+            let _ = munmap(self.writable.as_ptr().cast(), self.length);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! All that is unsafe: memory for code, the jump table, signals, and the call into translated code.
+
+mod code_memory;
+mod jump_table;
+mod run;
+mod signals;
+
+pub(crate) use code_memory::CodeMemory;
+pub(crate) use jump_table::JumpTable;
+pub(crate) use run::{Entry, has_gs_base};

@@ -1,0 +1,384 @@
+//! A block of guest code: where it ends, where it counts, and what is left behind for the rare cases.
+//!
+//! A block goes on behind branches forwards, which leave it at the side, and ends with the first jump,
+//! call, return or branch backwards, and before an instruction that is for the reference. It counts all
+//! its instructions at once, before one that sets all flags: if there are not as many left, nothing has been
+//! counted yet, and a branch out of the middle gives back what it does not execute.
+
+use core::ops::Range;
+
+use pentimento_execute::Environment;
+use pentimento_execute::blocks::{FlagEffect, Flow, Found, find};
+use pentimento_memory::AddressSpace;
+use pentimento_registers::Eflags;
+
+use super::kind::{Kind, Surroundings, is_based, is_mmx, kind, uses_x87};
+use crate::emit::{Emitter, Mem, Opcode, R8, R9, RAX, RCX, Rm, Site, condition};
+use crate::frame::{Frame, LEFT};
+use crate::stubs::Stubs;
+
+/// Instructions in a block.
+pub(crate) const MOST: usize = 64;
+/// Instructions of a block before the place where it counts.
+pub(crate) const MOST_UNCOUNTED: usize = 8;
+/// Branches in a block.
+const MOST_BRANCHES: usize = 4;
+
+const JRCXZ: u8 = 0xe3;
+
+/// What an exception's state needs before it is the guest's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fix {
+    /// Nothing.
+    None,
+    /// EDI is an address of the host's.
+    Destination,
+    /// ESI and EDI are.
+    Both,
+    /// As those, by the operands of a repeated CMPS or SCAS, which has more to do than ECX says
+    /// ([`Frame::behind`](crate::frame::Frame::behind)), and flags that may be older than its last iteration.
+    Scan,
+    /// TOP is in [`Frame::x87_status`](crate::frame::Frame::x87_status): an MMX instruction sets it to
+    /// zero even if its operand then faults.
+    Top,
+}
+
+/// From here on the host executes this instruction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Point {
+    /// Offset in the code memory.
+    pub(crate) host: u32,
+    /// The instruction's address.
+    pub(crate) eip: u32,
+    /// Instructions of the block before it.
+    pub(crate) before: u8,
+    pub(crate) fix: Fix,
+}
+
+/// A direct jump out of a block, which can lead straight to another one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exit {
+    /// Where the displacement is.
+    pub(crate) site: Site,
+    /// Where it leads while the target has no translation.
+    pub(crate) stub: u32,
+    pub(crate) target: u32,
+    /// Whether the x87 state is loaded there for certain.
+    pub(crate) loaded: bool,
+}
+
+/// A translated block, and what it says of itself.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// Bytes of guest code, which start at the first instruction's address and have no gaps.
+    pub(crate) length: u32,
+    /// Where to enter it.
+    pub(crate) entry: u32,
+    /// Where to enter it with the x87 state loaded.
+    pub(crate) loaded_entry: u32,
+    /// All of it.
+    pub(crate) host: Range<u32>,
+    /// Instructions, and those before the place where it counts them.
+    pub(crate) instructions: u8,
+    pub(crate) counts_at: u8,
+    pub(crate) uses_x87: bool,
+    pub(crate) points: Vec<Point>,
+    pub(crate) exits: Vec<Exit>,
+    /// It is what it is because of what FS and GS are.
+    pub(crate) based: bool,
+}
+
+/// Code that is rarely executed and lies behind the block.
+pub(super) enum Cold {
+    /// A jump to `target`, from the instruction at place `at` of the block.
+    Edge { site: Site, at: usize, target: u32 },
+    /// The repeated instruction at place `at` has more than one chunk, of which `back` is the work.
+    Chunks { site: Site, at: usize, back: u32 },
+    /// The block has not as many instructions left as it executes.
+    Refill { site: Site, again: u32, saved: bool },
+}
+
+/// A block while it is written.
+pub(super) struct Writer<'a> {
+    pub(super) emit: &'a mut Emitter,
+    stubs: &'a Stubs,
+    found: &'a [Found],
+    pub(super) draft: Draft,
+    pub(super) cold: Vec<Cold>,
+    /// TOP is zero, because the last instruction of the x87 unit was one of MMX's.
+    pub(super) top_is_zero: bool,
+}
+
+/// Translates the block at `eip`, for where the emitter is; `None` if there is nothing that could be.
+pub(crate) fn translate(
+    emit: &mut Emitter,
+    stubs: &Stubs,
+    memory: &AddressSpace,
+    environment: &Environment,
+    surroundings: &Surroundings,
+    eip: u32,
+) -> Option<Draft> {
+    let discovery = discover(memory, environment, surroundings, eip)?;
+    let Discovery { found, kinds, end, based } = &discovery;
+    let start = emit.offset();
+    let draft = Draft {
+        length: end.wrapping_sub(eip),
+        entry: start,
+        loaded_entry: start,
+        host: start..start,
+        instructions: found.len() as u8,
+        counts_at: 0,
+        uses_x87: found.iter().any(|found| uses_x87(&found.instruction)),
+        points: Vec::with_capacity(found.len()),
+        exits: Vec::new(),
+        based: *based,
+    };
+    let mut writer = Writer { emit, stubs, found, draft, cold: Vec::new(), top_is_zero: false };
+    writer.write(kinds, found.last().map_or(eip, |last| last.next));
+    writer.finish();
+    Some(writer.draft)
+}
+
+/// What a block is made of.
+struct Discovery {
+    found: Vec<Found>,
+    /// How each instruction is translated.
+    kinds: Vec<Kind>,
+    /// The address behind the last, or behind the one for the reference that is all of the block.
+    end: u32,
+    /// An instruction was looked at that uses FS or GS.
+    based: bool,
+}
+
+/// The instructions of the block at `eip`.
+fn discover(
+    memory: &AddressSpace,
+    environment: &Environment,
+    surroundings: &Surroundings,
+    eip: u32,
+) -> Option<Discovery> {
+    let (mut all, mut kinds) = (Vec::with_capacity(16), Vec::with_capacity(16));
+    let mut end = eip;
+    let mut based = false;
+    let mut branches = 0;
+    while all.len() < MOST && branches < MOST_BRANCHES {
+        let Some(found) = find(memory, environment, end) else { break };
+        based |= found.instruction.memory().is_some_and(|memory| is_based(memory.segment));
+        let Some(kind) = kind(&found, surroundings) else { break };
+        end = found.next;
+        let backwards = found.target <= eip;
+        let flow = found.flow;
+        all.push(found);
+        kinds.push(kind);
+        match flow {
+            // Behind it something may be left of it to be done.
+            Flow::Next if matches!(kind, Kind::Repeated | Kind::Scan) => break,
+            Flow::Next => {}
+            Flow::Branch if !backwards => branches += 1,
+            Flow::Branch | Flow::Jump | Flow::Recheck => break,
+        }
+    }
+    if all.is_empty() {
+        // The block is a way to the reference, if there is an instruction at all.
+        end = find(memory, environment, eip)?.next;
+    }
+    Some(Discovery { found: all, kinds, end, based })
+}
+
+impl Writer<'_> {
+    fn write(&mut self, kinds: &[Kind], end: u32) {
+        if self.draft.uses_x87 {
+            self.require_x87();
+        }
+        let place = self.place(kinds);
+        self.draft.counts_at = place.unwrap_or(0) as u8;
+        for (at, kind) in kinds.iter().enumerate() {
+            if at == place.unwrap_or(0) {
+                self.count(at, place.is_none());
+            }
+            self.point(at, Fix::None);
+            self.instruction(at, *kind);
+        }
+        match kinds.last() {
+            Some(Kind::Jump | Kind::Call | Kind::Return) => {}
+            Some(Kind::Repeated | Kind::Scan) => self.edge(end),
+            Some(_) if self.ends_by_itself() => self.edge(end),
+            _ => {
+                self.emit.immediate(R8, end);
+                let site = self.emit.jmp();
+                self.emit.bind(site, self.stubs.reference);
+            }
+        }
+    }
+
+    /// Whether what follows the block may be translated, too: it ended because it was long enough.
+    fn ends_by_itself(&self) -> bool {
+        let branches = self.found.iter().filter(|found| found.flow == Flow::Branch).count();
+        let backwards = |found: &Found| found.flow == Flow::Branch && found.target <= self.found[0].eip();
+        self.found.len() >= MOST || branches >= MOST_BRANCHES || self.found.last().is_some_and(backwards)
+    }
+
+    fn instruction(&mut self, at: usize, kind: Kind) {
+        let found = &self.found[at];
+        let instruction = &found.instruction;
+        match kind {
+            Kind::Nothing => {}
+            Kind::Plain => {
+                self.keep_top(at);
+                self.plain(instruction);
+            }
+            Kind::Address => {
+                let Some(memory) = instruction.memory() else { return };
+                let mem = Mem { guest: false, ..super::plain::effective(&memory) };
+                let word = instruction.prefixes().contains(pentimento_decoder::Prefixes::OPERAND_SIZE);
+                let opcode = Opcode { prefix: if word { 0x66 } else { 0 }, ..Opcode::of(0x8d) };
+                let register = super::plain::register(instruction.modrm() >> 3);
+                self.emit.modrm(opcode, register, Rm::Mem(mem));
+            }
+            Kind::Step => {
+                let word = instruction.prefixes().contains(pentimento_decoder::Prefixes::OPERAND_SIZE);
+                let opcode = Opcode { prefix: if word { 0x66 } else { 0 }, ..Opcode::of(0xff) };
+                let register = super::plain::register(instruction.opcode());
+                self.emit.modrm(opcode, instruction.opcode() >> 3 & 1, Rm::Reg(register));
+            }
+            Kind::Push => self.push(instruction),
+            Kind::Pop => self.pop(instruction),
+            Kind::Leave => self.leave(),
+            Kind::Xlat => self.xlat(),
+            Kind::String => self.string(instruction),
+            Kind::Repeated => self.repeated(instruction, at),
+            Kind::Scan => self.scan(found, at),
+            Kind::Branch => self.branch(found, at),
+            Kind::CounterBranch => self.counter_branch(found, at),
+            Kind::Jump => self.jump(found),
+            Kind::Call => self.call(found),
+            Kind::Return => self.ret(instruction),
+        }
+    }
+
+    /// The last place before every way out where nobody sees the flags: the instruction there sets them
+    /// all, and cannot fault.
+    fn place(&self, kinds: &[Kind]) -> Option<usize> {
+        let leaves = |(found, kind): (&Found, &Kind)| {
+            found.flow != Flow::Next || matches!(kind, Kind::Repeated | Kind::Scan)
+        };
+        let first_exit = self.found.iter().zip(kinds).position(leaves).unwrap_or(self.found.len());
+        self.found[..first_exit.min(MOST_UNCOUNTED)].iter().rposition(|found| {
+            let effect = FlagEffect::of(&found.instruction);
+            !effect.observes_all && effect.read.is_empty() && effect.written == Eflags::STATUS
+        })
+    }
+
+    /// Counts the block's instructions before the one at place `at`; with flags that are seen, they are
+    /// saved.
+    fn count(&mut self, at: usize, live: bool) {
+        let again = self.emit.offset();
+        if live {
+            self.emit.copy(R8, RAX);
+            self.emit.save_flags();
+        }
+        self.emit.alu_wide(crate::emit::alu::SUB, LEFT, self.found.len() as i32);
+        let site = self.emit.jcc(condition::LESS);
+        if live {
+            self.emit.restore_flags();
+            self.emit.copy(RAX, R8);
+        }
+        debug_assert!(!live || at == 0, "flags are saved at the start only");
+        self.cold.push(Cold::Refill { site, again, saved: live });
+    }
+
+    /// Loads the x87 state unless it is loaded. What is rare lies before the entry, in a short jump's
+    /// reach.
+    fn require_x87(&mut self) {
+        let cold = self.emit.offset();
+        let site = self.emit.call();
+        self.emit.bind(site, self.stubs.load_x87);
+        let back = self.emit.short(0xeb);
+        self.draft.entry = self.emit.offset();
+        self.emit.copy_wide(R8, RCX);
+        self.emit.load(RCX, Frame::x87_loaded());
+        let distance = cold.wrapping_sub(self.emit.offset() + 2);
+        self.emit.raw(&[JRCXZ, distance as u8]);
+        self.emit.bind_short(back);
+        self.emit.copy_wide(RCX, R8);
+        self.draft.loaded_entry = self.emit.offset();
+    }
+
+    /// Saves TOP before an MMX instruction that may fault.
+    fn keep_top(&mut self, at: usize) {
+        let instruction = &self.found[at].instruction;
+        if !uses_x87(instruction) {
+            return;
+        }
+        let mmx = is_mmx(instruction);
+        if mmx && !self.top_is_zero && instruction.memory().is_some() {
+            // mov r8d, eax; fnstsw ax; mov [frame], eax; mov eax, r8d
+            self.emit.copy(R8, RAX);
+            self.emit.raw(&[0xdf, 0xe0]);
+            self.emit.store(Frame::x87_status(), RAX);
+            self.emit.copy(RAX, R8);
+            self.point(at, Fix::Top);
+        }
+        self.top_is_zero = mmx;
+    }
+
+    /// From here on the host executes the instruction at place `at`.
+    pub(super) fn point(&mut self, at: usize, fix: Fix) {
+        let eip = self.found[at].eip();
+        self.draft.points.push(Point { host: self.emit.offset(), eip, before: at as u8, fix });
+    }
+
+    /// Writes what lies behind the block.
+    fn finish(&mut self) {
+        let count = self.found.len();
+        for cold in core::mem::take(&mut self.cold) {
+            match cold {
+                Cold::Edge { mut site, at, target } => {
+                    let unused = count.saturating_sub(at.saturating_add(1));
+                    if unused > 0 {
+                        self.emit.bind_here(site);
+                        self.emit.lea_wide(LEFT, Mem::host(LEFT, unused as i32));
+                        site = self.emit.jmp();
+                    }
+                    let stub = self.emit.offset();
+                    self.emit.bind(site, stub);
+                    self.emit.immediate(R8, target);
+                    let jump = self.emit.jmp();
+                    self.emit.bind(jump, self.stubs.lookup);
+                    self.draft.exits.push(Exit { site, stub, target, loaded: self.draft.uses_x87 });
+                }
+                Cold::Chunks { site, at, back } => {
+                    self.emit.bind_here(site);
+                    self.chunks(at, back);
+                }
+                Cold::Refill { site, again, saved } => self.refill(site, again, saved),
+            }
+        }
+        self.draft.host.end = self.emit.offset();
+    }
+
+    /// Leaves the instruction at place `at`, which was counted, to the reference.
+    pub(super) fn reference(&mut self, at: usize) {
+        self.emit.lea_wide(LEFT, Mem::host(LEFT, (self.found.len() - at) as i32));
+        self.emit.immediate(R8, self.found[at].eip());
+        let jump = self.emit.jmp();
+        self.emit.bind(jump, self.stubs.reference);
+    }
+
+    fn refill(&mut self, site: Site, again: u32, saved: bool) {
+        self.emit.bind_here(site);
+        self.emit.lea_wide(LEFT, Mem::host(LEFT, self.found.len() as i32));
+        if saved {
+            self.emit.restore_flags();
+            self.emit.copy(RAX, R8);
+        }
+        let before = self.draft.counts_at;
+        self.emit.store_immediate(Frame::uncounted(), before.into());
+        self.emit.store_immediate(Frame::flags_lost(), u32::from(!saved));
+        self.emit.immediate(R8, self.found[usize::from(before)].eip());
+        let back = self.emit.lea_rip(R9);
+        self.emit.bind(back, again);
+        let jump = self.emit.jmp();
+        self.emit.bind(jump, self.stubs.refill);
+    }
+}

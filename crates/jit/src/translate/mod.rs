@@ -1,0 +1,17 @@
+//! From a block of guest code to host code.
+//!
+//! - `kind`: which instructions have a translation, and of what kind.
+//! - `block`: where a block ends, and where it counts its instructions.
+//! - `plain`: instructions that the host executes as they are, with other registers.
+//! - `control`, `stack`, `string`: those that are several instructions to the host.
+
+mod block;
+mod control;
+mod kind;
+mod plain;
+mod stack;
+mod string;
+
+pub(crate) use block::{Draft, Exit, Fix, MOST, MOST_UNCOUNTED, Point, translate};
+pub(crate) use kind::Surroundings;
+pub(crate) use string::width;

@@ -1,0 +1,162 @@
+//! Instructions that the host executes as they are: other registers in ModRM, and memory behind GS.
+
+use pentimento_decoder::{Instruction, MandatoryPrefix, MemoryOperand, OperandCode, Operation, Prefixes};
+use pentimento_registers::SegmentRegister;
+
+use super::block::Writer;
+use super::kind::{is_based, is_x87, names_high_byte};
+use crate::emit::{Mem, Opcode, R8, R9, Reg, Rm};
+use crate::frame::Frame;
+use crate::stubs::host_register;
+
+impl Writer<'_> {
+    /// An instruction that the host executes as it is.
+    pub(super) fn plain(&mut self, instruction: &Instruction) {
+        let row = instruction.row();
+        let mut opcode =
+            Opcode { prefix: 0, escape: row.map().escape(), byte: instruction.opcode(), wide: false };
+        // 64-bit mode has no second opcode for 80h.
+        if opcode.escape.is_empty() && opcode.byte == 0x82 {
+            opcode.byte = 0x80;
+        }
+        let word = instruction.prefixes().contains(Prefixes::OPERAND_SIZE);
+        match row.prefix() {
+            MandatoryPrefix::P66 | MandatoryPrefix::OperandSize => opcode.prefix = 0x66,
+            MandatoryPrefix::F3 => opcode.prefix = 0xf3,
+            MandatoryPrefix::F2 => opcode.prefix = 0xf2,
+            _ if word => opcode.prefix = 0x66,
+            _ => {}
+        }
+        if word && matches!(opcode.prefix, 0xf2 | 0xf3) {
+            self.emit.byte(0x66);
+        }
+        if row.has_modrm() {
+            let rm = self.rm(instruction);
+            let number = instruction.modrm() >> 3 & 7;
+            let reg = if names_general_in_reg(row.operands()) { host_register(number) } else { number };
+            self.emit.modrm(opcode, reg, rm);
+        } else {
+            self.short(instruction, opcode);
+        }
+        self.immediates(instruction);
+        if self.draft.uses_x87
+            && let Some(memory) = x87_data(instruction)
+        {
+            self.emit.lea(R8, effective(&memory));
+            self.emit.store_wide(Frame::x87_data(), R8);
+        }
+    }
+
+    /// An instruction without ModRM: its registers are implied or in the opcode.
+    fn short(&mut self, instruction: &Instruction, opcode: Opcode) {
+        use OperandCode as C;
+        let operands = instruction.row().operands();
+        if let Some(moffs) = operands.iter().position(|code| matches!(code, C::Moffs8 | C::Moffsv)) {
+            // With an offset alone the host's opcode would have another length.
+            let byte = if moffs == 0 { 0x88 } else { 0x8a } | opcode.byte & 1;
+            let Some(memory) = instruction.memory() else { return };
+            let mem = self.address(&memory);
+            return self.emit.modrm(Opcode { byte, ..opcode }, 0, Rm::Mem(mem));
+        }
+        if opcode.prefix != 0 {
+            self.emit.byte(opcode.prefix);
+        }
+        let number = opcode.byte & 7;
+        let general =
+            operands.iter().any(|code| matches!(code, C::Opv)) || instruction.operation() == Operation::Bswap;
+        let register = if general { host_register(number) } else { number };
+        if register > 7 {
+            self.emit.byte(0x41);
+        }
+        self.emit.raw(opcode.escape);
+        self.emit.byte(opcode.byte & !7 | register & 7);
+    }
+
+    /// What ModRM's rm names.
+    pub(super) fn rm(&mut self, instruction: &Instruction) -> Rm {
+        match instruction.modrm_address() {
+            // AH to BH cannot be named together with R10.
+            Some(memory) if names_high_byte(instruction) => Rm::Mem(effective(&memory)),
+            Some(memory) => Rm::Mem(self.address(&memory)),
+            None => {
+                let number = instruction.modrm() & 7;
+                let general = names_general_in_rm(instruction.row().operands());
+                Rm::Reg(if general { host_register(number) } else { number })
+            }
+        }
+    }
+
+    /// The host's form of an address. What has a segment's base in it takes R8 and R9.
+    pub(super) fn address(&mut self, memory: &MemoryOperand) -> Mem {
+        let mem = effective(memory);
+        if !is_based(memory.segment) {
+            return mem.short();
+        }
+        let Mem { base, index, .. } = mem;
+        let field = if memory.segment == SegmentRegister::Fs { Frame::fs_base() } else { Frame::gs_base() };
+        self.emit.load(R8, field);
+        match (base, index) {
+            (Some(base), Some(_)) if base != R8 => {
+                self.emit.lea(R9, Mem { displacement: 0, ..mem });
+                Mem { base: Some(R9), index: Some((R8, 1)), ..mem }
+            }
+            (Some(_), _) => Mem { index: Some((R8, 1)), ..mem },
+            (None, _) => Mem { base: Some(R8), ..mem },
+        }
+    }
+
+    /// The bytes behind ModRM and displacement.
+    fn immediates(&mut self, instruction: &Instruction) {
+        use OperandCode as C;
+        let wide = if instruction.prefixes().contains(Prefixes::OPERAND_SIZE) { 2 } else { 4 };
+        for (index, code) in instruction.row().operands().iter().enumerate() {
+            let bytes = instruction.immediate().to_le_bytes();
+            match code {
+                C::Imm8 | C::Imm8s => self.emit.byte(bytes[0]),
+                C::Imm16 => self.emit.raw(&bytes[..2]),
+                C::Immz => self.emit.raw(&bytes[..wide]),
+                C::Imm8b => {
+                    if let Some(pentimento_decoder::Operand::Immediate { value, .. }) =
+                        instruction.operand(index)
+                    {
+                        self.emit.byte(value as u8);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The offset in its segment.
+pub(super) fn effective(memory: &MemoryOperand) -> Mem {
+    let base = memory.base.map(|base| host_register(base as u8));
+    let index = memory.index.map(|index| (host_register(index as u8), memory.scale));
+    Mem { base, index, displacement: memory.displacement as i32, guest: true }
+}
+
+/// Whether ModRM's reg is a general register of 16 or 32 bits.
+fn names_general_in_reg(operands: &[OperandCode]) -> bool {
+    use OperandCode as C;
+    operands.iter().any(|code| matches!(code, C::Rv | C::R16 | C::R32))
+}
+
+/// Whether ModRM's rm is a general register of 16 or 32 bits where it is no memory.
+fn names_general_in_rm(operands: &[OperandCode]) -> bool {
+    use OperandCode as C;
+    operands
+        .iter()
+        .any(|code| matches!(code, C::Rmv | C::Rm16 | C::Rm32 | C::RvM16 | C::R32M8 | C::R32M16 | C::RmR32))
+}
+
+/// The memory operand of an x87 instruction that counts as the last one's.
+fn x87_data(instruction: &Instruction) -> Option<MemoryOperand> {
+    use Operation as O;
+    let control = matches!(instruction.operation(), O::Fldcw | O::Fnstcw | O::Fnstsw);
+    if is_x87(instruction.operation()) && !control { instruction.modrm_address() } else { None }
+}
+
+/// A register's number in the host.
+pub(super) fn register(number: u8) -> Reg {
+    host_register(number & 7)
+}
