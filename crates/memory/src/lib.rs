@@ -53,6 +53,7 @@ mod device;
 pub mod engine;
 mod entry;
 mod fork;
+mod forks;
 mod frame;
 mod identity;
 mod in_place;

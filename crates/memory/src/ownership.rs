@@ -95,6 +95,7 @@ impl AddressSpace {
         self.mark_dirty(page);
         let entry = self.table.get(page);
         if entry.has(WRITE) && !entry.has(CODE | WATCHED) {
+            self.forks.written = self.forks.written.saturating_add(1);
             self.table.set(page, entry.with(WRITE_FAST));
             if entry.has(SPECIAL) {
                 self.held.get_mut().fast.push(page);

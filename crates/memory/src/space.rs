@@ -5,6 +5,7 @@ use core::cell::RefCell;
 
 use crate::code::Code;
 use crate::entry::{DIRTY, Entry, MAPPED, SAVED, SPECIAL, STICKY};
+use crate::forks::Forks;
 use crate::frame::{FramePool, zero_page};
 use crate::identity::unique;
 use crate::source::FrameSource;
@@ -40,6 +41,7 @@ pub struct AddressSpace {
     pub(crate) code: Code,
     pub(crate) watched: WatchHits,
     pub(crate) snapshots: Vec<Level>,
+    pub(crate) forks: Forks,
     pub(crate) resident: u32,
     pub(crate) resident_limit: u32,
 }
@@ -110,6 +112,7 @@ impl AddressSpace {
             code: Code::default(),
             watched: WatchHits::default(),
             snapshots: Vec::new(),
+            forks: Forks::default(),
             resident: 0,
             resident_limit: u32::MAX,
         })

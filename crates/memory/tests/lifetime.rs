@@ -1,6 +1,7 @@
 //! Tracking, snapshots, forks, sharing and limits, on both backings.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
+use pentimento_memory::engine::prepare_fast;
 use pentimento_memory::{
     Access, AddressSpace, Backing, FaultKind, MapError, PAGE_SIZE, Permissions, SharedError, SharedMemory,
     WatchHit,
@@ -215,6 +216,63 @@ fn forks_do_not_see_each_others_stores() {
         assert_eq!(words(&grandchild), [1, 0, 4]);
         drop(parent);
         assert_eq!(words(&grandchild), [1, 0, 4]);
+    });
+}
+
+/// Which of the pages from address zero on can be stored to without further ado.
+fn fast(space: &mut AddressSpace, pages: u32) -> Vec<u32> {
+    prepare_fast(space);
+    (0..pages).filter(|page| space.modify_fast::<u8>(page * PAGE_SIZE, |byte| byte).is_some()).collect()
+}
+
+#[test]
+fn forks_copy_what_is_written_each_time_and_share_the_rest() {
+    const PAGES: u32 = 3000;
+    both(|mut parent| {
+        parent.map(0, PAGES * PAGE_SIZE, RW).unwrap();
+        parent.fill(0, 1u8, PAGES * PAGE_SIZE).unwrap();
+        assert_eq!(fast(&mut parent, PAGES).len() as u32, PAGES);
+        let first = parent.fork().unwrap();
+        assert!(fast(&mut parent, PAGES).is_empty(), "it has written too much to copy it");
+        let mut children = vec![];
+        for turn in 0..40u8 {
+            let pages = if turn < 20 { [7, 70, 700] } else { [8, 80, 800] };
+            for page in pages {
+                parent.write(page * PAGE_SIZE, turn).unwrap();
+            }
+            let mut child = parent.fork().unwrap();
+            assert!(fast(&mut child, PAGES).is_empty(), "nothing of it is known as written");
+            // Now and then all pages are shared, to see which are still written to.
+            let expected = match turn {
+                16 | 33 => vec![],
+                20..33 => vec![7, 8, 70, 80, 700, 800],
+                _ => pages.to_vec(),
+            };
+            assert_eq!(fast(&mut parent, PAGES), expected, "turn {turn}");
+            child.write(9 * PAGE_SIZE, turn).unwrap();
+            children.push((child, pages));
+        }
+        assert!((0..PAGES).all(|page| first.read::<u8>(page * PAGE_SIZE) == Ok(1)));
+        for (turn, (child, pages)) in (0..).zip(&children) {
+            assert!(pages.iter().all(|page| child.read::<u8>(page * PAGE_SIZE) == Ok(turn)), "turn {turn}");
+            assert_eq!([9, 10].map(|page| child.read::<u8>(page * PAGE_SIZE)), [Ok(turn), Ok(1)]);
+            assert_eq!(child.resident_pages(), PAGES);
+        }
+        assert_eq!(parent.read::<u8>(9 * PAGE_SIZE), Ok(1));
+    });
+}
+
+#[test]
+fn a_fork_within_a_limit_needs_no_more_than_its_parent() {
+    both(|mut parent| {
+        parent.map(0, 16 * PAGE_SIZE, RW).unwrap();
+        parent.set_resident_limit(Some(10));
+        for _ in 0..3 {
+            parent.fill(0, 1u8, 10 * PAGE_SIZE).unwrap();
+            let mut child = parent.fork().unwrap();
+            assert_eq!(child.resident_pages(), 10);
+            assert!(child.write(10 * PAGE_SIZE, 1u8).is_err());
+        }
     });
 }
 
