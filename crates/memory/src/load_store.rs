@@ -64,12 +64,13 @@ impl AddressSpace {
     #[must_use]
     pub fn read_fast<T: Value>(&self, address: u32) -> Option<T> {
         let entry = self.table.flat_of(address);
-        if !entry.has(READ_FAST) || !within_page(address, size_of::<T>()) {
-            return None;
+        // In this order, and with the value in the first branch, the compiler takes one TEST.
+        if within_page(address, size_of::<T>()) && entry.has(READ_FAST) {
+            let byte = entry.frame().wrapping_add((address & OFFSET) as usize);
+            // SAFETY: as in `read`.
+            return Some(unsafe { byte.cast::<T>().read_unaligned() }.little_endian());
         }
-        let byte = entry.frame().wrapping_add((address & OFFSET) as usize);
-        // SAFETY: as in `read`.
-        Some(unsafe { byte.cast::<T>().read_unaligned() }.little_endian())
+        None
     }
 
     /// Stores as [`Self::write`] does if that takes nothing special, else does nothing and returns
@@ -78,13 +79,13 @@ impl AddressSpace {
     #[must_use]
     pub fn write_fast<T: Value>(&mut self, address: u32, value: T) -> Option<()> {
         let entry = self.table.flat_of(address);
-        if !entry.has(WRITE_FAST) || !within_page(address, size_of::<T>()) {
-            return None;
+        if within_page(address, size_of::<T>()) && entry.has(WRITE_FAST) {
+            let byte = entry.frame().wrapping_add((address & OFFSET) as usize);
+            // SAFETY: as in `write`.
+            unsafe { byte.cast::<T>().write_unaligned(value.little_endian()) };
+            return Some(());
         }
-        let byte = entry.frame().wrapping_add((address & OFFSET) as usize);
-        // SAFETY: as in `write`.
-        unsafe { byte.cast::<T>().write_unaligned(value.little_endian()) };
-        Some(())
+        None
     }
 
     /// Replaces the value at `address` by what `change` makes of it, if neither load nor store takes
@@ -93,16 +94,16 @@ impl AddressSpace {
     #[must_use]
     pub fn modify_fast<T: Value>(&mut self, address: u32, change: impl FnOnce(T) -> T) -> Option<()> {
         let entry = self.table.flat_of(address);
-        if !entry.has(READ_FAST) || !entry.has(WRITE_FAST) || !within_page(address, size_of::<T>()) {
-            return None;
+        if within_page(address, size_of::<T>()) && entry.has(READ_FAST) && entry.has(WRITE_FAST) {
+            let place = entry.frame().wrapping_add((address & OFFSET) as usize).cast::<T>();
+            // SAFETY: as in `read` and in `write`.
+            unsafe {
+                let value = change(place.read_unaligned().little_endian());
+                place.write_unaligned(value.little_endian());
+            }
+            return Some(());
         }
-        let place = entry.frame().wrapping_add((address & OFFSET) as usize).cast::<T>();
-        // SAFETY: as in `read` and in `write`.
-        unsafe {
-            let value = change(place.read_unaligned().little_endian());
-            place.write_unaligned(value.little_endian());
-        }
-        Some(())
+        None
     }
 
     #[cold]
