@@ -38,7 +38,7 @@ pub(crate) struct Op {
     pub(crate) second: Gpr,
     /// The index of an address.
     pub(crate) index: Gpr,
-    /// Binary logarithm of the scale.
+    /// Binary logarithm of the scale, or [`GONE`] without an index.
     pub(crate) scale: u8,
     /// Instructions of the block up to and with this one.
     pub(crate) count: u16,
@@ -53,7 +53,13 @@ pub(crate) struct Op {
     pub(crate) joins_next: bool,
     /// All flags are kept before it, so that the budget may end there.
     pub(crate) keeps_flags: bool,
+    /// Zero, or [`GONE`] for an address without a base.
+    pub(crate) base_shift: u8,
 }
+
+/// By how much the register of an address is shifted that the address does not have: out of its 32
+/// bits.
+pub(crate) const GONE: u8 = 32;
 
 impl Op {
     /// One that has only its fields' neutral values, and runs through the reference.
@@ -72,6 +78,7 @@ impl Op {
             taken: Link::open(),
             joins_next: false,
             keeps_flags: true,
+            base_shift: 0,
         }
     }
 }

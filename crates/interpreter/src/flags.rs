@@ -118,15 +118,26 @@ impl PendingFlags {
     /// has just recorded the flags, the compiler knows which arm it is.
     #[inline(always)]
     pub(crate) fn holds<const CONDITION: u8>(&self, cpu: &CpuState) -> Done<bool> {
+        self.holds_of(cpu, CONDITION)
+    }
+
+    /// The same for a condition that the handler does not have in it.
+    #[inline(never)]
+    pub(crate) fn holds_numbered(&self, cpu: &CpuState, condition: u8) -> Done<bool> {
+        self.holds_of(cpu, condition)
+    }
+
+    #[inline(always)]
+    fn holds_of(&self, cpu: &CpuState, condition: u8) -> Done<bool> {
         if self.lazy == Lazy::Settled {
-            return Ok(Condition::from_number(CONDITION).holds(cpu.eflags));
+            return Ok(Condition::from_number(condition).holds(cpu.eflags));
         }
         let base = match self.bytes {
-            4 => self.holds_at::<u32>(CONDITION >> 1)?,
-            1 => self.holds_at::<u8>(CONDITION >> 1)?,
-            _ => self.holds_at::<u16>(CONDITION >> 1)?,
+            4 => self.holds_at::<u32>(condition >> 1)?,
+            1 => self.holds_at::<u8>(condition >> 1)?,
+            _ => self.holds_at::<u16>(condition >> 1)?,
         };
-        Ok(base != (CONDITION & 1 == 1))
+        Ok(base != (condition & 1 == 1))
     }
 
     /// [`PendingFlags::holds`] for the condition without its negation.

@@ -79,6 +79,8 @@ pub(crate) struct Indexed;
 pub(crate) struct Scaled;
 /// `displacement`.
 pub(crate) struct Absolute;
+/// Any of these forms: for rare instructions, and for rare forms of others.
+pub(crate) struct Computed;
 
 #[inline(always)]
 fn index(op: &Op, cpu: &CpuState) -> u32 {
@@ -120,6 +122,15 @@ impl Address for Absolute {
     }
 }
 
+impl Address for Computed {
+    #[inline(always)]
+    fn of(op: &Op, cpu: &CpuState) -> u32 {
+        let base = u64::from(cpu.gpr(op.second)) << (op.base_shift & 63);
+        let index = u64::from(cpu.gpr(op.index)) << (op.scale & 63);
+        (base as u32).wrapping_add(index as u32).wrapping_add(op.displacement)
+    }
+}
+
 /// An operand that can be read.
 pub(crate) trait Source<W> {
     fn get(op: &Op, cpu: &CpuState, memory: &AddressSpace) -> Done<W>;
@@ -142,6 +153,8 @@ pub(crate) struct Fixed<const N: u8>;
 pub(crate) struct Immediate;
 /// Memory at an address of form `A`.
 pub(crate) struct Memory<A>(PhantomData<A>);
+/// Memory at an address of any form.
+pub(crate) type Anywhere = Memory<Computed>;
 
 impl<W: Registers> Source<W> for First {
     #[inline(always)]

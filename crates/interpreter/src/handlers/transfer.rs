@@ -9,7 +9,7 @@ use crate::arena::Op;
 use crate::drivers::{Branch, Straight};
 use crate::flags::Lazy;
 use crate::frame::Frame;
-use crate::operand::{Address, Destination, Registers, Source};
+use crate::operand::{Address, Anywhere, Destination, Registers, Source};
 use crate::outcome::{Done, Miss};
 
 /// Declares types that [`Straight`] is implemented for.
@@ -133,17 +133,32 @@ straight! {
         cpu.set_gpr(Gpr::Ebp, value);
         Ok(())
     }
-    /// SETcc.
-    Set<D; const CONDITION: u8> where [D: Destination<u8>] (op, cpu, memory, frame) {
+    /// SETcc to a register.
+    Set<; const CONDITION: u8> where [] (op, cpu, memory, frame) {
         let holds = frame.pending.holds::<CONDITION>(cpu)?;
-        D::put(op, cpu, memory, holds.into())
+        u8::set_first(op, cpu, holds.into());
+        Ok(())
     }
-    /// CMOVcc: reads its source whatever the condition.
-    ConditionalMove<S, W; const CONDITION: u8> where [S: Source<W>, W: Registers] (op, cpu, memory, frame) {
+    /// SETcc to memory, with the number of the condition in the immediate.
+    SetInMemory<> where [] (op, cpu, memory, frame) {
+        let holds = frame.pending.holds_numbered(cpu, op.immediate as u8)?;
+        Anywhere::put(op, cpu, memory, u8::from(holds))
+    }
+    /// CMOVcc of doublewords: reads its source whatever the condition.
+    ConditionalMove<S; const CONDITION: u8> where [S: Source<u32>] (op, cpu, memory, frame) {
         let holds = frame.pending.holds::<CONDITION>(cpu)?;
         let value = S::get(op, cpu, memory)?;
-        let old = W::first(op, cpu);
-        W::set_first(op, cpu, if holds { value } else { old });
+        let old = cpu.gpr(op.first);
+        cpu.set_gpr(op.first, if holds { value } else { old });
+        Ok(())
+    }
+    /// CMOVcc of words, with the number of the condition in the immediate.
+    ConditionalMoveOfWord<S> where [S: Source<u16>] (op, cpu, memory, frame) {
+        let holds = frame.pending.holds_numbered(cpu, op.immediate as u8)?;
+        let value = S::get(op, cpu, memory)?;
+        if holds {
+            cpu.set_gpr16(op.first, value);
+        }
         Ok(())
     }
 }

@@ -34,7 +34,7 @@ const BRANCHES: &[HandlerRow] = rows! {
 const CALLS: &[HandlerRow] = rows! { prepare return_address;
     Call dword [REL] ()  call;
     Call dword [R32] ()  indirect::<CallIndirect<First>>;
-    Call dword [M32] (M) indirect::<CallIndirect<M>>;
+    Call dword [M32] (E) indirect::<CallIndirect<E>>;
     Call dword [T32] (T) indirect::<CallIndirect<T>>;
 };
 

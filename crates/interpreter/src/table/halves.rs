@@ -10,9 +10,9 @@ use pentimento_registers::{CpuState, Eflags};
 use crate::arena::{Cursor, OpHandler};
 use crate::drivers::{Straight, miss, straight};
 use crate::frame::Frame;
-use crate::handlers::arithmetic::{Add, And, Or, Rol, Ror, Shifted, Shl, Shr, Sub, Update, Xor};
-use crate::handlers::transfer::{EffectiveAddress, Extend, Move, Pop, Push};
-use crate::operand::{Based, First, Immediate, Indexed, Memory, Second};
+use crate::handlers::arithmetic::{Add, And, Or, Rol, Ror, Shifted, Shr, Update, Xor};
+use crate::handlers::transfer::{EffectiveAddress, Move};
+use crate::operand::{Based, First, Indexed, Memory, Second};
 use crate::table::kinds::Signature;
 use crate::table::row::{Pattern, pattern};
 
@@ -102,33 +102,19 @@ macro_rules! halves {
 
 #[rustfmt::skip]
 halves! {
-    Move:                Mov          [R32, R32]   any   Move<First, Second, u32>;
-    MoveImmediate:       Mov          [R32, I]     any   Move<First, Immediate, u32>;
-    Load:                Mov based    [R32, M32]   any   Move<First, Memory<Based>, u32>;
-    LoadIndexed:         Mov indexed  [R32, M32]   any   Move<First, Memory<Indexed>, u32>;
-    LoadByte:            Movzx based  [R32, M8]    any   Extend<First, Memory<Based>, u8, false>;
-    Store:               Mov based    [M32, R32]   any   Move<Memory<Based>, First, u32>;
-    StoreImmediate:      Mov based    [M32, I]     any   Move<Memory<Based>, Immediate, u32>;
-    Lea:                 Lea based    [R32, MX]    any   EffectiveAddress<First, Based>;
-    LeaIndexed:          Lea indexed  [R32, MX]    any   EffectiveAddress<First, Indexed>;
-    Push:                Push dword   [R32]        any   Push<First>;
-    Pop:                 Pop dword    [R32]        any   Pop<First>;
-    Add:                 Add          [R32, R32]   dead  Update<Add, First, Second, u32, false>;
-    AddKeeping:          Add          [R32, R32]   seen  Update<Add, First, Second, u32, true>;
-    AddImmediate:        Add          [R32, I]     dead  Update<Add, First, Immediate, u32, false>;
-    AddImmediateKeeping: Add          [R32, I]     seen  Update<Add, First, Immediate, u32, true>;
-    AddMemory:           Add based    [R32, M32]   dead  Update<Add, First, Memory<Based>, u32, false>;
-    SubKeeping:          Sub          [R32, R32]   any   Update<Sub, First, Second, u32, true>;
-    SubImmediateKeeping: Sub          [R32, I]     any   Update<Sub, First, Immediate, u32, true>;
-    And:                 And          [R32, R32]   dead  Update<And, First, Second, u32, false>;
-    AndImmediateKeeping: And          [R32, I]     any   Update<And, First, Immediate, u32, true>;
-    Or:                  Or           [R32, R32]   dead  Update<Or, First, Second, u32, false>;
-    Xor:                 Xor          [R32, R32]   dead  Update<Xor, First, Second, u32, false>;
-    XorKeeping:          Xor          [R32, R32]   seen  Update<Xor, First, Second, u32, true>;
-    ShlKeeping:          Shl          [R32, COUNT] any   Shifted<Shl, First, u32, false, true>;
-    ShrKeeping:          Shr          [R32, COUNT] any   Shifted<Shr, First, u32, false, true>;
-    Rol:                 Rol          [R32, COUNT] dead  Shifted<Rol, First, u32, false, false>;
-    Ror:                 Ror          [R32, COUNT] dead  Shifted<Ror, First, u32, false, false>;
+    Move:       Mov         [R32, R32]   any  Move<First, Second, u32>;
+    Load:       Mov based   [R32, M32]   any  Move<First, Memory<Based>, u32>;
+    Store:      Mov based   [M32, R32]   any  Move<Memory<Based>, First, u32>;
+    Lea:        Lea indexed [R32, MX]    any  EffectiveAddress<First, Indexed>;
+    Add:        Add         [R32, R32]   dead Update<Add, First, Second, u32, false>;
+    AddKeeping: Add         [R32, R32]   seen Update<Add, First, Second, u32, true>;
+    And:        And         [R32, R32]   dead Update<And, First, Second, u32, false>;
+    Or:         Or          [R32, R32]   dead Update<Or, First, Second, u32, false>;
+    Xor:        Xor         [R32, R32]   dead Update<Xor, First, Second, u32, false>;
+    XorKeeping: Xor         [R32, R32]   seen Update<Xor, First, Second, u32, true>;
+    Shr:        Shr         [R32, COUNT] any  Shifted<Shr, First, u32, false, true>;
+    Rol:        Rol         [R32, COUNT] dead Shifted<Rol, First, u32, false, false>;
+    Ror:        Ror         [R32, COUNT] dead Shifted<Ror, First, u32, false, false>;
 }
 
 /// What an instruction of this `signature` is in a pair, if somebody sees those flags of it that are `live`.

@@ -5,7 +5,7 @@ use bitflags::bitflags;
 use pentimento_decoder::{AddressSize, Instruction, MemoryOperand, Operand, OperandSize, Prefixes, Register};
 use pentimento_registers::{Gpr, SegmentRegister};
 
-use crate::arena::Op;
+use crate::arena::{GONE, Op};
 
 bitflags! {
     /// Kinds of operands. An operand is of exactly one kind; a row of the table names a set of them.
@@ -131,7 +131,8 @@ fn set_address(op: &mut Op, operand: &MemoryOperand) -> (Kinds, Traits) {
     op.displacement = operand.displacement;
     op.second = operand.base.unwrap_or(Gpr::Eax);
     op.index = operand.index.unwrap_or(Gpr::Eax);
-    op.scale = operand.scale.trailing_zeros() as u8;
+    op.base_shift = if operand.base.is_some() { 0 } else { GONE };
+    op.scale = if operand.index.is_some() { operand.scale.trailing_zeros() as u8 } else { GONE };
     let mode = match (operand.base, operand.index) {
         (Some(_), None) => Traits::BASED,
         (Some(_), Some(_)) => Traits::INDEXED,

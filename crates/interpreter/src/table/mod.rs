@@ -40,5 +40,5 @@ pub(crate) fn handler(
     let row = TABLE.find(instruction.operation(), &signature)?;
     (row.prepare)(op, step, instruction);
     let condition = instruction.condition().number();
-    Some((row.choose)(&Choice { op, signature, live, condition }))
+    (row.choose)(&Choice { op, signature, live, condition })
 }

@@ -32,7 +32,8 @@ pub(crate) struct Pattern {
 pub(crate) struct HandlerRow {
     pub(crate) pattern: Pattern,
     pub(crate) prepare: Prepare,
-    pub(crate) choose: fn(&Choice<'_>) -> OpHandler,
+    /// `None` where the row has no handler for the condition.
+    pub(crate) choose: fn(&Choice<'_>) -> Option<OpHandler>,
 }
 
 impl Pattern {
@@ -216,14 +217,16 @@ pub(crate) use traits;
 ///
 /// - `D`, `S`, `B`: a constant, the number of the register in `Op::first` (`D`) or `Op::second`.
 /// - `A`: a type, the addressing form. `M`: memory at it. `N`: memory at it, where it is not `Based`.
-///   `T`: thread-local memory at it.
+///   `T`: thread-local memory at it. `G`: `Based`, or `Computed` for all other forms. `E`: memory at it.
 /// - `W`: a type, the width of the first operand; `H`, if that is 8 or 16 bits; `X`, 16 or 32. `V`: the
 ///   width of the second.
 /// - `F`: a constant, whether somebody sees one of the flags. `P`: whether somebody sees CF or OF. `L`:
 ///   what is wanted of the flags of INC and DEC.
-/// - `C`: a constant, the condition's number.
+/// - `C`: a constant, the condition's number. `Q`, `Z`, `U`, `Y`, `K`: one of those that the flags of a
+///   comparison (`Q`), of a logic operation (`Z`), an addition (`U`), INC (`Y`) or DEC (`K`) answer at
+///   once; for others there is no handler.
 macro_rules! choose {
-    ($choice:ident [] $handler:expr) => { $handler as $crate::arena::OpHandler };
+    ($choice:ident [] $handler:expr) => { Some($handler as $crate::arena::OpHandler) };
     ($choice:ident [D $($rest:ident)*] $handler:expr) => {
         $crate::table::row::choose!(@constant ($choice.op.first as u8) D u8 $choice [$($rest)*] $handler; 0 1 2 3 4 5 6, 7)
     };
@@ -237,6 +240,21 @@ macro_rules! choose {
         $crate::table::row::choose!(@constant ($choice.condition & 15) C u8 $choice [$($rest)*] $handler;
             0 1 2 3 4 5 6 7 8 9 10 11 12 13 14, 15)
     };
+    ($choice:ident [Q $($rest:ident)*] $handler:expr) => {
+        $crate::table::row::choose!(@answered Q $choice [$($rest)*] $handler; 2 3 4 5 6 7 8 9 12 13 14 15)
+    };
+    ($choice:ident [Z $($rest:ident)*] $handler:expr) => {
+        $crate::table::row::choose!(@answered Z $choice [$($rest)*] $handler; 4 5 8 9 12 13 14 15)
+    };
+    ($choice:ident [U $($rest:ident)*] $handler:expr) => {
+        $crate::table::row::choose!(@answered U $choice [$($rest)*] $handler; 2 3 4 5 8 9)
+    };
+    ($choice:ident [Y $($rest:ident)*] $handler:expr) => {
+        $crate::table::row::choose!(@answered Y $choice [$($rest)*] $handler; 4 5 8 9)
+    };
+    ($choice:ident [K $($rest:ident)*] $handler:expr) => {
+        $crate::table::row::choose!(@answered K $choice [$($rest)*] $handler; 4 5 8 9 14 15)
+    };
     ($choice:ident [F $($rest:ident)*] $handler:expr) => {
         $crate::table::row::choose!(@constant (!$choice.live.is_empty()) F bool $choice [$($rest)*] $handler; true, false)
     };
@@ -247,58 +265,28 @@ macro_rules! choose {
         $crate::table::row::choose!(@constant ($crate::table::row::counted($choice.live)) L u8 $choice [$($rest)*] $handler; 0 1, 2)
     };
     ($choice:ident [A $($rest:ident)*] $handler:expr) => {
-        match $choice.signature.mode() {
-            $crate::table::kinds::Traits::BASED => {
-                type A = $crate::operand::Based;
-                $crate::table::row::choose!($choice [$($rest)*] $handler)
-            }
-            $crate::table::kinds::Traits::INDEXED => {
-                type A = $crate::operand::Indexed;
-                $crate::table::row::choose!($choice [$($rest)*] $handler)
-            }
-            $crate::table::kinds::Traits::SCALED => {
-                type A = $crate::operand::Scaled;
-                $crate::table::row::choose!($choice [$($rest)*] $handler)
-            }
-            _ => {
-                type A = $crate::operand::Absolute;
-                $crate::table::row::choose!($choice [$($rest)*] $handler)
-            }
-        }
+        $crate::table::row::choose!(@address A $choice [$($rest)*] $handler;
+            BASED $crate::operand::Based, INDEXED $crate::operand::Indexed, SCALED $crate::operand::Scaled; $crate::operand::Absolute)
     };
     ($choice:ident [M $($rest:ident)*] $handler:expr) => {
-        $crate::table::row::choose!($choice [A] {
-            type M = $crate::operand::Memory<A>;
-            $crate::table::row::choose!($choice [$($rest)*] $handler)
-        })
+        $crate::table::row::choose!(@address M $choice [$($rest)*] $handler;
+            BASED $crate::operand::Memory<$crate::operand::Based>, INDEXED $crate::operand::Memory<$crate::operand::Indexed>, SCALED $crate::operand::Memory<$crate::operand::Scaled>; $crate::operand::Memory<$crate::operand::Absolute>)
     };
     ($choice:ident [N $($rest:ident)*] $handler:expr) => {
-        match $choice.signature.mode() {
-            $crate::table::kinds::Traits::INDEXED => {
-                type N = $crate::operand::Memory<$crate::operand::Indexed>;
-                $crate::table::row::choose!($choice [$($rest)*] $handler)
-            }
-            $crate::table::kinds::Traits::SCALED => {
-                type N = $crate::operand::Memory<$crate::operand::Scaled>;
-                $crate::table::row::choose!($choice [$($rest)*] $handler)
-            }
-            _ => {
-                type N = $crate::operand::Memory<$crate::operand::Absolute>;
-                $crate::table::row::choose!($choice [$($rest)*] $handler)
-            }
-        }
+        $crate::table::row::choose!(@address N $choice [$($rest)*] $handler;
+            INDEXED $crate::operand::Memory<$crate::operand::Indexed>, SCALED $crate::operand::Memory<$crate::operand::Scaled>; $crate::operand::Memory<$crate::operand::Absolute>)
+    };
+    ($choice:ident [G $($rest:ident)*] $handler:expr) => {
+        $crate::table::row::choose!(@address G $choice [$($rest)*] $handler;
+            BASED $crate::operand::Based; $crate::operand::Computed)
+    };
+    ($choice:ident [E $($rest:ident)*] $handler:expr) => {
+        $crate::table::row::choose!(@address E $choice [$($rest)*] $handler;
+            BASED $crate::operand::Memory<$crate::operand::Based>; $crate::operand::Memory<$crate::operand::Computed>)
     };
     ($choice:ident [T $($rest:ident)*] $handler:expr) => {
-        match $choice.signature.mode() {
-            $crate::table::kinds::Traits::BASED => {
-                type T = $crate::handlers::thread_local::ThreadLocal<$crate::operand::Based>;
-                $crate::table::row::choose!($choice [$($rest)*] $handler)
-            }
-            _ => {
-                type T = $crate::handlers::thread_local::ThreadLocal<$crate::operand::Absolute>;
-                $crate::table::row::choose!($choice [$($rest)*] $handler)
-            }
-        }
+        $crate::table::row::choose!(@address T $choice [$($rest)*] $handler;
+            BASED $crate::handlers::thread_local::ThreadLocal<$crate::operand::Based>; $crate::handlers::thread_local::ThreadLocal<$crate::operand::Absolute>)
     };
     ($choice:ident [W $($rest:ident)*] $handler:expr) => {
         $crate::table::row::choose!(@width 0 W $choice [$($rest)*] $handler; 1 u8, 2 u16, u32)
@@ -311,6 +299,24 @@ macro_rules! choose {
     };
     ($choice:ident [V $($rest:ident)*] $handler:expr) => {
         $crate::table::row::choose!(@width 1 V $choice [$($rest)*] $handler; 1 u8, 2 u16, u32)
+    };
+    (@address $name:ident $choice:ident $rest:tt $handler:expr; $($mode:ident $each:ty),*; $last:ty) => {
+        match $choice.signature.mode() {
+            $($crate::table::kinds::Traits::$mode => {
+                type $name = $each;
+                $crate::table::row::choose!($choice $rest $handler)
+            })*
+            _ => {
+                type $name = $last;
+                $crate::table::row::choose!($choice $rest $handler)
+            }
+        }
+    };
+    (@answered $name:ident $choice:ident $rest:tt $handler:expr; $($each:literal)*) => {
+        match $choice.condition & 15 {
+            $($each => { const $name: u8 = $each; $crate::table::row::choose!($choice $rest $handler) })*
+            _ => None,
+        }
     };
     (@constant ($value:expr) $name:ident $type:ident $choice:ident $rest:tt $handler:expr; $($each:literal)*, $last:literal) => {
         match $value {

@@ -5,6 +5,7 @@ use pentimento_registers::Condition;
 
 use crate::arena::Op;
 use crate::drivers::{attempt, attempts, straight};
+use crate::operand::Computed;
 use crate::step::Step;
 use crate::table::row::{Family, HandlerRow, rows};
 use crate::x87::arithmetic::{
@@ -37,14 +38,14 @@ macro_rules! arithmetic {
                     attempts::<Usual<a::$compute, ToStack<true>>, Unusual<a::$compute, ToStack<true>>, Full<a::$compute, ToStack<true>>>;
             )* },
             rows! { $(
-                $name    [M32] (A)
-                    attempts::<Usual<a::$compute, InMemory<Single, A>>, Unusual<a::$compute, InMemory<Single, A>>, Full<a::$compute, InMemory<Single, A>>>;
-                $name    [M64] (A)
-                    attempts::<Usual<a::$compute, InMemory<Double, A>>, Unusual<a::$compute, InMemory<Double, A>>, Full<a::$compute, InMemory<Double, A>>>;
-                $integer [M16] (A)
-                    attempt::<Unusual<a::$compute, InMemory<Int<i16>, A>>, Full<a::$compute, InMemory<Int<i16>, A>>>;
-                $integer [M32] (A)
-                    attempt::<Unusual<a::$compute, InMemory<Int<i32>, A>>, Full<a::$compute, InMemory<Int<i32>, A>>>;
+                $name    [M32] (G)
+                    attempts::<Usual<a::$compute, InMemory<Single, G>>, Unusual<a::$compute, InMemory<Single, Computed>>, Full<a::$compute, InMemory<Single, Computed>>>;
+                $name    [M64] (G)
+                    attempts::<Usual<a::$compute, InMemory<Double, G>>, Unusual<a::$compute, InMemory<Double, Computed>>, Full<a::$compute, InMemory<Double, Computed>>>;
+                $integer [M16] ()
+                    attempt::<Unusual<a::$compute, InMemory<Int<i16>, Computed>>, Full<a::$compute, InMemory<Int<i16>, Computed>>>;
+                $integer [M32] ()
+                    attempt::<Unusual<a::$compute, InMemory<Int<i32>, Computed>>, Full<a::$compute, InMemory<Int<i32>, Computed>>>;
             )* },
         ]
     };
@@ -120,40 +121,40 @@ const STACK: &[&[HandlerRow]] = &[
 ];
 
 const MEMORY: &[HandlerRow] = rows! {
-    Fcom   [M32] (A) attempt::<CompareNumbers<InMemory<Single, A>, 0>, FullCompare<InMemory<Single, A>, 0, true>>;
-    Fcom   [M64] (A) attempt::<CompareNumbers<InMemory<Double, A>, 0>, FullCompare<InMemory<Double, A>, 0, true>>;
-    Fcomp  [M32] (A) attempt::<CompareNumbers<InMemory<Single, A>, 1>, FullCompare<InMemory<Single, A>, 1, true>>;
-    Fcomp  [M64] (A) attempt::<CompareNumbers<InMemory<Double, A>, 1>, FullCompare<InMemory<Double, A>, 1, true>>;
-    Ficom  [M16] (A) straight::<CompareNumbers<InMemory<Int<i16>, A>, 0>>;
-    Ficom  [M32] (A) straight::<CompareNumbers<InMemory<Int<i32>, A>, 0>>;
-    Ficomp [M16] (A) straight::<CompareNumbers<InMemory<Int<i16>, A>, 1>>;
-    Ficomp [M32] (A) straight::<CompareNumbers<InMemory<Int<i32>, A>, 1>>;
-    Fld    [M32] (A) attempts::<LoadUsual<Single, A>, LoadFloat<InMemory<Single, A>>, LoadFull<Single, A>>;
-    Fld    [M64] (A) attempts::<LoadUsual<Double, A>, LoadFloat<InMemory<Double, A>>, LoadFull<Double, A>>;
-    Fld    [M80] (A) straight::<LoadFloat<InMemory<Extended, A>>>;
-    Fild   [M16] (A) straight::<LoadFloat<InMemory<Int<i16>, A>>>;
-    Fild   [M32] (A) straight::<LoadFloat<InMemory<Int<i32>, A>>>;
-    Fild   [M64] (A) straight::<LoadFloat<InMemory<Int<i64>, A>>>;
-    Fst    [M32] (A)
-        attempts::<StoreUsual<t::Single, A, false>, StoreFloat<t::Single, A, false>, StoreFull<t::Single, A, false>>;
-    Fst    [M64] (A)
-        attempts::<StoreUsual<t::Double, A, false>, StoreFloat<t::Double, A, false>, StoreFull<t::Double, A, false>>;
-    Fstp   [M32] (A)
-        attempts::<StoreUsual<t::Single, A, true>, StoreFloat<t::Single, A, true>, StoreFull<t::Single, A, true>>;
-    Fstp   [M64] (A)
-        attempts::<StoreUsual<t::Double, A, true>, StoreFloat<t::Double, A, true>, StoreFull<t::Double, A, true>>;
-    Fstp   [M80] (A) straight::<t::StoreExtended<A>>;
-    Fist   [M16] (A) attempt::<StoreFloat<t::Int<i16, false>, A, false>, StoreFull<t::Int<i16, false>, A, false>>;
-    Fist   [M32] (A) attempt::<StoreFloat<t::Int<i32, false>, A, false>, StoreFull<t::Int<i32, false>, A, false>>;
-    Fistp  [M16] (A) attempt::<StoreFloat<t::Int<i16, false>, A, true>, StoreFull<t::Int<i16, false>, A, true>>;
-    Fistp  [M32] (A) attempt::<StoreFloat<t::Int<i32, false>, A, true>, StoreFull<t::Int<i32, false>, A, true>>;
-    Fistp  [M64] (A) attempt::<StoreFloat<t::Int<i64, false>, A, true>, StoreFull<t::Int<i64, false>, A, true>>;
-    Fisttp [M16] (A) attempt::<StoreFloat<t::Int<i16, true>, A, true>, StoreFull<t::Int<i16, true>, A, true>>;
-    Fisttp [M32] (A) attempt::<StoreFloat<t::Int<i32, true>, A, true>, StoreFull<t::Int<i32, true>, A, true>>;
-    Fisttp [M64] (A) attempt::<StoreFloat<t::Int<i64, true>, A, true>, StoreFull<t::Int<i64, true>, A, true>>;
-    Fldcw  [M16] (A) straight::<t::LoadControl<A>>;
-    Fnstcw [M16] (A) straight::<t::StoreControl<A>>;
-    Fnstsw [M16] (A) straight::<t::StoreStatus<A>>;
+    Fcom   [M32] ()  attempt::<CompareNumbers<InMemory<Single, Computed>, 0>, FullCompare<InMemory<Single, Computed>, 0, true>>;
+    Fcom   [M64] ()  attempt::<CompareNumbers<InMemory<Double, Computed>, 0>, FullCompare<InMemory<Double, Computed>, 0, true>>;
+    Fcomp  [M32] ()  attempt::<CompareNumbers<InMemory<Single, Computed>, 1>, FullCompare<InMemory<Single, Computed>, 1, true>>;
+    Fcomp  [M64] ()  attempt::<CompareNumbers<InMemory<Double, Computed>, 1>, FullCompare<InMemory<Double, Computed>, 1, true>>;
+    Ficom  [M16] ()  straight::<CompareNumbers<InMemory<Int<i16>, Computed>, 0>>;
+    Ficom  [M32] ()  straight::<CompareNumbers<InMemory<Int<i32>, Computed>, 0>>;
+    Ficomp [M16] ()  straight::<CompareNumbers<InMemory<Int<i16>, Computed>, 1>>;
+    Ficomp [M32] ()  straight::<CompareNumbers<InMemory<Int<i32>, Computed>, 1>>;
+    Fld    [M32] (A) attempts::<LoadUsual<Single, A>, LoadFloat<InMemory<Single, Computed>>, LoadFull<Single, Computed>>;
+    Fld    [M64] (A) attempts::<LoadUsual<Double, A>, LoadFloat<InMemory<Double, Computed>>, LoadFull<Double, Computed>>;
+    Fld    [M80] (G) straight::<LoadFloat<InMemory<Extended, G>>>;
+    Fild   [M16] (G) straight::<LoadFloat<InMemory<Int<i16>, G>>>;
+    Fild   [M32] (G) straight::<LoadFloat<InMemory<Int<i32>, G>>>;
+    Fild   [M64] (G) straight::<LoadFloat<InMemory<Int<i64>, G>>>;
+    Fst    [M32] (G)
+        attempts::<StoreUsual<t::Single, G, false>, StoreFloat<t::Single, Computed, false>, StoreFull<t::Single, Computed, false>>;
+    Fst    [M64] (G)
+        attempts::<StoreUsual<t::Double, G, false>, StoreFloat<t::Double, Computed, false>, StoreFull<t::Double, Computed, false>>;
+    Fstp   [M32] (G)
+        attempts::<StoreUsual<t::Single, G, true>, StoreFloat<t::Single, Computed, true>, StoreFull<t::Single, Computed, true>>;
+    Fstp   [M64] (G)
+        attempts::<StoreUsual<t::Double, G, true>, StoreFloat<t::Double, Computed, true>, StoreFull<t::Double, Computed, true>>;
+    Fstp   [M80] (G) straight::<t::StoreExtended<G>>;
+    Fist   [M16] ()  attempt::<StoreFloat<t::Int<i16, false>, Computed, false>, StoreFull<t::Int<i16, false>, Computed, false>>;
+    Fist   [M32] ()  attempt::<StoreFloat<t::Int<i32, false>, Computed, false>, StoreFull<t::Int<i32, false>, Computed, false>>;
+    Fistp  [M16] ()  attempt::<StoreFloat<t::Int<i16, false>, Computed, true>, StoreFull<t::Int<i16, false>, Computed, true>>;
+    Fistp  [M32] ()  attempt::<StoreFloat<t::Int<i32, false>, Computed, true>, StoreFull<t::Int<i32, false>, Computed, true>>;
+    Fistp  [M64] ()  attempt::<StoreFloat<t::Int<i64, false>, Computed, true>, StoreFull<t::Int<i64, false>, Computed, true>>;
+    Fisttp [M16] ()  attempt::<StoreFloat<t::Int<i16, true>, Computed, true>, StoreFull<t::Int<i16, true>, Computed, true>>;
+    Fisttp [M32] ()  attempt::<StoreFloat<t::Int<i32, true>, Computed, true>, StoreFull<t::Int<i32, true>, Computed, true>>;
+    Fisttp [M64] ()  attempt::<StoreFloat<t::Int<i64, true>, Computed, true>, StoreFull<t::Int<i64, true>, Computed, true>>;
+    Fldcw  [M16] ()  straight::<t::LoadControl<Computed>>;
+    Fnstcw [M16] ()  straight::<t::StoreControl<Computed>>;
+    Fnstsw [M16] ()  straight::<t::StoreStatus<Computed>>;
     Fnstsw [R16] ()  straight::<t::StatusIntoAx>;
 };
 

@@ -179,13 +179,26 @@ impl<E: Effect<V>, V: RegisterFile, S: VectorSource<V>> Straight for Inline<E, V
     }
 }
 
-/// The same as a function of its own, for effects that the compiler does not see through: with
-/// references to locals about, a handler could not end in a jump.
+/// The same with the effect as a function of its own, for what the compiler does not see through: with
+/// references to locals about, a handler could not end in a jump, so the source goes by value.
 pub(crate) struct Call<E, V, S>(PhantomData<(E, V, S)>);
 
 impl<E: Effect<V>, V: RegisterFile, S: VectorSource<V>> Straight for Call<E, V, S> {
-    #[inline(never)]
+    #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
-        Inline::<E, V, S>::execute(op, cpu, memory, frame)
+        V::begin(frame)?;
+        let [source] = S::get(op, cpu, memory)?;
+        apply::<E, V>(op, cpu, frame, source)
     }
+}
+
+/// One for all kinds of sources.
+#[inline(never)]
+fn apply<E: Effect<V>, V: RegisterFile>(
+    op: &Op,
+    cpu: &mut CpuState,
+    frame: &mut Frame<'_>,
+    source: V,
+) -> Done {
+    E::apply(op, cpu, frame, &[source])
 }
