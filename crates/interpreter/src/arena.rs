@@ -8,13 +8,16 @@
 //! operations there are, and not while cursors are about, which borrow them. (2) A link is zero or a
 //! position that was in the arena when it was set, and positions stay until the arena is emptied,
 //! all its links and jumps with it. (3) An arena that runs is not empty, and ends with
-//! [`TERMINATORS`] operations whose handler goes nowhere; no handler makes more steps than that
-//! before it dispatches, so none leaves the arena from an operation before them.
+//! [`TERMINATORS`] operations whose handler goes nowhere. How many steps a cursor may make says its
+//! type: a handler is given one that may make as many, each step takes one away, and only here is
+//! one made anew, for the handler of the operation that it is at. So none leaves the arena from an
+//! operation before the last ones.
 #![cfg_attr(not(feature = "safe-dispatch"), allow(unsafe_code, reason = "see docs/unsafe.md"))]
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::marker::PhantomData;
 
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Gpr};
@@ -26,6 +29,30 @@ use crate::step::Step;
 /// where to go on, and [`Cursor::STOPPED`] to leave.
 pub(crate) type OpHandler =
     for<'a> fn(Cursor<'a>, &mut CpuState, &mut AddressSpace, &mut Frame<'a>) -> Cursor<'a>;
+
+/// Of a cursor that may make two steps: a handler's.
+#[derive(Clone, Copy)]
+pub(crate) struct Fresh;
+/// Of one that may make one step.
+#[derive(Clone, Copy)]
+pub(crate) struct Stepped;
+/// Of one that may make none.
+#[derive(Clone, Copy)]
+pub(crate) struct Spent;
+
+/// What a cursor may do that may make a step.
+pub(crate) trait Steps: Copy {
+    /// What it may do behind the step.
+    type Fewer;
+}
+
+impl Steps for Fresh {
+    type Fewer = Stepped;
+}
+
+impl Steps for Stepped {
+    type Fewer = Spent;
+}
 
 /// A predecoded instruction: 32 bytes. What a field means is up to the handler.
 #[derive(Clone, Debug)]
@@ -109,19 +136,16 @@ impl Link {
 
 const _: () = assert!(size_of::<Op>() == 32 || size_of::<usize>() != 8);
 
-/// Where execution is.
+/// Where execution is, and what it may do there.
 #[derive(Clone, Copy)]
 #[cfg(not(feature = "safe-dispatch"))]
-pub(crate) struct Cursor<'a> {
+pub(crate) struct Cursor<'a, S = Fresh> {
     op: *const Op,
-    arena: core::marker::PhantomData<&'a [Op]>,
+    arena: PhantomData<(&'a [Op], S)>,
 }
 
 #[cfg(not(feature = "safe-dispatch"))]
 impl<'a> Cursor<'a> {
-    /// Nowhere: the engine has to say how it goes on.
-    pub(crate) const STOPPED: Self = Self { op: core::ptr::null(), arena: core::marker::PhantomData };
-
     /// Operation `index` of `arena`, or the first where there is none.
     #[inline(always)]
     pub(crate) fn at(arena: &'a [Op], index: u32) -> Self {
@@ -129,15 +153,21 @@ impl<'a> Cursor<'a> {
             Some(rest) => rest.as_ptr(),
             None => arena.as_ptr(),
         };
-        Self { op, arena: core::marker::PhantomData }
+        Self { op, arena: PhantomData }
     }
 
     /// Where a link in `arena` leads.
     #[inline(always)]
     pub(crate) fn follow(arena: &'a [Op], link: &Link) -> Self {
         // SAFETY: (2) and (3).
-        Self { op: unsafe { arena.as_ptr().add(link.0.get() as usize) }, arena: core::marker::PhantomData }
+        Self { op: unsafe { arena.as_ptr().add(link.0.get() as usize) }, arena: PhantomData }
     }
+}
+
+#[cfg(not(feature = "safe-dispatch"))]
+impl<'a, S> Cursor<'a, S> {
+    /// Nowhere: the engine has to say how it goes on.
+    pub(crate) const STOPPED: Self = Self { op: core::ptr::null(), arena: PhantomData };
 
     /// The operation itself, or `None` if this is [`Cursor::STOPPED`].
     #[inline(always)]
@@ -156,9 +186,24 @@ impl<'a> Cursor<'a> {
 
     /// The operation behind this one.
     #[inline(always)]
-    pub(crate) fn next(self) -> Self {
+    pub(crate) fn next(self) -> Cursor<'a, S::Fewer>
+    where
+        S: Steps,
+    {
         // SAFETY: by (3) this operation is not the arena's last.
-        Self { op: unsafe { self.op.add(1) }, arena: self.arena }
+        Cursor { op: unsafe { self.op.add(1) }, arena: PhantomData }
+    }
+
+    /// The same place for the handler of the operation there, and for nobody else.
+    #[inline(always)]
+    fn fresh(self) -> Cursor<'a> {
+        Cursor { op: self.op, arena: PhantomData }
+    }
+
+    /// The same place for who makes no step.
+    #[inline(always)]
+    pub(crate) fn spent(self) -> Cursor<'a, Spent> {
+        Cursor { op: self.op, arena: PhantomData }
     }
 
     /// The position in `arena`.
@@ -168,20 +213,17 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Where execution is.
+/// Where execution is, and what it may do there.
 #[derive(Clone, Copy)]
 #[cfg(feature = "safe-dispatch")]
-pub(crate) struct Cursor<'a>(&'a [Op]);
+pub(crate) struct Cursor<'a, S = Fresh>(&'a [Op], PhantomData<S>);
 
 #[cfg(feature = "safe-dispatch")]
 impl<'a> Cursor<'a> {
-    /// Nowhere: the engine has to say how it goes on.
-    pub(crate) const STOPPED: Self = Self(&[]);
-
     /// Operation `index` of `arena`, or nowhere if there is none.
     #[inline(always)]
     pub(crate) fn at(arena: &'a [Op], index: u32) -> Self {
-        Self(arena.get(index as usize..).unwrap_or_default())
+        Self(arena.get(index as usize..).unwrap_or_default(), PhantomData)
     }
 
     /// Where a link in `arena` leads.
@@ -189,6 +231,12 @@ impl<'a> Cursor<'a> {
     pub(crate) fn follow(arena: &'a [Op], link: &Link) -> Self {
         Self::at(arena, link.0.get())
     }
+}
+
+#[cfg(feature = "safe-dispatch")]
+impl<'a, S> Cursor<'a, S> {
+    /// Nowhere: the engine has to say how it goes on.
+    pub(crate) const STOPPED: Self = Self(&[], PhantomData);
 
     /// The operation itself, or `None` if this is [`Cursor::STOPPED`].
     #[inline(always)]
@@ -204,8 +252,23 @@ impl<'a> Cursor<'a> {
 
     /// The operation behind this one.
     #[inline(always)]
-    pub(crate) fn next(self) -> Self {
-        Self(self.0.get(1..).unwrap_or_default())
+    pub(crate) fn next(self) -> Cursor<'a, S::Fewer>
+    where
+        S: Steps,
+    {
+        Cursor(self.0.get(1..).unwrap_or_default(), PhantomData)
+    }
+
+    /// The same place for the handler of the operation there, and for nobody else.
+    #[inline(always)]
+    fn fresh(self) -> Cursor<'a> {
+        Cursor(self.0, PhantomData)
+    }
+
+    /// The same place for who makes no step.
+    #[inline(always)]
+    pub(crate) fn spent(self) -> Cursor<'a, Spent> {
+        Cursor(self.0, PhantomData)
     }
 
     /// The position in `arena`.
@@ -217,12 +280,13 @@ impl<'a> Cursor<'a> {
 
 /// Goes on at `cursor`.
 #[inline(always)]
-pub(crate) fn dispatch<'a>(
-    cursor: Cursor<'a>,
+pub(crate) fn dispatch<'a, S>(
+    cursor: Cursor<'a, S>,
     cpu: &mut CpuState,
     memory: &mut AddressSpace,
     frame: &mut Frame<'a>,
 ) -> Cursor<'a> {
+    let cursor = cursor.fresh();
     if cfg!(tail_calls) {
         match cursor.op() {
             Some(op) => (op.handler)(cursor, cpu, memory, frame),
@@ -235,8 +299,8 @@ pub(crate) fn dispatch<'a>(
 
 /// Goes on behind `cursor`.
 #[inline(always)]
-pub(crate) fn advance<'a>(
-    cursor: Cursor<'a>,
+pub(crate) fn advance<'a, S: Steps>(
+    cursor: Cursor<'a, S>,
     cpu: &mut CpuState,
     memory: &mut AddressSpace,
     frame: &mut Frame<'a>,
@@ -283,8 +347,7 @@ pub(crate) fn jump_slot(eip: u32) -> usize {
     (eip ^ eip >> 12) as usize % JUMPS
 }
 
-/// How many operations that stop are at the end of an arena: as many as a handler makes steps at
-/// most before it dispatches.
+/// How many operations that stop are at the end of an arena: as many as a [`Fresh`] cursor may make steps.
 const TERMINATORS: usize = 2;
 
 /// The operations of all blocks of an address space, with what the rare paths know of them and the

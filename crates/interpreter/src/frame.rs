@@ -7,7 +7,7 @@ use pentimento_memory::AddressSpace;
 use pentimento_memory::engine::generation;
 use pentimento_registers::{CpuState, DescriptorTables, Eflags};
 
-use crate::arena::{Cursor, Jumps, Op, advance, dispatch, jump_slot};
+use crate::arena::{Cursor, Jumps, Op, Spent, Steps, advance, dispatch, jump_slot};
 use crate::calls::Calls;
 use crate::flags::{Lazy, PendingFlags};
 use crate::step::Step;
@@ -63,7 +63,7 @@ impl<'a> Frame<'a> {
 
     /// Executes one operation as the reference does.
     #[inline(never)]
-    fn execute(&mut self, cursor: Cursor<'a>, cpu: &mut CpuState, memory: &mut AddressSpace) -> After {
+    fn execute(&mut self, cursor: Cursor<'a, Spent>, cpu: &mut CpuState, memory: &mut AddressSpace) -> After {
         let Some(step) = self.steps.get(cursor.index_in(self.ops)) else { return After::Stopped };
         let Some(instruction) = &step.instruction else { return After::Stopped };
         #[cfg(feature = "count-slow")]
@@ -111,7 +111,7 @@ impl<'a> Frame<'a> {
     /// Leaves at a direct branch that is taken and whose destination is unknown, or for which the budget may be too small.
     #[cold]
     #[inline(never)]
-    pub(crate) fn leave(&mut self, cursor: Cursor<'a>, cpu: &mut CpuState) -> Cursor<'a> {
+    pub(crate) fn leave(&mut self, cursor: Cursor<'a, Spent>, cpu: &mut CpuState) -> Cursor<'a> {
         let site = cursor.index_in(self.ops);
         if let Some(step) = self.steps.get(site) {
             cpu.eip = step.target;
@@ -125,13 +125,13 @@ impl<'a> Frame<'a> {
 /// everything that has no faster one, and where faster ones go when something is out of the ordinary.
 #[cold]
 #[inline(never)]
-pub(crate) fn slow<'a>(
-    cursor: Cursor<'a>,
+pub(crate) fn slow<'a, S: Steps>(
+    cursor: Cursor<'a, S>,
     cpu: &mut CpuState,
     memory: &mut AddressSpace,
     frame: &mut Frame<'a>,
 ) -> Cursor<'a> {
-    match frame.execute(cursor, cpu, memory) {
+    match frame.execute(cursor.spent(), cpu, memory) {
         After::Next => advance(cursor, cpu, memory, frame),
         After::Jump => jump(cpu, memory, frame),
         After::Stopped => Cursor::STOPPED,
@@ -142,8 +142,8 @@ pub(crate) fn slow<'a>(
 /// cannot quickly tell a flag.
 #[cold]
 #[inline(never)]
-pub(crate) fn settle<'a>(
-    cursor: Cursor<'a>,
+pub(crate) fn settle<'a, S: Steps>(
+    cursor: Cursor<'a, S>,
     cpu: &mut CpuState,
     memory: &mut AddressSpace,
     frame: &mut Frame<'a>,

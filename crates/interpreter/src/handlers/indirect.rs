@@ -11,7 +11,7 @@ use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Gpr};
 
 use crate::arena::{Cursor, Op, advance, dispatch};
-use crate::drivers::{follow, miss};
+use crate::drivers::{follow, handlers, miss};
 use crate::frame::{Frame, Leave, jump};
 use crate::handlers::transfer::{peek, push};
 use crate::operand::Source;
@@ -61,91 +61,69 @@ fn charge(op: &Op, frame: &mut Frame<'_>) -> bool {
     frame.left >= 0
 }
 
-/// The handler of an [`Indirect`] branch.
-pub(crate) fn indirect<'a, I: Indirect>(
-    cursor: Cursor<'a>,
-    cpu: &mut CpuState,
-    memory: &mut AddressSpace,
-    frame: &mut Frame<'a>,
-) -> Cursor<'a> {
-    let Some(op) = cursor.op() else { return cursor };
-    match I::execute(op, cpu, memory) {
-        Ok(target) => {
-            cpu.eip = target;
-            if !charge(op, frame) {
-                return Cursor::STOPPED;
+handlers! {
+    /// The handler of an [`Indirect`] branch.
+    indirect[I: Indirect](cursor, op, cpu, memory, frame) {
+        match I::execute(op, cpu, memory) {
+            Ok(target) => {
+                cpu.eip = target;
+                if !charge(op, frame) {
+                    return Cursor::STOPPED;
+                }
+                let behind = cursor.next();
+                if I::CALLS {
+                    frame.calls.push(behind.spent());
+                    return advance(behind, cpu, memory, frame);
+                }
+                dispatch(behind, cpu, memory, frame)
             }
-            let mut cases = cursor.next();
-            if I::CALLS {
-                frame.calls.push(cases);
-                cases = cases.next();
-            }
-            dispatch(cases, cpu, memory, frame)
+            Err(why) => miss(why, cursor, cpu, memory, frame),
         }
-        Err(why) => miss(why, cursor, cpu, memory, frame),
     }
-}
 
-/// The handler of CALL to a known place; the immediate is the return address.
-pub(crate) fn call<'a>(
-    cursor: Cursor<'a>,
-    cpu: &mut CpuState,
-    memory: &mut AddressSpace,
-    frame: &mut Frame<'a>,
-) -> Cursor<'a> {
-    let Some(op) = cursor.op() else { return cursor };
-    match push(cpu, memory, op.immediate) {
-        Ok(()) => {
-            frame.calls.push(cursor.next());
-            follow(cursor, op, cpu, memory, frame)
-        }
-        Err(why) => miss(why, cursor, cpu, memory, frame),
-    }
-}
-
-/// The handler of RET; the immediate is what it releases.
-pub(crate) fn ret<'a>(
-    cursor: Cursor<'a>,
-    cpu: &mut CpuState,
-    memory: &mut AddressSpace,
-    frame: &mut Frame<'a>,
-) -> Cursor<'a> {
-    let Some(op) = cursor.op() else { return cursor };
-    match peek(cpu, memory) {
-        Ok(target) => {
-            let top = cpu.gpr(Gpr::Esp).wrapping_add(4).wrapping_add(op.immediate);
-            cpu.set_gpr(Gpr::Esp, top);
-            cpu.eip = target;
-            if !charge(op, frame) {
-                return Cursor::STOPPED;
+    /// The handler of CALL to a known place; the immediate is the return address.
+    call[](cursor, op, cpu, memory, frame) {
+        match push(cpu, memory, op.immediate) {
+            Ok(()) => {
+                frame.calls.push(cursor.next().spent());
+                follow(cursor, op, cpu, memory, frame)
             }
-            let behind = frame.calls.pop();
-            match behind.checked() {
-                Some(case) if case.immediate == target => dispatch(behind, cpu, memory, frame),
-                _ => advance(cursor, cpu, memory, frame),
-            }
+            Err(why) => miss(why, cursor, cpu, memory, frame),
         }
-        Err(why) => miss(why, cursor, cpu, memory, frame),
     }
-}
 
-/// The handler of a destination that an indirect branch was seen to have: the immediate. The first
-/// that is free is filled in with where the branch goes.
-pub(crate) fn case<'a>(
-    cursor: Cursor<'a>,
-    cpu: &mut CpuState,
-    memory: &mut AddressSpace,
-    frame: &mut Frame<'a>,
-) -> Cursor<'a> {
-    let Some(op) = cursor.op() else { return cursor };
-    if op.taken.is_open() {
-        frame.leave = Leave::Link { site: cursor.index_in(frame.ops) as u32 };
-        return Cursor::STOPPED;
+    /// The handler of RET; the immediate is what it releases.
+    ret[](cursor, op, cpu, memory, frame) {
+        match peek(cpu, memory) {
+            Ok(target) => {
+                let top = cpu.gpr(Gpr::Esp).wrapping_add(4).wrapping_add(op.immediate);
+                cpu.set_gpr(Gpr::Esp, top);
+                cpu.eip = target;
+                if !charge(op, frame) {
+                    return Cursor::STOPPED;
+                }
+                let behind = frame.calls.pop();
+                match behind.checked() {
+                    Some(case) if case.immediate == target => dispatch(behind, cpu, memory, frame),
+                    _ => advance(cursor, cpu, memory, frame),
+                }
+            }
+            Err(why) => miss(why, cursor, cpu, memory, frame),
+        }
     }
-    if cpu.eip == op.immediate {
-        dispatch(Cursor::follow(frame.ops, &op.taken), cpu, memory, frame)
-    } else {
-        advance(cursor, cpu, memory, frame)
+
+    /// The handler of a destination that an indirect branch was seen to have: the immediate. The first
+    /// that is free is filled in with where the branch goes.
+    case[](cursor, op, cpu, memory, frame) {
+        if op.taken.is_open() {
+            frame.leave = Leave::Link { site: cursor.index_in(frame.ops) as u32 };
+            return Cursor::STOPPED;
+        }
+        if cpu.eip == op.immediate {
+            dispatch(Cursor::follow(frame.ops, &op.taken), cpu, memory, frame)
+        } else {
+            advance(cursor, cpu, memory, frame)
+        }
     }
 }
 

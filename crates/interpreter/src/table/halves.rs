@@ -4,31 +4,15 @@
 //! jumps can remember: there, half as many jumps are worth more than registers within handlers.
 
 use pentimento_decoder::Instruction;
-use pentimento_memory::AddressSpace;
-use pentimento_registers::{CpuState, Eflags};
+use pentimento_registers::Eflags;
 
-use crate::arena::{Cursor, OpHandler};
-use crate::drivers::{Straight, miss, straight};
-use crate::frame::Frame;
+use crate::arena::OpHandler;
+use crate::drivers::{Straight, pair};
 use crate::handlers::arithmetic::{Add, And, Or, Rol, Ror, Shifted, Shr, Update, Xor};
 use crate::handlers::transfer::{EffectiveAddress, Move};
 use crate::operand::{Based, First, Indexed, Memory, Second};
 use crate::table::kinds::Signature;
 use crate::table::row::{Pattern, pattern};
-
-/// The handler of two operations.
-fn pair<'a, A: Straight, B: Straight>(
-    cursor: Cursor<'a>,
-    cpu: &mut CpuState,
-    memory: &mut AddressSpace,
-    frame: &mut Frame<'a>,
-) -> Cursor<'a> {
-    let Some(op) = cursor.op() else { return cursor };
-    match A::execute(op, cpu, memory, frame) {
-        Ok(()) => straight::<B>(cursor.next(), cpu, memory, frame),
-        Err(why) => miss(why, cursor, cpu, memory, frame),
-    }
-}
 
 /// Whether somebody sees the flags of an instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -36,6 +36,13 @@ impl<S: FloatSource> Straight for LoadFloat<S> {
     }
 }
 
+/// Pushes a datum from `address`, which the instruction has read.
+#[inline(always)]
+fn push_from(op: &Op, cpu: &mut CpuState, frame: &mut Frame<'_>, address: u32, value: F80) {
+    frame.x87.push(cpu, value);
+    frame.x87.executed_at(op, address);
+}
+
 /// FLD of a single or double that is [usual](extended::usual).
 pub(crate) struct LoadUsual<D, A>(PhantomData<(D, A)>);
 
@@ -45,9 +52,7 @@ impl<D: Datum, A: Address> Straight for LoadUsual<D, A> {
         frame.x87.not_pending()?;
         frame.x87.room()?;
         let address = A::of(op, cpu);
-        let value = D::load_usual(memory, address)?;
-        frame.x87.push(cpu, value);
-        frame.x87.executed_at(op, address);
+        push_from(op, cpu, frame, address, D::load_usual(memory, address)?);
         Ok(())
     }
 }
@@ -65,8 +70,7 @@ impl<D: Datum, A: Address> Straight for LoadFull<D, A> {
         let (value, flags) = float::convert::<F80>(D::unpack(memory, address)?, &Rules::default());
         let rules = Rules::from_control_word(cpu.x87.control);
         frame.x87.raise(cpu, flags, &rules)?;
-        frame.x87.push(cpu, value);
-        frame.x87.executed_at(op, address);
+        push_from(op, cpu, frame, address, value);
         Ok(())
     }
 }
@@ -167,6 +171,31 @@ macro_rules! integers {
 
 integers!(i16 = u16, i32 = u32, i64 = u64);
 
+/// Notes that ST(0) is stored at `address`, and pops it if `POPS`.
+#[inline(always)]
+fn stored<const POPS: bool>(op: &Op, cpu: &mut CpuState, frame: &mut Frame<'_>, address: u32) {
+    if POPS {
+        frame.x87.pop(cpu);
+    }
+    frame.x87.executed_at(op, address);
+}
+
+/// Stores what ST(0) was rounded to, and pops it if `POPS`.
+#[inline(always)]
+fn store_rounded<V: Value, A: Address, const POPS: bool>(
+    op: &Op,
+    cpu: &mut CpuState,
+    memory: &mut AddressSpace,
+    frame: &mut Frame<'_>,
+    result: Rounded<V>,
+) -> Done {
+    let address = A::of(op, cpu);
+    memory.write_fast(address, result.value).ok_or(Miss::Slow)?;
+    frame.x87.rounded(result);
+    stored::<POPS>(op, cpu, frame, address);
+    Ok(())
+}
+
 /// FST, FIST and the like, and with `POPS` FSTP, FISTP and FISTTP.
 pub(crate) struct StoreFloat<T, A, const POPS: bool>(PhantomData<(T, A)>);
 
@@ -175,14 +204,7 @@ impl<T: Stored, A: Address, const POPS: bool> Straight for StoreFloat<T, A, POPS
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         frame.x87.filled(1)?;
         let result = T::convert(register(cpu, physical(cpu, 0)), cpu, frame)?;
-        let address = A::of(op, cpu);
-        memory.write_fast(address, result.value).ok_or(Miss::Slow)?;
-        frame.x87.rounded(result);
-        if POPS {
-            frame.x87.pop(cpu);
-        }
-        frame.x87.executed_at(op, address);
-        Ok(())
+        store_rounded::<_, A, POPS>(op, cpu, memory, frame, result)
     }
 }
 
@@ -202,10 +224,7 @@ impl<T: Stored, A: Address, const POPS: bool> Straight for StoreFull<T, A, POPS>
         let address = A::of(op, cpu);
         memory.write_fast(address, value).ok_or(Miss::Slow)?;
         frame.x87.raise(cpu, flags, &rules)?;
-        if POPS {
-            frame.x87.pop(cpu);
-        }
-        frame.x87.executed_at(op, address);
+        stored::<POPS>(op, cpu, frame, address);
         Ok(())
     }
 }
@@ -238,14 +257,7 @@ impl<T: StoredUsual, A: Address, const POPS: bool> Straight for StoreUsual<T, A,
         frame.x87.filled(1)?;
         frame.x87.extended()?;
         let result = computed(T::convert_usual(register(cpu, physical(cpu, 0))))?;
-        let address = A::of(op, cpu);
-        memory.write_fast(address, result.value).ok_or(Miss::Slow)?;
-        frame.x87.rounded(result);
-        if POPS {
-            frame.x87.pop(cpu);
-        }
-        frame.x87.executed_at(op, address);
-        Ok(())
+        store_rounded::<_, A, POPS>(op, cpu, memory, frame, result)
     }
 }
 
@@ -265,8 +277,7 @@ impl<A: Address> Straight for StoreExtended<A> {
         memory.write_fast(address, value.significand).ok_or(Miss::Slow)?;
         memory.write_fast(address.wrapping_add(8), value.sign_exponent).ok_or(Miss::Slow)?;
         frame.x87.clear_c1();
-        frame.x87.pop(cpu);
-        frame.x87.executed_at(op, address);
+        stored::<true>(op, cpu, frame, address);
         Ok(())
     }
 }
