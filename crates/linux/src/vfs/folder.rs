@@ -97,6 +97,18 @@ pub trait HostFile: Send + Sync + Debug {
     fn metadata(&self) -> Result<HostMetadata, Errno>;
 }
 
+/// Reads from `offset` until the buffer is full or the file ends; says how many bytes.
+pub(super) fn fill(file: &dyn HostFile, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(offset + done as u64, &mut buffer[done..])? {
+            0 => break,
+            read => done += read,
+        }
+    }
+    Ok(done)
+}
+
 /// A folder of the host that a machine was given.
 ///
 /// Every implementation must refuse to leave the folder: no `..`, no absolute path, no symbolic

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::attributes::{Attributes, Change, FileType, Owner};
-use super::folder::{HostAccess, HostChange, HostFile, HostFolder, HostMetadata, join};
+use super::folder::{HostAccess, HostChange, HostFile, HostFolder, HostMetadata, fill, join};
 use super::view::View;
 use super::vnode::{NodeId, ROOT};
 use super::volume::{
@@ -295,15 +295,7 @@ impl Volume for Passthrough {
     }
 
     fn read(&mut self, _: &View<'_>, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let handle = self.handle(id, false)?;
-        let mut done = 0;
-        while done < buffer.len() {
-            match handle.read_at(offset + done as u64, &mut buffer[done..])? {
-                0 => break,
-                read => done += read,
-            }
-        }
-        Ok(done)
+        fill(&*self.handle(id, false)?, offset, buffer)
     }
 
     fn host_file(&mut self, id: NodeId) -> Option<Arc<dyn HostFile>> {

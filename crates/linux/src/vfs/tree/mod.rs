@@ -229,6 +229,23 @@ impl Tree {
         Ok(id)
     }
 
+    /// Makes sure that `directory` still has a name: it may have been removed while it was open.
+    fn check_named(&self, directory: NodeId) -> Result<(), Errno> {
+        if directory != ROOT && self.node(directory)?.place.is_none() {
+            return Err(Errno::ENOENT);
+        }
+        Ok(())
+    }
+
+    /// Makes sure that `name` can be given in `directory`; EEXIST where it is taken.
+    fn check_free(&mut self, directory: NodeId, name: &[u8]) -> Result<(), Errno> {
+        match self.find(directory, name) {
+            Ok(_) => Err(Errno::EEXIST),
+            Err(Errno::ENOENT) => self.check_named(directory),
+            Err(other) => Err(other),
+        }
+    }
+
     /// The node that `name` names, without regard to a folder below that changes.
     fn find(&mut self, directory: NodeId, name: &[u8]) -> Result<NodeId, Errno> {
         let held = self.directory(directory)?;

@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::vfs::archive::ArchiveError;
 use crate::vfs::attributes::{Attributes, Change, FileType, Timestamp};
 use crate::vfs::content::{CHUNK, Content, MAX_SIZE};
-use crate::vfs::folder::HostFile;
+use crate::vfs::folder::{HostFile, fill};
 use crate::vfs::view::View;
 use crate::vfs::vnode::{NodeId, ROOT};
 use crate::vfs::volume::{
@@ -88,17 +88,9 @@ impl Volume for Tree {
         name: &[u8],
         new: &NewNode<'_>,
     ) -> Result<NodeId, Errno> {
-        match self.find(directory, name) {
-            Ok(_) => return Err(Errno::EEXIST),
-            Err(Errno::ENOENT) => {}
-            Err(other) => return Err(other),
-        }
+        self.check_free(directory, name)?;
         if self.made_nodes >= self.capacity.nodes {
             return Err(Errno::ENOSPC);
-        }
-        // The directory may have been removed while it was open.
-        if directory != ROOT && self.node(directory)?.place.is_none() {
-            return Err(Errno::ENOENT);
         }
         let mut attributes = Attributes::new(new.file_type, new.mode, new.owner, view.now);
         attributes.device = new.device;
@@ -123,14 +115,7 @@ impl Volume for Tree {
     }
 
     fn link(&mut self, view: &View<'_>, node: NodeId, directory: NodeId, name: &[u8]) -> Result<(), Errno> {
-        match self.find(directory, name) {
-            Ok(_) => return Err(Errno::EEXIST),
-            Err(Errno::ENOENT) => {}
-            Err(other) => return Err(other),
-        }
-        if directory != ROOT && self.node(directory)?.place.is_none() {
-            return Err(Errno::ENOENT);
-        }
+        self.check_free(directory, name)?;
         let held = self.node(node)?;
         if held.attributes.is_directory() {
             return Err(Errno::EPERM);
@@ -173,9 +158,7 @@ impl Volume for Tree {
         mode: RenameMode,
     ) -> Result<(), Errno> {
         let moved = self.find(from.0, from.1)?;
-        if to.0 != ROOT && self.node(to.0)?.place.is_none() {
-            return Err(Errno::ENOENT);
-        }
+        self.check_named(to.0)?;
         let target = match self.find(to.0, to.1) {
             Ok(target) => Some(target),
             Err(Errno::ENOENT) => None,
@@ -216,17 +199,7 @@ impl Volume for Tree {
     fn read(&mut self, _: &View<'_>, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
         match &self.node(id)?.body {
             Body::Memory(content) => Ok(content.read(offset, buffer)),
-            Body::Below => {
-                let handle = self.handle(id)?;
-                let mut done = 0;
-                while done < buffer.len() {
-                    match handle.read_at(offset + done as u64, &mut buffer[done..])? {
-                        0 => break,
-                        read => done += read,
-                    }
-                }
-                Ok(done)
-            }
+            Body::Below => fill(&*self.handle(id)?, offset, buffer),
             Body::Directory(_) => Err(Errno::EISDIR),
             _ => Err(Errno::EINVAL),
         }
