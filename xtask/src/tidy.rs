@@ -38,6 +38,18 @@ const FORBIDDEN: &[(&str, &str)] = &[
     (concat!("FIX", "ME"),    "fix it, or describe it in docs/deviations.md"),
 ];
 
+/// Documentation that tells its reader nothing.
+const RIDDLES: &[&str] = &[
+    "Which.",
+    "Which one.",
+    "Why.",
+    "How.",
+    "How many.",
+    "What it is.",
+    "What it does.",
+    "All put together.",
+];
+
 /// Runs every check and reports all findings.
 pub(crate) fn run(_options: &[String]) -> Result<(), Failure> {
     let sources = sources()?;
@@ -147,6 +159,11 @@ fn file_rules(path: &Path, text: &str) -> Vec<String> {
     for (pattern, reason) in FORBIDDEN {
         if let Some(number) = text.lines().position(|line| line.contains(pattern)) {
             findings.push(format!("{shown}:{}: {pattern}: {reason}", number + 1));
+        }
+    }
+    for (number, line) in text.lines().enumerate() {
+        if line.trim_start().strip_prefix("/// ").is_some_and(|words| RIDDLES.contains(&words)) {
+            findings.push(format!("{shown}:{}: a comment that says nothing: {}", number + 1, line.trim()));
         }
     }
     findings

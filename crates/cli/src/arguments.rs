@@ -99,7 +99,7 @@ pub(crate) struct RunOptions {
     /// looked for in the guest's PATH. An image may name one itself.
     #[arg(value_name = "PROGRAM")]
     pub(crate) program: Option<String>,
-    /// Its arguments.
+    /// Arguments of the program.
     #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<String>,
 }
@@ -107,7 +107,7 @@ pub(crate) struct RunOptions {
 /// The networks that can be granted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub(crate) enum NetworkOption {
-    /// None.
+    /// No network.
     #[default]
     None,
     /// The host's own.

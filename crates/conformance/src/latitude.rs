@@ -36,7 +36,7 @@ pub(crate) struct Access {
     pub(crate) offset: u32,
     /// The segment's base plus the offset.
     pub(crate) linear: u32,
-    /// Bytes.
+    /// How wide it is, in bytes.
     pub(crate) size: u32,
 }
 

@@ -16,7 +16,7 @@ pub enum Cause {
     },
     /// A field that names a register holds a number that none has.
     NoSuchRegister {
-        /// The number.
+        /// The number, as the effect gave it.
         number: u64,
     },
     /// A push onto a stack that holds as much as it may.

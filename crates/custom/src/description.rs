@@ -149,7 +149,7 @@ pub enum OperandKind {
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperandForm {
-    /// What it is.
+    /// A register, a number, an address...
     pub kind: OperandKind,
     /// Bits of its field. Without it the field takes what the other ones leave of a word.
     #[serde(default)]
@@ -202,7 +202,7 @@ pub struct Row {
     pub syntax: String,
     /// Hexadecimal digits (`0` to `9`, `A` to `F`), bits after `0b`, opcodes and operands by name: `05 r s`.
     pub code: String,
-    /// What it does.
+    /// What the instruction does.
     pub effect: Effect,
 }
 

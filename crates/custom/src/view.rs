@@ -36,11 +36,11 @@ pub struct View {
 /// A register in a view.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RegisterView {
-    /// Its name.
+    /// The name that the set gives it.
     pub name: String,
-    /// Its bits.
+    /// Bits, 1 to 64.
     pub width: u8,
-    /// Its value.
+    /// The value, in the low bits.
     pub value: u64,
 }
 

@@ -206,7 +206,7 @@ impl Body {
         self.end += first + second;
     }
 
-    /// All put together.
+    /// The instruction that the parts read so far make.
     #[inline(always)]
     fn instruction(self, entry: OpcodeEntry, opcode: u8, prefixes: Prefixes) -> Instruction {
         Instruction::new(Parts {

@@ -43,7 +43,7 @@ impl Default for FormatOptions {
 /// A name for an address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Symbol<'a> {
-    /// The name.
+    /// What stands in the place of the address.
     pub name: &'a str,
     /// How far beyond the symbol's own address the address lies, in bytes.
     pub offset: u32,

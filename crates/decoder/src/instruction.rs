@@ -170,7 +170,7 @@ impl Instruction {
         (self.head >> 16) as u32
     }
 
-    /// What it does.
+    /// The operation, which says what it does.
     #[inline(always)]
     #[must_use]
     pub const fn operation(&self) -> Operation {

@@ -59,7 +59,7 @@ pub enum Operand {
     Memory(MemoryOperand),
     /// An immediate, sign-extended to 32 bits where the row says so; `size` is the width in bytes it acts with.
     Immediate {
-        /// The value.
+        /// The value in the low `size` bytes, zero above them.
         value: u32,
         /// 1, 2 or 4.
         size: u8,

@@ -159,7 +159,7 @@ pub enum OperandCode {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Immediate {
-    /// None.
+    /// There is no immediate.
     None,
     /// One byte, zero-extended.
     Byte,
@@ -184,7 +184,7 @@ pub(crate) enum Immediate {
 /// How to read one immediate, without branches.
 #[derive(Clone, Copy)]
 pub(crate) struct ImmediateWidth {
-    /// Bytes.
+    /// Bytes in the code, 0 to 4.
     pub(crate) length: u32,
     /// The bits that count.
     pub(crate) mask: u32,

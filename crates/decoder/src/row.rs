@@ -280,7 +280,7 @@ impl Row {
         !matches!(self.form, Form::NoModRm)
     }
 
-    /// What it does.
+    /// The operation of all instructions with this encoding.
     #[must_use]
     pub const fn operation(&self) -> Operation {
         self.operation

@@ -11,7 +11,7 @@ pub enum ImageError {
     Read {
         /// The file, or its path in the image.
         name: String,
-        /// What the host said.
+        /// The host's own words.
         reason: String,
     },
     /// Not one of the formats.
@@ -28,13 +28,13 @@ pub enum ImageError {
     /// It decompresses to more than [`ImageLimits::memory`](crate::ImageLimits::memory).
     #[error("decompresses to more than {limit} bytes; a higher limit can be given")]
     TooLarge {
-        /// The limit.
+        /// The limit, in bytes.
         limit: u64,
     },
     /// It holds more entries than [`ImageLimits::entries`](crate::ImageLimits::entries).
     #[error("more than {limit} files; a higher limit can be given")]
     TooMany {
-        /// The limit.
+        /// The limit, in entries.
         limit: u64,
     },
     /// A tar header that is none.
@@ -48,9 +48,9 @@ pub enum ImageError {
     /// An entry of a tar file that cannot be made.
     #[error("entry {path}: {what}")]
     Member {
-        /// Its path.
+        /// Its path in the tar file.
         path: String,
-        /// What is in the way.
+        /// What makes it impossible.
         what: &'static str,
     },
     /// A part of an image is not what its digest says.

@@ -184,7 +184,7 @@ pub(crate) struct Piece {
     pub(crate) offset: u64,
     /// Where its bytes are in the other one.
     pub(crate) source: u64,
-    /// How many.
+    /// Bytes of the piece, in both.
     pub(crate) length: u64,
 }
 

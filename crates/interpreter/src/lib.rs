@@ -16,7 +16,7 @@
 //! - `block`, `select`: from bytes to operations.
 //! - `code`: the blocks of an address space.
 #![no_std]
-// `cursor` alone may allow it.
+// `arena` alone may allow it.
 #![cfg_attr(not(feature = "safe-dispatch"), deny(unsafe_code))]
 #![cfg_attr(feature = "safe-dispatch", forbid(unsafe_code))]
 

@@ -20,7 +20,7 @@ pub enum Error {
     Mount {
         /// The path in the guest.
         path: String,
-        /// What is in the way.
+        /// What the kernel would say of it.
         errno: Errno,
     },
     /// The program was read but cannot be loaded.

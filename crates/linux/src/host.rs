@@ -267,9 +267,9 @@ impl Clock for SystemClock {
 pub struct Invocation {
     /// Who called.
     pub task: TaskId,
-    /// The number.
+    /// The number on i386, as in EAX.
     pub number: u32,
-    /// The name.
+    /// The man page's name.
     pub name: &'static str,
     /// The arguments as strace(1) prints them.
     pub arguments: Vec<String>,

@@ -10,7 +10,7 @@ use pentimento_registers::Exception;
 pub struct TaskId(pub(crate) u32);
 
 impl TaskId {
-    /// The number.
+    /// The number that programs know it by.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0
@@ -22,7 +22,7 @@ impl TaskId {
 pub struct ProcessId(pub(crate) u32);
 
 impl ProcessId {
-    /// The number.
+    /// The number that programs know it by.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0

@@ -89,7 +89,7 @@ impl Limit {
 pub(crate) struct ResourceLimits([Limit; Resource::ALL.len()]);
 
 impl Default for ResourceLimits {
-    /// None.
+    /// No limit on any resource.
     fn default() -> Self {
         Self([Limit::INFINITE; Resource::ALL.len()])
     }

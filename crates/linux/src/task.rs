@@ -26,7 +26,7 @@ pub(crate) enum TaskState {
 pub(crate) struct Task {
     /// Its process.
     pub(crate) process: ProcessId,
-    /// Its registers.
+    /// The registers, which an engine borrows for a turn.
     pub(crate) cpu: CpuState,
     /// What it is doing.
     pub(crate) state: TaskState,

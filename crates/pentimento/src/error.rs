@@ -11,13 +11,13 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the host said.
+        /// The host's error.
         source: std::io::Error,
     },
     /// A name without a slash that is in no folder of the guest's PATH.
     #[error("cannot find {program} in the guest's PATH ({path})")]
     NotInPath {
-        /// The name.
+        /// The name that was looked for.
         program: String,
         /// The folders, with colons between them.
         path: String,

@@ -44,7 +44,7 @@ pub enum Halt {
     /// CPU: the guest raised an exception other than #PF. For a fault nothing of the instruction has
     /// happened; for a trap ([`Exception::is_trap`]) it has completed.
     Exception {
-        /// Which one.
+        /// The exception, which is not #PF.
         exception: Exception,
         /// Its error code, 0 for those that have none.
         error_code: u32,

@@ -15,7 +15,7 @@ pub struct CpuState {
     pub(crate) gpr: [u32; 8],
     /// Offset of the next instruction in the code segment.
     pub eip: u32,
-    /// The flags.
+    /// The whole register: status, control and system flags.
     pub eflags: Eflags,
     /// The SSE control and status register.
     pub mxcsr: Mxcsr,

@@ -39,7 +39,7 @@ struct Arguments {
     engine: EngineKind,
     /// The program.
     program: Option<String>,
-    /// Its arguments.
+    /// Arguments of the program.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }

@@ -14,7 +14,7 @@ use super::effect_deviations::EFFECTS;
 pub struct Deviation {
     /// A short name to count by.
     pub name: &'static str,
-    /// Why.
+    /// Why ours is right, for the report.
     pub reason: &'static str,
     /// Whether it explains a difference.
     pub explains: fn(&Difference) -> bool,
@@ -37,7 +37,7 @@ impl Difference {
     }
 }
 
-/// All of them.
+/// Where the decoders may differ.
 pub const DEVIATIONS: &[Deviation] = &[
     Deviation {
         name: "VEX, EVEX, XOP",

@@ -74,7 +74,7 @@ const VECTORS_3A: &[u8] = &[
 /// What stands behind an opcode.
 #[derive(Clone, Copy)]
 enum Form {
-    /// Nothing.
+    /// No operand byte.
     Alone,
     /// ModR/M.
     Modrm,

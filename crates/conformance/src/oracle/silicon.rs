@@ -32,7 +32,7 @@ pub enum OracleError {
     /// It could not map a page or install a descriptor that cases rely on.
     #[error("the native oracle could not set up {what}: errno {errno}")]
     World {
-        /// Which.
+        /// The page or descriptor.
         what: String,
         /// Linux's error number.
         errno: u32,

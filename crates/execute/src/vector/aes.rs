@@ -5,7 +5,7 @@ use super::galois;
 
 /// The S-box: inversion in GF(2^8), then the affine transformation of FIPS 197, section 5.1.1.
 pub const SUBSTITUTION: [u8; 256] = substitution();
-/// Its inverse.
+/// The inverse of [`SUBSTITUTION`]: InvSubBytes.
 pub const INVERSE_SUBSTITUTION: [u8; 256] = inverse_substitution();
 
 const fn substitution() -> [u8; 256] {

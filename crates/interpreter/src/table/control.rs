@@ -67,5 +67,5 @@ const NOTHING: &[HandlerRow] = rows! {
     Prefetch    [M8|OTHER]            () straight::<t::Nothing>;
 };
 
-/// All of them.
+/// The rows of this file.
 pub(super) const ROWS: Family = &[&[BRANCHES, CALLS, FLAGS, NOTHING]];

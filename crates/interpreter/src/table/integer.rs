@@ -311,7 +311,7 @@ const BIT_TESTS: &[HandlerRow] = bit_tests! {
     Btc COMPLEMENT;
 };
 
-/// All of them.
+/// The rows of this file.
 pub(super) const ROWS: Family = &[
     &[
         MOVES,

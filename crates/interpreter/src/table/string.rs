@@ -21,5 +21,5 @@ const STRINGS: &[HandlerRow] = rows! {
     Scas until_equal  [R8|R16|R32, M8|M16|M32] (W) repeated::<Scas, W, WHILE_UNEQUAL>;
 };
 
-/// All of them.
+/// The rows of string instructions.
 pub(super) const ROWS: Family = &[&[STRINGS]];

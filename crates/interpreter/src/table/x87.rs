@@ -158,5 +158,5 @@ const MEMORY: &[HandlerRow] = rows! {
     Fnstsw [R16] ()  straight::<t::StatusIntoAx>;
 };
 
-/// All of them.
+/// The rows of x87 instructions.
 pub(super) const ROWS: Family = &[ARITHMETIC, STACK, &[MEMORY]];

@@ -100,7 +100,7 @@ impl Straight for LoadConstant {
 
 /// What ST(0) is stored as.
 pub(crate) trait Stored {
-    /// Its bits.
+    /// What lies in memory.
     type Bits: Value;
     /// The conversion, if nothing is out of the ordinary.
     fn convert(value: F80, cpu: &CpuState, frame: &Frame<'_>) -> Done<Rounded<Self::Bits>>;

@@ -65,7 +65,7 @@ pub enum Next {
 
 /// What running a task needs.
 pub struct Parts<'a> {
-    /// Its registers.
+    /// The task's registers.
     pub cpu: &'a mut CpuState,
     /// Its memory.
     pub memory: &'a mut AddressSpace,

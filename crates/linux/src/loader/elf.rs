@@ -49,7 +49,7 @@ pub enum LoadError {
     /// The interpreter that the program names cannot be read.
     #[error("interpreter {path} of the program: {errno}")]
     Interpreter {
-        /// Its path.
+        /// The interpreter's path, as the program names it.
         path: String,
         /// What opening it gave.
         errno: Errno,

@@ -22,7 +22,7 @@ use crate::wait::{Failure, Wait};
 pub(crate) enum Whence {
     /// The start.
     Set,
-    /// The offset.
+    /// The description's own offset.
     Current,
     /// The end.
     End,

@@ -83,7 +83,7 @@ impl Signal {
         (1..=64).contains(&number).then_some(Self(number as u8))
     }
 
-    /// Its number.
+    /// Its number on i386, 1 to 64.
     pub(crate) const fn number(self) -> u8 {
         self.0
     }

@@ -19,7 +19,7 @@ pub(crate) enum AreaSource {
     Vdso,
     /// An anonymous object that several spaces can map (MAP_SHARED).
     Shared {
-        /// Its number.
+        /// The object's number, which nothing else has.
         object: u64,
         /// Offset in it of the area's first byte.
         offset: u64,

@@ -30,7 +30,7 @@ const STACK_GUARD: u32 = 256 * PAGE_SIZE;
 pub struct SpaceId(pub(crate) u32);
 
 impl SpaceId {
-    /// The number.
+    /// The number, which no other space of the machine ever has.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0
@@ -61,7 +61,7 @@ pub(crate) struct FileMapping {
 
 /// An address space with its areas.
 pub(crate) struct Space {
-    /// Its number.
+    /// What engines know it by.
     pub(crate) id: SpaceId,
     /// The pages.
     pub(crate) memory: AddressSpace,
@@ -108,7 +108,7 @@ impl Space {
     /// An empty space that takes its pages from `frames`.
     ///
     /// # Errors
-    /// ENOMEM.
+    /// ENOMEM where the machine's memory is used up.
     pub(crate) fn new(
         id: SpaceId,
         frames: &FrameSource,
@@ -227,7 +227,7 @@ impl Space {
     /// A copy with number `id` that shares no future writes but those to shared areas.
     ///
     /// # Errors
-    /// ENOMEM.
+    /// ENOMEM where the machine's memory is used up.
     pub(crate) fn fork(&mut self, id: SpaceId) -> Result<Self, Errno> {
         Ok(Self {
             id,
@@ -357,7 +357,7 @@ impl Space {
     /// Brings in one page of an area with a source: `content`, then zeros.
     ///
     /// # Errors
-    /// ENOMEM.
+    /// ENOMEM where the machine's memory is used up.
     pub(crate) fn map_page(
         &mut self,
         page: u32,

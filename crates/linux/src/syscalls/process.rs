@@ -370,7 +370,7 @@ impl Kernel {
     /// A copy of an address space.
     ///
     /// # Errors
-    /// ENOMEM.
+    /// ENOMEM where the machine's memory is used up.
     fn fork_memory(&mut self, id: crate::arena::Id<Space>) -> Result<crate::arena::Id<Space>, Errno> {
         let number = self.new_space_number();
         let copy = self.spaces[id].fork(number)?;

@@ -125,7 +125,7 @@ use ArgumentKind::{
 pub(crate) struct SystemCallRow {
     /// The number in EAX.
     pub(crate) number: u16,
-    /// The name.
+    /// The man page's name.
     pub(crate) name: &'static str,
     /// What its arguments are.
     pub(crate) arguments: &'static [ArgumentKind],

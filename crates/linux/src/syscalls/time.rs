@@ -25,7 +25,7 @@ pub(super) enum Layout {
 }
 
 impl Layout {
-    /// Bytes.
+    /// Bytes of a time in the program's memory.
     pub(super) const fn size(self) -> u32 {
         match self {
             Self::Short => 8,

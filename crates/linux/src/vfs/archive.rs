@@ -38,15 +38,15 @@ pub enum ArchiveError {
     /// An entry's content is cut off.
     #[error("the content of {path} is cut off")]
     Truncated {
-        /// The entry.
+        /// The entry's path in the archive.
         path: String,
     },
     /// An entry cannot be made.
     #[error("cannot make {path}: {errno}")]
     Entry {
-        /// The entry.
+        /// The entry's path in the archive.
         path: String,
-        /// What is in the way.
+        /// What the file system says of it.
         errno: Errno,
     },
 }

@@ -105,7 +105,7 @@ pub(crate) struct Attributes {
     pub(crate) mode: u32,
     /// Owner.
     pub(crate) uid: u32,
-    /// Group.
+    /// The group's number.
     pub(crate) gid: u32,
     /// Names that lead to the file.
     pub(crate) links: u32,
@@ -152,7 +152,7 @@ impl Attributes {
 pub(crate) struct Owner {
     /// User.
     pub(crate) uid: u32,
-    /// Group.
+    /// The group's number.
     pub(crate) gid: u32,
 }
 
@@ -162,7 +162,7 @@ pub(crate) struct Owner {
 pub(crate) struct FileCredentials<'a> {
     /// User; 0 may do everything.
     pub(crate) uid: u32,
-    /// Group.
+    /// The group's number.
     pub(crate) gid: u32,
     /// Supplementary groups.
     pub(crate) groups: &'a [u32],

@@ -20,7 +20,7 @@ pub struct HostMetadata {
     pub mode: u32,
     /// Links to the file on the host.
     pub links: u32,
-    /// Bytes.
+    /// Bytes of content; of a link, of its target.
     pub size: u64,
     /// 512-byte blocks in use.
     pub blocks: u64,
