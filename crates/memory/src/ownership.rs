@@ -2,7 +2,8 @@
 
 use core::ptr::NonNull;
 
-use crate::entry::{CODE, Entry, OWNED, SPECIAL, WATCHED, WRITE, WRITE_FAST};
+use crate::entry::{CODE, DIRTY, Entry, OWNED, SPECIAL, STICKY, WATCHED, WRITE, WRITE_FAST};
+use crate::memory_file::EXTENT;
 use crate::{AddressSpace, FaultKind};
 
 impl AddressSpace {
@@ -93,15 +94,47 @@ impl AddressSpace {
             self.own(page)?
         };
         self.mark_dirty(page);
-        let entry = self.table.get(page);
-        if entry.has(WRITE) && !entry.has(CODE | WATCHED) {
+        let now = self.table.get(page);
+        if now.has(WRITE) && !now.has(CODE | WATCHED) {
             self.forks.written = self.forks.written.saturating_add(1);
-            self.table.set(page, entry.with(WRITE_FAST));
-            if entry.has(SPECIAL) {
+            self.table.set(page, now.with(WRITE_FAST));
+            if now.has(SPECIAL) {
                 self.held.get_mut().fast.push(page);
+            } else if !entry.has(OWNED) {
+                self.bring_along(page, entry.without(STICKY));
             }
         }
         Ok(frame)
+    }
+
+    /// Gives pages behind `page`, which was `blank` and was just stored to for the first time, frames as well
+    /// if they are like it: as many as pages before it have some. Programs fill their memory upwards,
+    /// and a first store is dear, most of all where it is a fault of the host's.
+    ///
+    /// Which pages those are hangs on nothing but which have frames, so that every engine and backing has
+    /// the same resident pages. In a small space, and in one with a limit or a snapshot, a page is a page.
+    fn bring_along(&mut self, page: u32, blank: Entry) {
+        const MOST: usize = 32;
+        const SMALL: u32 = 256;
+        let group = page / EXTENT * EXTENT..(page / EXTENT + 1) * EXTENT;
+        if self.resident <= SMALL || self.resident_limit != u32::MAX || !self.snapshots.is_empty() {
+            return;
+        }
+        let is_used = |before: &u32| {
+            let entry = self.table.get(*before);
+            entry.has(OWNED) && !entry.has(SPECIAL)
+        };
+        let count = (group.start..page).rev().take(MOST).take_while(is_used).count();
+        for next in (page + 1..group.end).take(count) {
+            if self.table.get(next) != blank {
+                return;
+            }
+            // SAFETY: there is no source.
+            let Ok(frame) = (unsafe { self.allocate(None, Some(next)) }) else { return };
+            self.forks.written = self.forks.written.saturating_add(1);
+            self.dirty.push(next);
+            self.table.set(next, Entry::new(frame.as_ptr(), blank.bits() | OWNED | DIRTY | WRITE_FAST));
+        }
     }
 
     /// Gives `page` a frame that nobody else has, and keeps its content.

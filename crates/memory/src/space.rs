@@ -135,7 +135,9 @@ impl AddressSpace {
         }
     }
 
-    /// Pages that take up memory: written ones, those in snapshots, and those shared with forks.
+    /// Pages that take up memory: written ones, those in snapshots, and those shared with forks. Where pages
+    /// of a space of a megabyte or more are written one after another, without a limit, the next ones come
+    /// along.
     #[must_use]
     pub fn resident_pages(&self) -> u32 {
         self.resident

@@ -5,7 +5,8 @@ use crate::entry::{DIRTY, WRITE_FAST};
 
 impl AddressSpace {
     /// The numbers of the pages stored to since [`Self::clear_dirty`] or the space's creation, in
-    /// the order of their first store. Mapping and unmapping are no stores, pokes are.
+    /// the order of their first store. Mapping and unmapping are no stores, pokes are. Where pages
+    /// are stored to for the first time one after another, some zero pages that are next are among them.
     #[must_use]
     pub fn dirty_pages(&self) -> &[u32] {
         &self.dirty

@@ -57,6 +57,54 @@ fn a_space_goes_into_its_reservation_without_copies() {
 }
 
 #[test]
+fn pages_that_are_filled_one_after_another_come_in_runs() {
+    let frames = FrameSource::new();
+    for backing in [Backing::Paged, Backing::Reserved] {
+        let mut space = AddressSpace::try_new_from(&frames, backing).unwrap();
+        space.map(0x10_0000, 1 << 20, RW).unwrap();
+        prepare_fast(&mut space);
+        // A small space has no more than it wrote to.
+        space.map(0x80_0000, 1 << 20, RW).unwrap();
+        for page in 0..256u32 {
+            space.write(0x80_0000 + page * PAGE_SIZE, 1u8).unwrap();
+            assert_eq!(space.resident_pages(), page + 1);
+        }
+        let (mut slow, mut resident) = (0, vec![]);
+        for page in 0..256u32 {
+            let address = 0x10_0000 + page * PAGE_SIZE;
+            assert_eq!(space.read::<u32>(address), Ok(0));
+            if space.write_fast(address, page).is_none() {
+                space.write(address, page).unwrap();
+                slow += 1;
+                resident.push(space.resident_pages() - 256);
+            }
+        }
+        // Twice as many each time, 32 at most, and anew in each group of 64.
+        assert_eq!((slow, &resident[..8]), (4 * 7, &[1, 3, 7, 15, 31, 63, 64, 65][..]), "{backing:?}");
+        assert_eq!(space.resident_pages(), 512);
+        assert!((0..256).all(|page| space.read(0x10_0000 + page * PAGE_SIZE) == Ok(page)));
+
+        // Not for pages that lie apart, go downwards, differ, or are limited or remembered.
+        space.map(0x40_0000, 1 << 20, RW).unwrap();
+        space.protect(0x40_3000, PAGE_SIZE, Permissions::READ).unwrap();
+        let mut expected = 512;
+        for page in [255u32, 254, 253, 100, 102, 0, 1, 2] {
+            space.write(0x40_0000 + page * PAGE_SIZE, 1u8).unwrap();
+            expected += 1;
+            assert_eq!(space.resident_pages(), expected + u32::from(page == 1), "{backing:?} {page}");
+        }
+        let snapshot = space.snapshot();
+        space.write(0x48_0000, 1u8).unwrap();
+        space.write(0x48_1000, 1u8).unwrap();
+        assert_eq!(space.resident_pages(), expected + 2);
+        space.discard(snapshot).unwrap();
+        space.set_resident_limit(Some(1000));
+        space.write(0x48_2000, 1u8).unwrap();
+        assert_eq!(space.resident_pages(), expected + 3);
+    }
+}
+
+#[test]
 fn a_small_machine_opens_no_file() {
     let frames = FrameSource::new();
     let space = process(&frames, 1);

@@ -114,8 +114,9 @@ fn discarding_keeps_the_state_and_what_outer_snapshots_need() {
 #[test]
 fn what_a_snapshot_loop_writes_comes_back_each_time() {
     both(|mut space| {
-        space.map(0x1000, 0x8000, RWX).unwrap();
+        space.map(0x1000, 0x6000, RWX).unwrap();
         space.fill(0x1000, 7u32, 0x1800).unwrap();
+        space.map(0x7000, 0x2000, RWX).unwrap();
         let snapshot = space.snapshot();
         // Pages change their part in the loop: always written, never, every third time, once; zeros before.
         for turn in 0..100u32 {
@@ -154,10 +155,10 @@ fn what_a_snapshot_loop_writes_comes_back_each_time() {
 fn pages_that_a_loop_keeps_for_speed_are_no_reason_to_refuse_one() {
     both(|mut space| {
         space.map(0, 64 * PAGE_SIZE, RW).unwrap();
-        space.fill(0, 1u8, 8 * PAGE_SIZE).unwrap();
-        let outer = space.snapshot();
         // A page needs one more for the moment in which it is copied.
         space.set_resident_limit(Some(8 + 4 + 1));
+        space.fill(0, 1u8, 8 * PAGE_SIZE).unwrap();
+        let outer = space.snapshot();
         let write = |space: &mut AddressSpace, pages: core::ops::Range<u32>| {
             pages.into_iter().try_for_each(|page| space.write(page * PAGE_SIZE, 2u8))
         };
