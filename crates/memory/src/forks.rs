@@ -24,7 +24,7 @@ impl Forks {
         let known = self.since.map_or(in_place, |since| since < Self::LOOK);
         let copies = few && known;
         if copies {
-            self.since = self.since.map(|since| since + 1);
+            self.since = Some(self.since.map_or(1, |since| since + 1));
         } else {
             *self = Self { written: 0, since: Some(0) };
         }

@@ -22,6 +22,8 @@ impl AddressSpace {
         if !self.pool.open_file() {
             return false;
         }
+        // Objects go into the memory file when they are taken.
+        self.release_shared();
         let wanted = self.mappings_wanted();
         let machine = self.pool.source().map(FrameSource::reservations);
         let Some(reservation) = machine.and_then(|machine| Reservation::new(machine, wanted)) else {

@@ -16,7 +16,7 @@ use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 
 use crate::entry::{Entry, READ_FAST, WATCHED, WRITE_FAST};
-use crate::reserved::Reservation;
+use crate::reserved::{Reservation, shown};
 use crate::zeroed;
 
 /// Pages in a 4 GiB space.
@@ -140,12 +140,14 @@ impl Table {
             let entry = if entry.has(WATCHED) { entry.without(READ_FAST | WRITE_FAST) } else { entry };
             // SAFETY: the leaf is this table's own, the index is below its length, and no
             // reference to its entries ever exists.
-            unsafe { leaf.cast::<Entry>().add((page % GROUP) as usize).write(entry) }
+            let old = unsafe { leaf.cast::<Entry>().add((page % GROUP) as usize).replace(entry) };
             if self.is_flat() {
                 // SAFETY: the array is this table's own, and the page number is below its length.
                 unsafe { self.flat.cast::<Entry>().add((page % PAGES) as usize).write(entry) }
             }
-            if let Some(reservation) = &self.reservation {
+            if let Some(reservation) = &self.reservation
+                && shown(old) != shown(entry)
+            {
                 reservation.note(page);
             }
         }

@@ -264,6 +264,27 @@ fn forks_copy_what_is_written_each_time_and_share_the_rest() {
 }
 
 #[test]
+fn a_small_process_in_a_reservation_is_copied_until_it_shows_what_it_writes() {
+    let mut parent = AddressSpace::with_backing(Backing::Reserved);
+    if parent.backing() != Backing::Reserved {
+        return;
+    }
+    parent.map(0, 20 * PAGE_SIZE, RW).unwrap();
+    parent.fill(0, 1u8, 20 * PAGE_SIZE).unwrap();
+    for turn in 0..20u8 {
+        parent.write(3 * PAGE_SIZE, turn).unwrap();
+        let child = parent.fork().unwrap();
+        let expected = match turn {
+            0..16 => (0..20).collect(),
+            16 => vec![],
+            _ => vec![3],
+        };
+        assert_eq!(fast(&mut parent, 20), expected, "turn {turn}");
+        assert_eq!([3, 4].map(|page| child.read::<u8>(page * PAGE_SIZE)), [Ok(turn), Ok(1)]);
+    }
+}
+
+#[test]
 fn a_fork_within_a_limit_needs_no_more_than_its_parent() {
     both(|mut parent| {
         parent.map(0, 16 * PAGE_SIZE, RW).unwrap();
