@@ -21,6 +21,10 @@ const MOST_BLOCK_BYTES: usize = 64 << 10;
 /// Bytes of an instruction.
 const LONGEST: u32 = 15;
 
+/// What a block is the translation of: the code at an address, for string instructions that go forwards
+/// (false) or backwards.
+type Key = (u32, bool);
+
 /// A block in the cache.
 #[derive(Clone, Copy, Debug)]
 struct Block {
@@ -37,8 +41,6 @@ struct Block {
 struct HostRange {
     start: u32,
     end: u32,
-    instructions: u8,
-    counts_at: u8,
     /// Its points among all.
     points: (u32, u32),
 }
@@ -50,6 +52,8 @@ pub(crate) struct Place {
     pub(crate) fix: Fix,
     /// Instructions executed beyond those counted; negative if more were counted.
     pub(crate) uncounted: i64,
+    /// What is to be added to ESP.
+    pub(crate) stack_ahead: i32,
 }
 
 /// The translations for one address space.
@@ -59,12 +63,12 @@ pub(crate) struct Cache {
     stubs: Stubs,
     entry: Entry,
     emit: Emitter,
-    blocks: BTreeMap<u32, Block>,
+    blocks: BTreeMap<Key, Block>,
     ranges: Vec<HostRange>,
     points: Vec<Point>,
     exits: Vec<Exit>,
-    /// The exits that lead to an address, by number.
-    incoming: HashMap<u32, Vec<u32>>,
+    /// The exits that lead to a block, by number.
+    incoming: HashMap<Key, Vec<u32>>,
     reader: CodeReader,
     /// What the blocks were translated for.
     model: CpuModel,
@@ -96,6 +100,13 @@ pub struct Statistics {
     pub reference: u64,
     /// Exceptions of the host's CPU.
     pub faults: u64,
+}
+
+impl Exit {
+    /// The block that it leads to.
+    const fn key(&self) -> Key {
+        (self.target, self.backwards)
+    }
 }
 
 impl Cache {
@@ -164,8 +175,8 @@ impl Cache {
             CodeChanges::Writes(writes) => writes,
         };
         for write in writes {
-            for eip in self.overlapping(write) {
-                self.drop_block(eip);
+            for key in self.overlapping(write) {
+                self.drop_block(key);
             }
             let end = write.address.saturating_add(write.length - 1);
             for page in write.address / PAGE_SIZE..=end / PAGE_SIZE {
@@ -178,55 +189,61 @@ impl Cache {
     }
 
     /// The blocks with code in the range.
-    fn overlapping(&self, range: CodeWrite) -> Vec<u32> {
-        let reach = MOST as u32 * LONGEST;
+    fn overlapping(&self, range: CodeWrite) -> Vec<Key> {
+        let reach = (MOST as u32 + 4) * LONGEST;
         let end = range.address.saturating_add(range.length - 1);
-        let candidates = self.blocks.range(range.address.saturating_sub(reach)..=end);
+        let candidates = self.blocks.range((range.address.saturating_sub(reach), false)..=(end, true));
         candidates
-            .filter(|(start, block)| *start + (block.length - 1) >= range.address)
-            .map(|(start, _)| *start)
+            .filter(|((start, _), block)| *start + (block.length - 1) >= range.address)
+            .map(|(key, _)| *key)
             .collect()
     }
 
-    /// Drops the block at `eip`: jumps to it find the way out that they had before.
-    fn drop_block(&mut self, eip: u32) {
-        let Some(block) = self.blocks.remove(&eip) else { return };
+    /// Drops a block: jumps to it find the way out that they had before.
+    fn drop_block(&mut self, key: Key) {
+        let Some(block) = self.blocks.remove(&key) else { return };
         self.statistics.dropped += 1;
-        self.table.set(eip, 0);
+        if let (eip, false) = key {
+            self.table.set(eip, 0);
+        }
         for number in block.exits.0..block.exits.1 {
-            let target = self.exits[number as usize].target;
-            if let Some(incoming) = self.incoming.get_mut(&target) {
+            if let Some(incoming) = self.incoming.get_mut(&self.exits[number as usize].key()) {
                 incoming.retain(|other| *other != number);
             }
         }
-        let incoming = self.incoming.get(&eip).map_or(&[][..], Vec::as_slice);
+        let incoming = self.incoming.get(&key).map_or(&[][..], Vec::as_slice);
         for number in incoming {
             let exit = self.exits[*number as usize];
             self.code.write(exit.site.0, &displacement(exit.site, exit.stub).to_le_bytes());
         }
     }
 
-    /// Where the translation of `eip` begins, made if it has to be; `None` if there is no code there that
-    /// could be translated.
+    /// Where the translation of the code at `eip` begins, made if it has to be; `None` if there is no code
+    /// there that could be translated.
     pub(crate) fn entry(
         &mut self,
         memory: &mut AddressSpace,
         environment: &Environment,
         eip: u32,
+        backwards: bool,
     ) -> Option<u32> {
-        match self.table.get(eip) {
-            0 => self.translate(memory, environment, eip),
+        let known = match self.table.get(eip) {
+            _ if backwards => self.blocks.get(&(eip, true)).map(|block| block.entry),
+            0 => None,
             entry => Some(entry),
-        }
+        };
+        known.or_else(|| self.translate(memory, environment, (eip, backwards)))
     }
 
-    fn translate(&mut self, memory: &mut AddressSpace, environment: &Environment, eip: u32) -> Option<u32> {
+    fn translate(&mut self, memory: &mut AddressSpace, environment: &Environment, key: Key) -> Option<u32> {
+        let (eip, backwards) = key;
         let at = self.emit.offset().next_multiple_of(16);
         if at as usize + MOST_BLOCK_BYTES > self.code.length() {
             self.clear();
         }
         self.emit.restart(self.emit.offset().next_multiple_of(16));
-        let draft = translate(&mut self.emit, &self.stubs, memory, environment, &self.surroundings, eip)?;
+        let (emit, stubs, surroundings) = (&mut self.emit, &self.stubs, &self.surroundings);
+        let draft = translate(emit, stubs, memory, environment, surroundings, eip, backwards)?;
         if !self.reader.watch(memory, eip, draft.length) {
             self.emit.restart(draft.host.start);
             return None;
@@ -237,11 +254,11 @@ impl Cache {
             dump.block(memory, eip, &draft, address, self.emit.bytes());
         }
         self.emit.restart(draft.host.end);
-        Some(self.install(eip, draft))
+        Some(self.install(key, draft))
     }
 
     /// Makes a block known, and jumps to it and from it lead where they should.
-    fn install(&mut self, eip: u32, draft: Draft) -> u32 {
+    fn install(&mut self, key: Key, draft: Draft) -> u32 {
         self.statistics.blocks += 1;
         self.statistics.guest_bytes += u64::from(draft.length);
         self.statistics.host_bytes += u64::from(draft.host.end - draft.host.start);
@@ -252,26 +269,26 @@ impl Cache {
         self.ranges.push(HostRange {
             start: draft.host.start,
             end: draft.host.end,
-            instructions: draft.instructions,
-            counts_at: draft.counts_at,
             points: (first_point, self.points.len() as u32),
         });
         let first = self.exits.len() as u32;
         let exits = (first, first + draft.exits.len() as u32);
         let block =
             Block { length: draft.length, entry: draft.entry, loaded_entry: draft.loaded_entry, exits };
-        self.blocks.insert(eip, block);
-        self.table.set(eip, block.entry);
+        self.blocks.insert(key, block);
+        if let (eip, false) = key {
+            self.table.set(eip, block.entry);
+        }
         for (number, exit) in (first..).zip(draft.exits) {
             self.exits.push(exit);
-            self.incoming.entry(exit.target).or_default().push(number);
-            if let Some(target) = self.blocks.get(&exit.target).copied()
-                && exit.target != eip
+            self.incoming.entry(exit.key()).or_default().push(number);
+            if let Some(target) = self.blocks.get(&exit.key()).copied()
+                && exit.key() != key
             {
                 self.lead(exit, target);
             }
         }
-        for number in self.incoming.get(&eip).cloned().unwrap_or_default() {
+        for number in self.incoming.get(&key).cloned().unwrap_or_default() {
             self.lead(self.exits[number as usize], block);
         }
         block.entry
@@ -291,8 +308,12 @@ impl Cache {
         }
         let points = &self.points[range.points.0 as usize..range.points.1 as usize];
         let point = points[..points.partition_point(|point| point.host <= offset)].last()?;
-        let counted = if point.before >= range.counts_at { i64::from(range.instructions) } else { 0 };
-        Some(Place { eip: point.eip, fix: point.fix, uncounted: i64::from(point.before) - counted })
+        Some(Place {
+            eip: point.eip,
+            fix: point.fix,
+            uncounted: point.uncounted.into(),
+            stack_ahead: point.stack_ahead.into(),
+        })
     }
 
     /// The offset in the code memory of an address of which the low half is `address`.

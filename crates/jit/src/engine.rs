@@ -6,6 +6,7 @@ use pentimento_decoder::{Operation, decode};
 use pentimento_execute::semantics::binary_arithmetic::sub;
 use pentimento_execute::{Engine, Exit, Guest, REPEAT_CHUNK, Reference, Stop, Until};
 use pentimento_interpreter::Interpreter;
+use pentimento_memory::Backing;
 use pentimento_memory::engine::reservation;
 use pentimento_registers::{CpuState, Descriptor, Eflags, Gpr, Mxcsr, SegmentRegister};
 
@@ -98,7 +99,7 @@ impl Translator {
     }
 
     /// Whether the guest is in a state that there are translations for: flat segments, no trap after each
-    /// instruction, no alignment checks, string instructions forwards.
+    /// instruction, no alignment checks.
     fn fits(state: &CpuState) -> bool {
         let flat = |register, descriptor| state.segment(register).descriptor() == Some(&descriptor);
         let selector = |register| state.segment(register).selector;
@@ -110,7 +111,7 @@ impl Translator {
             // The segment of x87's last operand is then no question.
             && selector(SegmentRegister::Ss) == data
             && selector(SegmentRegister::Es) == data
-            && !state.eflags.intersects(Eflags::TF.union(Eflags::AC).union(Eflags::DF))
+            && !state.eflags.intersects(Eflags::TF.union(Eflags::AC))
     }
 
     /// Whether an access through FS or GS only adds the base.
@@ -128,7 +129,8 @@ impl Translator {
         if self.cache.is_none() {
             self.cache = Cache::new(self.surroundings).map(Box::new);
         }
-        self.refused = self.cache.is_none() || !guest.memory.reserve();
+        let reserved = guest.memory.backing() == Backing::Reserved || guest.memory.reserve();
+        self.refused = self.cache.is_none() || !reserved;
         !self.refused
     }
 
@@ -155,7 +157,9 @@ impl Translator {
         self.surroundings.gs = Self::is_flat_but_for_base(guest.state, SegmentRegister::Gs);
         cache.refresh(guest.memory, guest.environment.model, self.surroundings);
         let known = cache.statistics().blocks;
-        let Some(entry) = cache.entry(guest.memory, guest.environment, guest.state.eip) else {
+        let backwards = guest.state.eflags.contains(Eflags::DF);
+        let eip = guest.state.eip;
+        let Some(entry) = cache.entry(guest.memory, guest.environment, eip, backwards) else {
             return reference(guest, executed);
         };
         // Code that was just translated is watched, which may have taken the host's permission to store.
@@ -215,6 +219,7 @@ impl Translator {
 /// Makes the guest's what an instruction in the middle of its work has left otherwise.
 fn fix(guest: &mut Guest<'_>, place: Place, frame: &Frame) {
     let state = &mut *guest.state;
+    state.set_gpr(Gpr::Esp, state.gpr(Gpr::Esp).wrapping_add_signed(place.stack_ahead));
     let mut back = |registers: &[Gpr]| {
         for &register in registers {
             state.set_gpr(register, state.gpr(register).wrapping_add(frame.minus_base));
@@ -246,7 +251,9 @@ fn fix(guest: &mut Guest<'_>, place: Place, frame: &Frame) {
 fn compare_last(guest: &mut Guest<'_>, width: u32, both: bool) {
     let element = |register: Gpr| {
         let mut bytes = [0; 4];
-        let address = guest.state.gpr(register).wrapping_sub(width);
+        let register = guest.state.gpr(register);
+        let backwards = guest.state.eflags.contains(Eflags::DF);
+        let address = if backwards { register.wrapping_add(width) } else { register.wrapping_sub(width) };
         // It has just been read.
         let _ = guest.memory.read_bytes(address, &mut bytes[..width as usize]);
         u32::from_le_bytes(bytes)
@@ -297,6 +304,7 @@ fn prepare(frame: &mut Frame, guest: &mut Guest<'_>, given: u64, uses_x87: bool)
     let flags = state.eflags;
     let status = flags.intersection(Eflags::STATUS.difference(Eflags::OF)).bits();
     frame.flags = (status & 0xff) << 8 | u32::from(flags.contains(Eflags::OF));
+    frame.backwards = u32::from(flags.contains(Eflags::DF));
     frame.mxcsr = state.mxcsr.bits();
     frame.x87_loaded = 0;
     frame.x87_data = u64::MAX;
@@ -314,6 +322,7 @@ fn finish(frame: &Frame, guest: &mut Guest<'_>, cache: &Cache) {
     let mut flags = Eflags::from_bits_truncate(frame.flags >> 8 & 0xff).intersection(Eflags::STATUS);
     flags.set(Eflags::OF, frame.flags & 1 != 0);
     state.eflags = state.eflags.difference(Eflags::STATUS).union(flags);
+    state.eflags.set(Eflags::DF, frame.backwards != 0);
     if frame.x87_loaded == 0 {
         return;
     }

@@ -68,6 +68,9 @@ pub(crate) struct Frame {
     pub(crate) host_stack: u64,
     /// The host's GS base.
     pub(crate) host_gs: u64,
+    /// RAX and the flags while a block gets more instructions.
+    pub(crate) spilled: u64,
+    pub(crate) spilled_flags: u64,
     /// The guest's EIP on exit.
     pub(crate) eip: u32,
     /// Why translated code was left.
@@ -89,6 +92,8 @@ pub(crate) struct Frame {
     pub(crate) flags_lost: u32,
     /// The low half of minus `base`.
     pub(crate) minus_base: u32,
+    /// The guest's DF, 0 or 1: string instructions go backwards.
+    pub(crate) backwards: u32,
     /// ECX before a repeated CMPS or SCAS, and what of it is for later.
     pub(crate) counter: u32,
     pub(crate) behind: u32,
@@ -114,8 +119,8 @@ macro_rules! fields {
 }
 
 fields! {
-    state target left rest stop base table code host_stack host_gs eip reason fs_base gs_base flags mxcsr
-    host_mxcsr x87_loaded uncounted flags_lost minus_base counter behind x87_status x87_data x87
+    state target left rest stop base table code host_stack host_gs spilled spilled_flags eip reason fs_base gs_base flags mxcsr
+    host_mxcsr x87_loaded uncounted flags_lost minus_base backwards counter behind x87_status x87_data x87
 }
 
 impl Frame {
@@ -132,6 +137,8 @@ impl Frame {
             code: 0,
             host_stack: 0,
             host_gs: 0,
+            spilled: 0,
+            spilled_flags: 0,
             eip: 0,
             reason: 0,
             fs_base: 0,
@@ -144,6 +151,7 @@ impl Frame {
             flags_lost: 0,
             fault: 0,
             minus_base: 0,
+            backwards: 0,
             counter: 0,
             behind: 0,
             x87_status: 0,

@@ -2,11 +2,16 @@
 
 use pentimento_registers::offsets;
 
-use crate::emit::{BASE, Emitter, Mem, Opcode, R8, R9, RAX, RDI, RSP, Reg, Rm, alu, condition};
+use crate::emit::{BASE, Emitter, Mem, Opcode, R8, R9, RAX, RDI, RSP, Reg, Rm, Site, alu, condition};
 use crate::frame::{CODE, ESP, FRAME, Frame, LEFT, TABLE, reason};
 
-/// Instructions that translated code executes before it looks for a request to stop.
-pub(crate) const SLICE: u64 = 1 << 14;
+/// Instructions that translated code executes before it looks for a request to stop, and how much of the
+/// host's stack it uses.
+pub(crate) const SLICE: u64 = 1 << 13;
+
+/// Bytes of return addresses on the host's stack from which on, at the end of a slice, they are forgotten.
+/// Eight are pushed for a CALL, so there are never more than this and eight times a slice.
+const MOST_RETURNS: i32 = 32 << 10;
 
 /// Where the pieces are, as offsets in the code memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,6 +29,8 @@ pub(crate) struct Stubs {
     pub(crate) fault: u32,
     /// Loads the x87 state; called.
     pub(crate) load_x87: u32,
+    /// A jump to R8, by the jump table.
+    pub(crate) dispatch: u32,
     /// Where blocks begin.
     pub(crate) end: u32,
 }
@@ -44,15 +51,23 @@ pub(crate) fn write(emit: &mut Emitter) -> Stubs {
     stubs.fault = emit.offset();
     exits.push(leave(emit, reason::FAULT));
     stubs.refill = emit.offset();
-    refill(emit);
+    let bottoms = [refill(emit)];
     exits.push(leave(emit, reason::BUDGET));
     for site in exits {
         emit.bind_here(site);
     }
     exit(emit);
     emit.align(16);
+    let bottom = emit.offset();
+    push_bottom(emit, bottom);
+    stubs.dispatch = emit.offset();
+    dispatch(emit);
+    for site in bottoms {
+        emit.bind(site, bottom);
+    }
+    emit.align(16);
     stubs.enter = emit.offset();
-    enter(emit);
+    enter(emit, bottom);
     stubs.load_x87 = emit.offset();
     load_x87(emit);
     emit.align(64);
@@ -61,17 +76,47 @@ pub(crate) fn write(emit: &mut Emitter) -> Stubs {
 }
 
 /// Says why, and goes on to the exit.
-fn leave(emit: &mut Emitter, reason: u32) -> crate::emit::Site {
+fn leave(emit: &mut Emitter, reason: u32) -> Site {
     emit.store_immediate(Frame::reason(), reason);
     emit.jmp()
 }
 
+/// Jumps to the translation of the address in R8.
+pub(crate) fn dispatch(emit: &mut Emitter) {
+    load_target(emit);
+    // jmp r9
+    emit.modrm(Opcode::of(0xff), 4, Rm::Reg(R9));
+}
+
+/// Loads the place of the translation of the address in R8 into R9.
+pub(crate) fn load_target(emit: &mut Emitter) {
+    emit.load(R9, Mem { base: Some(TABLE), index: Some((R8, 4)), displacement: 0, guest: false });
+    emit.lea_wide(R9, Mem { base: Some(CODE), index: Some((R9, 1)), displacement: 0, guest: false });
+}
+
+/// Pushes the address at `bottom`, to which the host returns where the guest does and its CALL is not
+/// known: it is pushed again there, and the target looked up.
+fn push_bottom(emit: &mut Emitter, bottom: u32) {
+    let site = emit.lea_rip(R9);
+    emit.bind(site, bottom);
+    push(emit, R9);
+}
+
 /// Gives the block its instructions if there are any and nobody asks for a stop, and goes back to R9;
-/// else goes on behind. No flag changes.
-fn refill(emit: &mut Emitter) {
-    push(emit, RAX);
+/// else goes on behind. No flag changes. Returns where the address of the bottom of the stack is wanted.
+fn refill(emit: &mut Emitter) -> Site {
+    emit.store_wide(Frame::spilled(), RAX);
     emit.save_flags();
+    emit.store_wide(Frame::spilled_flags(), RAX);
+    // Return addresses of calls that never return pile up.
+    emit.load_wide(RAX, Frame::host_stack());
+    emit.modrm(Opcode::wide(0x29), RSP, Rm::Reg(RAX));
+    emit.alu_wide(alu::CMP, RAX, MOST_RETURNS);
+    let few = emit.short(0x70 | condition::BELOW);
+    emit.load_wide(RSP, Frame::host_stack());
+    let bottom = emit.lea_rip(RAX);
     push(emit, RAX);
+    emit.bind_short(few);
     emit.load_wide(RAX, Frame::stop());
     // cmp byte ptr [rax], 0
     emit.modrm(Opcode::of(0x80), alu::CMP, Rm::Mem(Mem::host(RAX, 0)));
@@ -87,15 +132,16 @@ fn refill(emit: &mut Emitter) {
     emit.bind_short(last);
     emit.modrm(Opcode::wide(0x29), RAX, Rm::Mem(Frame::rest()));
     emit.modrm(Opcode::wide(0x01), RAX, Rm::Reg(LEFT));
-    pop(emit, RAX);
+    emit.load_wide(RAX, Frame::spilled_flags());
     emit.restore_flags();
-    pop(emit, RAX);
+    emit.load_wide(RAX, Frame::spilled());
     emit.modrm(Opcode::of(0xff), 4, Rm::Reg(R9));
     emit.bind_short(stopped);
     emit.bind_short(empty);
-    pop(emit, RAX);
+    emit.load_wide(RAX, Frame::spilled_flags());
     emit.restore_flags();
-    pop(emit, RAX);
+    emit.load_wide(RAX, Frame::spilled());
+    bottom
 }
 
 fn push(emit: &mut Emitter, reg: Reg) {
@@ -153,6 +199,8 @@ fn exit(emit: &mut Emitter) {
         emit.modrm(Opcode::two(0x29), number, Rm::Mem(vector(number)));
     }
     emit.store_wide(Frame::left(), LEFT);
+    // cld: an exception may have been raised between STD and CLD.
+    emit.byte(0xfc);
     mxcsr(emit, 3, Frame::mxcsr());
     mxcsr(emit, 2, Frame::host_mxcsr());
     emit.load(RAX, Frame::x87_loaded());
@@ -172,13 +220,14 @@ fn exit(emit: &mut Emitter) {
 }
 
 /// `extern "sysv64" fn(*mut Frame)`.
-fn enter(emit: &mut Emitter) {
+fn enter(emit: &mut Emitter, bottom: u32) {
     for reg in SAVED {
         push(emit, reg);
     }
     emit.alu_wide(alu::SUB, RSP, PADDING);
     emit.copy_wide(FRAME, RDI);
     emit.store_wide(Frame::host_stack(), RSP);
+    push_bottom(emit, bottom);
     gs_base(emit, RDGSBASE, RAX);
     emit.store_wide(Frame::host_gs(), RAX);
     emit.load_wide(BASE, Frame::base());

@@ -1,7 +1,8 @@
 //! Who runs, and when time passes.
 //!
-//! One task runs at a time, for a quantum of instructions that the seed draws; then the next in the
-//! queue does. So an interleaving depends on the seed and the input alone.
+//! One task runs at a time, for a quantum of instructions that the seed draws once there is another one
+//! that wants to run; then the next in the queue does. So an interleaving depends on the seed and the input
+//! alone.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
@@ -27,6 +28,8 @@ pub(crate) struct Scheduler {
     pub(crate) queue: VecDeque<TaskId>,
     /// Who runs, and how many instructions of its quantum are left.
     pub(crate) current: Option<(TaskId, u64)>,
+    /// Nobody else wanted to run when that began: its quantum is drawn when somebody does.
+    pub(crate) alone: bool,
     pub(crate) waiting: BTreeMap<Channel, Vec<TaskId>>,
     pub(crate) events: BTreeSet<(u64, Event)>,
 }
@@ -37,6 +40,7 @@ impl Scheduler {
             quanta,
             queue: VecDeque::new(),
             current: None,
+            alone: false,
             waiting: BTreeMap::new(),
             events: BTreeSet::new(),
         }

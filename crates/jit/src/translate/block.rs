@@ -1,19 +1,22 @@
 //! A block of guest code: where it ends, where it counts, and what is left behind for the rare cases.
 //!
-//! A block goes on behind branches forwards, which leave it at the side, and ends with the first jump,
-//! call, return or branch backwards, and before an instruction that is for the reference. It counts all
-//! its instructions at once, before one that sets all flags: if there are not as many left, nothing has been
-//! counted yet, and a branch out of the middle gives back what it does not execute.
+//! A block goes on behind branches forwards, which leave it at the side or lead further down in it, and
+//! ends with the first jump, call, return or branch backwards, and before an instruction that is for the
+//! reference. It is made of segments, each of which counts its instructions where it begins, or the first
+//! one a little later: before an instruction that sets all flags, it is also seen whether there are as many
+//! instructions left as the whole block can execute.
 
 use core::ops::Range;
 
+use pentimento_decoder::Instruction;
 use pentimento_execute::Environment;
 use pentimento_execute::blocks::{FlagEffect, Flow, Found, find};
 use pentimento_memory::AddressSpace;
 use pentimento_registers::Eflags;
 
 use super::kind::{Kind, Surroundings, is_based, is_mmx, kind, uses_x87};
-use crate::emit::{Emitter, Mem, Opcode, R8, R9, RAX, RCX, Rm, Site, condition};
+use super::stack::names_stack_pointer;
+use crate::emit::{Emitter, Mem, Opcode, R8, R9, RAX, RCX, Rm, Site, alu, condition};
 use crate::frame::{Frame, LEFT};
 use crate::stubs::Stubs;
 
@@ -50,8 +53,10 @@ pub(crate) struct Point {
     pub(crate) host: u32,
     /// The instruction's address.
     pub(crate) eip: u32,
-    /// Instructions of the block before it.
-    pub(crate) before: u8,
+    /// Instructions that were executed and not counted; negative if more were counted than executed.
+    pub(crate) uncounted: i8,
+    /// What is to be added to R15 to be ESP.
+    pub(crate) stack_ahead: i16,
     pub(crate) fix: Fix,
 }
 
@@ -63,6 +68,8 @@ pub(crate) struct Exit {
     /// Where it leads while the target has no translation.
     pub(crate) stub: u32,
     pub(crate) target: u32,
+    /// String instructions go backwards there.
+    pub(crate) backwards: bool,
     /// Whether the x87 state is loaded there for certain.
     pub(crate) loaded: bool,
 }
@@ -78,9 +85,8 @@ pub(crate) struct Draft {
     pub(crate) loaded_entry: u32,
     /// All of it.
     pub(crate) host: Range<u32>,
-    /// Instructions, and those before the place where it counts them.
+    /// Instructions.
     pub(crate) instructions: u8,
-    pub(crate) counts_at: u8,
     pub(crate) uses_x87: bool,
     pub(crate) points: Vec<Point>,
     pub(crate) exits: Vec<Exit>,
@@ -90,8 +96,8 @@ pub(crate) struct Draft {
 
 /// Code that is rarely executed and lies behind the block.
 pub(super) enum Cold {
-    /// A jump to `target`, from the instruction at place `at` of the block.
-    Edge { site: Site, at: usize, target: u32 },
+    /// A jump to `target`.
+    Edge { site: Site, target: u32, backwards: bool },
     /// The repeated instruction at place `at` has more than one chunk, of which `back` is the work.
     Chunks { site: Site, at: usize, back: u32 },
     /// The block has not as many instructions left as it executes.
@@ -101,8 +107,22 @@ pub(super) enum Cold {
 /// A block while it is written.
 pub(super) struct Writer<'a> {
     pub(super) emit: &'a mut Emitter,
-    stubs: &'a Stubs,
-    found: &'a [Found],
+    pub(super) stubs: &'a Stubs,
+    pub(super) found: &'a [Found],
+    /// The place of the instruction that is being written.
+    pub(super) at: usize,
+    /// What is to be added to R15 to be ESP.
+    pub(super) stack_ahead: i32,
+    /// Where segments begin, in ascending order, and behind them the number of instructions.
+    segments: Vec<usize>,
+    /// Where the instruction is that counts the first segment.
+    place: Option<usize>,
+    /// Jumps within the block: where they are, and the instruction that they lead to.
+    joins: Vec<(Site, usize)>,
+    /// String instructions go backwards.
+    pub(super) backwards: bool,
+    /// What is behind the block sets all flags before anybody sees them.
+    pub(super) flags_are_dead_behind: bool,
     pub(super) draft: Draft,
     pub(super) cold: Vec<Cold>,
     /// TOP is zero, because the last instruction of the x87 unit was one of MMX's.
@@ -117,9 +137,10 @@ pub(crate) fn translate(
     environment: &Environment,
     surroundings: &Surroundings,
     eip: u32,
+    backwards: bool,
 ) -> Option<Draft> {
     let discovery = discover(memory, environment, surroundings, eip)?;
-    let Discovery { found, kinds, end, based } = &discovery;
+    let Discovery { found, kinds, end, based, flags_are_dead_behind } = &discovery;
     let start = emit.offset();
     let draft = Draft {
         length: end.wrapping_sub(eip),
@@ -127,13 +148,26 @@ pub(crate) fn translate(
         loaded_entry: start,
         host: start..start,
         instructions: found.len() as u8,
-        counts_at: 0,
         uses_x87: found.iter().any(|found| uses_x87(&found.instruction)),
         points: Vec::with_capacity(found.len()),
         exits: Vec::new(),
         based: *based,
     };
-    let mut writer = Writer { emit, stubs, found, draft, cold: Vec::new(), top_is_zero: false };
+    let mut writer = Writer {
+        emit,
+        stubs,
+        found,
+        at: 0,
+        stack_ahead: 0,
+        segments: segments(found),
+        place: place(found, kinds),
+        joins: Vec::new(),
+        backwards,
+        flags_are_dead_behind: *flags_are_dead_behind,
+        draft,
+        cold: Vec::new(),
+        top_is_zero: false,
+    };
     writer.write(kinds, found.last().map_or(eip, |last| last.next));
     writer.finish();
     Some(writer.draft)
@@ -144,8 +178,10 @@ struct Discovery {
     found: Vec<Found>,
     /// How each instruction is translated.
     kinds: Vec<Kind>,
-    /// The address behind the last, or behind the one for the reference that is all of the block.
+    /// The address behind all that was looked at: the last instruction, the one for the reference that is all
+    /// of the block, or those behind a call.
     end: u32,
+    flags_are_dead_behind: bool,
     /// An instruction was looked at that uses FS or GS.
     based: bool,
 }
@@ -172,7 +208,7 @@ fn discover(
         kinds.push(kind);
         match flow {
             // Behind it something may be left of it to be done.
-            Flow::Next if matches!(kind, Kind::Repeated | Kind::Scan) => break,
+            Flow::Next if ends_block(kind) => break,
             Flow::Next => {}
             Flow::Branch if !backwards => branches += 1,
             Flow::Branch | Flow::Jump | Flow::Recheck => break,
@@ -182,7 +218,65 @@ fn discover(
         // The block is a way to the reference, if there is an instruction at all.
         end = find(memory, environment, eip)?.next;
     }
-    Some(Discovery { found: all, kinds, end, based })
+    let mut flags_are_dead_behind = false;
+    if kinds.last() == Some(&Kind::Call) {
+        (flags_are_dead_behind, end) = flags_are_dead(memory, environment, end);
+    }
+    Some(Discovery { found: all, kinds, end, based, flags_are_dead_behind })
+}
+
+/// Whether the code at `eip` sets all flags before anybody sees them; and the address behind what was
+/// looked at to know.
+fn flags_are_dead(memory: &AddressSpace, environment: &Environment, eip: u32) -> (bool, u32) {
+    /// Instructions to look at.
+    const MOST: usize = 4;
+    let mut end = eip;
+    for _ in 0..MOST {
+        let Some(found) = find(memory, environment, end) else { break };
+        let effect = FlagEffect::of(&found.instruction);
+        if found.lacking || effect.observes_all || !effect.read.is_empty() {
+            break;
+        }
+        end = found.next;
+        if effect.written == Eflags::STATUS {
+            return (true, end);
+        }
+    }
+    (false, eip)
+}
+
+/// Whether a block ends behind an instruction of this kind, though the next one follows it.
+const fn ends_block(kind: Kind) -> bool {
+    matches!(kind, Kind::Repeated | Kind::Scan | Kind::Direction)
+}
+
+/// The place in the block where `target` is, behind the instruction at place `at`.
+fn join(found: &[Found], at: usize, target: u32) -> Option<usize> {
+    let behind = at + 1;
+    found[behind..].iter().position(|found| found.eip() == target).map(|distance| behind + distance)
+}
+
+/// Where segments begin, and behind them the number of instructions.
+fn segments(found: &[Found]) -> Vec<usize> {
+    let mut starts = vec![0, found.len()];
+    for (at, branch) in found.iter().enumerate().filter(|(_, found)| found.flow == Flow::Branch) {
+        starts.push(at + 1);
+        starts.extend(join(found, at, branch.target));
+    }
+    starts.sort_unstable();
+    starts.dedup();
+    starts
+}
+
+/// The last place before every way out, and near the start, where nobody sees the flags: the instruction
+/// there sets them all, and cannot fault.
+fn place(found: &[Found], kinds: &[Kind]) -> Option<usize> {
+    let leaves = |(found, kind): (&Found, &Kind)| found.flow != Flow::Next || ends_block(*kind);
+    let first_exit = found.iter().zip(kinds).position(leaves).unwrap_or(found.len());
+    found[..first_exit.min(MOST_UNCOUNTED)].iter().rposition(|found| {
+        let effect = FlagEffect::of(&found.instruction);
+        !effect.observes_all && effect.read.is_empty() && effect.written == Eflags::STATUS
+    })
 }
 
 impl Writer<'_> {
@@ -190,20 +284,22 @@ impl Writer<'_> {
         if self.draft.uses_x87 {
             self.require_x87();
         }
-        let place = self.place(kinds);
-        self.draft.counts_at = place.unwrap_or(0) as u8;
         for (at, kind) in kinds.iter().enumerate() {
-            if at == place.unwrap_or(0) {
-                self.count(at, place.is_none());
+            self.at = at;
+            self.begin_segment(at);
+            if at == self.place.unwrap_or(0) {
+                self.count(self.place.is_none());
             }
             self.point(at, Fix::None);
             self.instruction(at, *kind);
         }
         match kinds.last() {
             Some(Kind::Jump | Kind::Call | Kind::Return) => {}
-            Some(Kind::Repeated | Kind::Scan) => self.edge(end),
+            Some(Kind::Direction) => {}
+            Some(kind) if ends_block(*kind) => self.edge(end),
             Some(_) if self.ends_by_itself() => self.edge(end),
             _ => {
+                self.settle_stack();
                 self.emit.immediate(R8, end);
                 let site = self.emit.jmp();
                 self.emit.bind(site, self.stubs.reference);
@@ -221,6 +317,12 @@ impl Writer<'_> {
     fn instruction(&mut self, at: usize, kind: Kind) {
         let found = &self.found[at];
         let instruction = &found.instruction;
+        if matches!(kind, Kind::Plain | Kind::Address | Kind::Step) {
+            if self.moves_stack(instruction, at) {
+                return;
+            }
+            self.settle_if_named(instruction);
+        }
         match kind {
             Kind::Nothing => {}
             Kind::Plain => {
@@ -229,7 +331,7 @@ impl Writer<'_> {
             }
             Kind::Address => {
                 let Some(memory) = instruction.memory() else { return };
-                let mem = Mem { guest: false, ..super::plain::effective(&memory) };
+                let mem = Mem { guest: false, ..self.effective(&memory) };
                 let word = instruction.prefixes().contains(pentimento_decoder::Prefixes::OPERAND_SIZE);
                 let opcode = Opcode { prefix: if word { 0x66 } else { 0 }, ..Opcode::of(0x8d) };
                 let register = super::plain::register(instruction.modrm() >> 3);
@@ -248,6 +350,7 @@ impl Writer<'_> {
             Kind::String => self.string(instruction),
             Kind::Repeated => self.repeated(instruction, at),
             Kind::Scan => self.scan(found, at),
+            Kind::Direction => self.direction(found),
             Kind::Branch => self.branch(found, at),
             Kind::CounterBranch => self.counter_branch(found, at),
             Kind::Jump => self.jump(found),
@@ -256,35 +359,57 @@ impl Writer<'_> {
         }
     }
 
-    /// The last place before every way out where nobody sees the flags: the instruction there sets them
-    /// all, and cannot fault.
-    fn place(&self, kinds: &[Kind]) -> Option<usize> {
-        let leaves = |(found, kind): (&Found, &Kind)| {
-            found.flow != Flow::Next || matches!(kind, Kind::Repeated | Kind::Scan)
-        };
-        let first_exit = self.found.iter().zip(kinds).position(leaves).unwrap_or(self.found.len());
-        self.found[..first_exit.min(MOST_UNCOUNTED)].iter().rposition(|found| {
-            let effect = FlagEffect::of(&found.instruction);
-            !effect.observes_all && effect.read.is_empty() && effect.written == Eflags::STATUS
-        })
+    /// Where the segment of the instruction at place `at` ends.
+    fn segment_end(&self, at: usize) -> usize {
+        let behind = self.segments.partition_point(|start| *start <= at);
+        self.segments.get(behind).copied().unwrap_or(self.found.len())
     }
 
-    /// Counts the block's instructions before the one at place `at`; with flags that are seen, they are
-    /// saved.
-    fn count(&mut self, at: usize, live: bool) {
+    /// Counts the instructions of the segment that begins at place `at`, if one does; the first one's are
+    /// counted elsewhere.
+    fn begin_segment(&mut self, at: usize) {
+        if at == 0 || self.segments.binary_search(&at).is_err() {
+            return;
+        }
+        self.settle_stack();
+        for (site, _) in self.joins.extract_if(.., |(_, target)| *target == at) {
+            self.emit.bind_here(site);
+        }
+        let count = self.segment_end(at) - at;
+        self.emit.lea_wide(LEFT, Mem::host(LEFT, -(count as i32)));
+        self.top_is_zero = false;
+    }
+
+    /// Counts the first segment's instructions, if there are as many left as the block can execute. With
+    /// flags that are seen, they are saved.
+    fn count(&mut self, live: bool) {
+        self.settle_stack();
         let again = self.emit.offset();
         if live {
             self.emit.copy(R8, RAX);
             self.emit.save_flags();
         }
-        self.emit.alu_wide(crate::emit::alu::SUB, LEFT, self.found.len() as i32);
+        let (first, all) = (self.segment_end(0) as i32, self.found.len() as i32);
+        let single = first == all;
+        self.emit.alu_wide(if single { alu::SUB } else { alu::CMP }, LEFT, all);
         let site = self.emit.jcc(condition::LESS);
+        if !single {
+            self.emit.lea_wide(LEFT, Mem::host(LEFT, -first));
+        }
         if live {
             self.emit.restore_flags();
             self.emit.copy(RAX, R8);
         }
-        debug_assert!(!live || at == 0, "flags are saved at the start only");
         self.cold.push(Cold::Refill { site, again, saved: live });
+    }
+
+    /// A jump of the instruction at place `at` to `target`: to where that is further down in the block, or
+    /// out of it.
+    pub(super) fn lead(&mut self, site: Site, at: usize, target: u32) {
+        match join(self.found, at, target) {
+            Some(place) => self.joins.push((site, place)),
+            None => self.cold.push(Cold::Edge { site, target, backwards: self.backwards }),
+        }
     }
 
     /// Loads the x87 state unless it is loaded. What is rare lies before the entry, in a short jump's
@@ -302,6 +427,13 @@ impl Writer<'_> {
         self.emit.bind_short(back);
         self.emit.copy_wide(RCX, R8);
         self.draft.loaded_entry = self.emit.offset();
+    }
+
+    /// Lets R15 be ESP for an instruction that has it as an operand.
+    pub(super) fn settle_if_named(&mut self, instruction: &Instruction) {
+        if names_stack_pointer(instruction) {
+            self.settle_stack();
+        }
     }
 
     /// Saves TOP before an MMX instruction that may fault.
@@ -325,27 +457,29 @@ impl Writer<'_> {
     /// From here on the host executes the instruction at place `at`.
     pub(super) fn point(&mut self, at: usize, fix: Fix) {
         let eip = self.found[at].eip();
-        self.draft.points.push(Point { host: self.emit.offset(), eip, before: at as u8, fix });
+        let counted = if self.place.is_some_and(|place| at < place) { 0 } else { self.segment_end(at) };
+        let uncounted = at as i8 - counted as i8;
+        self.draft.points.push(Point {
+            host: self.emit.offset(),
+            eip,
+            uncounted,
+            stack_ahead: self.stack_ahead as i16,
+            fix,
+        });
     }
 
     /// Writes what lies behind the block.
     fn finish(&mut self) {
-        let count = self.found.len();
         for cold in core::mem::take(&mut self.cold) {
             match cold {
-                Cold::Edge { mut site, at, target } => {
-                    let unused = count.saturating_sub(at.saturating_add(1));
-                    if unused > 0 {
-                        self.emit.bind_here(site);
-                        self.emit.lea_wide(LEFT, Mem::host(LEFT, unused as i32));
-                        site = self.emit.jmp();
-                    }
+                Cold::Edge { site, target, backwards } => {
                     let stub = self.emit.offset();
                     self.emit.bind(site, stub);
                     self.emit.immediate(R8, target);
                     let jump = self.emit.jmp();
                     self.emit.bind(jump, self.stubs.lookup);
-                    self.draft.exits.push(Exit { site, stub, target, loaded: self.draft.uses_x87 });
+                    let loaded = self.draft.uses_x87;
+                    self.draft.exits.push(Exit { site, stub, target, backwards, loaded });
                 }
                 Cold::Chunks { site, at, back } => {
                     self.emit.bind_here(site);
@@ -359,7 +493,7 @@ impl Writer<'_> {
 
     /// Leaves the instruction at place `at`, which was counted, to the reference.
     pub(super) fn reference(&mut self, at: usize) {
-        self.emit.lea_wide(LEFT, Mem::host(LEFT, (self.found.len() - at) as i32));
+        self.emit.lea_wide(LEFT, Mem::host(LEFT, (self.segment_end(at) - at) as i32));
         self.emit.immediate(R8, self.found[at].eip());
         let jump = self.emit.jmp();
         self.emit.bind(jump, self.stubs.reference);
@@ -367,15 +501,17 @@ impl Writer<'_> {
 
     fn refill(&mut self, site: Site, again: u32, saved: bool) {
         self.emit.bind_here(site);
-        self.emit.lea_wide(LEFT, Mem::host(LEFT, self.found.len() as i32));
+        if self.segment_end(0) == self.found.len() {
+            self.emit.lea_wide(LEFT, Mem::host(LEFT, self.found.len() as i32));
+        }
         if saved {
             self.emit.restore_flags();
             self.emit.copy(RAX, R8);
         }
-        let before = self.draft.counts_at;
-        self.emit.store_immediate(Frame::uncounted(), before.into());
+        let before = self.place.unwrap_or(0);
+        self.emit.store_immediate(Frame::uncounted(), before as u32);
         self.emit.store_immediate(Frame::flags_lost(), u32::from(!saved));
-        self.emit.immediate(R8, self.found[usize::from(before)].eip());
+        self.emit.immediate(R8, self.found[before].eip());
         let back = self.emit.lea_rip(R9);
         self.emit.bind(back, again);
         let jump = self.emit.jmp();

@@ -7,9 +7,9 @@ use pentimento_decoder::{Instruction, Operand, Operation, Register};
 use pentimento_execute::blocks::Found;
 
 use super::block::{Cold, Writer};
-use crate::emit::{Mem, Opcode, R8, R9, RCX, Rm, condition};
-use crate::frame::{CODE, ESP, TABLE};
-use crate::stubs::host_register;
+use crate::emit::{Mem, Opcode, R8, R9, RCX, Rm, alu, condition};
+use crate::frame::Frame;
+use crate::stubs::{dispatch, host_register, load_target};
 
 const JRCXZ: u8 = 0xe3;
 const JMP_SHORT: u8 = 0xeb;
@@ -17,19 +17,21 @@ const JMP_SHORT: u8 = 0xeb;
 impl Writer<'_> {
     /// Jcc at place `at` of the block.
     pub(super) fn branch(&mut self, found: &Found, at: usize) {
+        self.settle_stack();
         let site = self.emit.jcc(found.instruction.condition() as u8);
-        self.cold.push(Cold::Edge { site, at, target: found.target });
+        self.lead(site, at, found.target);
     }
 
     /// JECXZ and LOOP at place `at` of the block.
     pub(super) fn counter_branch(&mut self, found: &Found, at: usize) {
+        self.settle_stack();
         let operation = found.instruction.operation();
         if operation == Operation::Jecxz {
             let taken = self.emit.short(JRCXZ);
             let over = self.emit.short(JMP_SHORT);
             self.emit.bind_short(taken);
             let site = self.emit.jmp();
-            self.cold.push(Cold::Edge { site, at, target: found.target });
+            self.lead(site, at, found.target);
             return self.emit.bind_short(over);
         }
         self.emit.lea(RCX, Mem::host(RCX, -1));
@@ -39,42 +41,72 @@ impl Writer<'_> {
             Operation::Loopne => self.emit.jcc(condition::NOT_EQUAL),
             _ => self.emit.jmp(),
         };
-        self.cold.push(Cold::Edge { site, at, target: found.target });
+        self.lead(site, at, found.target);
         self.emit.bind_short(over);
     }
 
     /// JMP.
     pub(super) fn jump(&mut self, found: &Found) {
         if self.target(&found.instruction) {
+            self.settle_stack();
             self.indirect();
         } else {
             self.edge(found.target);
         }
     }
 
-    /// CALL.
+    /// CALL: a call of the host's, too, so that its CPU knows where the return goes. Behind it lands
+    /// whatever returns to there, and goes on if that is what the guest's stack says.
     pub(super) fn call(&mut self, found: &Found) {
         let indirect = self.target(&found.instruction);
-        self.emit.store_immediate(Mem::guest(ESP, -4), found.next);
+        let place = self.stack(-4);
+        self.emit.store_immediate(place, found.next);
         self.move_stack(-4);
-        if indirect {
-            self.indirect();
-        } else {
-            self.edge(found.target);
+        self.settle_stack();
+        if self.backwards || found.target == found.next && !indirect {
+            return if indirect { self.indirect() } else { self.edge(found.target) };
         }
+        if indirect {
+            load_target(self.emit);
+            // call r9
+            self.emit.modrm(Opcode::of(0xff), 2, Rm::Reg(R9));
+        } else {
+            let site = self.emit.call();
+            self.cold.push(Cold::Edge { site, target: found.target, backwards: false });
+        }
+        if self.flags_are_dead_behind {
+            // cmp r8d, next
+            self.emit.modrm(Opcode::of(0x81), alu::CMP, Rm::Reg(R8));
+            self.emit.dword(found.next);
+            let site = self.emit.jcc(condition::NOT_EQUAL);
+            self.emit.bind(site, self.stubs.dispatch);
+        } else {
+            self.emit.copy_wide(R9, RCX);
+            self.emit.lea(RCX, Mem::host(R8, (found.next as i32).wrapping_neg()));
+            let here = self.emit.short(JRCXZ);
+            self.emit.copy_wide(RCX, R9);
+            let site = self.emit.jmp();
+            self.emit.bind(site, self.stubs.dispatch);
+            self.emit.bind_short(here);
+            self.emit.copy_wide(RCX, R9);
+        }
+        self.edge(found.next);
     }
 
     /// RET.
     pub(super) fn ret(&mut self, instruction: &Instruction) {
-        self.emit.load(R8, Mem::guest(ESP, 0));
+        let place = self.stack(0);
+        self.emit.load(R8, place);
         self.move_stack(4 + (instruction.immediate() & 0xffff) as i32);
-        self.indirect();
+        self.settle_stack();
+        if self.backwards { self.indirect() } else { self.emit.byte(0xc3) }
     }
 
     /// Loads the target of an indirect jump into R8; false for a direct one.
     fn target(&mut self, instruction: &Instruction) -> bool {
         match instruction.operand(0) {
             Some(Operand::Register(Register::Gpr32(register))) => {
+                self.settle_if_named(instruction);
                 self.emit.copy(R8, host_register(register as u8));
             }
             Some(Operand::Memory(memory)) => {
@@ -86,18 +118,29 @@ impl Writer<'_> {
         true
     }
 
-    /// Jumps to the translation of the address in R8.
+    /// Jumps to the translation of the address in R8. The jump table knows only those in which string
+    /// instructions go forwards.
     fn indirect(&mut self) {
-        let entry = Mem { base: Some(TABLE), index: Some((R8, 4)), displacement: 0, guest: false };
-        self.emit.load(R9, entry);
-        let place = Mem { base: Some(CODE), index: Some((R9, 1)), displacement: 0, guest: false };
-        self.emit.lea_wide(R9, place);
-        self.emit.modrm(Opcode::of(0xff), 4, Rm::Reg(R9));
+        if self.backwards {
+            let site = self.emit.jmp();
+            return self.emit.bind(site, self.stubs.lookup);
+        }
+        dispatch(self.emit);
+    }
+
+    /// CLD and STD: what follows is translated for the other direction.
+    pub(super) fn direction(&mut self, found: &Found) {
+        self.settle_stack();
+        let backwards = found.instruction.operation() == Operation::Std;
+        self.emit.store_immediate(Frame::backwards(), backwards.into());
+        let site = self.emit.jmp();
+        self.cold.push(Cold::Edge { site, target: found.next, backwards });
     }
 
     /// A jump to `target` at the end of the block.
     pub(super) fn edge(&mut self, target: u32) {
+        self.settle_stack();
         let site = self.emit.jmp();
-        self.cold.push(Cold::Edge { site, at: usize::MAX, target });
+        self.cold.push(Cold::Edge { site, target, backwards: self.backwards });
     }
 }

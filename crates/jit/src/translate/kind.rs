@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Repeated,
     /// REP CMPS or SCAS.
     Scan,
+    /// CLD or STD.
+    Direction,
     /// Jcc.
     Branch,
     /// JECXZ and LOOP with its kin.
@@ -140,7 +142,8 @@ fn by_operation(instruction: &Instruction) -> Option<Kind> {
     let repeated = instruction.prefixes().intersects(Prefixes::REP | Prefixes::REPNE);
     let opcode = instruction.opcode();
     Some(match operation {
-        O::Nop | O::Pause | O::Cld | O::Endbr32 | O::Endbr64 => Kind::Nothing,
+        O::Nop | O::Pause | O::Endbr32 | O::Endbr64 => Kind::Nothing,
+        O::Cld | O::Std => Kind::Direction,
         O::Prefetchnta | O::Prefetcht0 | O::Prefetcht1 | O::Prefetcht2 | O::Prefetchw | O::Prefetch => {
             Kind::Nothing
         }

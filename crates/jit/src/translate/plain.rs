@@ -1,7 +1,7 @@
 //! Instructions that the host executes as they are: other registers in ModRM, and memory behind GS.
 
 use pentimento_decoder::{Instruction, MandatoryPrefix, MemoryOperand, OperandCode, Operation, Prefixes};
-use pentimento_registers::SegmentRegister;
+use pentimento_registers::{Gpr, SegmentRegister};
 
 use super::block::Writer;
 use super::kind::{is_based, is_x87, names_high_byte};
@@ -42,7 +42,8 @@ impl Writer<'_> {
         if self.draft.uses_x87
             && let Some(memory) = x87_data(instruction)
         {
-            self.emit.lea(R8, effective(&memory));
+            let mem = self.effective(&memory);
+            self.emit.lea(R8, mem);
             self.emit.store_wide(Frame::x87_data(), R8);
         }
     }
@@ -76,7 +77,7 @@ impl Writer<'_> {
     pub(super) fn rm(&mut self, instruction: &Instruction) -> Rm {
         match instruction.modrm_address() {
             // AH to BH cannot be named together with R10.
-            Some(memory) if names_high_byte(instruction) => Rm::Mem(effective(&memory)),
+            Some(memory) if names_high_byte(instruction) => Rm::Mem(self.effective(&memory)),
             Some(memory) => Rm::Mem(self.address(&memory)),
             None => {
                 let number = instruction.modrm() & 7;
@@ -88,7 +89,7 @@ impl Writer<'_> {
 
     /// The host's form of an address. What has a segment's base in it takes R8 and R9.
     pub(super) fn address(&mut self, memory: &MemoryOperand) -> Mem {
-        let mem = effective(memory);
+        let mem = self.effective(memory);
         if !is_based(memory.segment) {
             return mem.short();
         }
@@ -103,6 +104,15 @@ impl Writer<'_> {
             (Some(_), _) => Mem { index: Some((R8, 1)), ..mem },
             (None, _) => Mem { base: Some(R8), ..mem },
         }
+    }
+
+    /// The offset in its segment. What counts from ESP counts from where that is.
+    pub(super) fn effective(&self, memory: &MemoryOperand) -> Mem {
+        let base = memory.base.map(|base| host_register(base as u8));
+        let index = memory.index.map(|index| (host_register(index as u8), memory.scale));
+        let ahead = if memory.base == Some(Gpr::Esp) { self.stack_ahead } else { 0 };
+        let displacement = (memory.displacement as i32).wrapping_add(ahead);
+        Mem { base, index, displacement, guest: true }
     }
 
     /// The bytes behind ModRM and displacement.
@@ -126,13 +136,6 @@ impl Writer<'_> {
             }
         }
     }
-}
-
-/// The offset in its segment.
-pub(super) fn effective(memory: &MemoryOperand) -> Mem {
-    let base = memory.base.map(|base| host_register(base as u8));
-    let index = memory.index.map(|index| (host_register(index as u8), memory.scale));
-    Mem { base, index, displacement: memory.displacement as i32, guest: true }
 }
 
 /// Whether ModRM's reg is a general register of 16 or 32 bits.

@@ -1,4 +1,4 @@
-//! String instructions, forwards: with DF set nothing is translated.
+//! String instructions. The host's DF is clear but for what needs it set.
 
 use pentimento_decoder::{Instruction, Operation, Prefixes};
 use pentimento_execute::REPEAT_CHUNK;
@@ -14,6 +14,8 @@ const CHUNK_BITS: u32 = REPEAT_CHUNK.trailing_zeros();
 const MOST_CHUNKS: i32 = 63;
 
 const JRCXZ: u8 = 0xe3;
+const CLD: u8 = 0xfc;
+const STD: u8 = 0xfd;
 /// `shrx ecx, ecx, r9d`.
 const SHRX_ECX_ECX_R9D: [u8; 5] = [0xc4, 0xe2, 0x33, 0xf7, 0xc9];
 /// `shrx r8d, r8d, r9d`.
@@ -34,6 +36,7 @@ impl Writer<'_> {
     /// A string instruction once. Pointers move behind all accesses.
     pub(super) fn string(&mut self, instruction: &Instruction) {
         let width = width(instruction);
+        let step = if self.backwards { -width } else { width };
         let opcode = |byte: u8| Opcode {
             prefix: if width == 2 { 0x66 } else { 0 },
             escape: &[],
@@ -67,10 +70,10 @@ impl Writer<'_> {
             }
         }
         if from {
-            self.emit.lea(RSI, Mem::host(RSI, width));
+            self.emit.lea(RSI, Mem::host(RSI, step));
         }
         if to {
-            self.emit.lea(RDI, Mem::host(RDI, width));
+            self.emit.lea(RDI, Mem::host(RDI, step));
         }
     }
 
@@ -78,6 +81,7 @@ impl Writer<'_> {
     /// segment override. Where they fault they are in the middle of their work, with those addresses.
     /// Each chunk of iterations counts as an instruction; one is counted with the block.
     pub(super) fn repeated(&mut self, instruction: &Instruction, at: usize) {
+        self.settle_stack();
         let nothing = self.emit.short(JRCXZ);
         // mov r8, rcx; shrx ecx, ecx - 1, CHUNK_BITS; jrcxz: it is one chunk
         self.emit.copy_wide(R8, RCX);
@@ -97,6 +101,7 @@ impl Writer<'_> {
     /// REP CMPS and REP SCAS, a chunk at a time, as above.
     pub(super) fn scan(&mut self, found: &Found, at: usize) {
         let instruction = &found.instruction;
+        self.settle_stack();
         let nothing = self.emit.short(JRCXZ);
         self.emit.store(Frame::counter(), RCX);
         // Of the counter less one, the chunks stay behind: shrx r8d, r8d, r9d; shlx r8d, r8d, r9d.
@@ -129,6 +134,9 @@ impl Writer<'_> {
             let mem = Mem { base: Some(BASE), index: Some((pointer, 1)), displacement: 0, guest: false };
             self.emit.lea_wide(pointer, mem);
         }
+        if self.backwards {
+            self.emit.byte(STD);
+        }
         self.point(at, fix);
         let equal = instruction.prefixes().contains(Prefixes::REP) || fix != Fix::Scan;
         self.emit.byte(if equal { 0xf3 } else { 0xf2 });
@@ -136,6 +144,9 @@ impl Writer<'_> {
             self.emit.byte(0x66);
         }
         self.emit.byte(instruction.opcode());
+        if self.backwards {
+            self.emit.byte(CLD);
+        }
         self.emit.load(R8, Frame::minus_base());
         for &pointer in pointers {
             let mem = Mem { base: Some(pointer), index: Some((R8, 1)), displacement: 0, guest: false };

@@ -10,6 +10,10 @@ use crate::task::TaskState;
 use crate::timer::Notify;
 use crate::wait::{Channel, Wait};
 
+/// Instructions that a task may execute while no other one wants to run: after as many, the kernel looks
+/// whether the host has something for it.
+const ALONE: u64 = 1 << 20;
+
 impl Kernel {
     /// Decides who runs next: finishes calls that can be finished, delivers signals, and lets time
     /// pass while nobody can run.
@@ -74,13 +78,21 @@ impl Kernel {
                 task.queued = false;
             }
             if self.can_run(id) {
-                let (low, high) = (*self.scheduler.quanta.start(), *self.scheduler.quanta.end());
-                let choice = self.random.below(high.saturating_sub(low).saturating_add(1));
-                self.scheduler.current = Some((id, low.saturating_add(choice).max(1)));
+                let alone = self.scheduler.queue.is_empty();
+                let quantum = if alone { ALONE } else { self.draw_quantum() };
+                self.scheduler.current = Some((id, quantum));
+                self.scheduler.alone = alone;
                 return self.scheduler.current;
             }
         }
         None
+    }
+
+    /// Instructions that a task may execute while others wait for their turn.
+    fn draw_quantum(&mut self) -> u64 {
+        let (low, high) = (*self.scheduler.quanta.start(), *self.scheduler.quanta.end());
+        let choice = self.random.below(high.saturating_sub(low).saturating_add(1));
+        low.saturating_add(choice).max(1)
     }
 
     /// Whether `task` exists, waits for nothing, and is not stopped.
@@ -100,6 +112,12 @@ impl Kernel {
             && !core::mem::replace(&mut task.queued, true)
         {
             self.scheduler.queue.push_back(id);
+            if core::mem::take(&mut self.scheduler.alone) {
+                let quantum = self.draw_quantum();
+                if let Some((_, left)) = &mut self.scheduler.current {
+                    *left = quantum.min(*left);
+                }
+            }
         }
     }
 
