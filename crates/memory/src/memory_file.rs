@@ -299,13 +299,20 @@ mod host {
         fn trim_extent(&self, extent: u32) {
             let filled = &self.counters().filled[extent as usize];
             let frame = |index: u32| &self.counters().frames[(extent * EXTENT + index) as usize];
+            let has_memory = |index: u32| filled.load(Ordering::Relaxed) & 1 << index != 0;
             let claim = |index: u32| {
-                let exchange = frame(index).compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
-                let has_memory = filled.load(Ordering::Relaxed) & 1 << index != 0;
-                if exchange.is_ok() && !has_memory {
-                    frame(index).store(0, Ordering::Release);
+                let count = frame(index);
+                if !has_memory(index)
+                    || count.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err()
+                {
+                    return false;
                 }
-                exchange.is_ok() && has_memory
+                // Another thread may have been here in between.
+                let still = has_memory(index);
+                if !still {
+                    count.store(0, Ordering::Release);
+                }
+                still
             };
             let mut index = 0;
             while index < EXTENT {
