@@ -24,7 +24,6 @@ mod host {
 
     use alloc::sync::Arc;
     use alloc::vec::Vec;
-    use core::alloc::Layout;
     use core::ptr::{self, NonNull};
     use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -36,12 +35,15 @@ mod host {
     use rustix::process::{Resource, getrlimit};
 
     use super::EXTENT;
-    use crate::{PAGE_SIZE, zeroed};
+    use crate::PAGE_SIZE;
 
     const PAGE: usize = PAGE_SIZE as usize;
     /// Frames of a file: sixteen guests of 4 GiB.
     const FRAMES: u32 = 1 << 24;
     const WINDOW: usize = FRAMES as usize * PAGE;
+    /// The window and the counters behind it, which are part of the file as well: 69 MB that are never
+    /// touched would count towards the limit of the host's data otherwise.
+    const LENGTH: usize = WINDOW + size_of::<Counters>();
     const EXTENTS: u32 = FRAMES / EXTENT;
     /// Extents that are left for owners who put any page in any frame.
     const DENSE: u32 = EXTENTS / 4;
@@ -106,30 +108,27 @@ mod host {
         /// A new file; `None` where the host refuses it, or limits the size of files.
         fn new() -> Option<Arc<Self>> {
             // A file that grows past the limit would end the process by a signal.
-            if getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < WINDOW as u64) {
+            if getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < LENGTH as u64) {
                 return None;
             }
             let file = memfd_create("pentimento", MemfdFlags::CLOEXEC).ok()?;
-            ftruncate(&file, WINDOW as u64).ok()?;
+            ftruncate(&file, LENGTH as u64).ok()?;
             let access = ProtFlags::READ | ProtFlags::WRITE;
             let flags = MapFlags::SHARED | MapFlags::NORESERVE;
             // SAFETY: a new mapping at an address of the kernel's choice touches no memory that Rust
             // knows of.
-            let window = unsafe { mmap(ptr::null_mut(), WINDOW, access, flags, &file, 0) };
+            let window = unsafe { mmap(ptr::null_mut(), LENGTH, access, flags, &file, 0) };
             let window = NonNull::new(window.ok()?.cast::<u8>())?;
-            let Some(counters) = zeroed::allocate(Layout::new::<Counters>()) else {
-                // SAFETY: the window is new, and nobody else knows it.
-                let _ = unsafe { munmap(window.as_ptr().cast(), WINDOW) };
-                return None;
-            };
+            // SAFETY: the mapping goes on behind the window.
+            let counters = unsafe { window.add(WINDOW) };
             let extents = Mutex::new(Extents { fresh: 0, free: Vec::new() });
             let (used, idle) = (AtomicUsize::new(0), AtomicUsize::new(0));
             Some(Arc::new(Self { file, window, counters: counters.cast(), extents, used, idle }))
         }
 
         fn counters(&self) -> &Counters {
-            // SAFETY: the block is zeroed, which is what atomics of zero are; it lives as long as this
-            // value, and is only reached as atomics.
+            // SAFETY: a new file is zeros, which is what atomics of zero are; the mapping is aligned to a
+            // page, lives as long as this value, and is only reached as atomics here.
             unsafe { self.counters.as_ref() }
         }
 
@@ -344,9 +343,7 @@ mod host {
         fn drop(&mut self) {
             // SAFETY: `new` mapped exactly this, and nobody has a frame of it any more: whoever has
             // one keeps the file. A failure leaves the mapping in place, which is harmless.
-            let _ = unsafe { munmap(self.window.as_ptr().cast(), WINDOW) };
-            // SAFETY: `new` got it from there with this layout.
-            unsafe { zeroed::free(self.counters.cast(), Layout::new::<Counters>()) };
+            let _ = unsafe { munmap(self.window.as_ptr().cast(), LENGTH) };
         }
     }
 }
