@@ -20,7 +20,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("pentimento-linux",       &["pentimento-registers", "pentimento-memory"]),
     ("pentimento-custom",      &["pentimento-memory"]),
     ("pentimento-images",      &["pentimento-linux"]),
-    ("pentimento",             &["pentimento-custom", "pentimento-decoder", "pentimento-execute", "pentimento-images", "pentimento-interpreter", "pentimento-jit", "pentimento-linux", "pentimento-memory", "pentimento-registers"]),
+    ("pentimento-assembler",   &[]),
+    ("pentimento",             &["pentimento-assembler", "pentimento-custom", "pentimento-decoder", "pentimento-execute", "pentimento-images", "pentimento-interpreter", "pentimento-jit", "pentimento-linux", "pentimento-memory", "pentimento-registers"]),
     ("pentimento-cli",         &["pentimento"]),
 ];
 

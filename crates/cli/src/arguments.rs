@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Exec(ExecOptions),
     /// Disassemble raw machine code or an ELF file.
     Disasm(DisasmOptions),
+    /// Assemble Intel-syntax text to raw machine code.
+    Asm(AsmOptions),
     /// Run, assemble and disassemble programs of instruction sets that are tables.
     Custom(crate::custom::CustomOptions),
     /// Print completions for a shell.
@@ -219,6 +221,22 @@ pub(crate) struct ExecOptions {
 pub(crate) struct DisasmOptions {
     #[command(flatten)]
     pub(crate) source: Source,
+}
+
+const ASM_HELP: &str = "Labels, numbers and expressions, db, dw, dd, dq, resb, times, equ, org, align and section; the \
+    dialect is that of 'pentimento disasm'. The result is what 'pentimento exec' runs: --base says there \
+    what org says here.";
+
+/// Options of `pentimento asm`.
+#[derive(Args, Debug)]
+#[command(after_help = ASM_HELP)]
+pub(crate) struct AsmOptions {
+    /// The source; - for standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Write the machine code into this file, instead of its hexadecimal digits to standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// Where machine code comes from.

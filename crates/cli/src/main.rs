@@ -1,4 +1,4 @@
-//! The `pentimento` command: runs 32-bit x86 Linux programs, executes raw code, disassembles.
+//! The `pentimento` command: runs 32-bit x86 Linux programs, executes raw code, disassembles and assembles.
 //!
 //! Exit codes: the guest's own (128+n when signal n killed it), 125 when `pentimento` itself
 //! failed or cannot write what it was asked for, 126 when the program cannot be executed, 127 when
@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod asm;
 mod custom;
 mod disasm;
 mod environment;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(options),
         Command::Exec(options) => exec::exec(options),
         Command::Disasm(options) => disasm::disasm(options),
+        Command::Asm(options) => asm::asm(options),
         Command::Custom(options) => custom::custom(options),
         Command::Completions(options) => manual::completions(options),
         Command::Man(options) => manual::man(options),

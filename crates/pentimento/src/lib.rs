@@ -48,6 +48,7 @@
 //! - `linux` (default): [`Machine`].
 //! - `host`: the process's own standard streams, network and random numbers for guests (unix).
 //! - `images`: tar files and container images as roots.
+//! - `assembler`: [`assembler`](https://docs.rs/pentimento-assembler), Intel-syntax text to machine code.
 //! - `custom`: the crate [`custom`](https://docs.rs/pentimento-custom), instruction sets of one's own as
 //!   tables.
 //! - `count-slow`: counts instructions for which the interpreter has no handler; slower.
@@ -84,6 +85,8 @@ pub use halt::Halt;
 pub use host::Capture;
 #[cfg(feature = "linux")]
 pub use machine::{Machine, Statistics};
+#[cfg(feature = "assembler")]
+pub use pentimento_assembler as assembler;
 #[cfg(feature = "custom")]
 pub use pentimento_custom as custom;
 pub use pentimento_decoder as decoder;
