@@ -68,6 +68,7 @@ pub mod host;
 mod machine;
 #[cfg(feature = "linux")]
 mod provisions;
+mod snapshot;
 #[cfg(feature = "linux")]
 mod start;
 #[cfg(feature = "linux")]
@@ -111,6 +112,7 @@ pub use pentimento_registers::{
     Condition, ControlWord, CpuState, Descriptor, DescriptorTables, Eflags, Exception, F80, Gpr, Gpr8,
     LocalDescriptors, Mxcsr, Segment, SegmentRegister, StatusWord, Tag, TlsDescriptors, X87State,
 };
+pub use snapshot::{Snapshot, SnapshotError};
 
 /// What the documentation promises of threads holds, or this does not compile.
 const fn is_send<T: Send>() {}
