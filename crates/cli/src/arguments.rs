@@ -88,6 +88,10 @@ pub(crate) struct RunOptions {
     /// Print counts and times on standard error at the end.
     #[arg(long)]
     pub(crate) stats: bool,
+    /// Wait for GDB at this address, such as 127.0.0.1:1234 ('target remote' there), and let it rule the
+    /// run; --limit and --timeout count once it has let go.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) gdb: Option<String>,
     /// Print a hash of all that happened on standard error at the end.
     #[arg(long)]
     pub(crate) trace_hash: bool,

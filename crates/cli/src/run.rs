@@ -1,12 +1,13 @@
 //! `pentimento run`: a Linux program in a machine of its own.
 
+use std::net::TcpListener;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Instant;
 
 use pentimento::host::{HostEntropy, HostInput, HostNetwork, HostOutput, Invocation, TraceSink};
 use pentimento::linux::{Errno, Error as LinuxError, LoadError};
-use pentimento::{Bounds, Error, Halt, Limits, Machine, TaskId, TimeMode};
+use pentimento::{Bounds, Error, Halt, Limits, Machine, TaskId, TimeMode, gdb};
 
 use crate::arguments::{NetworkOption, RunOptions};
 use crate::exec::exit_code;
@@ -29,7 +30,11 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     if let Some(timeout) = options.timeout {
         bounds = bounds.timeout(timeout);
     }
-    let halt = machine.run_and_wait(bounds);
+    let halt = match &options.gdb {
+        Some(address) => debug(&mut machine, address)?,
+        None => None,
+    };
+    let halt = halt.unwrap_or_else(|| machine.run_and_wait(bounds));
     if options.stats {
         print_statistics(&machine, started);
     }
@@ -89,6 +94,23 @@ fn machine(options: &RunOptions, current: &Path) -> Result<(Machine, Keeping), F
     let (builder, keeping) = options.files.apply(builder, current)?;
     let machine = builder.build().map_err(|error| Failure::new(error.to_string()))?;
     Ok((machine, keeping))
+}
+
+/// Lets GDB rule the machine; how it ended, unless GDB let it go.
+fn debug(machine: &mut Machine, address: &str) -> Result<Option<Halt>, Failure> {
+    /// The signal of a program that is killed.
+    const SIGKILL: u8 = 9;
+    let refuse = |error: std::io::Error| Failure::new(format!("--gdb {address}: {error}"));
+    let listener = TcpListener::bind(address).map_err(refuse)?;
+    let place = listener.local_addr().map_err(refuse)?;
+    output::say(format_args!("pentimento: waiting for GDB: target remote {place}"));
+    let (connection, _) = listener.accept().map_err(refuse)?;
+    match gdb::serve(machine, connection) {
+        Ok(gdb::Ending::Halted(halt)) => Ok(Some(halt)),
+        Ok(gdb::Ending::Killed) => Ok(Some(Halt::Killed { signal: SIGKILL, crash: None })),
+        Ok(_) => Ok(None),
+        Err(error) => Err(Failure::new(format!("--gdb {address}: {error}"))),
+    }
 }
 
 /// Starts the program.

@@ -60,6 +60,15 @@ pub enum Halt {
         /// The exception behind it; `None` if somebody sent the signal.
         crash: Option<pentimento_linux::Crash>,
     },
+    /// Machine: a task has raised an exception whose signal it will take when the machine runs on: see
+    /// `Machine::stop_at_exceptions`.
+    #[cfg(feature = "linux")]
+    Raised {
+        /// The signal, 1 to 64.
+        signal: u8,
+        /// The exception.
+        crash: pentimento_linux::Crash,
+    },
     /// Machine: the first process, raw code, was killed by the HLT that EIP is at.
     #[cfg(feature = "linux")]
     Halted,
@@ -140,6 +149,8 @@ impl fmt::Display for Halt {
                 write!(f, "killed by signal {signal}{}", meaning(*signal))?;
                 crash.map_or(Ok(()), |crash| write!(f, ": {crash}"))
             }
+            #[cfg(feature = "linux")]
+            Self::Raised { signal, crash } => write!(f, "signal {signal}{}: {crash}", meaning(*signal)),
             #[cfg(feature = "linux")]
             Self::Halted => f.write_str("halted"),
             #[cfg(feature = "linux")]

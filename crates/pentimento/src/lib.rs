@@ -47,6 +47,7 @@
 //!
 //! - `linux` (default): [`Machine`].
 //! - `host`: the process's own standard streams, network and random numbers for guests (unix).
+//! - `gdb`: a server for GDB.
 //! - `images`: tar files and container images as roots.
 //! - `assembler`: [`assembler`](https://docs.rs/pentimento-assembler), Intel-syntax text to machine code.
 //! - `custom`: the crate [`custom`](https://docs.rs/pentimento-custom), instruction sets of one's own as
@@ -61,6 +62,8 @@ mod cpu;
 mod engine;
 #[cfg(feature = "linux")]
 mod error;
+#[cfg(feature = "gdb")]
+pub mod gdb;
 mod halt;
 #[cfg(feature = "linux")]
 pub mod host;
@@ -128,6 +131,11 @@ const _: () = is_send_and_sync::<StopHandle>();
 #[cfg(all(doctest, feature = "linux"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// So are those of the embedding guide.
+#[cfg(all(doctest, feature = "assembler", feature = "linux"))]
+#[doc = include_str!("../../../docs/embedding.md")]
+struct Embedding;
 
 /// So are the guide's.
 #[cfg(all(doctest, feature = "images"))]

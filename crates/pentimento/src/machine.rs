@@ -46,6 +46,9 @@ pub struct Machine {
     /// ([`Halt::Breakpoint`]); a run whose first instruction it would be leaves it. While there are any,
     /// code runs one instruction at a time.
     pub breakpoints: BTreeSet<u32>,
+    /// Whether runs stop where a task raises an exception that becomes a signal, before anybody takes it
+    /// ([`Halt::Raised`]): for debuggers. Running on delivers the signal.
+    pub stop_at_exceptions: bool,
     pub(crate) kernel: Kernel,
     pub(crate) environment: Environment,
     pub(crate) engine: EngineKind,
@@ -78,6 +81,7 @@ impl Machine {
     pub(crate) fn new(kernel: Kernel, environment: Environment, engine: EngineKind) -> Self {
         Self {
             breakpoints: BTreeSet::new(),
+            stop_at_exceptions: false,
             kernel,
             environment,
             engine,
@@ -147,8 +151,11 @@ impl Machine {
 
     /// Runs on with what is left of a run's bounds.
     fn run_on(&mut self, bounds: &Bounds, left: &mut Left) -> Halt {
-        /// What a turn costs in which the kernel found nobody to run.
+        /// What a turn costs in which nobody executed anything.
         const IDLE: u64 = 1000;
+        /// Such turns in a row that cost nothing: system calls that wait, pages that come in.
+        const FREE: u32 = 16;
+        let mut barren = 0;
         let single = bounds.address.is_some() || !self.breakpoints.is_empty();
         let begun = self.statistics.instructions;
         while left.budget > 0 {
@@ -165,7 +172,8 @@ impl Machine {
                 return halt;
             }
             let executed = self.statistics.instructions - before;
-            left.budget = left.budget.saturating_sub(if executed == 0 { IDLE } else { executed });
+            barren = if executed == 0 { barren + 1 } else { 0 };
+            left.budget = left.budget.saturating_sub(if barren > FREE { IDLE } else { executed });
             self.forget_ended_spaces();
         }
         Halt::Budget
@@ -243,7 +251,14 @@ impl Machine {
         }
         self.halted = self.is_halt(task, space, exit);
         self.kernel.retire(task, executed);
-        self.handle(task, exit)
+        let halt = self.handle(task, exit);
+        if self.stop_at_exceptions
+            && exit.exception().is_some()
+            && let Some((signal, crash)) = self.kernel.raised(task)
+        {
+            return Some(Halt::Raised { signal, crash });
+        }
+        halt
     }
 
     /// Whether nothing has been written behind the raw code of `space`, at whose end `task` is. What

@@ -1,6 +1,8 @@
 //! Processor exceptions, and what Linux makes of them.
 
-use pentimento_memory::Fault;
+use std::ops::Range;
+
+use pentimento_memory::{AddressSpace, Fault, FaultKind, PAGE_SIZE};
 use pentimento_registers::{ControlWord, CpuState, Eflags, Exception, StatusWord};
 
 use super::Kernel;
@@ -43,6 +45,51 @@ impl Kernel {
             fault: Some(fault),
         };
         self.raise(crash, Info::fault(signal, code, fault.address));
+    }
+
+    /// Reads the memory of a task as a debugger does, whatever its permissions; pages of files come in as
+    /// they would for the task. Says how many bytes there are before the first that cannot be had.
+    pub fn read_memory(&mut self, task: TaskId, address: u32, buffer: &mut [u8]) -> usize {
+        self.by_pages(task, address, buffer.len(), |memory, at, range| {
+            memory.peek_bytes(at, &mut buffer[range])
+        })
+    }
+
+    /// Writes the memory of a task as [`read_memory`](Self::read_memory) reads it.
+    pub fn write_memory(&mut self, task: TaskId, address: u32, bytes: &[u8]) -> usize {
+        self.by_pages(task, address, bytes.len(), |memory, at, range| memory.poke_bytes(at, &bytes[range]))
+    }
+
+    /// Goes through `length` bytes page by page, bringing in those of files.
+    fn by_pages(
+        &mut self,
+        task: TaskId,
+        address: u32,
+        length: usize,
+        mut access: impl FnMut(&mut AddressSpace, u32, Range<usize>) -> Result<(), Fault>,
+    ) -> usize {
+        if self.parts(task).is_none() {
+            return 0;
+        }
+        let mut done = 0;
+        while done < length {
+            let at = address.wrapping_add(done as u32);
+            let left = (PAGE_SIZE - at % PAGE_SIZE) as usize;
+            let range = done..length.min(done + left);
+            let space = self.space(task);
+            let accessed = match access(&mut space.memory, at, range.clone()) {
+                Err(fault) if fault.kind == FaultKind::BeyondEnd && space.resolve(fault).is_ok() => {
+                    access(&mut space.memory, at, range.clone())
+                }
+                other => other,
+            };
+            // The address space ends, too.
+            if accessed.is_err() || at < address {
+                break;
+            }
+            done = range.end;
+        }
+        done
     }
 
     /// Sends the signal of an exception.

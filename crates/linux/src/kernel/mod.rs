@@ -189,6 +189,18 @@ impl Kernel {
         Duration::from_nanos(self.time.monotonic())
     }
 
+    /// The tasks of all processes, by number.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.tasks.keys().copied()
+    }
+
+    /// The exception that `task` has raised, if it has not taken its signal yet, and that signal.
+    #[must_use]
+    pub fn raised(&self, task: TaskId) -> Option<(u8, Crash)> {
+        let (signal, crash) = self.tasks.get(&task)?.crash?;
+        Some((signal.number(), crash))
+    }
+
     /// The exception that killed the first process, if it was one.
     #[must_use]
     pub const fn crash(&self) -> Option<Crash> {

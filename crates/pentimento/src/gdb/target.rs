@@ -1,0 +1,352 @@
+//! A machine as the stub sees it.
+
+use gdbstub::common::{Signal, Tid};
+use gdbstub::stub::MultiThreadStopReason;
+use gdbstub::target::ext::base::BaseOps;
+use gdbstub::target::ext::base::multithread::{
+    MultiThreadBase, MultiThreadResume, MultiThreadResumeOps, MultiThreadSchedulerLocking,
+    MultiThreadSchedulerLockingOps, MultiThreadSingleStep, MultiThreadSingleStepOps,
+};
+use gdbstub::target::ext::breakpoints::{
+    Breakpoints, BreakpointsOps, HwWatchpoint, HwWatchpointOps, SwBreakpoint, SwBreakpointOps, WatchKind,
+};
+use gdbstub::target::ext::target_description_xml_override::{
+    TargetDescriptionXmlOverride, TargetDescriptionXmlOverrideOps,
+};
+use gdbstub::target::{Target, TargetError, TargetResult};
+use gdbstub_arch::x86::X86_SSE;
+use gdbstub_arch::x86::reg::X86CoreRegs;
+use pentimento_memory::Access;
+
+use super::registers::{description, from_gdb, to_gdb};
+use super::signals::gdb_signal;
+use super::tid;
+use crate::{Halt, Machine, TaskId};
+
+/// Instructions between two looks at the connection.
+const SLICE: u64 = 100_000;
+
+/// A wait for the host between two looks at the connection.
+const NAP: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// What a thread is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Resume {
+    Continue,
+    Step,
+}
+
+/// A range of addresses whose accesses stop the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Watchpoint {
+    start: u32,
+    length: u32,
+    kind: WatchKind,
+}
+
+impl Watchpoint {
+    /// The address in the range that an access is about.
+    fn hit(&self, address: u32, length: u32, access: Access) -> Option<u32> {
+        let meant = match self.kind {
+            WatchKind::Read => access == Access::Read,
+            WatchKind::Write => access == Access::Write,
+            WatchKind::ReadWrite => access != Access::Execute,
+        };
+        let first = u64::from(self.start.max(address));
+        let end =
+            (u64::from(self.start) + u64::from(self.length)).min(u64::from(address) + u64::from(length));
+        (meant && first < end).then_some(self.start)
+    }
+}
+
+/// The machine that GDB looks at.
+pub(super) struct Debugged<'a> {
+    machine: &'a mut Machine,
+    watchpoints: Vec<Watchpoint>,
+    /// What GDB wants of single threads; all others go on.
+    resumes: Vec<(Tid, Resume)>,
+    /// How the machine ended.
+    ended: Option<Halt>,
+    description: String,
+}
+
+impl<'a> Debugged<'a> {
+    pub(super) fn new(machine: &'a mut Machine) -> Self {
+        let (watchpoints, resumes) = (Vec::new(), Vec::new());
+        Self { machine, watchpoints, resumes, ended: None, description: description() }
+    }
+
+    /// Gives the machine back; how it ended, if it did.
+    pub(super) fn end(mut self) -> Option<Halt> {
+        for watchpoint in std::mem::take(&mut self.watchpoints) {
+            self.unwatch(watchpoint);
+        }
+        self.ended
+    }
+
+    /// The task whose turn it is.
+    fn task(&mut self) -> Option<TaskId> {
+        self.machine.task().or_else(|| self.machine.kernel().first_task())
+    }
+
+    /// That task as GDB numbers it.
+    pub(super) fn current(&mut self) -> Option<Tid> {
+        self.task().and_then(tid)
+    }
+
+    /// The task of that number.
+    fn find(&mut self, wanted: Tid) -> Option<TaskId> {
+        self.machine.kernel().tasks().find(|task| tid(*task) == Some(wanted))
+    }
+
+    /// Runs until something stops the machine, or for so short that GDB is not kept waiting.
+    pub(super) fn run_a_while(&mut self) -> Option<MultiThreadStopReason<u32>> {
+        let stepping: Vec<Tid> =
+            self.resumes.iter().filter(|(_, resume)| *resume == Resume::Step).map(|(tid, _)| *tid).collect();
+        let single = !stepping.is_empty() || !self.watchpoints.is_empty();
+        for _ in 0..if single { SLICE / 10 } else { 1 } {
+            let before = self.machine.statistics().instructions;
+            let halt = self.machine.run(if single { 1 } else { SLICE });
+            let current = self.current();
+            if let Some(stop) = self.watched(current) {
+                return Some(stop);
+            }
+            match halt {
+                Halt::Budget => {}
+                Halt::Waiting { .. } => {
+                    self.machine.wait(NAP);
+                    return None;
+                }
+                other => return self.stopped(other),
+            }
+            let executed = self.machine.statistics().instructions > before;
+            if executed && let Some(tid) = current.filter(|tid| stepping.contains(tid)) {
+                return Some(MultiThreadStopReason::SignalWithThread { tid, signal: Signal::SIGTRAP });
+            }
+        }
+        None
+    }
+
+    /// The watchpoint that was hit since the last time.
+    fn watched(&mut self, current: Option<Tid>) -> Option<MultiThreadStopReason<u32>> {
+        if self.watchpoints.is_empty() {
+            return None;
+        }
+        let hits = self.machine.memory()?.take_watch_hits();
+        let tid = current?;
+        hits.iter().find_map(|hit| {
+            self.watchpoints.iter().find_map(|watchpoint| {
+                let addr = watchpoint.hit(hit.address, hit.length, hit.access)?;
+                Some(MultiThreadStopReason::Watch { tid, kind: watchpoint.kind, addr })
+            })
+        })
+    }
+
+    /// A stop in GDB's words.
+    fn stopped(&mut self, halt: Halt) -> Option<MultiThreadStopReason<u32>> {
+        let signal = |signal: Signal, tid: Option<Tid>| match tid {
+            Some(tid) => MultiThreadStopReason::SignalWithThread { tid, signal },
+            None => MultiThreadStopReason::Signal(signal),
+        };
+        let current = self.current();
+        Some(match halt {
+            Halt::Breakpoint(_) | Halt::Reached(_) => {
+                current.map_or(signal(Signal::SIGTRAP, None), MultiThreadStopReason::SwBreak)
+            }
+            Halt::Raised { signal: number, crash } => signal(gdb_signal(number), tid(crash.task)),
+            Halt::Exited(status) => {
+                self.ended = Some(halt);
+                MultiThreadStopReason::Exited(status)
+            }
+            Halt::Killed { signal: number, .. } => {
+                self.ended = Some(halt);
+                MultiThreadStopReason::Terminated(gdb_signal(number))
+            }
+            Halt::Halted => {
+                self.ended = Some(halt);
+                MultiThreadStopReason::Exited(0)
+            }
+            Halt::Stopped | Halt::Timeout => signal(Signal::SIGINT, current),
+            _ => signal(Signal::SIGSTOP, current),
+        })
+    }
+
+    fn unwatch(&mut self, watchpoint: Watchpoint) {
+        if let Some(memory) = self.machine.memory() {
+            // Its pages may be those of another one, which is watched on.
+            let _ = memory.unwatch(watchpoint.start, watchpoint.length);
+            for other in &self.watchpoints {
+                let _ = memory.watch(other.start, other.length);
+            }
+        }
+    }
+}
+
+impl Target for Debugged<'_> {
+    type Arch = X86_SSE;
+    type Error = &'static str;
+
+    fn base_ops(&mut self) -> BaseOps<'_, X86_SSE, Self::Error> {
+        BaseOps::MultiThread(self)
+    }
+
+    fn support_breakpoints(&mut self) -> Option<BreakpointsOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_target_description_xml_override(
+        &mut self,
+    ) -> Option<TargetDescriptionXmlOverrideOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl MultiThreadBase for Debugged<'_> {
+    fn read_registers(&mut self, registers: &mut X86CoreRegs, thread: Tid) -> TargetResult<(), Self> {
+        let task = self.find(thread).ok_or(TargetError::NonFatal)?;
+        let parts = self.machine.kernel().parts(task).ok_or(TargetError::NonFatal)?;
+        to_gdb(parts.cpu, registers);
+        Ok(())
+    }
+
+    fn write_registers(&mut self, registers: &X86CoreRegs, thread: Tid) -> TargetResult<(), Self> {
+        let task = self.find(thread).ok_or(TargetError::NonFatal)?;
+        let parts = self.machine.kernel().parts(task).ok_or(TargetError::NonFatal)?;
+        let tls = *parts.descriptors.tls;
+        from_gdb(registers, parts.cpu, tls);
+        Ok(())
+    }
+
+    fn read_addrs(&mut self, start: u32, data: &mut [u8], thread: Tid) -> TargetResult<usize, Self> {
+        let task = self.find(thread).ok_or(TargetError::NonFatal)?;
+        match self.machine.kernel().read_memory(task, start, data) {
+            0 if !data.is_empty() => Err(TargetError::NonFatal),
+            read => Ok(read),
+        }
+    }
+
+    fn write_addrs(&mut self, start: u32, data: &[u8], thread: Tid) -> TargetResult<(), Self> {
+        let task = self.find(thread).ok_or(TargetError::NonFatal)?;
+        if self.machine.kernel().write_memory(task, start, data) == data.len() {
+            Ok(())
+        } else {
+            Err(TargetError::NonFatal)
+        }
+    }
+
+    fn list_active_threads(&mut self, register: &mut dyn FnMut(Tid)) -> Result<(), Self::Error> {
+        // The one that stopped comes first: GDB begins with it.
+        let current = self.task();
+        let all: Vec<TaskId> = self.machine.kernel().tasks().collect();
+        let others = all.iter().copied().filter(|task| Some(*task) != current);
+        for task in current.into_iter().filter(|task| all.contains(task)).chain(others) {
+            tid(task).into_iter().for_each(&mut *register);
+        }
+        Ok(())
+    }
+
+    fn support_resume(&mut self) -> Option<MultiThreadResumeOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl MultiThreadResume for Debugged<'_> {
+    fn resume(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn clear_resume_actions(&mut self) -> Result<(), Self::Error> {
+        self.resumes.clear();
+        Ok(())
+    }
+
+    fn set_resume_action_continue(&mut self, tid: Tid, _: Option<Signal>) -> Result<(), Self::Error> {
+        self.resumes.push((tid, Resume::Continue));
+        Ok(())
+    }
+
+    fn support_single_step(&mut self) -> Option<MultiThreadSingleStepOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_scheduler_locking(&mut self) -> Option<MultiThreadSchedulerLockingOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl MultiThreadSchedulerLocking for Debugged<'_> {
+    /// GDB asks for it when it steps off a breakpoint that it has put into the code. Ours are not in the
+    /// code, and who runs next is the machine's business: it stays as it would have been.
+    fn set_resume_action_scheduler_lock(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+impl MultiThreadSingleStep for Debugged<'_> {
+    fn set_resume_action_step(&mut self, tid: Tid, _: Option<Signal>) -> Result<(), Self::Error> {
+        self.resumes.push((tid, Resume::Step));
+        Ok(())
+    }
+}
+
+impl Breakpoints for Debugged<'_> {
+    fn support_sw_breakpoint(&mut self) -> Option<SwBreakpointOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_hw_watchpoint(&mut self) -> Option<HwWatchpointOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl SwBreakpoint for Debugged<'_> {
+    fn add_sw_breakpoint(&mut self, address: u32, _: usize) -> TargetResult<bool, Self> {
+        self.machine.breakpoints.insert(address);
+        Ok(true)
+    }
+
+    fn remove_sw_breakpoint(&mut self, address: u32, _: usize) -> TargetResult<bool, Self> {
+        Ok(self.machine.breakpoints.remove(&address))
+    }
+}
+
+impl HwWatchpoint for Debugged<'_> {
+    fn add_hw_watchpoint(&mut self, start: u32, length: u32, kind: WatchKind) -> TargetResult<bool, Self> {
+        let task = self.task().ok_or(TargetError::NonFatal)?;
+        let parts = self.machine.kernel().parts(task).ok_or(TargetError::NonFatal)?;
+        if parts.memory.watch(start, length).is_err() {
+            return Ok(false);
+        }
+        self.watchpoints.push(Watchpoint { start, length, kind });
+        Ok(true)
+    }
+
+    fn remove_hw_watchpoint(&mut self, start: u32, length: u32, kind: WatchKind) -> TargetResult<bool, Self> {
+        let wanted = Watchpoint { start, length, kind };
+        let Some(index) = self.watchpoints.iter().position(|watchpoint| *watchpoint == wanted) else {
+            return Ok(false);
+        };
+        self.watchpoints.remove(index);
+        self.unwatch(wanted);
+        Ok(true)
+    }
+}
+
+impl TargetDescriptionXmlOverride for Debugged<'_> {
+    fn target_description_xml(
+        &self,
+        annex: &[u8],
+        offset: u64,
+        length: usize,
+        buffer: &mut [u8],
+    ) -> TargetResult<usize, Self> {
+        if annex != b"target.xml" {
+            return Err(TargetError::NonFatal);
+        }
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = self.description.as_bytes().get(start..).unwrap_or_default();
+        let count = rest.len().min(length).min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+}
