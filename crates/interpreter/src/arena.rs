@@ -82,6 +82,8 @@ pub(crate) struct Op {
     pub(crate) keeps_flags: bool,
     /// Zero, or [`GONE`] for an address without a base.
     pub(crate) base_shift: u8,
+    /// The segment register of an address that has a base, by its number.
+    pub(crate) segment: u8,
 }
 
 /// By how much the register of an address is shifted that the address does not have: out of its 32
@@ -106,6 +108,7 @@ impl Op {
             joins_next: false,
             keeps_flags: true,
             base_shift: 0,
+            segment: 0,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::arena::Op;
 use crate::drivers::Straight;
 use crate::flags::Lazy;
 use crate::frame::Frame;
-use crate::operand::{Destination, Registers};
+use crate::operand::{Destination, Registers, Source};
 use crate::outcome::Done;
 use pentimento_execute::semantics::binary_arithmetic;
 
@@ -48,16 +48,30 @@ impl<M: Destination<W>, W: Registers> Straight for ExchangeAdd<M, W> {
     }
 }
 
-/// CMPXCHG with memory, which is written in any case, as silicon does.
-pub(crate) struct CompareExchange<M, W>(PhantomData<(M, W)>);
+/// XADD of registers: of one and the same the sum counts.
+pub(crate) struct ExchangeAddRegisters<W>(PhantomData<W>);
 
-impl<M: Destination<W>, W: Registers> Straight for CompareExchange<M, W> {
+impl<W: Registers> Straight for ExchangeAddRegisters<W> {
+    #[inline(always)]
+    fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        let (old, addend) = (W::first(op, cpu), W::second(op, cpu));
+        W::set_second(op, cpu, old);
+        W::set_first(op, cpu, binary_arithmetic::add(old, addend).0);
+        frame.pending.record::<W>(Lazy::Add, old.bits(), addend.bits());
+        Ok(())
+    }
+}
+
+/// CMPXCHG of `D` with the new value in `S`. Memory is written in any case, as silicon does.
+pub(crate) struct CompareExchange<D, S, W>(PhantomData<(D, S, W)>);
+
+impl<D: Destination<W>, S: Source<W>, W: Registers> Straight for CompareExchange<D, S, W> {
     #[inline(always)]
     fn execute(op: &Op, cpu: &mut CpuState, memory: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
         let expected = W::register(cpu, Gpr::Eax.number());
-        let new = W::first(op, cpu);
+        let new = S::get(op, cpu, memory)?;
         let mut old = expected;
-        M::modify(op, cpu, memory, |value| {
+        D::modify(op, cpu, memory, |value| {
             old = value;
             if value == expected { new } else { value }
         })?;

@@ -10,7 +10,7 @@ use crate::arena::Op;
 use crate::operand::{Address, Destination, Registers, Source};
 use crate::outcome::{Done, Miss};
 
-/// Memory at an address of form `A` in the segment that [`Op::scale`] numbers.
+/// Memory at an address of form `A` in the segment that [`Op::segment`] numbers.
 ///
 /// Quick for what threads' descriptors are: writable data without a limit.
 pub(crate) struct ThreadLocal<A>(PhantomData<A>);
@@ -19,7 +19,7 @@ pub(crate) struct ThreadLocal<A>(PhantomData<A>);
 #[inline(always)]
 fn linear<A: Address, W: Width>(op: &Op, cpu: &CpuState) -> Done<u32> {
     let offset = A::of(op, cpu);
-    match cpu.segments.get(usize::from(op.scale)).and_then(|segment| segment.descriptor()) {
+    match cpu.segments.get(usize::from(op.segment)).and_then(|segment| segment.descriptor()) {
         Some(descriptor)
             if descriptor.limit == u32::MAX
                 && descriptor.accessible

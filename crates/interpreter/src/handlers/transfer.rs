@@ -55,6 +55,12 @@ straight! {
         let value = S::get(op, cpu, memory)?;
         D::put(op, cpu, memory, if SIGNED { value.signed() as u32 } else { value.bits() })
     }
+    /// MOVZX to 16 bits, and MOVSX if `SIGNED`.
+    ExtendToWord<S; const SIGNED: bool> where [S: Source<u8>] (op, cpu, memory, frame) {
+        let value = S::get(op, cpu, memory)?;
+        cpu.set_gpr16(op.first, if SIGNED { value as i8 as u16 } else { value.into() });
+        Ok(())
+    }
     /// LEA.
     EffectiveAddress<D, A> where [D: Destination<u32>, A: Address] (op, cpu, memory, frame) {
         let address = A::of(op, cpu);
@@ -124,6 +130,17 @@ straight! {
         let top = cpu.gpr(Gpr::Esp).wrapping_add(4);
         cpu.set_gpr(Gpr::Esp, top);
         D::put(op, cpu, memory, value)
+    }
+    /// POP into memory, whose address is computed with ESP as it is behind the value.
+    PopIntoMemory<> where [] (op, cpu, memory, frame) {
+        let value = peek(cpu, memory)?;
+        let top = cpu.gpr(Gpr::Esp);
+        cpu.set_gpr(Gpr::Esp, top.wrapping_add(4));
+        let done = Anywhere::put(op, cpu, memory, value);
+        if done.is_err() {
+            cpu.set_gpr(Gpr::Esp, top);
+        }
+        done
     }
     /// LEAVE.
     Leave<> where [] (op, cpu, memory, frame) {

@@ -59,12 +59,12 @@ const NOTHING: &[HandlerRow] = rows! {
     Lfence      []                    () straight::<t::Nothing>;
     Mfence      []                    () straight::<t::Nothing>;
     Sfence      []                    () straight::<t::Nothing>;
-    Prefetchnta [M8|OTHER]            () straight::<t::Nothing>;
-    Prefetcht0  [M8|OTHER]            () straight::<t::Nothing>;
-    Prefetcht1  [M8|OTHER]            () straight::<t::Nothing>;
-    Prefetcht2  [M8|OTHER]            () straight::<t::Nothing>;
-    Prefetchw   [M8|OTHER]            () straight::<t::Nothing>;
-    Prefetch    [M8|OTHER]            () straight::<t::Nothing>;
+    Prefetchnta [M8|T8|OTHER]         () straight::<t::Nothing>;
+    Prefetcht0  [M8|T8|OTHER]         () straight::<t::Nothing>;
+    Prefetcht1  [M8|T8|OTHER]         () straight::<t::Nothing>;
+    Prefetcht2  [M8|T8|OTHER]         () straight::<t::Nothing>;
+    Prefetchw   [M8|T8|OTHER]         () straight::<t::Nothing>;
+    Prefetch    [M8|T8|OTHER]         () straight::<t::Nothing>;
 };
 
 /// The rows of this file.

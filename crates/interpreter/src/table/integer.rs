@@ -9,7 +9,7 @@ use crate::handlers::arithmetic::{
     Rcl, Rcr, Rol, Ror, Sar, Sbb, Shifted, Shl, Shr, Sub, Update, Xor,
 };
 use crate::handlers::bit_byte::{self as b, BitTest, BitTestFar, Bsf, Bsr, Lzcnt, Popcnt, Scanned, Tzcnt};
-use crate::handlers::exchange::{CompareExchange, ExchangeAdd, ExchangeMemory};
+use crate::handlers::exchange::{CompareExchange, ExchangeAdd, ExchangeAddRegisters, ExchangeMemory};
 use crate::handlers::transfer as t;
 use crate::operand::{
     Absolute, Anywhere, Base, Based, Computed, First, Fixed, Immediate, Indexed, Memory, Scaled, Second,
@@ -33,9 +33,9 @@ const MOVES: &[HandlerRow] = rows! {
     Mov            [R8|R16, M8|M16]   (H M) straight::<t::Move<First, M, H>>;
     Mov            [M8|M16, R8|R16]   (H M) straight::<t::Move<M, First, H>>;
     Mov            [M8|M16, I]        (H M) straight::<t::Move<M, Immediate, H>>;
-    Mov unindexed  [R32, T32]         (T)   straight::<t::Move<First, T, u32>>;
-    Mov unindexed  [T32, R32]         (T)   straight::<t::Move<T, First, u32>>;
-    Mov unindexed  [T32, I]           (T)   straight::<t::Move<T, Immediate, u32>>;
+    Mov            [R32, T32]         (T)   straight::<t::Move<First, T, u32>>;
+    Mov            [T32, R32]         (T)   straight::<t::Move<T, First, u32>>;
+    Mov            [T32, I]           (T)   straight::<t::Move<T, Immediate, u32>>;
     Movnti         [M32, R32]         ()    straight::<t::Move<Anywhere, First, u32>>;
     Movbe          [R16|R32, M16|M32] (X)   straight::<t::MoveSwapped<First, Anywhere, X>>;
     Movbe          [M16|M32, R16|R32] (X)   straight::<t::MoveSwapped<Anywhere, First, X>>;
@@ -48,6 +48,10 @@ const MOVES: &[HandlerRow] = rows! {
     Movsx          [R32, R8|R16]      (V)   straight::<t::Extend<First, Second, V, true>>;
     Movsx based    [R32, M8|M16]      (V D) straight::<t::Extend<Fixed<D>, Memory<Based>, V, true>>;
     Movsx unbased  [R32, M8|M16]      (V N) straight::<t::Extend<First, N, V, true>>;
+    Movzx          [R16, R8]          ()    straight::<t::ExtendToWord<Second, false>>;
+    Movzx          [R16, M8]          ()    straight::<t::ExtendToWord<Anywhere, false>>;
+    Movsx          [R16, R8]          ()    straight::<t::ExtendToWord<Second, true>>;
+    Movsx          [R16, M8]          ()    straight::<t::ExtendToWord<Anywhere, true>>;
     Lea based      [R32, MX]          (D B) straight::<t::EffectiveAddress<Fixed<D>, Base<B>>>;
     Lea indexed    [R32, MX]          (D)   straight::<t::EffectiveAddress<Fixed<D>, Indexed>>;
     Lea scaled     [R32, MX]          (D)   straight::<t::EffectiveAddress<Fixed<D>, Scaled>>;
@@ -80,8 +84,10 @@ const EXCHANGES: &[HandlerRow] = rows! {
     Xchg          [M32, R32]               (E) straight::<ExchangeMemory<E, u32>>;
     Xadd          [M8|M16, R8|R16]         (H) straight::<ExchangeAdd<Anywhere, H>>;
     Xadd          [M32, R32]               (E) straight::<ExchangeAdd<E, u32>>;
-    Cmpxchg       [M8|M16, R8|R16]         (H) straight::<CompareExchange<Anywhere, H>>;
-    Cmpxchg       [M32, R32]               (E) straight::<CompareExchange<E, u32>>;
+    Cmpxchg       [M8|M16, R8|R16]         (H) straight::<CompareExchange<Anywhere, First, H>>;
+    Cmpxchg       [M32, R32]               (E) straight::<CompareExchange<E, First, u32>>;
+    Xadd    [R8|R16|R32, R8|R16|R32] (W) straight::<ExchangeAddRegisters<W>>;
+    Cmpxchg [R8|R16|R32, R8|R16|R32] (W) straight::<CompareExchange<First, Second, W>>;
 };
 
 const STACK: &[HandlerRow] = rows! {
@@ -91,6 +97,7 @@ const STACK: &[HandlerRow] = rows! {
     Push dword [T32]  (T) straight::<t::Push<T>>;
     Push dword [SREG] ()  straight::<t::Push<Selector>>;
     Pop dword  [R32]  (D) straight::<t::Pop<Fixed<D>>>;
+    Pop dword  [M32]  ()  straight::<t::PopIntoMemory>;
     Leave dword []    ()  straight::<t::Leave>;
 };
 
@@ -167,18 +174,21 @@ const COMPARISONS_WITH_MEMORY: &[HandlerRow] = rows! {
 };
 
 const THREAD_LOCAL: &[HandlerRow] = rows! {
-    Add unindexed [R32, T32] (T) straight::<Update<Add, First, T, u32, true>>;
-    Add unindexed [T32, R32] (T) straight::<Update<Add, T, First, u32, true>>;
-    Add unindexed [T32, I]   (T) straight::<Update<Add, T, Immediate, u32, true>>;
-    Sub unindexed [R32, T32] (T) straight::<Update<Sub, First, T, u32, true>>;
-    Sub unindexed [T32, R32] (T) straight::<Update<Sub, T, First, u32, true>>;
-    Sub unindexed [T32, I]   (T) straight::<Update<Sub, T, Immediate, u32, true>>;
-    Xor unindexed [R32, T32] (T) straight::<Update<Xor, First, T, u32, true>>;
-    Xor unindexed [T32, R32] (T) straight::<Update<Xor, T, First, u32, true>>;
-    Xor unindexed [T32, I]   (T) straight::<Update<Xor, T, Immediate, u32, true>>;
-    Cmp unindexed [R32, T32] (T) straight::<Compare<Sub, First, T, u32>>;
-    Cmp unindexed [T32, R32] (T) straight::<Compare<Sub, T, First, u32>>;
-    Cmp unindexed [T32, I]   (T) straight::<Compare<Sub, T, Immediate, u32>>;
+    Add [R32, T32] (T) straight::<Update<Add, First, T, u32, true>>;
+    Add [T32, R32] (T) straight::<Update<Add, T, First, u32, true>>;
+    Add [T32, I]   (T) straight::<Update<Add, T, Immediate, u32, true>>;
+    Sub [R32, T32] (T) straight::<Update<Sub, First, T, u32, true>>;
+    Sub [T32, R32] (T) straight::<Update<Sub, T, First, u32, true>>;
+    Sub [T32, I]   (T) straight::<Update<Sub, T, Immediate, u32, true>>;
+    Xor [R32, T32] (T) straight::<Update<Xor, First, T, u32, true>>;
+    Xor [T32, R32] (T) straight::<Update<Xor, T, First, u32, true>>;
+    Xor [T32, I]   (T) straight::<Update<Xor, T, Immediate, u32, true>>;
+    Cmp [R32, T32] (T) straight::<Compare<Sub, First, T, u32>>;
+    Cmp [T32, R32] (T) straight::<Compare<Sub, T, First, u32>>;
+    Cmp [T32, I]   (T) straight::<Compare<Sub, T, Immediate, u32>>;
+    Cmp [T8, I]    (T) straight::<Compare<Sub, T, Immediate, u8>>;
+    Adc [R32, T32] (T) straight::<Update<Adc, First, T, u32, true>>;
+    Sbb [R32, T32] (T) straight::<Update<Sbb, First, T, u32, true>>;
 };
 
 const UNARY: &[HandlerRow] = rows! {

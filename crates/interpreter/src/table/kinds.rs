@@ -30,7 +30,7 @@ bitflags! {
         const M128 = 1 << 10;
         /// Memory of no size or of another one.
         const MX = 1 << 11;
-        /// Memory of four bytes in the segment of FS or GS, without an index.
+        /// Memory of four bytes in the segment of FS or GS.
         const T32 = 1 << 12;
         /// An immediate whose low five bits are zero: a shift by it does nothing.
         const ZERO = 1 << 13;
@@ -53,6 +53,8 @@ bitflags! {
         const SREG = 1 << 21;
         /// What no row knows: segments with bases, addresses of 16 bits, control registers...
         const OTHER = 1 << 22;
+        /// A byte of memory in the segment of FS or GS.
+        const T8 = 1 << 23;
     }
 }
 
@@ -140,11 +142,13 @@ fn set_address(op: &mut Op, operand: &MemoryOperand) -> (Kinds, Traits) {
         (None, None) => Traits::ABSOLUTE,
     };
     if matches!(operand.segment, SegmentRegister::Fs | SegmentRegister::Gs) {
-        if operand.index.is_some() || operand.size != 4 {
-            return (Kinds::OTHER, mode);
-        }
-        op.scale = operand.segment as u8;
-        return (Kinds::T32, mode);
+        op.segment = operand.segment as u8;
+        let kind = match operand.size {
+            1 => Kinds::T8,
+            4 => Kinds::T32,
+            _ => Kinds::OTHER,
+        };
+        return (kind, mode);
     }
     let kind = match operand.size {
         1 => Kinds::M8,

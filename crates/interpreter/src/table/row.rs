@@ -198,9 +198,6 @@ macro_rules! traits {
     (scaled) => { $crate::table::row::traits!(only SCALED of MODES) };
     (absolute) => { $crate::table::row::traits!(only ABSOLUTE of MODES) };
     (unbased) => { $crate::table::kinds::Traits::all().difference($crate::table::kinds::Traits::BASED) };
-    (unindexed) => {
-        $crate::table::row::traits!(only ABSOLUTE of MODES).union($crate::table::kinds::Traits::BASED)
-    };
     (once) => { $crate::table::row::traits!(only ONCE of REPEATS) };
     (repeated) => { $crate::table::kinds::Traits::all().difference($crate::table::kinds::Traits::ONCE) };
     (while_equal) => { $crate::table::row::traits!(only REP of REPEATS) };
@@ -217,7 +214,7 @@ pub(crate) use traits;
 ///
 /// - `D`, `S`, `B`: a constant, the number of the register in `Op::first` (`D`) or `Op::second`.
 /// - `A`: a type, the addressing form. `M`: memory at it. `N`: memory at it, where it is not `Based`.
-///   `T`: thread-local memory at it. `G`: `Based`, or `Computed` for all other forms. `E`: memory at it.
+///   `G`: `Based`, or `Computed` for all other forms. `E`: memory at it. `T`: thread-local memory at it.
 /// - `W`: a type, the width of the first operand; `H`, if that is 8 or 16 bits; `X`, 16 or 32. `V`: the
 ///   width of the second.
 /// - `F`: a constant, whether somebody sees one of the flags. `P`: whether somebody sees CF or OF. `L`:
@@ -286,7 +283,7 @@ macro_rules! choose {
     };
     ($choice:ident [T $($rest:ident)*] $handler:expr) => {
         $crate::table::row::choose!(@address T $choice [$($rest)*] $handler;
-            BASED $crate::handlers::thread_local::ThreadLocal<$crate::operand::Based>; $crate::handlers::thread_local::ThreadLocal<$crate::operand::Absolute>)
+            BASED $crate::handlers::thread_local::ThreadLocal<$crate::operand::Based>; $crate::handlers::thread_local::ThreadLocal<$crate::operand::Computed>)
     };
     ($choice:ident [W $($rest:ident)*] $handler:expr) => {
         $crate::table::row::choose!(@width 0 W $choice [$($rest)*] $handler; 1 u8, 2 u16, u32)

@@ -85,6 +85,10 @@ const STACK: &[&[HandlerRow]] = &[
         Fucomi   [ST0, ST] () attempt::<CompareIntoFlags<0>, FullCompareIntoFlags<0, false>>;
         Fucomip  [ST0, ST] () attempt::<CompareIntoFlags<1>, FullCompareIntoFlags<1, false>>;
         Ftst     []        () straight::<a::Test>;
+        Fxam     []        () straight::<a::Examine>;
+        Fprem    []        () straight::<a::PartialRemainder<false>>;
+        Fprem1   []        () straight::<a::PartialRemainder<true>>;
+        Fscale   []        () straight::<a::Scale>;
         Fabs     []        () straight::<Unary<a::AbsoluteValue>>;
         Fchs     []        () straight::<Unary<a::ChangeSign>>;
         Fsqrt    []        () attempt::<Unary<a::SquareRoot>, FullUnary<a::SquareRoot>>;

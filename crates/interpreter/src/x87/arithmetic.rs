@@ -7,7 +7,7 @@ use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Eflags, F80, StatusWord};
 
 use pentimento_execute::float::extended::{self, Rounded};
-use pentimento_execute::float::{self, Flags, Format, Relation, Rules, Unpacked};
+use pentimento_execute::float::{self, Class, Flags, Format, Progress, Quotient, Relation, Rules, Unpacked};
 
 use crate::arena::Op;
 use crate::drivers::Straight;
@@ -297,6 +297,80 @@ fn full_relation(cpu: &mut CpuState, other: Unpacked, signalling: bool) -> Done<
     let exceptions = (flags & Flags::EXCEPTIONS).bits().into();
     cpu.x87.status = cpu.x87.status.union(StatusWord::from_bits_truncate(exceptions));
     Ok(relation)
+}
+
+/// FPREM, and FPREM1 if `NEAREST`, of numbers; C2 says that it is to be repeated.
+pub(crate) struct PartialRemainder<const NEAREST: bool>;
+
+impl<const NEAREST: bool> Straight for PartialRemainder<NEAREST> {
+    #[inline(never)]
+    fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.not_pending()?;
+        frame.x87.filled(0b11)?;
+        let [top, next] = [0, 1].map(|index| physical(cpu, index));
+        let [dividend, divisor] = [top, next].map(|number| register(cpu, number).unpack());
+        let quotient = if NEAREST { Quotient::Nearest } else { Quotient::Truncated };
+        let result =
+            float::remainder(dividend, divisor, quotient, &Rules::from_control_word(cpu.x87.control));
+        let bits = match result.progress {
+            _ if !result.flags.is_empty() => return Err(Miss::Slow),
+            Progress::Complete(bits) => Some(bits),
+            Progress::Partial => None,
+            Progress::NoQuotient => return Err(Miss::Slow),
+        };
+        set_register(cpu, top, result.value);
+        let mut codes = StatusWord::empty();
+        codes.set(StatusWord::C2, bits.is_none());
+        codes.set(StatusWord::C0, bits.unwrap_or(0) & 4 != 0);
+        codes.set(StatusWord::C3, bits.unwrap_or(0) & 2 != 0);
+        cpu.x87.status = cpu.x87.status.difference(CODES).union(codes);
+        frame.x87.set_c1(bits.unwrap_or(0) & 1 != 0);
+        frame.x87.executed(op);
+        Ok(())
+    }
+}
+
+/// FSCALE.
+pub(crate) struct Scale;
+
+impl Straight for Scale {
+    #[inline(never)]
+    fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.not_pending()?;
+        frame.x87.filled(0b11)?;
+        let [top, next] = [0, 1].map(|index| physical(cpu, index));
+        let [value, power] = [top, next].map(|number| register(cpu, number).unpack());
+        let rules = Rules::from_control_word(cpu.x87.control).with_extended_precision();
+        let (value, flags) = float::scale(value, power, &rules);
+        frame.x87.raise(cpu, flags, &rules)?;
+        set_register(cpu, top, value);
+        frame.x87.executed(op);
+        Ok(())
+    }
+}
+
+/// FXAM of a register in use: its class into C3, C2 and C0, its sign into C1.
+pub(crate) struct Examine;
+
+impl Straight for Examine {
+    #[inline(never)]
+    fn execute(op: &Op, cpu: &mut CpuState, _: &mut AddressSpace, frame: &mut Frame<'_>) -> Done {
+        frame.x87.not_pending()?;
+        frame.x87.filled(1)?;
+        let value = register(cpu, physical(cpu, 0)).unpack();
+        let codes = match value.class {
+            Class::Unsupported => StatusWord::empty(),
+            Class::QuietNan | Class::SignallingNan => StatusWord::C0,
+            Class::Finite if value.denormal => StatusWord::C3.union(StatusWord::C2),
+            Class::Finite => StatusWord::C2,
+            Class::Infinity => StatusWord::C2.union(StatusWord::C0),
+            Class::Zero => StatusWord::C3,
+        };
+        cpu.x87.status = cpu.x87.status.difference(CODES).union(codes);
+        frame.x87.set_c1(value.negative);
+        frame.x87.executed(op);
+        Ok(())
+    }
 }
 
 /// FTST.

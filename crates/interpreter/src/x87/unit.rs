@@ -239,6 +239,12 @@ impl UnitCache {
         self.used = used;
     }
 
+    /// Sets C1, or clears it.
+    #[inline(always)]
+    pub(crate) fn set_c1(&mut self, c1: bool) {
+        self.c1 = c1;
+    }
+
     /// Clears C1.
     #[inline(always)]
     pub(crate) fn clear_c1(&mut self) {
