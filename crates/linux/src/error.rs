@@ -42,3 +42,15 @@ pub enum Error {
         errno: Errno,
     },
 }
+
+impl Error {
+    /// What stands in the way of opening the guest's `path`.
+    pub(crate) fn opening(path: &[u8], errno: Errno) -> Self {
+        Self::Open { path: String::from_utf8_lossy(path).into_owned(), errno }
+    }
+
+    /// What stands in the way of providing something at the guest's `path`.
+    pub(crate) fn providing(path: &[u8], errno: Errno) -> Self {
+        Self::Mount { path: String::from_utf8_lossy(path).into_owned(), errno }
+    }
+}

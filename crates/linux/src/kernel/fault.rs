@@ -12,9 +12,8 @@ use crate::signal::{Info, Signal, code};
 use crate::space::BadAccess;
 
 impl Kernel {
-    /// Turns an exception other than #PF into the signal that Linux makes of it. The registers must
-    /// be those of the exception: EIP of the instruction for a fault, behind it for a trap.
-    pub fn exception(&mut self, task: TaskId, exception: Exception, error_code: u32) {
+    /// [`Self::exception`].
+    pub(super) fn take_exception(&mut self, task: TaskId, exception: Exception, error_code: u32) {
         if !self.tasks.contains_key(&task) {
             return;
         }
@@ -23,9 +22,8 @@ impl Kernel {
         self.raise(Crash { task, exception, error_code, eip, fault: None }, info);
     }
 
-    /// Serves an access that the memory of `task` refused: the page appears, or a signal is sent. EIP
-    /// must be that of the instruction, which has changed nothing.
-    pub fn page_fault(&mut self, task: TaskId, fault: Fault) {
+    /// [`Self::page_fault`].
+    pub(super) fn serve_fault(&mut self, task: TaskId, fault: Fault) {
         if !self.tasks.contains_key(&task) {
             return;
         }

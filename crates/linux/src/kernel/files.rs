@@ -3,16 +3,15 @@
 use super::Kernel;
 use crate::arena::Id;
 use crate::errno::Errno;
-use crate::error::Error;
-use crate::ids::{ProcessId, TaskId};
+use crate::ids::TaskId;
 use crate::loader::File;
 use crate::objects::{Description, FileDescriptor, FileDescriptors, Files};
 use crate::procfs::Processes;
 use crate::resource::Resource;
 use crate::signal::{Info, Signal, code};
 use crate::vfs::{
-    ArchiveError, Caller, FileCredentials, FileType, Last, Location, MAY_EXECUTE, Mount, NoProcesses,
-    Restrictions, Timestamp, View, Vnode,
+    Caller, FileCredentials, FileType, Last, Location, MAY_EXECUTE, NoProcesses, Restrictions, Timestamp,
+    View, Vnode,
 };
 use crate::wait::PendingCall;
 
@@ -69,111 +68,6 @@ impl Kernel {
             restrictions: Restrictions::empty(),
         };
         action(&mut self.fs, &caller)
-    }
-
-    /// Mounts something at an absolute path of the guest, which is made if it is missing; `/`
-    /// replaces the root, and what is mounted already stays in its place. Only the `/tmp` that every
-    /// machine begins with gives way to a root's own.
-    ///
-    /// # Errors
-    /// [`Error::Mount`] with what the host said of its folder, or with ENOTDIR where `path` leads
-    /// through a file.
-    pub fn mount(&mut self, path: &[u8], mount: Mount) -> Result<(), Error> {
-        let now = self.file_time();
-        // As mount(8) makes a tmpfs: for everybody, with the sticky bit. The root is the owner's alone.
-        let mode = if path.iter().all(|byte| *byte == b'/') { 0o755 } else { 0o1777 };
-        self.fs
-            .vfs
-            .mount(path, mount, mode, now)
-            .map_err(|errno| Error::Mount { path: String::from_utf8_lossy(path).into_owned(), errno })
-    }
-
-    /// What the guest has changed on the mount at `path` (all of it for a file system in memory), as
-    /// a tar file: POSIX ustar, with removed names as container images have them.
-    ///
-    /// # Errors
-    /// [`Error::Mount`] with EINVAL where nothing is mounted at `path`, or EOPNOTSUPP for a folder
-    /// that is really written.
-    pub fn save_changes(&mut self, path: &[u8]) -> Result<Vec<u8>, Error> {
-        let now = self.file_time();
-        self.fs
-            .vfs
-            .save(path, now)
-            .map_err(|errno| Error::Mount { path: String::from_utf8_lossy(path).into_owned(), errno })
-    }
-
-    /// What the guest has changed on all mounts that are copied on write, as one tar file in the form
-    /// of [`save_changes`](Self::save_changes). Its paths are the guest's, without the slash at their
-    /// start, so that it can be unpacked over the guest's root.
-    ///
-    /// # Errors
-    /// [`Error::Mount`] with what the host says where a folder can no longer be read.
-    pub fn save_overlays(&mut self) -> Result<Vec<u8>, Error> {
-        self.fs.vfs.save_overlays().map_err(|errno| Error::Mount { path: "/".into(), errno })
-    }
-
-    /// How many files the guest has made, written, changed or removed on the mount at `path`;
-    /// directories are not counted.
-    ///
-    /// # Errors
-    /// As [`save_changes`](Self::save_changes).
-    pub fn count_changes(&mut self, path: &[u8]) -> Result<u64, Error> {
-        let now = self.file_time();
-        self.fs
-            .vfs
-            .count_changes(path, now)
-            .map_err(|errno| Error::Mount { path: String::from_utf8_lossy(path).into_owned(), errno })
-    }
-
-    /// Makes the changes that a tar file of [`save_changes`](Self::save_changes) or of tar(1) holds.
-    ///
-    /// # Errors
-    /// [`ArchiveError`], with what was made before it left as it is.
-    pub fn load_changes(&mut self, path: &[u8], archive: &[u8]) -> Result<(), ArchiveError> {
-        let now = self.file_time();
-        self.fs.vfs.load(path, archive, now)
-    }
-
-    /// Puts a file with the given content and permission bits at an absolute path of the guest.
-    ///
-    /// # Errors
-    /// [`Error::Mount`] with ENOSPC where it does not fit, EISDIR where a directory is in the way.
-    pub fn install_file(&mut self, path: &[u8], content: &[u8], mode: u32) -> Result<(), Error> {
-        let now = self.file_time();
-        self.fs
-            .vfs
-            .install(path, content, mode, now)
-            .map_err(|errno| Error::Mount { path: String::from_utf8_lossy(path).into_owned(), errno })
-    }
-
-    /// The content of the regular file at an absolute path of the guest: at most the first `limit`
-    /// bytes, whatever rights the guest's users have to it.
-    ///
-    /// # Errors
-    /// [`Error::Open`] with ENOENT, or EINVAL where it is no regular file.
-    pub fn read_file(&mut self, path: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
-        let now = self.file_time();
-        self.fs
-            .vfs
-            .read_whole(path, limit, now)
-            .map_err(|errno| Error::Open { path: String::from_utf8_lossy(path).into_owned(), errno })
-    }
-
-    /// Sets the working directory of a process, before or while it runs.
-    ///
-    /// # Errors
-    /// [`Error::Open`] with ESRCH, ENOENT, ENOTDIR or EACCES.
-    pub fn change_directory(&mut self, process: ProcessId, path: &[u8]) -> Result<(), Error> {
-        let refuse = |errno| Error::Open { path: String::from_utf8_lossy(path).into_owned(), errno };
-        let task = self.processes.get(&process).and_then(|process| process.threads.first().copied());
-        let task = task.ok_or(refuse(Errno::ESRCH))?;
-        let found = self.with_files(task, |files, caller| {
-            let directory = files.vfs.find(caller, caller.location.working_directory, path, Last::Follow)?;
-            files.vfs.check_directory(caller, directory)?;
-            Ok(directory)
-        });
-        self.location(task).map_err(refuse)?.working_directory = found.map_err(refuse)?;
-        Ok(())
     }
 
     /// A program that `task`, or without one the host, wants to run: its own absolute path, and its file.

@@ -33,33 +33,7 @@ const MAX_SCRIPTS: usize = 5;
 const SCRIPT_LINE: usize = 256;
 
 impl Kernel {
-    /// Starts the program at `path` of the guest's file system as a new process with its standard
-    /// streams connected. The first one spawned is the one whose end is the machine's.
-    ///
-    /// # Errors
-    /// [`Error::Open`] if it cannot be read, [`Error::Load`] if it or its interpreter cannot be run.
-    pub fn spawn(&mut self, path: &[u8], argv: &[&[u8]], envp: &[&[u8]]) -> Result<ProcessId, Error> {
-        let name = || String::from_utf8_lossy(path).into_owned();
-        let (path, file) =
-            self.read_program(None, path).map_err(|errno| Error::Open { path: name(), errno })?;
-        self.spawn_file(&path, file, argv, envp)
-    }
-
-    /// Starts a program from the bytes of its file; `path` is what it is told that it is called.
-    ///
-    /// # Errors
-    /// As for [`spawn`](Self::spawn).
-    pub fn spawn_image(
-        &mut self,
-        path: &[u8],
-        file: &[u8],
-        argv: &[&[u8]],
-        envp: &[&[u8]],
-    ) -> Result<ProcessId, Error> {
-        self.spawn_file(path, loader::File::from(file.to_vec()), argv, envp)
-    }
-
-    fn spawn_file(
+    pub(super) fn spawn_file(
         &mut self,
         path: &[u8],
         file: loader::File,
@@ -75,8 +49,7 @@ impl Kernel {
         });
         let (space, cpu, program) = loaded
             .map_err(|source| Error::Load { path: String::from_utf8_lossy(path).into_owned(), source })?;
-        self.add_process(space, cpu, &program)
-            .map_err(|errno| Error::Open { path: String::from_utf8_lossy(path).into_owned(), errno })
+        self.add_process(space, cpu, &program).map_err(|errno| Error::opening(path, errno))
     }
 
     /// Follows `#!` lines to the program that is really run, and reads its interpreter (execve(2),
@@ -125,12 +98,8 @@ impl Kernel {
         })
     }
 
-    /// Starts raw machine code as a new process: `length` bytes of memory at `base` that allow
-    /// everything, `code` at its start, EIP there, and ESP behind its end.
-    ///
-    /// # Errors
-    /// [`Error::Place`].
-    pub fn spawn_code(&mut self, base: u32, code: &[u8], length: u32) -> Result<ProcessId, Error> {
+    /// [`Self::spawn_code`].
+    pub(super) fn start_code(&mut self, base: u32, code: &[u8], length: u32) -> Result<ProcessId, Error> {
         let refuse = |errno| Error::Place { base, length, errno };
         let pages = page_align(length).ok_or(refuse(Errno::ENOMEM))?;
         if !base.is_multiple_of(PAGE_SIZE) || code.len() as u64 > u64::from(pages) {

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pentimento_memory::{AddressSpace, FrameSource};
-use pentimento_registers::{CpuState, DescriptorTables, Segment};
+use pentimento_memory::{AddressSpace, Fault, FrameSource};
+use pentimento_registers::{CpuState, DescriptorTables, Exception};
 
 use crate::arena::{Arena, Id};
-use crate::config::{Config, Limits, PROCESSOR};
+use crate::config::{Config, Limits};
 use crate::errno::Errno;
+use crate::error::Error;
 use crate::futex::Futexes;
 use crate::host;
 use crate::ids::{Crash, ProcessId, TaskId, Termination};
+use crate::loader;
 use crate::objects::{FileDescriptors, Files, Streams};
 use crate::processor::Cpuid;
 use crate::random::Random;
@@ -20,14 +22,14 @@ use crate::signal::Actions;
 use crate::space::{Space, SpaceId};
 use crate::task::{Process, Task};
 use crate::time::Timekeeper;
-use crate::user_memory::UserMemory;
-use crate::vfs::{Location, Owner};
+use crate::vfs::{ArchiveError, Last, Location, Mount, Owner};
 
 mod delivery;
 mod fault;
 mod files;
 mod futexes;
 mod lifecycle;
+mod lookup;
 mod scheduling;
 mod timers;
 
@@ -171,6 +173,88 @@ impl Kernel {
         }
     }
 
+    /// Mounts something at an absolute path of the guest, which is made if it is missing; `/`
+    /// replaces the root, and what is mounted already stays in its place. Only the `/tmp` that every
+    /// machine begins with gives way to a root's own.
+    ///
+    /// # Errors
+    /// [`Error::Mount`] with what the host said of its folder, or with ENOTDIR where `path` leads
+    /// through a file.
+    pub fn mount(&mut self, path: &[u8], mount: Mount) -> Result<(), Error> {
+        let now = self.file_time();
+        // As mount(8) makes a tmpfs: for everybody, with the sticky bit. The root is the owner's alone.
+        let mode = if path.iter().all(|byte| *byte == b'/') { 0o755 } else { 0o1777 };
+        self.fs.vfs.mount(path, mount, mode, now).map_err(|errno| Error::providing(path, errno))
+    }
+
+    /// Puts a file with the given content and permission bits at an absolute path of the guest.
+    ///
+    /// # Errors
+    /// [`Error::Mount`] with ENOSPC where it does not fit, EISDIR where a directory is in the way.
+    pub fn install_file(&mut self, path: &[u8], content: &[u8], mode: u32) -> Result<(), Error> {
+        let now = self.file_time();
+        self.fs.vfs.install(path, content, mode, now).map_err(|errno| Error::providing(path, errno))
+    }
+
+    /// Makes the changes that a tar file of [`save_changes`](Self::save_changes) or of tar(1) holds.
+    ///
+    /// # Errors
+    /// [`ArchiveError`], with what was made before it left as it is.
+    pub fn load_changes(&mut self, path: &[u8], archive: &[u8]) -> Result<(), ArchiveError> {
+        let now = self.file_time();
+        self.fs.vfs.load(path, archive, now)
+    }
+
+    /// Starts the program at `path` of the guest's file system as a new process with its standard
+    /// streams connected. The first one spawned is the one whose end is the machine's.
+    ///
+    /// # Errors
+    /// [`Error::Open`] if it cannot be read, [`Error::Load`] if it or its interpreter cannot be run.
+    pub fn spawn(&mut self, path: &[u8], argv: &[&[u8]], envp: &[&[u8]]) -> Result<ProcessId, Error> {
+        let (path, file) = self.read_program(None, path).map_err(|errno| Error::opening(path, errno))?;
+        self.spawn_file(&path, file, argv, envp)
+    }
+
+    /// Starts a program from the bytes of its file; `path` is what it is told that it is called.
+    ///
+    /// # Errors
+    /// As for [`spawn`](Self::spawn).
+    pub fn spawn_image(
+        &mut self,
+        path: &[u8],
+        file: &[u8],
+        argv: &[&[u8]],
+        envp: &[&[u8]],
+    ) -> Result<ProcessId, Error> {
+        self.spawn_file(path, loader::File::from(file.to_vec()), argv, envp)
+    }
+
+    /// Starts raw machine code as a new process: `length` bytes of memory at `base` that allow
+    /// everything, `code` at its start, EIP there, and ESP behind its end.
+    ///
+    /// # Errors
+    /// [`Error::Place`].
+    pub fn spawn_code(&mut self, base: u32, code: &[u8], length: u32) -> Result<ProcessId, Error> {
+        self.start_code(base, code, length)
+    }
+
+    /// Sets the working directory of a process, before or while it runs.
+    ///
+    /// # Errors
+    /// [`Error::Open`] with ESRCH, ENOENT, ENOTDIR or EACCES.
+    pub fn change_directory(&mut self, process: ProcessId, path: &[u8]) -> Result<(), Error> {
+        let refuse = |errno| Error::opening(path, errno);
+        let task = self.processes.get(&process).and_then(|process| process.threads.first().copied());
+        let task = task.ok_or(refuse(Errno::ESRCH))?;
+        let found = self.with_files(task, |files, caller| {
+            let directory = files.vfs.find(caller, caller.location.working_directory, path, Last::Follow)?;
+            files.vfs.check_directory(caller, directory)?;
+            Ok(directory)
+        });
+        self.location(task).map_err(refuse)?.working_directory = found.map_err(refuse)?;
+        Ok(())
+    }
+
     /// Decides who runs next: finishes calls that can be finished, delivers signals, and lets time
     /// pass while nobody can run.
     pub fn schedule(&mut self) -> Next {
@@ -242,6 +326,25 @@ impl Kernel {
         }
     }
 
+    /// Runs the system call that `task` asks for (`int 0x80`: number in EAX, arguments in EBX, ECX,
+    /// EDX, ESI, EDI and EBP; EIP behind the instruction). Its result is in EAX when
+    /// [`schedule`](Self::schedule) names the task again.
+    pub fn system_call(&mut self, id: TaskId) {
+        self.begin_call(id);
+    }
+
+    /// Turns an exception other than #PF into the signal that Linux makes of it. The registers must
+    /// be those of the exception: EIP of the instruction for a fault, behind it for a trap.
+    pub fn exception(&mut self, task: TaskId, exception: Exception, error_code: u32) {
+        self.take_exception(task, exception, error_code);
+    }
+
+    /// Serves an access that the memory of `task` refused: the page appears, or a signal is sent. EIP
+    /// must be that of the instruction, which has changed nothing.
+    pub fn page_fault(&mut self, task: TaskId, fault: Fault) {
+        self.serve_fault(task, fault);
+    }
+
     /// The address spaces that have ended since the last call: their numbers never come again, so an
     /// engine can drop what it keeps for them.
     pub fn take_ended_spaces(&mut self) -> Vec<SpaceId> {
@@ -254,112 +357,44 @@ impl Kernel {
         &self.unimplemented
     }
 
-    /// The memory of `task`.
-    pub(crate) fn user(&mut self, task: TaskId) -> UserMemory<'_> {
-        UserMemory::new(self.space(task))
-    }
-
-    /// The address space of `task`, which becomes the one in use.
-    pub(crate) fn space(&mut self, task: TaskId) -> &mut Space {
-        match self.processes[&self.tasks[&task].process].space {
-            Some(space) => {
-                self.use_space(space);
-                &mut self.spaces[space]
-            }
-            None => unreachable!("a task outlived its process's memory"),
-        }
-    }
-
-    /// Makes a space the one in use: the shared objects that another one has accessed are given back.
-    fn use_space(&mut self, space: Id<Space>) {
-        if self.active_space != Some(space) {
-            self.release_shared();
-            self.active_space = Some(space);
-        }
-    }
-
-    /// Gives back the shared objects that the space in use has accessed, so that files can use them.
-    pub(crate) fn release_shared(&mut self) {
-        if let Some(active) = self.active_space.and_then(|active| self.spaces.get_mut(active)) {
-            active.memory.release_shared();
-        }
-    }
-
-    /// The process of `task`.
-    pub(crate) fn process(&mut self, task: TaskId) -> &mut Process {
-        let id = self.tasks[&task].process;
-        match self.processes.get_mut(&id) {
-            Some(process) => process,
-            None => unreachable!("a task outlived its process"),
-        }
-    }
-
-    /// A task that lives: one whose system call is being handled.
-    pub(crate) fn task(&mut self, id: TaskId) -> &mut Task {
-        match self.tasks.get_mut(&id) {
-            Some(task) => task,
-            None => unreachable!("{id:?} called the kernel after its end"),
-        }
-    }
-
-    /// A number that nothing else gets.
-    pub(crate) const fn new_object(&mut self) -> u64 {
-        self.next_object += 1;
-        self.next_object
-    }
-
-    /// Random bytes for the guest: the host's if it grants them, else the seed's.
-    pub(crate) fn fill_random(&mut self, buffer: &mut [u8]) {
-        match &mut self.host.entropy {
-            Some(entropy) => entropy.fill(buffer),
-            None => self.random.fill(buffer),
-        }
-    }
-
-    /// A number for a new process or task, which no process, group or session has (pid_max is 32768).
+    /// The content of the regular file at an absolute path of the guest: at most the first `limit`
+    /// bytes, whatever rights the guest's users have to it.
     ///
     /// # Errors
-    /// EAGAIN if there are too many.
-    pub(crate) fn new_number(&mut self) -> Result<u32, Errno> {
-        if self.tasks.len() >= self.limits.tasks as usize {
-            return Err(Errno::EAGAIN);
-        }
-        for _ in 0..32768 {
-            self.last_number = if self.last_number >= 32767 { 300 } else { self.last_number + 1 };
-            let number = ProcessId(self.last_number);
-            let taken = self.tasks.contains_key(&TaskId(self.last_number))
-                || self.processes.contains_key(&number)
-                || self
-                    .processes
-                    .values()
-                    .any(|process| process.group == number || process.session == number);
-            if !taken {
-                return Ok(self.last_number);
-            }
-        }
-        Err(Errno::EAGAIN)
+    /// [`Error::Open`] with ENOENT, or EINVAL where it is no regular file.
+    pub fn read_file(&mut self, path: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
+        let now = self.file_time();
+        self.fs.vfs.read_whole(path, limit, now).map_err(|errno| Error::opening(path, errno))
     }
 
-    /// Makes the memory of `task` the one in use, and names it.
-    pub(crate) fn switch_to(&mut self, task: TaskId) -> Option<SpaceId> {
-        let process = self.processes.get(&self.tasks.get(&task)?.process)?;
-        let space = process.space?;
-        self.use_space(space);
-        self.spaces.get(space).map(|space| space.id)
+    /// What the guest has changed on the mount at `path` (all of it for a file system in memory), as
+    /// a tar file: POSIX ustar, with removed names as container images have them.
+    ///
+    /// # Errors
+    /// [`Error::Mount`] with EINVAL where nothing is mounted at `path`, or EOPNOTSUPP for a folder
+    /// that is really written.
+    pub fn save_changes(&mut self, path: &[u8]) -> Result<Vec<u8>, Error> {
+        let now = self.file_time();
+        self.fs.vfs.save(path, now).map_err(|errno| Error::providing(path, errno))
     }
 
-    /// Reloads the descriptors of `task`'s data segments after a table has changed.
-    pub(crate) fn refresh_segments(&mut self, id: TaskId) {
-        use pentimento_registers::SegmentRegister::{Ds, Es, Fs, Gs};
-        let Some(task) = self.tasks.get_mut(&id) else { return };
-        let Some(process) = self.processes.get(&task.process) else { return };
-        let Some(space) = process.space.and_then(|space| self.spaces.get(space)) else { return };
-        let tables = DescriptorTables { tls: &task.tls, local: &space.local_descriptors };
-        for register in [Ds, Es, Fs, Gs] {
-            let segment = task.cpu.segment_mut(register);
-            if segment.selector & !3 != 0 {
-                *segment = Segment::new(segment.selector, tables.get(segment.selector, PROCESSOR));
-            }
-        }
+    /// What the guest has changed on all mounts that are copied on write, as one tar file in the form
+    /// of [`save_changes`](Self::save_changes). Its paths are the guest's, without the slash at their
+    /// start, so that it can be unpacked over the guest's root.
+    ///
+    /// # Errors
+    /// [`Error::Mount`] with what the host says where a folder can no longer be read.
+    pub fn save_overlays(&mut self) -> Result<Vec<u8>, Error> {
+        self.fs.vfs.save_overlays().map_err(|errno| Error::Mount { path: "/".into(), errno })
+    }
+
+    /// How many files the guest has made, written, changed or removed on the mount at `path`;
+    /// directories are not counted.
+    ///
+    /// # Errors
+    /// As [`save_changes`](Self::save_changes).
+    pub fn count_changes(&mut self, path: &[u8]) -> Result<u64, Error> {
+        let now = self.file_time();
+        self.fs.vfs.count_changes(path, now).map_err(|errno| Error::providing(path, errno))
     }
 }

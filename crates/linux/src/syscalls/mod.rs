@@ -39,10 +39,8 @@ use crate::signal::Info;
 use crate::wait::{CallResult, Failure, PendingCall, Restart};
 
 impl Kernel {
-    /// Runs the system call that `task` asks for (`int 0x80`: number in EAX, arguments in EBX, ECX,
-    /// EDX, ESI, EDI and EBP; EIP behind the instruction). Its result is in EAX when
-    /// [`schedule`](Self::schedule) names the task again.
-    pub fn system_call(&mut self, id: TaskId) {
+    /// [`Self::system_call`].
+    pub(crate) fn begin_call(&mut self, id: TaskId) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         let register = |gpr| task.cpu.gpr(gpr);
         let arguments = [Gpr::Ebx, Gpr::Ecx, Gpr::Edx, Gpr::Esi, Gpr::Edi, Gpr::Ebp].map(register);
