@@ -96,7 +96,7 @@ pub(crate) struct RunOptions {
     #[arg(long)]
     pub(crate) trace_hash: bool,
     /// The engine.
-    #[arg(long, default_value = EngineKind::INTERPRETER.name(), value_parser = engine_parser())]
+    #[arg(long, default_value = EngineKind::AUTO, value_parser = engine_parser())]
     pub(crate) engine: EngineKind,
     /// The CPU that the guest sees: pentium, pentium3, pentium4, x86-64-v2 or max.
     #[arg(long, value_name = "MODEL", default_value = "max", value_parser = cpu_model)]
@@ -189,7 +189,9 @@ pub(crate) enum MountAccess {
 
 /// Reads the name of an engine; help and completions list them all.
 fn engine_parser() -> impl TypedValueParser<Value = EngineKind> {
-    let names = EngineKind::ALL.iter().map(|kind| PossibleValue::new(kind.name()).help(kind.description()));
+    let auto = PossibleValue::new(EngineKind::AUTO).help("the fastest that the host allows");
+    let named = EngineKind::ALL.iter().map(|kind| PossibleValue::new(kind.name()).help(kind.description()));
+    let names = [auto].into_iter().chain(named);
     PossibleValuesParser::new(names).try_map(|name| EngineKind::from_name(&name).ok_or("no such engine"))
 }
 

@@ -189,6 +189,9 @@ fn print_statistics(machine: &Machine, started: Instant) {
     if let Some(peak) = peak_memory() {
         output::say(format_args!("peak memory:  {peak} KiB"));
     }
+    for (name, count) in machine.engine_counts() {
+        output::say(format_args!("engine:       {count:>12} {name}"));
+    }
     #[cfg(feature = "count-slow")]
     print_slow_counts(machine);
 }

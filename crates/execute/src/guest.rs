@@ -1,5 +1,8 @@
 //! One guest as an engine sees it, and what an engine is.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, DescriptorTables};
 
@@ -87,4 +90,10 @@ pub trait Engine: Send {
     /// itself where that no longer holds: another address space, another CPU model, code that was
     /// written to.
     fn run(&mut self, guest: &mut Guest<'_>, until: Until) -> Stop;
+
+    /// What it has counted of its own work since it began, by name: for reports. Engines that count
+    /// nothing have nothing to say.
+    fn counts(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
 }

@@ -1,8 +1,11 @@
 //! The translations for one address space: where they are, how they lead to each other, and how they go
 //! when their code is written to.
 
+use core::hash::{BuildHasherDefault, Hasher};
 use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
+use pentimento_decoder::decode;
 use pentimento_execute::{CpuModel, Environment};
 use pentimento_memory::engine::{CodeChanges, CodeReader, CodeWrite};
 use pentimento_memory::{AddressSpace, PAGE_SIZE};
@@ -18,12 +21,44 @@ use crate::translate::{Draft, Exit, Fix, MOST, Point, Surroundings, translate};
 const CODE_BYTES: usize = 64 << 20;
 /// Bytes that a block takes at most: beyond what is left for one, everything is dropped.
 const MOST_BLOCK_BYTES: usize = 64 << 10;
+/// Dropped blocks after which everything is dropped.
+const MOST_DROPPED: u32 = 4096;
 /// Bytes of an instruction.
 const LONGEST: u32 = 15;
+/// Addresses of which visits are counted apart.
+const VISITED: usize = 1 << 16;
 
 /// What a block is the translation of: the code at an address, for string instructions that go forwards
 /// (false) or backwards.
 type Key = (u32, bool);
+
+/// The number of no exit.
+const NONE: u32 = u32::MAX;
+
+/// Mixes keys: they are addresses of code, and whoever chooses badly slows down nobody else.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32((*byte).into());
+        }
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u32(value.into());
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.0 = (self.0.rotate_left(5) ^ u64::from(value)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 ^= self.0 >> 32;
+    }
+}
 
 /// A block in the cache.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +67,6 @@ struct Block {
     length: u32,
     entry: u32,
     loaded_entry: u32,
-    /// Its exits among all.
-    exits: (u32, u32),
 }
 
 /// What is needed to find out where a host address is.
@@ -66,9 +99,9 @@ pub(crate) struct Cache {
     blocks: BTreeMap<Key, Block>,
     ranges: Vec<HostRange>,
     points: Vec<Point>,
-    exits: Vec<Exit>,
-    /// The exits that lead to a block, by number.
-    incoming: HashMap<Key, Vec<u32>>,
+    exits: Vec<(Exit, u32)>,
+    /// The first of the exits that lead to a block, by number; each names the next.
+    incoming: HashMap<Key, u32, BuildHasherDefault<KeyHasher>>,
     reader: CodeReader,
     /// What the blocks were translated for.
     model: CpuModel,
@@ -77,29 +110,55 @@ pub(crate) struct Cache {
     pub(crate) uses_x87: bool,
     /// There is a block that was translated for what FS and GS are.
     based: bool,
+    /// Blocks dropped since everything was.
+    dropped: u32,
     statistics: Statistics,
+    /// Instructions handed to the reference, by mnemonic.
+    handed: BTreeMap<&'static str, u64>,
+    /// How often code without a translation was asked for, by a hash of its address.
+    visits: Box<[u8; VISITED]>,
     dump: Option<Dump>,
 }
 
 /// What a translator has done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Statistics {
+pub(crate) struct Statistics {
     /// Blocks translated.
-    pub blocks: u64,
+    pub(crate) blocks: u64,
     /// Bytes of guest code in them.
-    pub guest_bytes: u64,
+    pub(crate) guest_bytes: u64,
     /// Bytes of host code made of that.
-    pub host_bytes: u64,
+    pub(crate) host_bytes: u64,
+    /// Time that took, in nanoseconds.
+    pub(crate) nanoseconds: u64,
     /// Blocks dropped because their code was written to.
-    pub dropped: u64,
+    pub(crate) dropped: u64,
     /// Times that everything was dropped.
-    pub flushes: u64,
+    pub(crate) flushes: u64,
     /// Times that translated code was entered.
-    pub entries: u64,
+    pub(crate) entries: u64,
     /// Instructions handed to the reference because there is no translation.
-    pub reference: u64,
+    pub(crate) reference: u64,
     /// Exceptions of the host's CPU.
-    pub faults: u64,
+    pub(crate) faults: u64,
+}
+
+impl Statistics {
+    /// Each by its name.
+    fn named(&self) -> [(&'static str, u64); 10] {
+        [
+            ("blocks translated", self.blocks),
+            ("bytes of guest code translated", self.guest_bytes),
+            ("bytes of host code", self.host_bytes),
+            ("microseconds translating", self.nanoseconds / 1000),
+            ("blocks dropped", self.dropped),
+            ("times all were dropped", self.flushes),
+            ("times translated code was entered", self.entries),
+            ("instructions handed to the reference", self.reference),
+            ("exceptions of the host", self.faults),
+            ("address spaces promoted", 1),
+        ]
+    }
 }
 
 impl Exit {
@@ -129,18 +188,50 @@ impl Cache {
             ranges: Vec::new(),
             points: Vec::new(),
             exits: Vec::new(),
-            incoming: HashMap::new(),
+            incoming: HashMap::default(),
             reader: CodeReader::new(),
             model: CpuModel::Max,
             surroundings,
             uses_x87: false,
             based: false,
+            dropped: 0,
             statistics: Statistics::default(),
+            handed: BTreeMap::new(),
+            visits: Box::new([0; VISITED]),
             dump: Dump::requested(),
         })
     }
 
-    /// What has happened so far.
+    /// What has happened so far, by name.
+    pub(crate) fn counts(&self) -> Vec<(String, u64)> {
+        let named = self.statistics.named().into_iter().map(|(name, count)| (name.to_owned(), count));
+        let handed = self.handed.iter().map(|(mnemonic, count)| (format!("handed over: {mnemonic}"), *count));
+        named.chain(handed).collect()
+    }
+
+    /// Notes that the instruction at `eip` was handed to the reference because it has no translation.
+    pub(crate) fn hand_over(&mut self, memory: &AddressSpace, eip: u32) {
+        let mut bytes = [0; LONGEST as usize];
+        let available = memory.fetch(eip, &mut bytes);
+        let mnemonic = decode(&bytes[..available]).map_or("(none)", |found| found.operation().mnemonic());
+        self.statistics.reference += 1;
+        *self.handed.entry(mnemonic).or_default() += 1;
+    }
+
+    /// Whether there is a translation of the code at `eip`, or it has been asked for often enough to make
+    /// one.
+    pub(crate) fn is_worth_it(&mut self, eip: u32, backwards: bool) -> bool {
+        /// Executions by the reference that cost less than a translation.
+        const VISITS: u8 = 2;
+        if self.table.get(eip) != 0 || backwards {
+            return true;
+        }
+        let visits = &mut self.visits[(eip ^ eip >> 16) as usize % VISITED];
+        *visits = visits.saturating_add(1);
+        *visits > VISITS
+    }
+
+    /// What has happened so far, to add to.
     pub(crate) const fn statistics(&mut self) -> &mut Statistics {
         &mut self.statistics
     }
@@ -156,6 +247,7 @@ impl Cache {
         self.points.clear();
         self.exits.clear();
         self.incoming.clear();
+        self.dropped = 0;
         (self.uses_x87, self.based) = (false, false);
         self.emit.restart(self.stubs.end);
     }
@@ -171,8 +263,9 @@ impl Cache {
             return;
         }
         let writes = match self.reader.catch_up(memory) {
-            CodeChanges::Everything => return self.clear(),
-            CodeChanges::Writes(writes) => writes,
+            CodeChanges::Writes(writes) if self.dropped < MOST_DROPPED => writes,
+            // What dropped blocks have left behind is no longer worth walking over.
+            _ => return self.clear(),
         };
         for write in writes {
             for key in self.overlapping(write) {
@@ -190,7 +283,7 @@ impl Cache {
 
     /// The blocks with code in the range.
     fn overlapping(&self, range: CodeWrite) -> Vec<Key> {
-        let reach = (MOST as u32 + 4) * LONGEST;
+        let reach = MOST as u32 * LONGEST;
         let end = range.address.saturating_add(range.length - 1);
         let candidates = self.blocks.range((range.address.saturating_sub(reach), false)..=(end, true));
         candidates
@@ -199,22 +292,21 @@ impl Cache {
             .collect()
     }
 
-    /// Drops a block: jumps to it find the way out that they had before.
+    /// Drops a block: jumps to it find the way out that they had before. Its own exits stay among those
+    /// that lead to their targets until everything is dropped: nobody executes them any more.
     fn drop_block(&mut self, key: Key) {
-        let Some(block) = self.blocks.remove(&key) else { return };
+        if self.blocks.remove(&key).is_none() {
+            return;
+        }
         self.statistics.dropped += 1;
+        self.dropped += 1;
         if let (eip, false) = key {
             self.table.set(eip, 0);
         }
-        for number in block.exits.0..block.exits.1 {
-            if let Some(incoming) = self.incoming.get_mut(&self.exits[number as usize].key()) {
-                incoming.retain(|other| *other != number);
-            }
-        }
-        let incoming = self.incoming.get(&key).map_or(&[][..], Vec::as_slice);
-        for number in incoming {
-            let exit = self.exits[*number as usize];
+        let mut number = self.incoming.get(&key).copied().unwrap_or(NONE);
+        while let Some((exit, next)) = self.exits.get(number as usize) {
             self.code.write(exit.site.0, &displacement(exit.site, exit.stub).to_le_bytes());
+            number = *next;
         }
     }
 
@@ -232,7 +324,12 @@ impl Cache {
             0 => None,
             entry => Some(entry),
         };
-        known.or_else(|| self.translate(memory, environment, (eip, backwards)))
+        known.or_else(|| {
+            let started = Instant::now();
+            let entry = self.translate(memory, environment, (eip, backwards));
+            self.statistics.nanoseconds += started.elapsed().as_nanos() as u64;
+            entry
+        })
     }
 
     fn translate(&mut self, memory: &mut AddressSpace, environment: &Environment, key: Key) -> Option<u32> {
@@ -272,24 +369,24 @@ impl Cache {
             points: (first_point, self.points.len() as u32),
         });
         let first = self.exits.len() as u32;
-        let exits = (first, first + draft.exits.len() as u32);
-        let block =
-            Block { length: draft.length, entry: draft.entry, loaded_entry: draft.loaded_entry, exits };
+        let block = Block { length: draft.length, entry: draft.entry, loaded_entry: draft.loaded_entry };
         self.blocks.insert(key, block);
         if let (eip, false) = key {
             self.table.set(eip, block.entry);
         }
         for (number, exit) in (first..).zip(draft.exits) {
-            self.exits.push(exit);
-            self.incoming.entry(exit.key()).or_default().push(number);
+            let next = self.incoming.insert(exit.key(), number).unwrap_or(NONE);
+            self.exits.push((exit, next));
             if let Some(target) = self.blocks.get(&exit.key()).copied()
                 && exit.key() != key
             {
                 self.lead(exit, target);
             }
         }
-        for number in self.incoming.get(&key).cloned().unwrap_or_default() {
-            self.lead(self.exits[number as usize], block);
+        let mut number = self.incoming.get(&key).copied().unwrap_or(NONE);
+        while let Some((exit, next)) = self.exits.get(number as usize).copied() {
+            self.lead(exit, block);
+            number = next;
         }
         block.entry
     }

@@ -10,7 +10,7 @@ use pentimento_memory::Backing;
 use pentimento_memory::engine::reservation;
 use pentimento_registers::{CpuState, Descriptor, Eflags, Gpr, Mxcsr, SegmentRegister};
 
-use crate::cache::{Cache, Place, Statistics};
+use crate::cache::{Cache, Place};
 use crate::frame::{Frame, reason};
 use crate::host::has_gs_base;
 use crate::host_features::{HostFeatures, suffices};
@@ -38,6 +38,8 @@ pub struct Translator {
     surroundings: Surroundings,
     /// Instructions that the guest still executes in the interpreter; never less than zero.
     cold: u64,
+    /// Whatever is executed is translated, be it once.
+    eager: bool,
     /// The host has refused something: the interpreter executes everything.
     refused: bool,
 }
@@ -81,6 +83,7 @@ impl Translator {
             frame: Box::new(Frame::new()),
             surroundings: Surroundings { features, fs: false, gs: false, exact },
             cold,
+            eager: cold == 0,
             refused: !Self::is_supported(),
         }
     }
@@ -90,12 +93,6 @@ impl Translator {
     #[must_use]
     pub fn is_supported() -> bool {
         suffices() && has_gs_base()
-    }
-
-    /// What has happened so far; all zeros while the guest is not hot.
-    #[must_use]
-    pub fn statistics(&mut self) -> Statistics {
-        self.cache.as_mut().map_or_else(Statistics::default, |cache| *cache.statistics())
     }
 
     /// Whether the guest is in a state that there are translations for: flat segments, no trap after each
@@ -156,9 +153,12 @@ impl Translator {
         self.surroundings.fs = Self::is_flat_but_for_base(guest.state, SegmentRegister::Fs);
         self.surroundings.gs = Self::is_flat_but_for_base(guest.state, SegmentRegister::Gs);
         cache.refresh(guest.memory, guest.environment.model, self.surroundings);
-        let known = cache.statistics().blocks;
         let backwards = guest.state.eflags.contains(Eflags::DF);
         let eip = guest.state.eip;
+        if !self.eager && !cache.is_worth_it(eip, backwards) {
+            return walk(guest, given, executed);
+        }
+        let known = cache.statistics().blocks;
         let Some(entry) = cache.entry(guest.memory, guest.environment, eip, backwards) else {
             return reference(guest, executed);
         };
@@ -203,7 +203,7 @@ impl Translator {
         }
         match frame.reason {
             reason::REFERENCE => {
-                cache.statistics().reference += 1;
+                cache.hand_over(guest.memory, guest.state.eip);
                 reference(guest, executed)
             }
             reason::BUDGET if frame.flags_lost != 0 => match reference(guest, executed) {
@@ -292,6 +292,20 @@ fn steps(guest: &mut Guest<'_>, most: u64, least: u64, executed: &mut u64) -> Ne
     Next::Translated
 }
 
+/// Executes instructions by the reference up to the first that does not lead to the next one, at most
+/// `most` of them or a block.
+fn walk(guest: &mut Guest<'_>, most: u64, executed: &mut u64) -> Next {
+    let end = *executed + most.min(MOST as u64);
+    while *executed < end {
+        let eip = guest.state.eip;
+        match reference(guest, executed) {
+            Next::Translated if matches!(guest.state.eip.wrapping_sub(eip), 1..=15) => {}
+            next => return next,
+        }
+    }
+    Next::Translated
+}
+
 /// Fills the frame for a run of at most `given` instructions.
 fn prepare(frame: &mut Frame, guest: &mut Guest<'_>, given: u64, uses_x87: bool) {
     let state = &mut *guest.state;
@@ -374,6 +388,10 @@ impl Engine for Translator {
             Next::Leave(exit) => Stop { executed, exit },
             _ => Stop { executed, exit: Exit::Budget },
         }
+    }
+
+    fn counts(&self) -> Vec<(String, u64)> {
+        self.cache.as_ref().map_or_else(Vec::new, |cache| cache.counts())
     }
 }
 

@@ -23,5 +23,4 @@ mod stubs;
 mod translate;
 mod x87;
 
-pub use cache::Statistics;
 pub use engine::Translator;

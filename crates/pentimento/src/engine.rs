@@ -24,7 +24,7 @@ impl EngineKind {
         start: || Box::new(Reference),
     };
 
-    /// The fast engine for every host, and the default.
+    /// The fast engine for every host.
     pub const INTERPRETER: Self = Self {
         name: "interpreter",
         description: "blocks of predecoded operations; fast on every host",
@@ -49,6 +49,9 @@ impl EngineKind {
         start: || Box::new(pentimento_jit::Translator::eager()),
     };
 
+    /// What names the default engine where a name is asked for.
+    pub const AUTO: &'static str = "auto";
+
     /// Every engine of this build, the reference first.
     pub const ALL: &'static [Self] = &[
         Self::REFERENCE,
@@ -59,9 +62,12 @@ impl EngineKind {
         Self::JIT_EXACT,
     ];
 
-    /// The engine with that name.
+    /// The engine with that name; `auto` is the default one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
+        if name == Self::AUTO {
+            return Some(Self::default());
+        }
         Self::ALL.iter().copied().find(|kind| kind.name == name)
     }
 
@@ -85,8 +91,14 @@ impl EngineKind {
 }
 
 impl Default for EngineKind {
+    /// The fastest of this build: the translator where there is one, which is the interpreter where the
+    /// host refuses what it needs.
     fn default() -> Self {
-        Self::INTERPRETER
+        #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+        let fastest = Self::JIT;
+        #[cfg(not(all(feature = "jit", target_arch = "x86_64", target_os = "linux")))]
+        let fastest = Self::INTERPRETER;
+        fastest
     }
 }
 

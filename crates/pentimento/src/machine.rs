@@ -1,6 +1,6 @@
 //! A Linux machine: a kernel, and an engine that runs its tasks.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ pub struct Machine {
     pub(crate) environment: Environment,
     pub(crate) engine: EngineKind,
     engines: HashMap<SpaceId, Box<dyn Engine>>,
+    /// What the engines of address spaces that are no more had counted.
+    ended_counts: BTreeMap<String, u64>,
     /// Who ran last: whose registers and memory a host sees.
     current: Option<TaskId>,
     /// Its registers as they were when it last left its code: they outlive it.
@@ -86,6 +88,7 @@ impl Machine {
             environment,
             engine,
             engines: HashMap::new(),
+            ended_counts: BTreeMap::new(),
             current: None,
             last_state: CpuState::new(),
             statistics: Statistics::default(),
@@ -182,7 +185,9 @@ impl Machine {
     /// Drops the code that was decoded for address spaces that are no more.
     fn forget_ended_spaces(&mut self) {
         for space in self.kernel.take_ended_spaces() {
-            self.engines.remove(&space);
+            if let Some(engine) = self.engines.remove(&space) {
+                add_counts(&mut self.ended_counts, engine.counts());
+            }
             self.code_ends.remove(&space);
         }
     }
@@ -413,6 +418,17 @@ impl Machine {
         self.statistics
     }
 
+    /// What the engines of all address spaces have counted of their own work, by name: how much a
+    /// translator has translated, for instance.
+    #[must_use]
+    pub fn engine_counts(&self) -> BTreeMap<String, u64> {
+        let mut counts = self.ended_counts.clone();
+        for engine in self.engines.values() {
+            add_counts(&mut counts, engine.counts());
+        }
+        counts
+    }
+
     /// A hash over what has happened so far, or `None` unless
     /// [`MachineBuilder::trace_hash`] asked for it. It takes in every system call with arguments and
     /// results, every exception, every change from one task to another, each with the number of
@@ -438,6 +454,12 @@ impl Machine {
 }
 
 /// The engine, what has happened so far, and the registers of the task that left its code last.
+fn add_counts(sums: &mut BTreeMap<String, u64>, counts: Vec<(String, u64)>) {
+    for (name, count) in counts {
+        *sums.entry(name).or_default() += count;
+    }
+}
+
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Machine")

@@ -121,8 +121,6 @@ pub(super) struct Writer<'a> {
     joins: Vec<(Site, usize)>,
     /// String instructions go backwards.
     pub(super) backwards: bool,
-    /// What is behind the block sets all flags before anybody sees them.
-    pub(super) flags_are_dead_behind: bool,
     pub(super) draft: Draft,
     pub(super) cold: Vec<Cold>,
     /// TOP is zero, because the last instruction of the x87 unit was one of MMX's.
@@ -140,7 +138,7 @@ pub(crate) fn translate(
     backwards: bool,
 ) -> Option<Draft> {
     let discovery = discover(memory, environment, surroundings, eip)?;
-    let Discovery { found, kinds, end, based, flags_are_dead_behind } = &discovery;
+    let Discovery { found, kinds, end, based } = &discovery;
     let start = emit.offset();
     let draft = Draft {
         length: end.wrapping_sub(eip),
@@ -163,7 +161,6 @@ pub(crate) fn translate(
         place: place(found, kinds),
         joins: Vec::new(),
         backwards,
-        flags_are_dead_behind: *flags_are_dead_behind,
         draft,
         cold: Vec::new(),
         top_is_zero: false,
@@ -178,10 +175,8 @@ struct Discovery {
     found: Vec<Found>,
     /// How each instruction is translated.
     kinds: Vec<Kind>,
-    /// The address behind all that was looked at: the last instruction, the one for the reference that is all
-    /// of the block, or those behind a call.
+    /// The address behind the last, or behind the one for the reference that is all of the block.
     end: u32,
-    flags_are_dead_behind: bool,
     /// An instruction was looked at that uses FS or GS.
     based: bool,
 }
@@ -218,31 +213,7 @@ fn discover(
         // The block is a way to the reference, if there is an instruction at all.
         end = find(memory, environment, eip)?.next;
     }
-    let mut flags_are_dead_behind = false;
-    if kinds.last() == Some(&Kind::Call) {
-        (flags_are_dead_behind, end) = flags_are_dead(memory, environment, end);
-    }
-    Some(Discovery { found: all, kinds, end, based, flags_are_dead_behind })
-}
-
-/// Whether the code at `eip` sets all flags before anybody sees them; and the address behind what was
-/// looked at to know.
-fn flags_are_dead(memory: &AddressSpace, environment: &Environment, eip: u32) -> (bool, u32) {
-    /// Instructions to look at.
-    const MOST: usize = 4;
-    let mut end = eip;
-    for _ in 0..MOST {
-        let Some(found) = find(memory, environment, end) else { break };
-        let effect = FlagEffect::of(&found.instruction);
-        if found.lacking || effect.observes_all || !effect.read.is_empty() {
-            break;
-        }
-        end = found.next;
-        if effect.written == Eflags::STATUS {
-            return (true, end);
-        }
-    }
-    (false, eip)
+    Some(Discovery { found: all, kinds, end, based })
 }
 
 /// Whether a block ends behind an instruction of this kind, though the next one follows it.

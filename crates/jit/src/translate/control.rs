@@ -7,7 +7,7 @@ use pentimento_decoder::{Instruction, Operand, Operation, Register};
 use pentimento_execute::blocks::Found;
 
 use super::block::{Cold, Writer};
-use crate::emit::{Mem, Opcode, R8, R9, RCX, Rm, alu, condition};
+use crate::emit::{Mem, Opcode, R8, R9, RCX, Rm, condition};
 use crate::frame::Frame;
 use crate::stubs::{dispatch, host_register, load_target};
 
@@ -74,22 +74,15 @@ impl Writer<'_> {
             let site = self.emit.call();
             self.cold.push(Cold::Edge { site, target: found.target, backwards: false });
         }
-        if self.flags_are_dead_behind {
-            // cmp r8d, next
-            self.emit.modrm(Opcode::of(0x81), alu::CMP, Rm::Reg(R8));
-            self.emit.dword(found.next);
-            let site = self.emit.jcc(condition::NOT_EQUAL);
-            self.emit.bind(site, self.stubs.dispatch);
-        } else {
-            self.emit.copy_wide(R9, RCX);
-            self.emit.lea(RCX, Mem::host(R8, (found.next as i32).wrapping_neg()));
-            let here = self.emit.short(JRCXZ);
-            self.emit.copy_wide(RCX, R9);
-            let site = self.emit.jmp();
-            self.emit.bind(site, self.stubs.dispatch);
-            self.emit.bind_short(here);
-            self.emit.copy_wide(RCX, R9);
-        }
+        // lea ecx, [r8 - next]; jrcxz
+        self.emit.copy_wide(R9, RCX);
+        self.emit.lea(RCX, Mem::host(R8, (found.next as i32).wrapping_neg()));
+        let here = self.emit.short(JRCXZ);
+        self.emit.copy_wide(RCX, R9);
+        let site = self.emit.jmp();
+        self.emit.bind(site, self.stubs.dispatch);
+        self.emit.bind_short(here);
+        self.emit.copy_wide(RCX, R9);
         self.edge(found.next);
     }
 

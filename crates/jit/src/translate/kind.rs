@@ -49,6 +49,9 @@ pub(crate) struct Surroundings {
     pub(crate) exact: bool,
 }
 
+/// Behind it no access of an instruction is sure to end in the segment.
+const LAST_PAGE: u32 = 0xffff_f000;
+
 /// How `found` is translated; `None` for the reference.
 pub(crate) fn kind(found: &Found, surroundings: &Surroundings) -> Option<Kind> {
     let instruction = &found.instruction;
@@ -81,6 +84,11 @@ pub(crate) fn kind(found: &Found, surroundings: &Surroundings) -> Option<Kind> {
             _ => true,
         };
         let based = is_based(memory.segment) && kind != Kind::Address;
+        // Whether an access over the end of a segment with a base is a fault is left open.
+        let may_wrap = memory.base.is_some() || memory.index.is_some() || memory.displacement > LAST_PAGE;
+        if based && surroundings.exact && may_wrap {
+            return None;
+        }
         let simple = matches!(kind, Kind::Plain | Kind::Push | Kind::Jump | Kind::Call);
         if !reachable || based && (!simple || uses_x87(instruction)) {
             return None;

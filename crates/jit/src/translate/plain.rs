@@ -75,7 +75,7 @@ impl Writer<'_> {
 
     /// What ModRM's rm names.
     pub(super) fn rm(&mut self, instruction: &Instruction) -> Rm {
-        match instruction.modrm_address() {
+        match instruction.memory() {
             // AH to BH cannot be named together with R10.
             Some(memory) if names_high_byte(instruction) => Rm::Mem(self.effective(&memory)),
             Some(memory) => Rm::Mem(self.address(&memory)),
@@ -91,7 +91,13 @@ impl Writer<'_> {
     pub(super) fn address(&mut self, memory: &MemoryOperand) -> Mem {
         let mem = self.effective(memory);
         if !is_based(memory.segment) {
-            return mem.short();
+            let mem = mem.short();
+            if mem.guest && memory.size == 10 {
+                // The host's CPU loads ten bytes in two pieces, the second of which wraps by itself.
+                self.emit.lea(R8, mem);
+                return Mem::guest(R8, 0);
+            }
+            return mem;
         }
         let Mem { base, index, .. } = mem;
         let field = if memory.segment == SegmentRegister::Fs { Frame::fs_base() } else { Frame::gs_base() };
