@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use pentimento_linux::{DeviceNumber, HostFile, Timestamp};
+use pentimento_linux::{DeviceNumber, HostFile, Timestamp, pax_records, pax_time};
 use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 
 use crate::error::ImageError;
@@ -85,25 +85,10 @@ fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.trim().parse().ok()
 }
 
-fn time(text: &[u8]) -> Option<Timestamp> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
-    Some(Timestamp { seconds: seconds.parse().ok()?, nanoseconds: digits.parse().ok()? })
-}
-
 impl Amendments {
-    /// Takes PAX records: `LENGTH KEY=VALUE\n`, the length counting all of it.
-    fn read(&mut self, mut records: &[u8]) -> Option<()> {
-        while records.first().is_some_and(|byte| *byte != 0) {
-            let space = records.iter().position(|byte| *byte == b' ')?;
-            let length = usize::try_from(number(&records[..space])?).ok()?;
-            let record = records.get(space + 1..length)?.strip_suffix(b"\n")?;
-            records = &records[length..];
-            let equals = record.iter().position(|byte| *byte == b'=')?;
-            self.take(&record[..equals], &record[equals + 1..])?;
-        }
-        Some(())
+    /// Takes PAX records.
+    fn read(&mut self, records: &[u8]) -> Option<()> {
+        pax_records(records)?.into_iter().try_for_each(|(key, value)| self.take(key, value))
     }
 
     fn take(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
@@ -113,7 +98,7 @@ impl Amendments {
             b"size" => self.size = Some(number(value)?),
             b"uid" => self.uid = Some(number(value)?),
             b"gid" => self.gid = Some(number(value)?),
-            b"mtime" => self.modified = Some(time(value)?),
+            b"mtime" => self.modified = Some(pax_time(value)?),
             b"GNU.sparse.name" => self.sparse.name = Some(value.to_vec()),
             b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse.size = Some(number(value)?),
             b"GNU.sparse.major" => self.sparse.map_in_data = number(value)? == 1,

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attributes::{Change, DeviceNumber, FileType, Owner, Timestamp};
+use super::pax::{pax_records, pax_time};
 use super::tree::{Body, Slot, Tree};
 use super::view::{NoProcesses, View};
 use super::vnode::{NodeId, ROOT};
@@ -165,24 +166,13 @@ impl Header {
     }
 
     /// Applies PAX records.
-    fn amend(&mut self, mut records: &[u8]) -> Option<()> {
-        while !records.is_empty() {
-            let space = records.iter().position(|byte| *byte == b' ')?;
-            let length: usize = std::str::from_utf8(&records[..space]).ok()?.parse().ok()?;
-            let record = records.get(space + 1..length)?.strip_suffix(b"\n")?;
-            records = &records[length..];
-            let equals = record.iter().position(|byte| *byte == b'=')?;
-            let value = &record[equals + 1..];
-            let text = std::str::from_utf8(value);
-            match &record[..equals] {
+    fn amend(&mut self, records: &[u8]) -> Option<()> {
+        for (key, value) in pax_records(records)? {
+            match key {
                 b"path" => self.path = value.to_vec(),
                 b"linkpath" => self.target = value.to_vec(),
-                b"size" => self.size = text.ok()?.parse().ok()?,
-                b"mtime" => {
-                    let (seconds, fraction) = text.ok()?.split_once('.').unwrap_or((text.ok()?, ""));
-                    let nanoseconds = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-                    self.modified = Timestamp { seconds: seconds.parse().ok()?, nanoseconds };
-                }
+                b"size" => self.size = std::str::from_utf8(value).ok()?.parse().ok()?,
+                b"mtime" => self.modified = pax_time(value)?,
                 _ => {}
             }
         }
