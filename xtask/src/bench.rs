@@ -77,7 +77,8 @@ struct Field {
 
 impl Field {
     fn names(&self) -> Vec<&'static str> {
-        let others = [("qemu-i386", self.qemu), ("interpreter", true), ("reference", self.reference)];
+        let others =
+            [("qemu-i386", self.qemu), ("jit", true), ("interpreter", true), ("reference", self.reference)];
         let others = others.into_iter().filter(|(_, takes_part)| *takes_part).map(|(name, _)| name);
         std::iter::once("native").chain(others).collect()
     }
@@ -86,7 +87,7 @@ impl Field {
     /// so slow that one run of it is plenty.
     fn contenders(&self, words: impl Fn(&'static str, Vec<String>) -> Vec<String>) -> Vec<Contender> {
         let contender = |name: &'static str| {
-            let ours = matches!(name, "interpreter" | "reference");
+            let ours = matches!(name, "jit" | "interpreter" | "reference");
             let prefix = match name {
                 "native" => Vec::new(),
                 "qemu-i386" => vec![name.to_owned()],

@@ -59,7 +59,7 @@ fn count(machine: &Path, kernel: &Kernel, rounds: u32) -> Result<(u64, u64), Fai
     let result = command("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(machine)
-        .args(["run", "--stats", "--seed", "1"])
+        .args(["run", "--stats", "--seed", "1", "--engine", "interpreter"])
         .arg(kernel.path())
         .arg(rounds.to_string())
         .output()

@@ -128,7 +128,7 @@ impl Results {
         for (_, name) in self.contenders() {
             text.push_str(&format!(" {name} |"));
             rule.push_str("---|");
-            if matches!(name, "interpreter" | "reference") {
+            if matches!(name, "jit" | "interpreter" | "reference") {
                 text.push_str(" M/s |");
                 rule.push_str("---|");
             }
@@ -138,8 +138,8 @@ impl Results {
             let native = row.figures.first().copied().flatten();
             text.push_str(&format!("| {} | {} |", row.name, cell(native.map(|figure| figure.seconds), 3)));
             for (index, name) in self.contenders() {
-                text.push_str(&format!(" {} |", cell(row.ratio(index), 1)));
-                if matches!(name, "interpreter" | "reference") {
+                text.push_str(&format!(" {} |", cell(row.ratio(index), 2)));
+                if matches!(name, "jit" | "interpreter" | "reference") {
                     text.push_str(&format!(" {} |", cell(row.speed(index), 0)));
                 }
             }
