@@ -24,6 +24,9 @@ const HOT: u64 = 1 << 20;
 /// Instructions by which translated code may overrun what it is given.
 const TAIL: u64 = MOST_UNCOUNTED as u64;
 
+/// Instructions that translated code is given at once, so that sums of them are far from any limit.
+const MOST_GIVEN: u64 = 1 << 40;
+
 /// Instructions that are executed one by one at the end of a budget, at most: more are a block.
 const MOST_STEPS: u64 = MOST as u64 + TAIL;
 
@@ -195,6 +198,7 @@ impl Translator {
         finish(frame, guest, cache);
         *executed += done as u64;
         guest.environment.time_stamp = guest.environment.time_stamp.wrapping_add(done as u64);
+        debug_assert!(place.is_some() || frame.reason != reason::FAULT, "points cover what may fault");
         if let Some(place) = place {
             cache.statistics().faults += 1;
             fix(guest, place, frame);
@@ -375,7 +379,7 @@ impl Engine for Translator {
                 }
                 Next::Translated if left <= TAIL => Next::Steps,
                 Next::Translated if Self::fits(guest.state) && self.warm_up(guest) => {
-                    let given = (left - TAIL).min(least.saturating_add(MOST as u64));
+                    let given = (left - TAIL).min(least.saturating_add(MOST as u64)).min(MOST_GIVEN);
                     self.enter(guest, given, &mut executed)
                 }
                 Next::Translated | Next::Interpreter => {

@@ -47,7 +47,10 @@ unsafe extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut 
     const RIP: usize = libc::REG_RIP as usize;
     let running = RUNNING.get();
     let context = context.cast::<ucontext_t>();
-    if !running.is_null() && !context.is_null() {
+    // What somebody has sent has nothing to do with the instruction that it interrupts.
+    // SAFETY: the kernel gives a valid structure, if any.
+    let raised = !info.is_null() && unsafe { (*info).si_code } > 0;
+    if raised && !running.is_null() && !context.is_null() {
         // SAFETY: while it is not null it points to a value on this thread's stack below us, and the
         // kernel gives the context of what was interrupted on this thread.
         let (running, registers) = unsafe { (&*running, &mut (*context).uc_mcontext.gregs) };
