@@ -43,7 +43,7 @@ pub struct Translator {
     cold: u64,
     /// Whatever is executed is translated, be it once.
     eager: bool,
-    /// The host has refused something: the interpreter executes everything.
+    /// The host has no memory for code: the interpreter executes everything.
     refused: bool,
 }
 
@@ -121,16 +121,20 @@ impl Translator {
         })
     }
 
-    /// Has a cache, unless the host refuses.
+    /// Has a cache and a reservation. Without memory for code the interpreter executes everything;
+    /// without a reservation, whose mappings others may give back, it does so for a while.
     fn warm_up(&mut self, guest: &mut Guest<'_>) -> bool {
         if self.refused {
             return false;
         }
         if self.cache.is_none() {
             self.cache = Cache::new(self.surroundings).map(Box::new);
+            self.refused = self.cache.is_none();
         }
-        let reserved = guest.memory.backing() == Backing::Reserved || guest.memory.reserve();
-        self.refused = self.cache.is_none() || !reserved;
+        if !self.refused && guest.memory.backing() != Backing::Reserved && !guest.memory.reserve() {
+            self.cold = HOT;
+            return false;
+        }
         !self.refused
     }
 
@@ -150,8 +154,8 @@ impl Translator {
     fn enter(&mut self, guest: &mut Guest<'_>, given: u64, executed: &mut u64) -> Next {
         let Some(cache) = self.cache.as_mut() else { return Next::Interpreter };
         let Some(base) = reservation(guest.memory) else {
-            self.refused = true;
-            return Next::Interpreter;
+            self.cold = HOT;
+            return Next::Translated;
         };
         self.surroundings.fs = Self::is_flat_but_for_base(guest.state, SegmentRegister::Fs);
         self.surroundings.gs = Self::is_flat_but_for_base(guest.state, SegmentRegister::Gs);
@@ -168,8 +172,8 @@ impl Translator {
         // Code that was just translated is watched, which may have taken the host's permission to store.
         let base = if cache.statistics().blocks == known { Some(base) } else { reservation(guest.memory) };
         let Some(base) = base else {
-            self.refused = true;
-            return Next::Interpreter;
+            self.cold = HOT;
+            return Next::Translated;
         };
         let frame = &mut *self.frame;
         frame.base = base.addr().get() as u64;
