@@ -40,6 +40,7 @@ const LAYERS: &[&str] = &[
     "pentimento-interpreter",
     "pentimento-linux",
     "pentimento-images",
+    "pentimento-assembler",
     "pentimento",
 ];
 
