@@ -8,7 +8,7 @@
 
 use core::ops::Range;
 
-use pentimento_decoder::Instruction;
+use pentimento_decoder::{Instruction, Operation};
 use pentimento_execute::Environment;
 use pentimento_execute::blocks::{FlagEffect, Flow, Found, find};
 use pentimento_memory::AddressSpace;
@@ -422,7 +422,9 @@ impl Writer<'_> {
             self.emit.copy(RAX, R8);
             self.point(at, Fix::Top);
         }
-        self.top_is_zero = mmx;
+        // With an operand in memory these two use no MMX register.
+        let converts = matches!(instruction.operation(), Operation::Cvtpi2ps | Operation::Cvtpi2pd);
+        self.top_is_zero = mmx && !(converts && instruction.memory().is_some());
     }
 
     /// From here on the host executes the instruction at place `at`.
