@@ -9,7 +9,7 @@ mod encodings;
 mod naming;
 
 pub use compare::{Comparison, Difference, Texts, compare};
-pub use deviations::{DEVIATIONS, Deviation, explain};
+pub use deviations::{Deviation, deviations, explain};
 pub use encodings::{random, systematic};
 
 use std::collections::BTreeMap;

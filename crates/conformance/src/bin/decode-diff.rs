@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use pentimento_conformance::decode_diff::{DEVIATIONS, Report, random, systematic};
+use pentimento_conformance::decode_diff::{Report, deviations, random, systematic};
 
 /// Encodings between two progress lines.
 const PROGRESS: u64 = 10_000_000;
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     for (what, (count, example)) in &report.unexplained {
         println!("{count:>9}  {what}\n           {example}");
     }
-    for deviation in DEVIATIONS {
+    for deviation in deviations() {
         let count = report.explained.get(deviation.name).copied().unwrap_or_default();
         println!("{count:>9}  {}: {}", deviation.name, deviation.reason);
     }

@@ -38,7 +38,7 @@ impl Difference {
 }
 
 /// Where the decoders may differ.
-pub const DEVIATIONS: &[Deviation] = &[
+const DEVIATIONS: &[Deviation] = &[
     Deviation {
         name: "VEX, EVEX, XOP",
         reason: "recognised and reported as such, not decoded",
@@ -169,8 +169,13 @@ const BEYOND: &[&str] = &[
     "Wrmsrns",
 ];
 
+/// Every deviation: of decoding, and of what instructions read and write.
+pub fn deviations() -> impl Iterator<Item = &'static Deviation> {
+    DEVIATIONS.iter().chain(EFFECTS)
+}
+
 /// The deviation that explains `difference`.
 #[must_use]
 pub fn explain(difference: &Difference) -> Option<&'static Deviation> {
-    DEVIATIONS.iter().chain(EFFECTS).find(|deviation| (deviation.explains)(difference))
+    deviations().find(|deviation| (deviation.explains)(difference))
 }
