@@ -26,7 +26,7 @@ const STEPS: &[Step] = &[
     Step { name: "tail calls",  run: || tail_calls::run_task(&[]) },
     Step { name: "perf-check",  run: || perf::run_task(&[]) },
     Step { name: "decode-diff", run: || conformance("decode-diff", &[]) },
-    Step { name: "lockstep",    run: || conformance("lockstep", &["--random".into(), "50000".into()]) },
+    Step { name: "lockstep",    run: lockstep },
     Step { name: "oracle",      run: || conformance("oracle", &["--cases".into(), "200000".into()]) },
     Step { name: "guests",      run: || guests::run_task(&["--suite=busybox".into()]) },
 ];
@@ -95,6 +95,20 @@ fn variants() -> Result<(), Failure> {
     let corpus = ["--lib", "--test", "x87", "--test", "integer", "--test", "vectors", "--test", "lockstep"];
     test(&[packages.as_flattened(), &["--features", portable], &corpus].concat())?;
     run(cargo().args(["check", "--quiet", "--package", "pentimento-cli", "--features", "count-slow"]))
+}
+
+/// Random code on the interpreter, and on the translator where there is one.
+fn lockstep() -> Result<(), Failure> {
+    let run = |words: &[&str]| {
+        conformance("lockstep", &words.iter().map(|word| (*word).into()).collect::<Vec<_>>())
+    };
+    run(&["--random", "50000", "--engine", "interpreter"])?;
+    if cfg!(all(target_arch = "x86_64", target_os = "linux")) {
+        run(&["--random", "50000", "--engine", "jit-exact"])?;
+        // An MMX instruction that faults behind a conversion from memory: TOP was lost.
+        run(&["--random", "1", "--first", "58806", "--seed", "36", "--engine", "jit-exact"])?;
+    }
+    Ok(())
 }
 
 /// Each layer builds alone, with and without its default features.

@@ -228,6 +228,8 @@ pub(super) const fn is_x87(operation: Operation) -> bool {
     from <= number
         && number <= to
         && !matches!(operation, O::Fnstenv | O::Fldenv | O::Fnsave | O::Frstor)
+        // It clears the addresses of the last instruction and operand, too, which the host knows not.
+        && !matches!(operation, O::Fninit)
         // The reference has ways of its own where silicon differs by maker.
         && !matches!(operation, O::Fbld | O::Fbstp)
 }
