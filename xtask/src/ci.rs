@@ -38,6 +38,7 @@ const LAYERS: &[&str] = &[
     "pentimento-decoder",
     "pentimento-execute",
     "pentimento-interpreter",
+    "pentimento-jit",
     "pentimento-linux",
     "pentimento-images",
     "pentimento-assembler",

@@ -21,3 +21,8 @@ pub(crate) mod transcendental;
 mod unit;
 #[cfg(any(test, feature = "portable-x87", not(any(target_arch = "x86", target_arch = "x86_64"))))]
 mod wide;
+
+/// Whether transcendental instructions give the bits of the host's own x87 unit, and not those of the
+/// software that stands in for it (feature `portable-x87`, and hosts without such a unit).
+pub const HAS_HOST_UNIT: bool =
+    cfg!(all(any(target_arch = "x86", target_arch = "x86_64"), not(feature = "portable-x87")));

@@ -2,6 +2,7 @@
 
 use pentimento_decoder::{Instruction, Operand, OperandCode, Operation, Prefixes, Register};
 use pentimento_execute::blocks::Found;
+use pentimento_execute::x87::HAS_HOST_UNIT;
 use pentimento_registers::{Gpr, SegmentRegister};
 
 use crate::host_features::HostFeatures;
@@ -222,6 +223,9 @@ const fn is_plain(operation: Operation) -> bool {
 /// x87 instructions but those that load and store the whole state or environment.
 pub(super) const fn is_x87(operation: Operation) -> bool {
     use Operation as O;
+    if is_transcendental(operation) && !HAS_HOST_UNIT {
+        return false;
+    }
     let number = operation as u16;
     let from = O::Fld as u16;
     let to = O::Fnop as u16;
@@ -232,6 +236,15 @@ pub(super) const fn is_x87(operation: Operation) -> bool {
         && !matches!(operation, O::Fninit)
         // The reference has ways of its own where silicon differs by maker.
         && !matches!(operation, O::Fbld | O::Fbstp)
+}
+
+/// Instructions of which every make has bits of its own.
+const fn is_transcendental(operation: Operation) -> bool {
+    use Operation as O;
+    matches!(
+        operation,
+        O::Fsin | O::Fcos | O::Fsincos | O::Fptan | O::Fpatan | O::F2xm1 | O::Fyl2x | O::Fyl2xp1
+    )
 }
 
 const fn is_vector(operation: Operation) -> bool {
