@@ -11,11 +11,14 @@ use crate::skips::skip;
 
 /// Functions of the interpreter that call through pointers and are no handlers: the loop that calls
 /// the first handler, the slow path, which calls a handler of the reference, what drops blocks, and
-/// what asks a row of the table for its handler.
+/// what asks a row of the table for its handler; and what keeps the address of a library's function in a
+/// register, as growing and dropping the arena do.
 const CALLERS: &[&str] = &[
     "pentimento_interpreter::Interpreter::",
     "frame::Frame::execute",
     "arena::drive",
+    "arena::Arena::append",
+    "core::ptr::drop_in_place",
     "code::Blocks::",
     "table::handler",
     "table::fused::handler",
