@@ -5,7 +5,7 @@ use core::hash::{BuildHasherDefault, Hasher};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use pentimento_decoder::decode;
+use pentimento_decoder::{DecodeError, Instruction, decode};
 use pentimento_execute::{CpuModel, Environment};
 use pentimento_memory::engine::{CodeChanges, CodeReader, CodeWrite};
 use pentimento_memory::{AddressSpace, PAGE_SIZE};
@@ -161,6 +161,13 @@ impl Statistics {
     }
 }
 
+/// The instruction at `eip`, or why there is none.
+pub(crate) fn instruction_at(memory: &AddressSpace, eip: u32) -> Result<Instruction, DecodeError> {
+    let mut bytes = [0; LONGEST as usize];
+    let available = memory.fetch(eip, &mut bytes);
+    decode(&bytes[..available])
+}
+
 impl Exit {
     /// The block that it leads to.
     const fn key(&self) -> Key {
@@ -211,9 +218,7 @@ impl Cache {
 
     /// Notes that the instruction at `eip` was handed to the reference because it has no translation.
     pub(crate) fn hand_over(&mut self, memory: &AddressSpace, eip: u32) {
-        let mut bytes = [0; LONGEST as usize];
-        let available = memory.fetch(eip, &mut bytes);
-        let mnemonic = decode(&bytes[..available]).map_or("(none)", |found| found.operation().mnemonic());
+        let mnemonic = instruction_at(memory, eip).map_or("(none)", |found| found.operation().mnemonic());
         self.statistics.reference += 1;
         *self.handed.entry(mnemonic).or_default() += 1;
     }
@@ -240,9 +245,12 @@ impl Cache {
     pub(crate) fn clear(&mut self) {
         if !self.blocks.is_empty() {
             self.statistics.flushes += 1;
-            self.table.clear();
+            // A jump to where a block was must find none, also on a host that keeps the table's memory.
+            for (eip, _) in core::mem::take(&mut self.blocks).into_keys() {
+                self.table.set(eip, 0);
+            }
+            self.table.give_back();
         }
-        self.blocks.clear();
         self.ranges.clear();
         self.points.clear();
         self.exits.clear();

@@ -11,9 +11,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pentimento_decoder::decode;
 use pentimento_memory::AddressSpace;
 
+use crate::cache::instruction_at;
 use crate::translate::Draft;
 
 /// Translators that write themselves down, so far.
@@ -75,9 +75,7 @@ impl Dump {
 
 /// The guest's instruction at `eip`, with its address.
 fn line(memory: &AddressSpace, eip: u32) -> String {
-    let mut bytes = [0; 15];
-    let available = memory.fetch(eip, &mut bytes);
-    match decode(&bytes[..available]) {
+    match instruction_at(memory, eip) {
         Ok(instruction) => format!("{eip:08x} {}", instruction.display(eip)),
         Err(error) => format!("{eip:08x} {error}"),
     }

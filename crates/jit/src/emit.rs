@@ -99,6 +99,10 @@ pub(crate) mod alu {
     pub(crate) const CMP: u8 = 7;
 }
 
+/// JRCXZ and the short JMP, for [`Emitter::short`].
+pub(crate) const JRCXZ: u8 = 0xe3;
+pub(crate) const JMP_SHORT: u8 = 0xeb;
+
 /// Conditions as Jcc encodes them.
 pub(crate) mod condition {
     pub(crate) const BELOW: u8 = 2;

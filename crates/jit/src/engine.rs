@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use pentimento_decoder::{Operation, decode};
+use pentimento_decoder::Operation;
 use pentimento_execute::semantics::binary_arithmetic::sub;
 use pentimento_execute::{Engine, Exit, Guest, REPEAT_CHUNK, Reference, Stop, Until};
 use pentimento_interpreter::Interpreter;
@@ -10,7 +10,7 @@ use pentimento_memory::Backing;
 use pentimento_memory::engine::reservation;
 use pentimento_registers::{CpuState, Descriptor, Eflags, Gpr, Mxcsr, SegmentRegister};
 
-use crate::cache::{Cache, Place};
+use crate::cache::{Cache, Place, instruction_at};
 use crate::frame::{Frame, reason};
 use crate::host::has_gs_base;
 use crate::host_features::{HostFeatures, suffices};
@@ -39,7 +39,7 @@ pub struct Translator {
     cache: Option<Box<Cache>>,
     frame: Box<Frame>,
     surroundings: Surroundings,
-    /// Instructions that the guest still executes in the interpreter; never less than zero.
+    /// Instructions that the guest still executes in the interpreter.
     cold: u64,
     /// Whatever is executed is translated, be it once.
     eager: bool,
@@ -240,9 +240,7 @@ fn fix(guest: &mut Guest<'_>, place: Place, frame: &Frame) {
         Fix::Destination => back(&[Gpr::Edi]),
         Fix::Both => back(&[Gpr::Esi, Gpr::Edi]),
         Fix::Scan => {
-            let mut bytes = [0; 15];
-            let available = guest.memory.fetch(place.eip, &mut bytes);
-            let Ok(instruction) = decode(&bytes[..available]) else { return };
+            let Ok(instruction) = instruction_at(guest.memory, place.eip) else { return };
             let both = instruction.operation() == Operation::Cmps;
             back(if both { &[Gpr::Esi, Gpr::Edi] } else { &[Gpr::Edi] });
             let counter = state.gpr(Gpr::Ecx).wrapping_add(frame.behind);
@@ -350,9 +348,7 @@ fn finish(frame: &Frame, guest: &mut Guest<'_>, cache: &Cache) {
     }
     let last = x87::load(&mut state.x87, &frame.x87);
     if let Some(place) = last.and_then(|address| cache.place(cache.offset(address))) {
-        let mut bytes = [0; 15];
-        let available = guest.memory.fetch(place.eip, &mut bytes);
-        if let Ok(instruction) = decode(&bytes[..available]) {
+        if let Ok(instruction) = instruction_at(guest.memory, place.eip) {
             state.x87.last_instruction = place.eip;
             state.x87.last_instruction_selector = state.segment(SegmentRegister::Cs).selector;
             state.x87.last_opcode = u16::from(instruction.opcode() & 7) << 8 | u16::from(instruction.modrm());

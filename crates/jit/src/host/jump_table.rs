@@ -43,10 +43,11 @@ impl JumpTable {
         unsafe { self.0.add(eip as usize).write(offset) }
     }
 
-    /// Says of all addresses that they have no translation.
-    pub(crate) fn clear(&mut self) {
+    /// Gives the memory of a table in which nothing is translated any more back to the host, which may
+    /// refuse to take it.
+    pub(crate) fn give_back(&mut self) {
         // SAFETY: the mapping is private and anonymous and belongs to this value: its pages become
-        // zeros again.
+        // zeros again, which by then they are.
         let _ = unsafe { madvise(self.0.as_ptr().cast(), BYTES, Advice::LinuxDontNeed) };
     }
 }

@@ -16,7 +16,7 @@ use pentimento_registers::Eflags;
 
 use super::kind::{Kind, Surroundings, is_based, is_mmx, kind, uses_x87};
 use super::stack::names_stack_pointer;
-use crate::emit::{Emitter, Mem, Opcode, R8, R9, RAX, RCX, Rm, Site, alu, condition};
+use crate::emit::{Emitter, JMP_SHORT, JRCXZ, Mem, R8, R9, RAX, RCX, Site, alu, condition};
 use crate::frame::{Frame, LEFT};
 use crate::stubs::Stubs;
 
@@ -26,8 +26,6 @@ pub(crate) const MOST: usize = 64;
 pub(crate) const MOST_UNCOUNTED: usize = 8;
 /// Branches in a block.
 const MOST_BRANCHES: usize = 4;
-
-const JRCXZ: u8 = 0xe3;
 
 /// What an exception's state needs before it is the guest's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,7 +122,7 @@ pub(super) struct Writer<'a> {
     pub(super) draft: Draft,
     pub(super) cold: Vec<Cold>,
     /// TOP is zero, because the last instruction of the x87 unit was one of MMX's.
-    pub(super) top_is_zero: bool,
+    top_is_zero: bool,
 }
 
 /// Translates the block at `eip`, for where the emitter is; `None` if there is nothing that could be.
@@ -265,8 +263,7 @@ impl Writer<'_> {
             self.instruction(at, *kind);
         }
         match kinds.last() {
-            Some(Kind::Jump | Kind::Call | Kind::Return) => {}
-            Some(Kind::Direction) => {}
+            Some(Kind::Jump | Kind::Call | Kind::Return | Kind::Direction) => {}
             Some(kind) if ends_block(*kind) => self.edge(end),
             Some(_) if self.ends_by_itself() => self.edge(end),
             _ => {
@@ -300,20 +297,8 @@ impl Writer<'_> {
                 self.keep_top(at);
                 self.plain(instruction);
             }
-            Kind::Address => {
-                let Some(memory) = instruction.memory() else { return };
-                let mem = Mem { guest: false, ..self.effective(&memory) };
-                let word = instruction.prefixes().contains(pentimento_decoder::Prefixes::OPERAND_SIZE);
-                let opcode = Opcode { prefix: if word { 0x66 } else { 0 }, ..Opcode::of(0x8d) };
-                let register = super::plain::register(instruction.modrm() >> 3);
-                self.emit.modrm(opcode, register, Rm::Mem(mem));
-            }
-            Kind::Step => {
-                let word = instruction.prefixes().contains(pentimento_decoder::Prefixes::OPERAND_SIZE);
-                let opcode = Opcode { prefix: if word { 0x66 } else { 0 }, ..Opcode::of(0xff) };
-                let register = super::plain::register(instruction.opcode());
-                self.emit.modrm(opcode, instruction.opcode() >> 3 & 1, Rm::Reg(register));
-            }
+            Kind::Address => self.load_address(instruction),
+            Kind::Step => self.step(instruction),
             Kind::Push => self.push(instruction),
             Kind::Pop => self.pop(instruction),
             Kind::Leave => self.leave(),
@@ -389,7 +374,7 @@ impl Writer<'_> {
         let cold = self.emit.offset();
         let site = self.emit.call();
         self.emit.bind(site, self.stubs.load_x87);
-        let back = self.emit.short(0xeb);
+        let back = self.emit.short(JMP_SHORT);
         self.draft.entry = self.emit.offset();
         self.emit.copy_wide(R8, RCX);
         self.emit.load(RCX, Frame::x87_loaded());

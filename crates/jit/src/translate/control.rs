@@ -7,12 +7,9 @@ use pentimento_decoder::{Instruction, Operand, Operation, Register};
 use pentimento_execute::blocks::Found;
 
 use super::block::{Cold, Writer};
-use crate::emit::{Mem, Opcode, R8, R9, RCX, Rm, condition};
+use crate::emit::{JMP_SHORT, JRCXZ, Mem, Opcode, R8, R9, RCX, Rm, condition};
 use crate::frame::Frame;
 use crate::stubs::{dispatch, host_register, load_target};
-
-const JRCXZ: u8 = 0xe3;
-const JMP_SHORT: u8 = 0xeb;
 
 impl Writer<'_> {
     /// Jcc at place `at` of the block.

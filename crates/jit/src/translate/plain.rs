@@ -5,7 +5,7 @@ use pentimento_registers::{Gpr, SegmentRegister};
 
 use super::block::Writer;
 use super::kind::{is_based, is_x87, names_high_byte};
-use crate::emit::{Mem, Opcode, R8, R9, Reg, Rm};
+use crate::emit::{Mem, Opcode, R8, R9, Rm};
 use crate::frame::Frame;
 use crate::stubs::host_register;
 
@@ -46,6 +46,20 @@ impl Writer<'_> {
             self.emit.lea(R8, mem);
             self.emit.store_wide(Frame::x87_data(), R8);
         }
+    }
+
+    /// LEA: an address of the guest's as a number.
+    pub(super) fn load_address(&mut self, instruction: &Instruction) {
+        let Some(memory) = instruction.memory() else { return };
+        let mem = Mem { guest: false, ..self.effective(&memory) };
+        let register = host_register(instruction.modrm() >> 3 & 7);
+        self.emit.modrm(sized(instruction, 0x8d), register, Rm::Mem(mem));
+    }
+
+    /// INC and DEC of a register, by the longer form.
+    pub(super) fn step(&mut self, instruction: &Instruction) {
+        let register = host_register(instruction.opcode() & 7);
+        self.emit.modrm(sized(instruction, 0xff), instruction.opcode() >> 3 & 1, Rm::Reg(register));
     }
 
     /// An instruction without ModRM: its registers are implied or in the opcode.
@@ -165,7 +179,8 @@ fn x87_data(instruction: &Instruction) -> Option<MemoryOperand> {
     if is_x87(instruction.operation()) && !control { instruction.modrm_address() } else { None }
 }
 
-/// A register's number in the host.
-pub(super) fn register(number: u8) -> Reg {
-    host_register(number & 7)
+/// A one-byte opcode with operands as wide as the instruction's.
+fn sized(instruction: &Instruction, byte: u8) -> Opcode {
+    let word = instruction.prefixes().contains(Prefixes::OPERAND_SIZE);
+    Opcode { prefix: if word { 0x66 } else { 0 }, ..Opcode::of(byte) }
 }

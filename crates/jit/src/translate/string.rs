@@ -5,7 +5,7 @@ use pentimento_execute::REPEAT_CHUNK;
 use pentimento_execute::blocks::Found;
 
 use super::block::{Cold, Fix, Writer};
-use crate::emit::{BASE, Mem, Opcode, R8, R9, RAX, RCX, RDI, RSI, Reg, Rm, alu, condition};
+use crate::emit::{BASE, JRCXZ, Mem, Opcode, R8, R9, RAX, RCX, RDI, RSI, Reg, Rm, alu, condition};
 use crate::frame::{Frame, LEFT};
 
 /// The binary logarithm of the iterations that count as an instruction.
@@ -13,7 +13,6 @@ const CHUNK_BITS: u32 = REPEAT_CHUNK.trailing_zeros();
 /// Chunks beyond the first that are done at once, before a request to stop is seen.
 const MOST_CHUNKS: i32 = 63;
 
-const JRCXZ: u8 = 0xe3;
 const CLD: u8 = 0xfc;
 const STD: u8 = 0xfd;
 /// `shrx ecx, ecx, r9d`.
