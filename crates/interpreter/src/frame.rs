@@ -1,11 +1,11 @@
 //! What handlers share besides registers and memory, and the operation that can do anything.
 
-use pentimento_execute::blocks::Flow;
+use pentimento_execute::blocks::{Flow, UNFIT};
 use pentimento_execute::vector::host::is_silent;
 use pentimento_execute::{Context, Environment, Exit, exit};
 use pentimento_memory::AddressSpace;
 use pentimento_memory::engine::generation;
-use pentimento_registers::{CpuState, DescriptorTables, Eflags};
+use pentimento_registers::{CpuState, DescriptorTables};
 
 use crate::arena::{Cursor, Jumps, Op, Spent, Steps, advance, dispatch, jump_slot};
 use crate::calls::Calls;
@@ -23,9 +23,6 @@ pub(crate) enum Leave {
     /// For good.
     Exit(Exit),
 }
-
-/// Flags with which blocks do not run: a trap after each instruction, and alignment checks.
-pub(crate) const UNFIT: Eflags = Eflags::TF.union(Eflags::AC);
 
 /// The state of one run through chained blocks.
 pub(crate) struct Frame<'a> {

@@ -45,17 +45,17 @@ mod x87;
 
 use core::fmt;
 
+use pentimento_execute::blocks::fits;
 use pentimento_execute::vector::host::is_silent;
 use pentimento_execute::{Engine, Exit, Guest, MOST_UNHEARD, Reference, Stop, Until};
 use pentimento_memory::AddressSpace;
 use pentimento_memory::engine::{generation, is_prepared_fast, prepare_fast};
-use pentimento_registers::{CpuState, Descriptor, SegmentRegister};
 
 use arena::{Cursor, drive};
 use calls::Calls;
 use code::{Block, Blocks};
 use flags::PendingFlags;
-use frame::{Frame, Leave, UNFIT, cut};
+use frame::{Frame, Leave, cut};
 use step::MOST;
 use x87::unit::UnitCache;
 
@@ -83,7 +83,7 @@ impl Engine for Interpreter {
             }
             self.code.refresh(guest.memory, guest.environment.model);
             // For a single step a block would not pay.
-            let block = match left > 1 && blocks_fit(guest.state) {
+            let block = match left > 1 && fits(guest.state) {
                 true => self.code.enter(&mut guest.context()),
                 false => None,
             };
@@ -208,15 +208,4 @@ fn step(guest: &mut Guest<'_>, left: &mut u64) -> Result<(), Exit> {
     let result = Reference.step(guest);
     *left -= guest.environment.time_stamp.wrapping_sub(before) & 1;
     result
-}
-
-/// Whether the state is one that blocks are compiled for: flat segments, no trap after each
-/// instruction, no alignment checks. Everything else is rare, and the reference executes it.
-fn blocks_fit(state: &CpuState) -> bool {
-    let flat = |register, descriptor| state.segment(register).descriptor() == Some(&descriptor);
-    flat(SegmentRegister::Cs, Descriptor::FLAT_CODE)
-        && flat(SegmentRegister::Ss, Descriptor::FLAT_DATA)
-        && flat(SegmentRegister::Ds, Descriptor::FLAT_DATA)
-        && flat(SegmentRegister::Es, Descriptor::FLAT_DATA)
-        && !state.eflags.intersects(UNFIT)
 }

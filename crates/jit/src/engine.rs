@@ -3,6 +3,7 @@
 use core::fmt;
 
 use pentimento_decoder::Operation;
+use pentimento_execute::blocks::fits;
 use pentimento_execute::semantics::binary_arithmetic::sub;
 use pentimento_execute::{Engine, Exit, Guest, REPEAT_CHUNK, Reference, Stop, Until};
 use pentimento_interpreter::Interpreter;
@@ -98,20 +99,12 @@ impl Translator {
         suffices() && has_gs_base()
     }
 
-    /// Whether the guest is in a state that there are translations for: flat segments, no trap after each
-    /// instruction, no alignment checks.
+    /// Whether the guest is in a state that there are translations for. All data segments have one
+    /// selector, so that which one x87's last operand was in is no question.
     fn fits(state: &CpuState) -> bool {
-        let flat = |register, descriptor| state.segment(register).descriptor() == Some(&descriptor);
         let selector = |register| state.segment(register).selector;
         let data = selector(SegmentRegister::Ds);
-        flat(SegmentRegister::Cs, Descriptor::FLAT_CODE)
-            && flat(SegmentRegister::Ss, Descriptor::FLAT_DATA)
-            && flat(SegmentRegister::Ds, Descriptor::FLAT_DATA)
-            && flat(SegmentRegister::Es, Descriptor::FLAT_DATA)
-            // The segment of x87's last operand is then no question.
-            && selector(SegmentRegister::Ss) == data
-            && selector(SegmentRegister::Es) == data
-            && !state.eflags.intersects(Eflags::TF.union(Eflags::AC))
+        fits(state) && selector(SegmentRegister::Ss) == data && selector(SegmentRegister::Es) == data
     }
 
     /// Whether an access through FS or GS only adds the base.

@@ -1,8 +1,10 @@
 //! What an engine that compiles blocks has to know of instructions before it runs them: where they
-//! are, what is behind them, and which of their flags anybody sees.
+//! are, what is behind them, which of their flags anybody sees, and in which state of the CPU blocks run.
 
 mod discovery;
+mod fitness;
 mod liveness;
 
 pub use discovery::{Flow, Found, find};
+pub use fitness::{UNFIT, fits};
 pub use liveness::{FlagEffect, Liveness};

@@ -1,12 +1,13 @@
 //! Instructions on single flags, and those that move flags to and from AH and the stack.
 
+use pentimento_execute::blocks::UNFIT;
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Eflags, Gpr, Gpr8};
 
 use crate::arena::Op;
 use crate::drivers::Straight;
 use crate::flags::{Lazy, PendingFlags};
-use crate::frame::{Frame, UNFIT};
+use crate::frame::Frame;
 use crate::handlers::transfer::{peek, push};
 use crate::outcome::{Done, Miss};
 
