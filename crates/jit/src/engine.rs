@@ -340,12 +340,12 @@ fn finish(frame: &Frame, guest: &mut Guest<'_>, cache: &Cache) {
         return;
     }
     let last = x87::load(&mut state.x87, &frame.x87);
-    if let Some(place) = last.and_then(|address| cache.place(cache.offset(address))) {
-        if let Ok(instruction) = instruction_at(guest.memory, place.eip) {
-            state.x87.last_instruction = place.eip;
-            state.x87.last_instruction_selector = state.segment(SegmentRegister::Cs).selector;
-            state.x87.last_opcode = u16::from(instruction.opcode() & 7) << 8 | u16::from(instruction.modrm());
-        }
+    if let Some(place) = last.and_then(|address| cache.place(cache.offset(address)))
+        && let Ok(instruction) = instruction_at(guest.memory, place.eip)
+    {
+        state.x87.last_instruction = place.eip;
+        state.x87.last_instruction_selector = state.segment(SegmentRegister::Cs).selector;
+        state.x87.last_opcode = u16::from(instruction.opcode() & 7) << 8 | u16::from(instruction.modrm());
     }
     if let Ok(offset) = u32::try_from(frame.x87_data) {
         state.x87.last_data = offset;
