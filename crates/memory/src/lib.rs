@@ -80,7 +80,7 @@ pub use block::BlockFault;
 pub use device::MmioHandler;
 pub use permissions::{Access, Fault, FaultKind, MapError, Permissions};
 pub use region::{Region, RegionKind};
-pub use shared::{SharedError, SharedMemory};
+pub use shared::{SharedError, SharedImage, SharedMemory};
 pub use snapshot::{NoSuchSnapshot, SnapshotId};
 pub use source::FrameSource;
 pub use space::{AddressSpace, Backing};

@@ -6,6 +6,8 @@
 //! calls that whenever it turns from one space to another; who forgets gets
 //! [`FaultKind::Busy`], never a data race.
 
+mod image;
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -14,6 +16,8 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
+
+pub use image::SharedImage;
 
 use crate::frame::FramePool;
 use crate::marks::{Log, Marks};

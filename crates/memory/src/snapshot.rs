@@ -10,6 +10,7 @@
 //! a twentieth of the time of a first store, and where pages are mapped in place the host has nothing to
 //! do at all. Every now and then pages that were not written any more are dropped from the log.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -125,6 +126,43 @@ impl AddressSpace {
             }
         }
         Ok(())
+    }
+
+    /// Forgets `snapshot` alone: those taken before and after it stay as they are. The cost is proportional
+    /// to the pages written between the one before it and the one after it.
+    ///
+    /// # Errors
+    /// [`NoSuchSnapshot`]; nothing has changed then.
+    pub fn forget(&mut self, snapshot: SnapshotId) -> Result<(), NoSuchSnapshot> {
+        let depth = self.snapshot_depth(snapshot)?;
+        if depth + 1 == self.snapshots.len() {
+            return self.discard(snapshot);
+        }
+        let level = self.snapshots.remove(depth);
+        let mut outer = depth.checked_sub(1).map(|outer| core::mem::take(&mut self.snapshots[outer].log));
+        let known: BTreeSet<u32> = outer.iter().flatten().map(|saved| saved.page).collect();
+        for saved in level.log {
+            match &mut outer {
+                Some(log) if !known.contains(&saved.page) => log.push(saved),
+                _ => self.release(saved.entry),
+            }
+        }
+        if let (Some(log), Some(outer)) = (outer, depth.checked_sub(1)) {
+            self.snapshots[outer].log = log;
+        }
+        Ok(())
+    }
+
+    /// Whether `snapshot` is one of this space that can be restored.
+    #[must_use]
+    pub fn has_snapshot(&self, snapshot: SnapshotId) -> bool {
+        self.snapshot_depth(snapshot).is_ok()
+    }
+
+    /// How many snapshots there are.
+    #[must_use]
+    pub fn snapshots(&self) -> usize {
+        self.snapshots.len()
     }
 
     fn snapshot_depth(&self, snapshot: SnapshotId) -> Result<usize, NoSuchSnapshot> {

@@ -426,3 +426,71 @@ fn a_hundred_thousand_regions_map_like_one() {
         assert_eq!(space.resident_pages(), 1);
     });
 }
+
+#[test]
+fn one_snapshot_can_be_forgotten_among_others() {
+    both(|mut space| {
+        space.map(0x1000, 0x4000, RW).unwrap();
+        let mut taken = Vec::new();
+        for round in 0..4u32 {
+            taken.push(space.snapshot());
+            // Each round writes to a page of its own and to one that all write to.
+            space.write(0x1000 + round * 0x1000, round + 1).unwrap();
+            space.write(0x1800, round + 1).unwrap();
+        }
+        let content = |space: &AddressSpace| {
+            [0x1000, 0x2000, 0x3000, 0x4000, 0x1800].map(|address| space.read::<u32>(address).unwrap())
+        };
+        space.forget(taken[1]).unwrap();
+        assert_eq!(space.forget(taken[1]), Err(pentimento_memory::NoSuchSnapshot));
+        assert_eq!((space.snapshots(), space.has_snapshot(taken[2])), (3, true));
+        assert_eq!(content(&space), [1, 2, 3, 4, 4], "forgetting changes nothing");
+        space.restore(taken[3]).unwrap();
+        assert_eq!(content(&space), [1, 2, 3, 0, 3]);
+        space.restore(taken[2]).unwrap();
+        assert_eq!(content(&space), [1, 2, 0, 0, 2]);
+        space.forget(taken[2]).unwrap();
+        space.restore(taken[0]).unwrap();
+        assert_eq!(content(&space), [0; 5]);
+        space.forget(taken[0]).unwrap();
+        assert_eq!((space.snapshots(), space.resident_pages()), (0, 0));
+    });
+}
+
+#[test]
+fn the_first_snapshot_can_be_forgotten_too() {
+    both(|mut space| {
+        space.map(0x1000, 0x2000, RW).unwrap();
+        let first = space.snapshot();
+        space.write(0x1000, 1u8).unwrap();
+        let second = space.snapshot();
+        space.write(0x1000, 2u8).unwrap();
+        space.forget(first).unwrap();
+        space.restore(second).unwrap();
+        assert_eq!(space.read(0x1000), Ok(1u8));
+    });
+}
+
+#[test]
+fn the_content_of_an_object_is_put_back() {
+    both(|mut space| {
+        let object = SharedMemory::new(0x3800).unwrap();
+        space.map_shared(0x1000, 0x4000, RW, &object, 0).unwrap();
+        space.write(0x1004, 7u32).unwrap();
+        space.write(0x47fc, 8u32).unwrap();
+        assert_eq!(object.image().map(|image| image.length()), Err(SharedError::Busy), "the space has it");
+        space.release_shared();
+        let image = object.image().unwrap();
+        assert_eq!(
+            (image.length(), image.pages().map(|(index, _)| index).collect::<Vec<_>>()),
+            (0x3800, vec![0, 3])
+        );
+        space.write(0x1004, 9u32).unwrap();
+        space.write(0x3000, 10u32).unwrap();
+        space.release_shared();
+        object.resize(0x2000).unwrap();
+        object.put_back(&image).unwrap();
+        let read = |space: &AddressSpace, address| space.read::<u32>(address).unwrap();
+        assert_eq!([0x1004, 0x3000, 0x47fc].map(|address| read(&space, address)), [7, 0, 8]);
+    });
+}
