@@ -89,6 +89,25 @@ pub(crate) struct Place {
     pub(crate) stack_ahead: i32,
 }
 
+/// Where a run begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Start {
+    /// Offset in the code memory.
+    offset: u32,
+    /// Instructions that are counted there and not executed, if negative; else those that will be counted
+    /// and were executed before.
+    pub(crate) uncounted: i64,
+    /// What the code adds to R15 to have ESP.
+    pub(crate) stack_ahead: i32,
+}
+
+impl Start {
+    /// The beginning of a block.
+    const fn of_block(offset: u32) -> Self {
+        Self { offset, uncounted: 0, stack_ahead: 0 }
+    }
+}
+
 /// The translations for one address space.
 pub(crate) struct Cache {
     code: CodeMemory,
@@ -228,7 +247,7 @@ impl Cache {
     pub(crate) fn is_worth_it(&mut self, eip: u32, backwards: bool) -> bool {
         /// Executions by the reference that cost less than a translation.
         const VISITS: u8 = 2;
-        if self.table.get(eip) != 0 || backwards {
+        if self.has(eip) || backwards {
             return true;
         }
         let visits = &mut self.visits[(eip ^ eip >> 16) as usize % VISITED];
@@ -318,6 +337,29 @@ impl Cache {
         }
     }
 
+    /// Where a run that was interrupted before the instruction at `eip` goes on in the middle of a block
+    /// with instructions forwards; `None` if no block has a place for it.
+    pub(crate) fn middle(&self, eip: u32) -> Option<Start> {
+        let reach = MOST as u32 * LONGEST;
+        let before = self.blocks.range((eip.saturating_sub(reach), false)..(eip, false)).rev();
+        before.filter(|((start, backwards), block)| !backwards && eip - start < block.length).find_map(
+            |(_, block)| {
+                let points = self.points_around(block.entry)?;
+                let point = points.iter().find(|point| point.enters && point.eip == eip)?;
+                Some(Start {
+                    offset: point.host,
+                    uncounted: point.uncounted.into(),
+                    stack_ahead: point.stack_ahead.into(),
+                })
+            },
+        )
+    }
+
+    /// Whether there is a translation of the code at `eip`.
+    pub(crate) fn has(&self, eip: u32) -> bool {
+        self.table.get(eip) != 0
+    }
+
     /// Where the translation of the code at `eip` begins, made if it has to be; `None` if there is no code
     /// there that could be translated.
     pub(crate) fn entry(
@@ -326,18 +368,19 @@ impl Cache {
         environment: &Environment,
         eip: u32,
         backwards: bool,
-    ) -> Option<u32> {
+    ) -> Option<Start> {
         let known = match self.table.get(eip) {
             _ if backwards => self.blocks.get(&(eip, true)).map(|block| block.entry),
             0 => None,
             entry => Some(entry),
         };
-        known.or_else(|| {
+        let entry = known.or_else(|| {
             let started = Instant::now();
             let entry = self.translate(memory, environment, (eip, backwards));
             self.statistics.nanoseconds += started.elapsed().as_nanos() as u64;
             entry
-        })
+        });
+        entry.map(Start::of_block)
     }
 
     fn translate(&mut self, memory: &mut AddressSpace, environment: &Environment, key: Key) -> Option<u32> {
@@ -407,11 +450,7 @@ impl Cache {
 
     /// What the host executed at `offset` of the code memory, or `None` if that is in no block.
     pub(crate) fn place(&self, offset: u32) -> Option<Place> {
-        let range = self.ranges[..self.ranges.partition_point(|range| range.start <= offset)].last()?;
-        if offset >= range.end {
-            return None;
-        }
-        let points = &self.points[range.points.0 as usize..range.points.1 as usize];
+        let points = self.points_around(offset)?;
         let point = points[..points.partition_point(|point| point.host <= offset)].last()?;
         Some(Place {
             eip: point.eip,
@@ -421,23 +460,29 @@ impl Cache {
         })
     }
 
+    /// The points of the block at `offset` of the code memory.
+    fn points_around(&self, offset: u32) -> Option<&[Point]> {
+        let range = self.ranges[..self.ranges.partition_point(|range| range.start <= offset)].last()?;
+        (offset < range.end).then(|| &self.points[range.points.0 as usize..range.points.1 as usize])
+    }
+
     /// The offset in the code memory of an address of which the low half is `address`.
     pub(crate) fn offset(&self, address: u32) -> u32 {
         address.wrapping_sub(self.code.address() as u32)
     }
 
-    /// Runs translated code from `entry` on, with the rest as `frame` says.
+    /// Runs translated code from `start` on, with the rest as `frame` says.
     ///
     /// # Safety
-    /// `entry` is what [`Self::entry`] gave, and no block was dropped since. The frame's state is the
+    /// `start` is what [`Self::entry`] or [`Self::middle`] gave, and no block was dropped since. The frame's state is the
     /// guest's, and its base the reservation of the memory that this cache was last
     /// [refreshed](Self::refresh) with; nobody else uses either meanwhile.
     #[allow(unsafe_code, reason = "the call into translated code")]
-    pub(crate) unsafe fn run(&mut self, frame: &mut Frame, entry: u32) {
+    pub(crate) unsafe fn run(&mut self, frame: &mut Frame, start: Start) {
         self.statistics.entries += 1;
         frame.table = self.table.address();
         frame.code = self.code.address();
-        frame.target = frame.code + u64::from(entry);
+        frame.target = frame.code + u64::from(start.offset);
         // SAFETY: the pieces are those that `new` wrote; blocks reach only what translations reach;
         // the rest is the caller's word.
         unsafe { self.entry.run(&mut self.code, frame) };

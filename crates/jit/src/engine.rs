@@ -11,7 +11,7 @@ use pentimento_memory::Backing;
 use pentimento_memory::engine::reservation;
 use pentimento_registers::{CpuState, Descriptor, Eflags, Gpr, Mxcsr, SegmentRegister};
 
-use crate::cache::{Cache, Place, instruction_at};
+use crate::cache::{Cache, Place, Start, instruction_at};
 use crate::frame::{Frame, reason};
 use crate::host::has_gs_base;
 use crate::host_features::{HostFeatures, suffices};
@@ -42,6 +42,9 @@ pub struct Translator {
     surroundings: Surroundings,
     /// Instructions that the guest still executes in the interpreter.
     cold: u64,
+    /// Where the guest was interrupted: it goes on in the middle of a block, rather than at the beginning
+    /// of another one that nobody jumps to.
+    interrupted: Option<u32>,
     /// Whatever is executed is translated, be it once.
     eager: bool,
     /// The host has no memory for code: the interpreter executes everything.
@@ -87,6 +90,7 @@ impl Translator {
             frame: Box::new(Frame::new()),
             surroundings: Surroundings { features, fs: false, gs: false, exact },
             cold,
+            interrupted: None,
             eager: cold == 0,
             refused: !Self::is_supported(),
         }
@@ -155,12 +159,16 @@ impl Translator {
         cache.refresh(guest.memory, guest.environment.model, self.surroundings);
         let backwards = guest.state.eflags.contains(Eflags::DF);
         let eip = guest.state.eip;
-        if !self.eager && !cache.is_worth_it(eip, backwards) {
-            return walk(guest, given, executed);
-        }
+        let goes_on = self.interrupted.take() == Some(eip) && !backwards && !cache.has(eip);
+        let middle = if goes_on && given >= MOST as u64 { cache.middle(eip) } else { None };
         let known = cache.statistics().blocks;
-        let Some(entry) = cache.entry(guest.memory, guest.environment, eip, backwards) else {
-            return reference(guest, executed);
+        let start = match middle {
+            Some(start) => start,
+            None if !self.eager && !cache.is_worth_it(eip, backwards) => return walk(guest, given, executed),
+            None => match cache.entry(guest.memory, guest.environment, eip, backwards) {
+                Some(start) => start,
+                None => return reference(guest, executed),
+            },
         };
         // Code that was just translated is watched, which may have taken the host's permission to store.
         let base = if cache.statistics().blocks == known { Some(base) } else { reservation(guest.memory) };
@@ -171,12 +179,12 @@ impl Translator {
         let frame = &mut *self.frame;
         frame.base = base.addr().get() as u64;
         frame.minus_base = (frame.base as u32).wrapping_neg();
-        prepare(frame, guest, given, cache.uses_x87);
-        // SAFETY: the entry is the one just asked for; the state and the memory are borrowed from the
+        prepare(frame, guest, given, start, cache.uses_x87);
+        // SAFETY: the start is the one just asked for; the state and the memory are borrowed from the
         // guest for this call, and the base is that of its memory, as it is now.
         #[allow(unsafe_code, reason = "the call into translated code")]
         unsafe {
-            cache.run(frame, entry);
+            cache.run(frame, start);
         }
         let place = if frame.reason == reason::FAULT { cache.place(frame.fault) } else { None };
         let mut done = given as i64 - (frame.left + frame.rest as i64);
@@ -200,7 +208,9 @@ impl Translator {
             cache.statistics().faults += 1;
             fix(guest, place, frame);
             guest.state.eip = place.eip;
-            return reference(guest, executed);
+            let next = reference(guest, executed);
+            self.interrupted = Some(guest.state.eip);
+            return next;
         }
         match frame.reason {
             reason::REFERENCE => {
@@ -306,10 +316,11 @@ fn walk(guest: &mut Guest<'_>, most: u64, executed: &mut u64) -> Next {
 }
 
 /// Fills the frame for a run of at most `given` instructions.
-fn prepare(frame: &mut Frame, guest: &mut Guest<'_>, given: u64, uses_x87: bool) {
+fn prepare(frame: &mut Frame, guest: &mut Guest<'_>, given: u64, start: Start, uses_x87: bool) {
     let state = &mut *guest.state;
+    state.set_gpr(Gpr::Esp, state.gpr(Gpr::Esp).wrapping_add_signed(-start.stack_ahead));
     let slice = given.min(SLICE);
-    frame.left = slice as i64;
+    frame.left = slice as i64 + start.uncounted;
     frame.rest = given - slice;
     frame.stop = guest.environment.stop.flag();
     frame.fs_base = state.segment(SegmentRegister::Fs).base();
@@ -383,7 +394,10 @@ impl Engine for Translator {
         }
         match next {
             Next::Leave(exit) => Stop { executed, exit },
-            _ => Stop { executed, exit: Exit::Budget },
+            _ => {
+                self.interrupted = Some(guest.state.eip);
+                Stop { executed, exit: Exit::Budget }
+            }
         }
     }
 

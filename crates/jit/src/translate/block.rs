@@ -56,6 +56,9 @@ pub(crate) struct Point {
     /// What is to be added to R15 to be ESP.
     pub(crate) stack_ahead: i16,
     pub(crate) fix: Fix,
+    /// The instruction begins here, with nothing of it done and the state as the guest has it, but for
+    /// what this point says: a run may begin here, too.
+    pub(crate) enters: bool,
 }
 
 /// A direct jump out of a block, which can lead straight to another one.
@@ -260,6 +263,7 @@ impl Writer<'_> {
                 self.count(self.place.is_none());
             }
             self.point(at, Fix::None);
+            self.may_be_entered();
             self.instruction(at, *kind);
         }
         match kinds.last() {
@@ -423,7 +427,15 @@ impl Writer<'_> {
             uncounted,
             stack_ahead: self.stack_ahead as i16,
             fix,
+            enters: false,
         });
+    }
+
+    /// Lets a run begin at the last point, unless it would need the x87 unit's state.
+    fn may_be_entered(&mut self) {
+        if let Some(point) = self.draft.points.last_mut() {
+            point.enters = !self.draft.uses_x87;
+        }
     }
 
     /// Writes what lies behind the block.
