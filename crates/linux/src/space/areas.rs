@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pentimento_memory::Permissions;
 
+use crate::errno::Errno;
 use crate::vfs::{PageSource, Vnode};
 
 /// What stands behind an area.
@@ -49,6 +50,9 @@ pub(crate) struct Area {
     pub(crate) protection: Permissions,
     /// Writes are seen by everyone who maps the same (MAP_SHARED).
     pub(crate) shared: bool,
+    /// mprotect(2) may make it writable (VM_MAYWRITE): not where it shares a file that was opened for
+    /// reading alone.
+    pub(crate) may_write: bool,
     /// Extends downwards on access.
     pub(crate) grows_down: bool,
     /// What stands behind it.
@@ -64,6 +68,7 @@ impl Area {
             end: 0,
             protection,
             shared: false,
+            may_write: true,
             grows_down: matches!(backing, AreaSource::Stack),
             backing,
             source: None,
@@ -212,11 +217,21 @@ impl Areas {
         starts.into_iter().filter_map(|start| Some((start, self.by_start.remove(&start)?))).collect()
     }
 
-    /// Changes the protection from `start` on; says up to where, and whether all of it was mapped.
-    pub(crate) fn protect(&mut self, start: u32, end: u32, protection: Permissions) -> (u32, bool) {
-        let mut done = start;
+    /// Changes the protection from `start` on; says up to where, and what kept it from going on: ENOMEM
+    /// where nothing is mapped, EACCES where an area may not have the protection.
+    pub(crate) fn protect(
+        &mut self,
+        start: u32,
+        end: u32,
+        protection: Permissions,
+    ) -> (u32, Result<(), Errno>) {
+        let (mut done, mut result) = (start, Ok(()));
         for (first, area) in self.overlapping(start, end) {
             if first > done {
+                break;
+            }
+            if protection.contains(Permissions::WRITE) && !area.may_write {
+                result = Err(Errno::EACCES);
                 break;
             }
             done = area.end.min(end);
@@ -224,7 +239,7 @@ impl Areas {
         for (first, area) in self.remove(start, done) {
             self.insert(first, area.end, Area { protection, ..area });
         }
-        (done, done >= end)
+        (done, if done < end { result.and(Err(Errno::ENOMEM)) } else { Ok(()) })
     }
 
     /// The highest address in `[low, high)` at which `length` bytes are free.

@@ -287,13 +287,14 @@ impl Space {
     /// Changes the protection of `[start, start + length)`.
     ///
     /// # Errors
-    /// ENOMEM where a part is not mapped; the parts before it have changed.
+    /// ENOMEM where a part is not mapped, EACCES where it may not have the protection; the parts before
+    /// it have changed.
     pub(crate) fn protect(&mut self, start: u32, length: u32, protection: Permissions) -> Result<(), Errno> {
         let end = start.checked_add(length).ok_or(Errno::ENOMEM)?;
-        let (done, complete) = self.areas.protect(start, end, protection);
+        let (done, result) = self.areas.protect(start, end, protection);
         let permissions = self.page_permissions(protection);
         self.memory.protect(start, done - start, permissions).map_err(|_| Errno::ENOMEM)?;
-        if complete { Ok(()) } else { Err(Errno::ENOMEM) }
+        result
     }
 
     /// What pages of an area with `protection` allow: x86 has no page that can be written or

@@ -161,7 +161,8 @@ fn map_file(
     }
     area.backing = AreaSource::File { node, offset };
     if area.shared {
-        kernel.map_file_shared(task, node)?;
+        area.may_write = flags.writes();
+        kernel.map_file_shared(task, node, area.may_write)?;
         kernel.space(task).map(start, length, area)?;
         return Ok(start);
     }
@@ -325,12 +326,16 @@ impl Kernel {
         self.space(task).map(start, end - start, area.clone())
     }
 
-    /// Has the memory of `task` hold the content of a file that it maps shared.
-    fn map_file_shared(&mut self, task: TaskId, node: Vnode) -> Result<(), Errno> {
+    /// Has the memory of `task` hold the content of a file that it maps shared; what is stored there
+    /// goes back into the file if `writes`.
+    fn map_file_shared(&mut self, task: TaskId, node: Vnode, writes: bool) -> Result<(), Errno> {
+        if writes {
+            self.fs.vfs.expect_writes(node);
+        }
         if matches!(self.space(task).files.get(&node), Some(FileMapping { memory: Some(_), .. })) {
             return Ok(());
         }
-        let memory = self.with_files(task, |files, caller| files.vfs.map_shared(caller, node))?;
+        let memory = self.with_files(task, |files, caller| files.vfs.map_shared(caller, node, writes))?;
         self.add_file_mapping(task, node, Some(memory))
     }
 

@@ -9,6 +9,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs as host;
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -143,7 +144,8 @@ impl HostFolder for LocalFolder {
         if host::FileType::from_raw_mode(stat.st_mode) != host::FileType::RegularFile {
             return Err(Errno::EACCES);
         }
-        Ok(Arc::new(LocalFile(file)))
+        let privileged = Mode::from_raw_mode(stat.st_mode).intersects(SET_ID).into();
+        Ok(Arc::new(LocalFile { fd: file, privileged }))
     }
 
     fn make_folder(&self, path: &[u8], mode: u32) -> Result<(), Errno> {
@@ -228,23 +230,46 @@ impl LocalFolder {
 
 /// A regular file on this host, held open.
 #[derive(Debug)]
-struct LocalFile(OwnedFd);
+struct LocalFile {
+    fd: OwnedFd,
+    /// It runs with another user's or group's rights, which it must lose before the guest writes to it:
+    /// the host's kernel sees to that for ordinary users alone.
+    privileged: AtomicBool,
+}
+
+impl LocalFile {
+    /// The guest is about to write.
+    fn drop_privileges(&self) -> Result<(), Errno> {
+        if self.privileged.load(Ordering::Relaxed) {
+            let mode = host::fstat(&self.fd).map_err(errno)?.st_mode;
+            let kept = Mode::from_raw_mode(mode) - SET_ID;
+            host::fchmod(&self.fd, kept).map_err(errno)?;
+            self.privileged.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Whoever executes such a file has its owner's or its group's rights.
+const SET_ID: Mode = Mode::SUID.union(Mode::SGID);
 
 impl HostFile for LocalFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
-        rustix::io::pread(&self.0, buffer, offset).map_err(errno)
+        rustix::io::pread(&self.fd, buffer, offset).map_err(errno)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<usize, Errno> {
-        rustix::io::pwrite(&self.0, bytes, offset).map_err(errno)
+        self.drop_privileges()?;
+        rustix::io::pwrite(&self.fd, bytes, offset).map_err(errno)
     }
 
     fn resize(&self, size: u64) -> Result<(), Errno> {
-        host::ftruncate(&self.0, size).map_err(errno)
+        self.drop_privileges()?;
+        host::ftruncate(&self.fd, size).map_err(errno)
     }
 
     fn metadata(&self) -> Result<HostMetadata, Errno> {
-        host::fstat(&self.0).map_err(errno).map(|stat| metadata(&stat))
+        host::fstat(&self.fd).map_err(errno).map(|stat| metadata(&stat))
     }
 }
 

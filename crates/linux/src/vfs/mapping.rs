@@ -18,6 +18,9 @@ const CHUNK: usize = 1 << 16;
 #[derive(Debug)]
 pub(crate) struct MappedFile {
     memory: SharedMemory,
+    /// Somebody mapped it through a descriptor that writes. Where nobody did, nothing goes back: neither a
+    /// guest without the right to write nor what the host wrote meanwhile may be overwritten.
+    writes: bool,
     /// Address spaces that map it.
     holders: u32,
 }
@@ -61,11 +64,17 @@ impl From<SharedError> for Errno {
 }
 
 impl Vfs {
-    /// The content of a file for an address space that maps it shared; ends with [`Self::unmap_shared`].
+    /// The content of a file for an address space that maps it shared, through a descriptor that
+    /// `writes` or does not; ends with [`Self::unmap_shared`].
     ///
     /// # Errors
     /// ENODEV for what has no content, ENOMEM, EFBIG.
-    pub(crate) fn map_shared(&mut self, caller: &Caller<'_>, file: Vnode) -> Result<SharedMemory, Errno> {
+    pub(crate) fn map_shared(
+        &mut self,
+        caller: &Caller<'_>,
+        file: Vnode,
+        writes: bool,
+    ) -> Result<SharedMemory, Errno> {
         if let Some(mapped) = self.mapped.get_mut(&file) {
             mapped.holders += 1;
             return Ok(mapped.memory.clone());
@@ -84,8 +93,15 @@ impl Vfs {
             offset += length as u64;
         }
         self.retain(file);
-        self.mapped.insert(file, MappedFile { memory: memory.clone(), holders: 1 });
+        self.mapped.insert(file, MappedFile { memory: memory.clone(), writes, holders: 1 });
         Ok(memory)
+    }
+
+    /// A file is mapped shared by somebody who may write to it.
+    pub(crate) fn expect_writes(&mut self, file: Vnode) {
+        if let Some(mapped) = self.mapped.get_mut(&file) {
+            mapped.writes = true;
+        }
     }
 
     /// The host's file from which private mappings of `file` can take pages as they are first
@@ -121,7 +137,7 @@ impl Vfs {
     /// # Errors
     /// What writing the file gives, such as ENOSPC.
     pub(crate) fn write_back(&mut self, view: &View<'_>, file: Vnode) -> Result<(), Errno> {
-        let Some(mapped) = self.mapped.get(&file) else { return Ok(()) };
+        let Some(mapped) = self.mapped.get(&file).filter(|mapped| mapped.writes) else { return Ok(()) };
         let volume = &mut self.mounts.get_mut(file.volume)?.volume;
         let size = mapped.memory.len().ok_or(Errno::EBUSY)?;
         let (mut new, mut old) = (vec![0; CHUNK], vec![0; CHUNK]);

@@ -1,7 +1,9 @@
 //! A folder of the host that the guest reads and writes in place.
 //!
 //! Nodes remember where in the folder they are, so that renaming a directory moves all below it.
-//! Owners are virtual: the host's are neither shown nor changed.
+//! Owners are virtual: the host's are neither shown nor changed. So are the set-user-ID, set-group-ID and
+//! sticky bits that the guest sets: on the host they would be rights of the host's user. The other nine
+//! are the host's, less its umask where a file is made.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,10 +23,17 @@ struct Node {
     place: Option<(NodeId, Name)>,
     identity: (u64, u64),
     owner: Owner,
+    /// Set-user-ID, set-group-ID and sticky bit, once the guest has set any; else the host's show.
+    special: Option<u32>,
     open: u32,
     /// The open file, once it has been read or written while open.
     handle: Option<(Arc<dyn HostFile>, bool)>,
 }
+
+/// The permission bits that the host's file gets: those of users, groups and others.
+const SHARED_BITS: u32 = 0o777;
+/// Those that stay in the machine.
+const SPECIAL_BITS: u32 = 0o7000;
 
 /// A volume that is a folder of the host.
 #[derive(Clone, Debug)]
@@ -40,7 +49,7 @@ impl Passthrough {
     /// The folder, whose files show as `owner`'s.
     pub(crate) fn new(folder: Arc<dyn HostFolder>, owner: Owner) -> Result<Self, Errno> {
         let identity = folder.metadata(b"")?.identity;
-        let root = Node { place: None, identity, owner, open: 1, handle: None };
+        let root = Node { place: None, identity, owner, special: None, open: 1, handle: None };
         Ok(Self {
             folder,
             nodes: BTreeMap::from([(ROOT, root)]),
@@ -86,7 +95,8 @@ impl Passthrough {
         }
         let id = NodeId(self.next);
         self.next += 1;
-        let node = Node { place, identity: host.identity, owner: self.owner, open: 0, handle: None };
+        let (identity, owner) = (host.identity, self.owner);
+        let node = Node { place, identity, owner, special: None, open: 0, handle: None };
         self.nodes.insert(id, node);
         self.known.insert(host.identity, id);
         id
@@ -138,10 +148,10 @@ impl Passthrough {
     }
 
     fn show(&self, id: NodeId, host: &HostMetadata) -> Result<Attributes, Errno> {
-        let owner = self.node(id)?.owner;
+        let Node { owner, special, .. } = *self.node(id)?;
         Ok(Attributes {
             file_type: host.file_type,
-            mode: host.mode,
+            mode: special.map_or(host.mode, |special| host.mode & SHARED_BITS | special),
             uid: owner.uid,
             gid: owner.gid,
             links: host.links,
@@ -188,8 +198,10 @@ impl Volume for Passthrough {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.owner.uid = change.uid.unwrap_or(node.owner.uid);
             node.owner.gid = change.gid.unwrap_or(node.owner.gid);
+            node.special = change.mode.map(|mode| mode & SPECIAL_BITS).or(node.special);
         }
-        let host = HostChange { mode: change.mode, accessed: change.accessed, modified: change.modified };
+        let mode = change.mode.map(|mode| mode & SHARED_BITS);
+        let host = HostChange { mode, accessed: change.accessed, modified: change.modified };
         if host == HostChange::default() {
             return Ok(());
         }
@@ -226,20 +238,16 @@ impl Volume for Passthrough {
         let path = self.path_in(directory, name)?;
         match new.file_type {
             FileType::Regular => {
-                self.folder.open(&path, HostAccess::Create(new.mode))?;
+                self.folder.open(&path, HostAccess::Create(new.mode & SHARED_BITS))?;
             }
-            FileType::Directory => self.folder.make_folder(&path, new.mode)?,
+            FileType::Directory => self.folder.make_folder(&path, new.mode & SHARED_BITS)?,
             FileType::Symlink => self.folder.make_link(&path, new.target)?,
             _ => return Err(Errno::EPERM),
         }
         let id = self.lookup(view, directory, name)?;
         if let Some(node) = self.nodes.get_mut(&id) {
             node.owner = new.owner;
-        }
-        if new.file_type != FileType::Symlink {
-            // The host's own umask must not count beside the guest's.
-            let change = HostChange { mode: Some(new.mode), ..HostChange::default() };
-            let _ = self.folder.change(&path, &change);
+            node.special = Some(new.mode & SPECIAL_BITS);
         }
         Ok(id)
     }
