@@ -89,6 +89,13 @@ pub trait Clock: Send {
     fn sleep(&mut self, duration: Duration);
 }
 
+/// Whether the host wants the machine to stop. System calls that take long ask now and then, so this must
+/// be as cheap as reading a flag.
+pub trait StopRequest: Send {
+    /// Whether there is a request that no run has honoured. Asking does not take it.
+    fn is_requested(&self) -> bool;
+}
+
 /// Random bytes from outside the machine; without one they come from the seed.
 pub trait Entropy: Send {
     /// Fills `buffer`.

@@ -57,6 +57,7 @@ mod user_memory;
 mod vdso;
 mod vfs;
 mod wait;
+mod work;
 
 #[cfg(all(test, unix))]
 mod tests;

@@ -7,11 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 
+use crate::errno::Errno;
 use crate::ids::{ProcessId, TaskId};
-use crate::wait::{Channel, Wait};
+use crate::wait::{CHANNELS_MAX, CallResult, Channel, Failure, Wait};
 
-/// Something that happens when its time comes. Entries are not taken back when they lose their
-/// point: whoever takes one out of the queue checks whether it still has one.
+/// Entries in the queues of channels, of all tasks together: beyond it ENOMEM.
+const WAITING_MAX: usize = 1 << 22;
+
+/// Something that happens when its time comes, and has a task run or may.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Event {
     /// The deadline of a blocked task's wait.
@@ -30,7 +33,10 @@ pub(crate) struct Scheduler {
     pub(crate) current: Option<(TaskId, u64)>,
     /// Nobody else wanted to run when that began: its quantum is drawn when somebody does.
     pub(crate) alone: bool,
-    pub(crate) waiting: BTreeMap<Channel, Vec<TaskId>>,
+    /// Who waits for a channel: by the order in which they began to.
+    waiting: BTreeMap<(Channel, u64), TaskId>,
+    /// The last ticket that somebody drew.
+    last_ticket: u64,
     pub(crate) events: BTreeSet<(u64, Event)>,
 }
 
@@ -42,6 +48,7 @@ impl Scheduler {
             current: None,
             alone: false,
             waiting: BTreeMap::new(),
+            last_ticket: 0,
             events: BTreeSet::new(),
         }
     }
@@ -49,6 +56,11 @@ impl Scheduler {
     /// Adds an event at `time` (monotonic nanoseconds).
     pub(crate) fn add_event(&mut self, time: u64, event: Event) {
         self.events.insert((time, event));
+    }
+
+    /// Takes an event back, if it is there.
+    pub(crate) fn remove_event(&mut self, time: u64, event: Event) {
+        self.events.remove(&(time, event));
     }
 
     /// Ends the quantum of the running task (sched_yield(2)).
@@ -67,18 +79,39 @@ impl Scheduler {
         }
     }
 
+    /// What becomes of a call: one that would wait for more than there is room for fails.
+    pub(crate) fn admit(&self, outcome: CallResult) -> CallResult {
+        let Err(Failure::Block(mut wait)) = outcome else { return outcome };
+        wait.channels.sort_unstable();
+        wait.channels.dedup();
+        if wait.channels.len() > CHANNELS_MAX || self.waiting.len() + wait.channels.len() > WAITING_MAX {
+            return Err(Errno::ENOMEM.into());
+        }
+        Err(Failure::Block(wait))
+    }
+
+    /// Puts a task at the end of the queues of what it waits for.
+    pub(crate) fn enter_wait(&mut self, task: TaskId, wait: &mut Wait) {
+        self.last_ticket += 1;
+        wait.ticket = self.last_ticket;
+        self.waiting.extend(wait.channels.iter().map(|channel| ((*channel, wait.ticket), task)));
+        if let Some(deadline) = wait.deadline {
+            self.add_event(deadline, Event::Deadline(task));
+        }
+    }
+
     /// Takes a task off the queues of what it waited for.
     pub(crate) fn forget_wait(&mut self, task: TaskId, wait: &Wait) {
         for channel in &wait.channels {
-            if let Some(tasks) = self.waiting.get_mut(channel) {
-                tasks.retain(|waiting| *waiting != task);
-                if tasks.is_empty() {
-                    self.waiting.remove(channel);
-                }
-            }
+            self.waiting.remove(&(*channel, wait.ticket));
         }
         if let Some(deadline) = wait.deadline {
             self.events.remove(&(deadline, Event::Deadline(task)));
         }
+    }
+
+    /// Who waits for a channel, the longest first.
+    pub(crate) fn waiters(&self, channel: Channel) -> impl Iterator<Item = TaskId> + '_ {
+        self.waiting.range((channel, 0)..=(channel, u64::MAX)).map(|(_, task)| *task)
     }
 }

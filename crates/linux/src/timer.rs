@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::ids::TaskId;
-use crate::signal::Signal;
+use crate::signal::{Signal, SignalSet};
 
 /// When a timer expires next, and how often after that; nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -31,9 +31,11 @@ impl Interval {
         count
     }
 
-    /// Time left at `now`; 0 if disarmed, else at least 1.
-    pub(crate) fn left(&self, now: u64) -> u64 {
-        if self.next == 0 { 0 } else { self.next.saturating_sub(now).max(1) }
+    /// Time left at `now`, whatever has expired without having been noticed; 0 if disarmed, else at
+    /// least 1.
+    pub(crate) fn left(mut self, now: u64) -> u64 {
+        self.advance(now);
+        self.next.saturating_sub(now)
     }
 }
 
@@ -59,6 +61,21 @@ pub(crate) struct PosixTimer {
     pub(crate) interval: Interval,
     /// Expirations beyond the one that the last signal told of.
     pub(crate) overrun: u32,
+    /// Its signal waits to be taken.
+    pub(crate) queued: bool,
+    /// It has expired, and what comes after that is not counted before its signal is taken or is no longer
+    /// ignored: however short its period, it costs nothing meanwhile.
+    pub(crate) dormant: bool,
+}
+
+impl PosixTimer {
+    /// The signal that it sends, if it sends one.
+    pub(crate) const fn signal(&self) -> Option<Signal> {
+        match self.notify {
+            Notify::Nobody => None,
+            Notify::Process(signal) | Notify::Task(signal, _) => Some(signal),
+        }
+    }
 }
 
 /// A process's timers.
@@ -66,6 +83,8 @@ pub(crate) struct PosixTimer {
 pub(crate) struct Timers {
     /// ITIMER_REAL, in monotonic time.
     pub(crate) real: Interval,
+    /// That one has expired, and goes on when SIGALRM is taken.
+    pub(crate) real_is_dormant: bool,
     /// ITIMER_VIRTUAL, in the process's processor time.
     pub(crate) virtual_time: Interval,
     /// ITIMER_PROF, in the process's processor time.
@@ -73,6 +92,8 @@ pub(crate) struct Timers {
     /// Seconds of processor time at which SIGXCPU comes next (RLIMIT_CPU).
     pub(crate) limit: u64,
     pub(crate) posix: BTreeMap<u32, PosixTimer>,
+    /// Signals that POSIX timers send or sent.
+    pub(crate) signals: SignalSet,
     /// How many POSIX timers there ever were: their numbers.
     pub(crate) created: u32,
 }
@@ -81,10 +102,12 @@ impl Default for Timers {
     fn default() -> Self {
         Self {
             real: Interval::default(),
+            real_is_dormant: false,
             virtual_time: Interval::default(),
             profile: Interval::default(),
             limit: u64::MAX,
             posix: BTreeMap::new(),
+            signals: SignalSet::default(),
             created: 0,
         }
     }
@@ -94,16 +117,6 @@ impl Timers {
     /// Whether anything happens at some processor time.
     pub(crate) const fn run_on_processor_time(&self) -> bool {
         self.virtual_time.next != 0 || self.profile.next != 0 || self.limit != u64::MAX
-    }
-
-    /// Whether ITIMER_REAL expires at `time`.
-    pub(crate) fn real_at(&self, time: u64) -> bool {
-        self.real.next == time
-    }
-
-    /// Whether a POSIX timer expires at `time`.
-    pub(crate) fn posix_at(&self, number: u32, time: u64) -> bool {
-        self.posix.get(&number).is_some_and(|timer| timer.interval.next == time)
     }
 }
 

@@ -52,7 +52,12 @@ pub(crate) struct Wait {
     pub(crate) restart: Restart,
     /// Signals do not end the wait (nor does a stop).
     pub(crate) uninterruptible: bool,
+    /// Its place among those who wait; the scheduler's.
+    pub(crate) ticket: u64,
 }
+
+/// Different channels that one call may wait for: beyond it ENOMEM.
+pub(crate) const CHANNELS_MAX: usize = 1 << 16;
 
 impl Wait {
     /// Waits for one channel.
@@ -86,6 +91,8 @@ pub(crate) enum Failure {
     Errno(Errno),
     /// The call waits, and is run again.
     Block(Wait),
+    /// The host wants the machine to stop: the call is run again when it goes on.
+    Pause,
     /// The call replaced the task's registers (sigreturn, execve) or ended the task: EAX stays as it is.
     NoReturn,
 }
@@ -116,12 +123,16 @@ pub(crate) struct PendingCall {
     pub(crate) deadline: Option<Option<u64>>,
     /// Bytes (or whatever the handler counts) already moved.
     pub(crate) progress: u32,
+    /// Messages already moved, of a call that moves several.
+    pub(crate) messages: u32,
     /// Somebody handed this call its result (a futex wake).
     pub(crate) granted: bool,
     /// A signal waits: the handler's last chance to finish by itself.
     pub(crate) interrupted: bool,
     /// It waits for something that signals do not end.
     pub(crate) uninterruptible: bool,
+    /// How often it was paused for the host.
+    pub(crate) pauses: u32,
     /// The arguments as they were at the start, printed for a trace.
     pub(crate) printed: Vec<String>,
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use pentimento_execute::{Engine, Environment, Exit, Guest, Stop, StopHandle, Until};
+use pentimento_linux::host::StopRequest;
 use pentimento_linux::{Kernel, Next, ProcessId, SpaceId, TaskId, Termination};
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, Exception};
@@ -73,6 +74,15 @@ pub struct Machine {
     pub(crate) surroundings: Surroundings,
 }
 
+/// What the kernel asks within its own work.
+struct Request(StopHandle);
+
+impl StopRequest for Request {
+    fn is_requested(&self) -> bool {
+        self.0.is_requested()
+    }
+}
+
 impl Machine {
     /// Starts to describe a machine.
     #[must_use]
@@ -80,7 +90,8 @@ impl Machine {
         MachineBuilder::default()
     }
 
-    pub(crate) fn new(kernel: Kernel, environment: Environment, engine: EngineKind) -> Self {
+    pub(crate) fn new(mut kernel: Kernel, environment: Environment, engine: EngineKind) -> Self {
+        kernel.heed(Box::new(Request(environment.stop.clone())));
         Self {
             breakpoints: BTreeSet::new(),
             stop_at_exceptions: false,

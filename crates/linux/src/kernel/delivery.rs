@@ -54,13 +54,12 @@ impl Kernel {
         }
     }
 
-    /// Whether a signal to a process would change nothing: it is thrown away, or it waits already.
+    /// Whether a signal to a process would be thrown away.
     pub(crate) fn is_lost(&self, id: ProcessId, signal: Signal) -> bool {
         let Some(process) = self.processes.get(&id).filter(|process| process.ended.is_none()) else {
             return true;
         };
-        let waits = !signal.queues() && process.pending.set().contains(signal);
-        waits || self.actions[process.actions].ignores(signal) && !self.is_awaited(process, signal)
+        self.actions[process.actions].ignores(signal) && !self.is_awaited(process, signal)
     }
 
     /// Whether a thread of the process blocks a signal or waits for it, so that it is kept even if
@@ -108,6 +107,9 @@ impl Kernel {
                 task.pending.discard(cancelled);
             }
         }
+        if !cancelled.is_empty() {
+            self.wake_timers(id, cancelled, true);
+        }
         if signal == Signal::CONT {
             self.continue_process(id);
         }
@@ -142,10 +144,13 @@ impl Kernel {
     /// Takes a pending signal of `wanted` from `task` or its process.
     pub(crate) fn take_signal(&mut self, id: TaskId, wanted: SignalSet) -> Option<Info> {
         let task = self.tasks.get_mut(&id)?;
-        if let Some(info) = task.pending.take(wanted) {
-            return Some(info);
-        }
-        self.processes.get_mut(&task.process)?.pending.take(wanted)
+        let process = task.process;
+        let mut info = match task.pending.take(wanted) {
+            Some(info) => info,
+            None => self.processes.get_mut(&process)?.pending.take(wanted)?,
+        };
+        self.continue_timer(process, &mut info);
+        Some(info)
     }
 
     /// Delivers what is pending for `task` before it runs on. Its process may be stopped or gone afterwards.

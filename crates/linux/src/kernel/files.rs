@@ -13,7 +13,7 @@ use crate::vfs::{
     Caller, FileCredentials, FileType, Last, Location, MAY_EXECUTE, NoProcesses, Restrictions, Timestamp,
     View, Vnode,
 };
-use crate::wait::PendingCall;
+use crate::wait::{Failure, PendingCall};
 
 /// Bytes of a program that may be loaded into the host's memory at once.
 const PROGRAM_MAX: u64 = 1 << 31;
@@ -99,6 +99,19 @@ impl Kernel {
     /// The call that `task` is in.
     pub(crate) fn pending(&mut self, task: TaskId) -> Result<&mut PendingCall, Errno> {
         self.tasks.get_mut(&task).and_then(|task| task.call.as_mut()).ok_or(Errno::ESRCH)
+    }
+
+    /// Accounts for `bytes` that the call of `task` is going to move, `done` after which it goes on if the
+    /// host wants the machine to stop.
+    ///
+    /// # Errors
+    /// [`Failure::Pause`].
+    pub(crate) fn spend_bytes(&mut self, task: TaskId, bytes: u32, done: u32) -> Result<(), Failure> {
+        let spent = self.fs.work.spend_bytes(bytes.into());
+        if spent.is_err() {
+            self.pending(task)?.progress = done;
+        }
+        spent
     }
 
     /// Tells `task` that it wrote where nobody reads (SIGPIPE).

@@ -308,8 +308,9 @@ impl Kernel {
         process.ended = Some(how);
         process.event = None;
         process.stopped = false;
-        process.timers = Timers::default();
-        for thread in process.threads.clone() {
+        let threads = process.threads.clone();
+        self.delete_timers(id);
+        for thread in threads {
             self.release_task(thread);
         }
         self.release_memory(id);
@@ -431,6 +432,7 @@ impl Kernel {
         self.futexes.remove(caller);
         self.release_memory(id);
         let leader = self.rename_to_leader(caller, id);
+        self.delete_posix_timers(id);
 
         let space = self.spaces.insert(space);
         let private = self.actions[self.processes[&id].actions].clone();
@@ -442,7 +444,6 @@ impl Kernel {
         process.has_executed = true;
         process.attributes.dumpable = 1;
         process.attributes.keep_capabilities = 0;
-        process.timers.posix.clear();
         let old_actions = core::mem::replace(&mut process.actions, actions);
         self.actions.release(old_actions);
 

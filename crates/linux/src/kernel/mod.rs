@@ -49,7 +49,7 @@ pub enum Next {
         quantum: u64,
     },
     /// Nobody can run yet: ask again, unless the machine is to stop. Programs that wait for timers
-    /// could keep [`Kernel::schedule`] busy for ever otherwise.
+    /// could keep [`Kernel::schedule`] busy for ever otherwise, and so could calls that take long.
     Idle,
     /// Nobody can run before something happens outside of the machine: its time comes, or input or
     /// the network brings something. [`Kernel::wait`] sleeps until then; a host that knows better
@@ -121,6 +121,8 @@ pub struct Kernel {
     pub(crate) host_name: Vec<u8>,
     /// uname(2)'s domain name, which setdomainname(2) changes.
     pub(crate) domain_name: Vec<u8>,
+    /// The last call was paused for the host.
+    pub(crate) paused: bool,
     /// Calls of each number that has no handler.
     pub(crate) unimplemented: BTreeMap<u32, u64>,
 }
@@ -169,8 +171,16 @@ impl Kernel {
             crash: None,
             host_name: b"pentimento".to_vec(),
             domain_name: b"(none)".to_vec(),
+            paused: false,
             unimplemented: BTreeMap::new(),
         }
+    }
+
+    /// Has system calls that take long, and whatever else the kernel does between two turns of a task, ask
+    /// now and then whether the machine is to stop. Where it is, [`schedule`](Self::schedule) says
+    /// [`Next::Idle`], and what was going on continues when it is called again.
+    pub fn heed(&mut self, request: Box<dyn host::StopRequest>) {
+        self.fs.work.heed(request);
     }
 
     /// Mounts something at an absolute path of the guest, which is made if it is missing; `/`

@@ -5,9 +5,7 @@ use std::time::Duration;
 use super::{Kernel, Next};
 use crate::ids::TaskId;
 use crate::scheduler::Event;
-use crate::signal::Signal;
 use crate::task::TaskState;
-use crate::timer::Notify;
 use crate::wait::{Channel, Wait};
 
 /// Instructions that a task may execute while no other one wants to run: after as many, the kernel looks
@@ -24,6 +22,10 @@ impl Kernel {
             if let Some(ended) = self.first.and_then(|first| self.processes.get(&first)?.ended) {
                 return Next::Finished(ended);
             }
+            if !self.fs.close_leftovers() {
+                return Next::Idle;
+            }
+            self.wake_files();
             self.fire_events();
             if self.fs.has_console() {
                 self.fs.pump_console();
@@ -52,6 +54,9 @@ impl Kernel {
             }
             if self.tasks.get(&task).is_some_and(|task| task.call.is_some()) {
                 self.run_call(task);
+                if core::mem::take(&mut self.paused) || self.fs.work.is_to_stop() {
+                    return Next::Idle;
+                }
                 continue;
             }
             let Some(space) = self.switch_to(task) else { continue };
@@ -131,14 +136,9 @@ impl Kernel {
     }
 
     /// Has `task` wait.
-    pub(crate) fn block(&mut self, id: TaskId, wait: Wait) {
+    pub(crate) fn block(&mut self, id: TaskId, mut wait: Wait) {
         self.make_runnable(id);
-        for channel in &wait.channels {
-            self.scheduler.waiting.entry(*channel).or_default().push(id);
-        }
-        if let Some(deadline) = wait.deadline {
-            self.scheduler.add_event(deadline, Event::Deadline(id));
-        }
+        self.scheduler.enter_wait(id, &mut wait);
         if let Some(task) = self.tasks.get_mut(&id) {
             task.state = TaskState::Blocked(wait);
         }
@@ -146,7 +146,8 @@ impl Kernel {
 
     /// Wakes everyone who waits for `channel`.
     pub(crate) fn wake(&mut self, channel: Channel) {
-        for task in self.scheduler.waiting.remove(&channel).unwrap_or_default() {
+        let waiters: Vec<TaskId> = self.scheduler.waiters(channel).collect();
+        for task in waiters {
             self.make_runnable(task);
         }
     }
@@ -159,66 +160,31 @@ impl Kernel {
         let now = self.time.monotonic();
         while let Some(&(time, event)) = self.scheduler.events.first()
             && time <= now
+            && !self.fs.work.is_to_stop()
         {
             self.scheduler.events.pop_first();
             match event {
                 Event::Deadline(task) => self.make_runnable(task),
-                Event::RealTimer(process) => self.fire_real_timer(process, time),
-                Event::PosixTimer(process, number) => self.fire_posix_timer(process, number, time),
+                Event::RealTimer(process) => self.fire_real_timer(process),
+                Event::PosixTimer(process, number) => self.fire_posix_timer(process, number),
             }
         }
     }
 
-    /// Whether an event still has a point.
-    fn is_live(&self, time: u64, event: Event) -> bool {
-        match event {
-            Event::Deadline(task) => self.tasks.contains_key(&task),
-            Event::RealTimer(id) => self.processes.get(&id).is_some_and(|p| p.timers.real_at(time)),
-            Event::PosixTimer(id, number) => {
-                self.processes.get(&id).is_some_and(|p| p.timers.posix_at(number, time))
-            }
-        }
-    }
-
-    /// Whether anybody could run after an event: a timer's signal that is ignored, or that waits
-    /// already, wakes nobody however often it comes.
-    fn wakes_somebody(&self, event: Event) -> bool {
-        match event {
-            Event::Deadline(_) => true,
-            Event::RealTimer(id) => !self.is_lost(id, Signal::ALRM),
-            Event::PosixTimer(id, number) => {
-                let timer = self.processes.get(&id).and_then(|process| process.timers.posix.get(&number));
-                match timer.map(|timer| timer.notify) {
-                    Some(Notify::Process(signal)) => !self.is_lost(id, signal),
-                    Some(Notify::Task(signal, task)) => {
-                        self.tasks.contains_key(&task) && !self.is_lost(id, signal)
-                    }
-                    Some(Notify::Nobody) | None => false,
-                }
-            }
-        }
-    }
-
-    /// When the next event comes that may have somebody run, in monotonic nanoseconds.
-    fn next_waking(&mut self) -> Option<u64> {
-        while let Some(&(time, event)) = self.scheduler.events.first()
-            && !self.is_live(time, event)
-        {
-            self.scheduler.events.pop_first();
-        }
-        let waking = self.scheduler.events.iter().find(|(_, event)| self.wakes_somebody(*event));
-        waking.map(|(time, _)| *time)
+    /// When the next event comes, in monotonic nanoseconds.
+    fn next_event(&self) -> Option<u64> {
+        self.scheduler.events.first().map(|(time, _)| *time)
     }
 
     /// Whether somebody waits for standard input.
     fn awaits_console(&self) -> bool {
-        self.scheduler.waiting.contains_key(&Channel::Console) || self.fs.has_console()
+        self.scheduler.waiters(Channel::Console).next().is_some() || self.fs.has_console()
     }
 
     /// Lets virtual time pass until somebody may run; says what else is to be done where that is not
     /// enough.
     fn idle(&mut self) -> Option<Next> {
-        let next = self.next_waking();
+        let next = self.next_event();
         let console = self.awaits_console();
         // A reader sees what is wrong with the stream.
         if console && self.fs.wait_for_input(Some(Duration::ZERO)).unwrap_or(true) {
@@ -242,7 +208,7 @@ impl Kernel {
         /// Between a look at the console and one at the network, where both are awaited.
         const TURN: Duration = Duration::from_millis(1);
         let now = self.time.monotonic();
-        let left = self.next_waking().map(|next| Duration::from_nanos(next.saturating_sub(now)));
+        let left = self.next_event().map(|next| Duration::from_nanos(next.saturating_sub(now)));
         let nap = left.map_or(longest, |left| left.min(longest));
         let happened = match (self.awaits_console(), self.fs.has_bridges()) {
             (true, true) => {

@@ -14,6 +14,7 @@ use crate::random::Random;
 use crate::signal::Signal;
 use crate::vfs::{Attributes, Caller, DeviceNumber, FileType, LockOwner, Locks, Vfs, Vnode, VolumeId};
 use crate::wait::{Channel, Failure};
+use crate::work::Work;
 
 /// Bytes that all pipes, sockets and directory listings of a machine hold together: far more than
 /// programs need, and what a hostile one can take from the host at most. Beyond it writers wait.
@@ -49,10 +50,15 @@ pub(crate) struct Files {
     pub(crate) random: Random,
     /// Bytes in pipes, sockets and listings; see [`IN_FLIGHT_MAX`].
     pub(crate) in_flight: u64,
+    /// How much the call that runs has done.
+    pub(crate) work: Work,
     /// Descriptions that are to be closed: one that closes may hold others, which may hold others.
     pub(crate) doomed: Vec<Id<Description>>,
-    /// Descriptions of sets that watch others, and hear when those are closed.
-    watchers: BTreeSet<Id<Description>>,
+    /// Who watches whom: a watched description, the set that does, and the descriptor by which it knows
+    /// it. The set hears when what it watches is closed.
+    pub(super) watchers: BTreeSet<(Id<Description>, Id<Description>, u32)>,
+    /// What a large table that is no more held: closed piece by piece before anybody runs.
+    leftovers: Vec<Id<Description>>,
     /// How often each channel has been woken while there are such sets, which report edges by it.
     activity: BTreeMap<Channel, u64>,
     /// Signals for process groups.
@@ -73,8 +79,10 @@ impl Files {
             locks: Locks::new(Channel::File(0)),
             random,
             in_flight: 0,
+            work: Work::default(),
             doomed: Vec::new(),
             watchers: BTreeSet::new(),
+            leftovers: Vec::new(),
             activity: BTreeMap::new(),
             signals: Vec::new(),
             woken: Vec::new(),
@@ -175,9 +183,13 @@ impl Files {
         self.add_description(object, vnode, flags)
     }
 
-    /// Has a description hear when others are closed, until it is closed itself.
-    pub(crate) fn add_watcher(&mut self, id: Id<Description>) {
-        self.watchers.insert(id);
+    /// The sets that watch a description, and by which descriptors.
+    pub(super) fn watchers_of(
+        &self,
+        id: Id<Description>,
+    ) -> impl Iterator<Item = (Id<Description>, u32)> + '_ {
+        let (first, last) = (Id::from_number(0), Id::from_number(u32::MAX));
+        self.watchers.range((id, first, 0)..=(id, last, u32::MAX)).map(|(_, set, fd)| (*set, *fd))
     }
 
     /// Takes a holder from a description, which the last one closes.
@@ -195,11 +207,11 @@ impl Files {
 
     fn close_one(&mut self, id: Id<Description>) {
         let Some(description) = self.descriptions.release(id) else { return };
-        self.watchers.remove(&id);
-        let watchers: Vec<Id<Description>> = self.watchers.iter().copied().collect();
-        for watcher in watchers {
-            let object = self.descriptions[watcher].object.clone();
-            object.forget(self, id);
+        let watchers: Vec<(Id<Description>, u32)> = self.watchers_of(id).collect();
+        for (set, fd) in watchers {
+            self.watchers.remove(&(id, set, fd));
+            let object = self.descriptions[set].object.clone();
+            object.forget(self, (fd, id));
         }
         self.unlock_all(LockOwner::Description(id.number()), Some(description.vnode));
         self.vfs.release(description.vnode);
@@ -214,12 +226,31 @@ impl Files {
         descriptors.clone()
     }
 
-    /// Drops a table and the open files that it holds (exit).
+    /// Drops a table and the open files that it holds (exit). Those of a large table are
+    /// [left over](Self::close_leftovers).
     pub(crate) fn release(&mut self, descriptors: FileDescriptors) {
-        for (_, descriptor) in descriptors.iter() {
-            self.close(descriptor.description);
+        const AT_ONCE: usize = 1024;
+        let held: Vec<Id<Description>> = descriptors.iter().map(|(_, entry)| entry.description).collect();
+        if held.len() > AT_ONCE {
+            self.leftovers.extend(held.into_iter().rev());
+            return;
+        }
+        for description in held {
+            self.close(description);
         }
         debug_assert!(self.in_flight <= self.states.held_bytes(), "the account says what the states hold");
+    }
+
+    /// Closes what ended processes left open, until nothing of it is left or the machine is to stop; says
+    /// whether nothing is left.
+    pub(crate) fn close_leftovers(&mut self) -> bool {
+        while let Some(description) = self.leftovers.pop() {
+            self.close(description);
+            if self.work.is_to_stop() {
+                break;
+            }
+        }
+        self.leftovers.is_empty()
     }
 
     /// Closes the entries with FD_CLOEXEC (execve).
@@ -318,7 +349,22 @@ impl Files {
     }
 
     /// What poll(2) tells of an open file.
-    pub(crate) fn readiness(&mut self, caller: &Caller<'_>, id: Id<Description>) -> Readiness {
+    ///
+    /// # Errors
+    /// [`Failure::Pause`], of sets that watch many files.
+    pub(crate) fn readiness(
+        &mut self,
+        caller: &Caller<'_>,
+        id: Id<Description>,
+    ) -> Result<Readiness, Failure> {
+        match self.epoll_readiness(caller, id)? {
+            Some(readiness) => Ok(readiness),
+            None => Ok(self.object_readiness(caller, id)),
+        }
+    }
+
+    /// [`Self::readiness`] of what is no epoll set.
+    pub(super) fn object_readiness(&mut self, caller: &Caller<'_>, id: Id<Description>) -> Readiness {
         let description = &self.descriptions[id];
         if description.is_path() {
             return Readiness::default().with(Events::NVAL, true);

@@ -110,7 +110,7 @@ pub(crate) trait Object: Any + Debug + Send + Sync {
         Err(Errno::ENOTDIR)
     }
 
-    /// poll(2): by default neither reading nor writing ever waits.
+    /// poll(2): by default neither reading nor writing ever waits. Epoll sets are asked otherwise.
     fn readiness(&self, files: &mut Files, caller: &Caller<'_>, flags: OpenFlags) -> Readiness {
         let _ = (files, caller, flags);
         Readiness::default().with(Events::READABLE, true).with(Events::WRITABLE, true)
@@ -121,9 +121,9 @@ pub(crate) trait Object: Any + Debug + Send + Sync {
         Ok(())
     }
 
-    /// A description that it watches has been closed.
-    fn forget(&self, files: &mut Files, closed: Id<Description>) {
-        let _ = (files, closed);
+    /// A description that it watches, by this descriptor, has been closed.
+    fn forget(&self, files: &mut Files, watched: (u32, Id<Description>)) {
+        let _ = (files, watched);
     }
 
     /// FIONREAD: bytes that can be read without waiting.

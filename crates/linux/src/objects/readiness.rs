@@ -2,7 +2,7 @@
 
 use bitflags::bitflags;
 
-use crate::wait::Channel;
+use crate::wait::{CHANNELS_MAX, Channel};
 
 bitflags! {
     /// `POLL*` and the equal `EPOLL*` bits.
@@ -56,6 +56,12 @@ impl Readiness {
     /// Takes over what else to wait for.
     pub(crate) fn also(&mut self, other: &Self) {
         self.channels.extend_from_slice(&other.channels);
+        // Many entries may name few channels, and more than so many nobody can wait for.
+        if self.channels.len() > 2 * CHANNELS_MAX {
+            self.channels.sort_unstable();
+            self.channels.dedup();
+            self.channels.truncate(CHANNELS_MAX + 1);
+        }
         self.deadline = [self.deadline, other.deadline].into_iter().flatten().min();
     }
 }

@@ -5,6 +5,8 @@
 
 pub(crate) mod frame;
 
+use std::collections::{BTreeMap, VecDeque};
+
 /// A signal's number, 1 to 64.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Signal(u8);
@@ -236,12 +238,14 @@ impl Info {
     }
 }
 
-/// Signals that wait for delivery, oldest first.
+/// Signals that wait for delivery.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct PendingSignals {
-    queue: Vec<Info>,
-    /// Which are in the queue.
+    /// The instances of each that is pending, oldest first.
+    queues: BTreeMap<Signal, VecDeque<Info>>,
+    /// Which have one.
     set: SignalSet,
+    length: usize,
 }
 
 impl PendingSignals {
@@ -251,41 +255,40 @@ impl PendingSignals {
     }
 
     /// How many are queued.
-    pub(crate) fn len(&self) -> usize {
-        self.queue.len()
+    pub(crate) const fn len(&self) -> usize {
+        self.length
     }
 
     /// Adds one. A second instance of a signal that does not queue is lost, and beyond `room` one
-    /// of any signal is (RLIMIT_SIGPENDING).
+    /// of any signal is (RLIMIT_SIGPENDING). A POSIX timer's is never lost: each has one at a time.
     pub(crate) fn push(&mut self, info: Info, room: u64) {
-        let queues = info.signal.queues() && (self.queue.len() as u64) < room;
-        if queues || !self.set.contains(info.signal) {
-            self.queue.push(info);
+        let queues = info.signal.queues() && (self.length as u64) < room;
+        if queues || info.code == code::TIMER || !self.set.contains(info.signal) {
+            self.queues.entry(info.signal).or_default().push_back(info);
             self.set = self.set.union(SignalSet::of(info.signal));
+            self.length += 1;
         }
     }
 
     /// Takes the first of `wanted`.
     pub(crate) fn take(&mut self, wanted: SignalSet) -> Option<Info> {
         let signal = self.set.intersection(wanted).first()?;
-        let index = self.queue.iter().position(|info| info.signal == signal)?;
-        let info = self.queue.remove(index);
-        if !self.queue[index..].iter().any(|info| info.signal == signal) {
+        let queue = self.queues.get_mut(&signal)?;
+        let info = queue.pop_front()?;
+        if queue.is_empty() {
+            self.queues.remove(&signal);
             self.set = self.set.without(SignalSet::of(signal));
         }
+        self.length -= 1;
         Some(info)
-    }
-
-    /// Whether the expiration of this POSIX timer waits here already.
-    pub(crate) fn holds_timer(&self, number: u32) -> bool {
-        self.queue.iter().any(|info| info.code == code::TIMER && info.fields[0] == number)
     }
 
     /// Forgets those of `set`.
     pub(crate) fn discard(&mut self, set: SignalSet) {
         if !self.set.intersection(set).is_empty() {
-            self.queue.retain(|info| !set.contains(info.signal));
+            self.queues.retain(|signal, _| !set.contains(*signal));
             self.set = self.set.without(set);
+            self.length = self.queues.values().map(VecDeque::len).sum();
         }
     }
 }

@@ -25,6 +25,7 @@ struct End {
 /// Moves up to `length` bytes. What cannot be written must not have been read, so from files and
 /// pipes only as much is taken as has gone.
 fn move_bytes(kernel: &mut Kernel, task: TaskId, from: End, to: End, length: u32) -> CallResult {
+    kernel.spend_bytes(task, length.min(MOVE_MAX), 0)?;
     let mut buffer = vec![0; length.min(MOVE_MAX) as usize];
     let from_pipe = kernel.fs.is_pipe(from.id);
     let from_content = kernel.fs.description(from.id).object.check_content().is_ok();
@@ -177,6 +178,7 @@ pub(super) fn vmsplice(
 /// tee(2): copies from pipe to pipe and leaves the bytes in the first.
 pub(super) fn tee(kernel: &mut Kernel, task: TaskId, [from, to, length, flags, ..]: Arguments) -> CallResult {
     let (from, to) = (kernel.open_file(task, from)?, kernel.open_file(task, to)?);
+    kernel.spend_bytes(task, length.min(MOVE_MAX), 0)?;
     let mut buffer = vec![0; length.min(MOVE_MAX) as usize];
     let result = kernel.fs.peek_pipe(from, &mut buffer).and_then(|read| {
         if read == 0 || !kernel.fs.is_pipe(to) {

@@ -3,11 +3,11 @@
 use pentimento_memory::Access;
 
 use super::call::Arguments;
-use super::file::{accessible, gather, scatter, segments};
 use super::socket::{
     SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, is_immediate, own_peer, read_address, socket_of, with_timeout,
     write_address,
 };
+use super::transfer::{accessible, gather, scatter, segments, total};
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::ids::TaskId;
@@ -55,14 +55,22 @@ fn send(
     sending.immediate = is_immediate(open, flags);
     sending.sender = own_peer(kernel, task)?;
     let stream = kernel.fs.socket(socket).kind == SocketKind::Stream;
-    let segments = accessible(kernel, task, wanted, Access::Read)?;
-    let total: u32 = segments.iter().map(|(_, length)| length).sum();
+    let total = total(wanted);
     if !stream && total > MOVE_MAX {
         return Err(Errno::EMSGSIZE.into());
     }
     let mut done = kernel.pending(task)?.progress;
+    if done > 0 {
+        sending.rights.clear();
+    }
     loop {
-        let bytes = gather(kernel, task, &segments, done, (total - done).min(MOVE_MAX))?;
+        let part = MOVE_MAX.min(total - done);
+        kernel.spend_bytes(task, part, done)?;
+        let segments = accessible(kernel, task, wanted, (done, part), Access::Read)?;
+        let bytes = gather(kernel, task, &segments)?;
+        if bytes.is_empty() && done > 0 {
+            return Ok(done);
+        }
         for right in &sending.rights {
             kernel.fs.hold(*right);
         }
@@ -191,13 +199,19 @@ fn receive(
     if flags & MSG_OOB != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let segments = accessible(kernel, task, wanted, Access::Write)?;
-    let total: u32 = segments.iter().map(|(_, length)| length).sum();
+    let total = total(wanted);
     let (immediate, peek) = (is_immediate(open, flags), flags & MSG_PEEK != 0);
     let all = flags & MSG_WAITALL != 0 && !peek && kernel.fs.socket(socket).kind == SocketKind::Stream;
     let mut done = kernel.pending(task)?.progress;
     loop {
-        let mut buffer = vec![0; (total - done).min(MOVE_MAX) as usize];
+        let part = MOVE_MAX.min(total - done);
+        kernel.spend_bytes(task, part, done)?;
+        let segments = accessible(kernel, task, wanted, (done, part), Access::Write)?;
+        let room: u32 = segments.iter().map(|(_, length)| length).sum();
+        if room == 0 && done > 0 {
+            return Ok((done, Received::default()));
+        }
+        let mut buffer = vec![0; room as usize];
         let result = kernel.fs.receive(socket, &mut buffer, peek, immediate);
         let received = match with_timeout(kernel, task, socket, &SO_RCVTIMEO, result) {
             Ok(received) => received,
@@ -211,7 +225,7 @@ fn receive(
             Err(_) if done > 0 => return Ok((done, Received::default())),
             Err(failure) => return Err(failure),
         };
-        scatter(kernel, task, &segments, done, &buffer[..received.length])?;
+        scatter(kernel, task, &segments, 0, &buffer[..received.length])?;
         done += received.length as u32;
         if !all || received.length == 0 || done == total || !received.rights.is_empty() {
             return Ok((done, received));
@@ -311,12 +325,17 @@ fn many(
     [fd, vector, count, flags, ..]: Arguments,
     one: fn(&mut Kernel, TaskId, Arguments) -> CallResult,
 ) -> CallResult {
-    let mut done = 0;
-    for index in 0..count.min(1024) {
+    let before = core::mem::take(&mut kernel.pending(task)?.messages);
+    let mut done = before;
+    for index in before..count.min(1024) {
         let header = vector.wrapping_add(32 * index);
         let later = if done > 0 && flags & MSG_WAITFORONE != 0 { MSG_DONTWAIT } else { 0 };
         match one(kernel, task, [fd, header, flags & !MSG_WAITFORONE | later, 0, 0, 0]) {
             Ok(length) => kernel.user(task).write(header.wrapping_add(28), length)?,
+            Err(Failure::Pause) => {
+                kernel.pending(task)?.messages = done;
+                return Err(Failure::Pause);
+            }
             Err(_) if done > 0 => break,
             Err(failure) => return Err(failure),
         }

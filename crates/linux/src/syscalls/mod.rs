@@ -28,6 +28,7 @@ mod terminal;
 mod thread;
 mod time;
 mod trace;
+mod transfer;
 
 use pentimento_registers::Gpr;
 pub use table::{ArgumentKind, SystemCall, system_calls};
@@ -56,6 +57,8 @@ impl Kernel {
     pub(crate) fn run_call(&mut self, id: TaskId) -> Option<Restart> {
         let call = self.tasks.get(&id)?.call.as_ref()?;
         let (number, arguments) = (call.number, call.arguments);
+        // What a signal interrupts has to come to its end before the handler's frame is made.
+        self.fs.work.begin(if call.interrupted { u32::MAX } else { call.pauses });
         // A call that ends its task takes the printed arguments with it.
         let call = self.host.trace.is_some().then(|| call.clone());
         let outcome = match table::find(number).and_then(|row| row.handler) {
@@ -63,7 +66,7 @@ impl Kernel {
             None => self.report_unimplemented(number),
         };
         self.wake_files();
-        let value = match outcome {
+        let value = match self.scheduler.admit(outcome) {
             Ok(value) => value,
             Err(Failure::Errno(errno)) => errno.to_register(),
             Err(Failure::NoReturn) => {
@@ -73,6 +76,13 @@ impl Kernel {
                 if let Some(task) = self.tasks.get_mut(&id) {
                     task.call = None;
                 }
+                return None;
+            }
+            Err(Failure::Pause) => {
+                self.paused = true;
+                let call = self.tasks.get_mut(&id)?.call.as_mut()?;
+                // Signals wait for the end of what is only half done.
+                (call.pauses, call.uninterruptible) = (call.pauses + 1, true);
                 return None;
             }
             Err(Failure::Block(wait)) => {

@@ -7,8 +7,9 @@ use crate::arena::Id;
 use crate::errno::Errno;
 use crate::ids::TaskId;
 use crate::kernel::Kernel;
-use crate::objects::{Control, Description, Events, OpenFlags, Readiness};
+use crate::objects::{Control, Description, Events, Files, OpenFlags, Readiness};
 use crate::record::Record;
+use crate::vfs::Caller;
 use crate::wait::{CallResult, Failure, Wait};
 
 /// Nanoseconds a millisecond.
@@ -48,21 +49,25 @@ fn poll_files(kernel: &mut Kernel, task: TaskId, array: u32, count: u32, timeout
         return Err(Errno::EINVAL.into());
     }
     let mut entries = kernel.user(task).bytes(array, count * 8)?;
-    let (mut all, mut ready) = (Readiness::default(), 0);
-    for entry in entries.chunks_exact_mut(8) {
+    let mut asked = Vec::with_capacity(count as usize);
+    for entry in entries.chunks_exact(8) {
         let fd = u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
-        let wanted = Events::from_bits_retain(u16::from_le_bytes([entry[4], entry[5]]).into());
-        let told = if (fd as i32) < 0 {
-            Events::empty()
-        } else {
-            match kernel.open_file(task, fd) {
-                Ok(id) => state(kernel, task, id, &mut all)? & (wanted | Events::ALWAYS),
-                Err(_) => Events::NVAL,
-            }
-        };
-        ready += u32::from(!told.is_empty());
-        entry[6..].copy_from_slice(&(told.bits() as u16).to_le_bytes());
+        asked.push(if (fd as i32) < 0 { None } else { Some(kernel.open_file(task, fd)) });
     }
+    let (mut all, mut ready) = (Readiness::default(), 0);
+    kernel.with_files(task, |files, caller| {
+        for (entry, file) in entries.chunks_exact_mut(8).zip(asked) {
+            let wanted = Events::from_bits_retain(u16::from_le_bytes([entry[4], entry[5]]).into());
+            let told = match file {
+                None => Events::empty(),
+                Some(Ok(id)) => state(files, caller, id, &mut all)? & (wanted | Events::ALWAYS),
+                Some(Err(_)) => Events::NVAL,
+            };
+            ready += u32::from(!told.is_empty());
+            entry[6..].copy_from_slice(&(told.bits() as u16).to_le_bytes());
+        }
+        Ok::<_, Failure>(())
+    })?;
     let result = if ready > 0 { Ok(ready) } else { wait(kernel, task, all, timeout) };
     if result.is_ok() {
         kernel.user(task).copy_out(array, &entries)?;
@@ -72,12 +77,13 @@ fn poll_files(kernel: &mut Kernel, task: TaskId, array: u32, count: u32, timeout
 
 /// What an open file tells; `all` collects what to wait for.
 fn state(
-    kernel: &mut Kernel,
-    task: TaskId,
+    files: &mut Files,
+    caller: &Caller<'_>,
     id: Id<Description>,
     all: &mut Readiness,
-) -> Result<Events, Errno> {
-    let readiness = kernel.with_files(task, |files, caller| Ok::<_, Errno>(files.readiness(caller, id)))?;
+) -> Result<Events, Failure> {
+    files.work.spend(1)?;
+    let readiness = files.readiness(caller, id)?;
     all.also(&readiness);
     Ok(readiness.events)
 }
@@ -111,6 +117,11 @@ const SELECT_EVENTS: [Events; 3] = [
     Events::PRI,
 ];
 
+/// Whether a set of select(2) holds a descriptor.
+fn holds(set: &[u8], fd: u32) -> bool {
+    set[fd as usize / 8] & 1 << (fd % 8) != 0
+}
+
 fn select_files(
     kernel: &mut Kernel,
     task: TaskId,
@@ -133,20 +144,21 @@ fn select_files(
     let mut found = [const { Vec::new() }; 3];
     found.fill(vec![0; bytes as usize]);
     let (mut all, mut ready) = (Readiness::default(), 0);
-    for fd in 0..count {
-        let (byte, bit) = (fd as usize / 8, 1 << (fd % 8));
-        if sets.iter().all(|set| set[byte] & bit == 0) {
-            continue;
-        }
-        let id = kernel.open_file(task, fd)?;
-        let events = state(kernel, task, id, &mut all)?;
-        for (which, set) in sets.iter().enumerate() {
-            if set[byte] & bit != 0 && events.intersects(SELECT_EVENTS[which]) {
-                found[which][byte] |= bit;
-                ready += 1;
+    let wanted = (0..count).filter(|fd| sets.iter().any(|set| holds(set, *fd)));
+    let asked: Result<Vec<_>, Errno> = wanted.map(|fd| Ok((fd, kernel.open_file(task, fd)?))).collect();
+    let asked = asked?;
+    kernel.with_files(task, |files, caller| {
+        for (fd, id) in asked {
+            let events = state(files, caller, id, &mut all)?;
+            for (which, set) in sets.iter().enumerate() {
+                if holds(set, fd) && events.intersects(SELECT_EVENTS[which]) {
+                    found[which][fd as usize / 8] |= 1 << (fd % 8);
+                    ready += 1;
+                }
             }
         }
-    }
+        Ok::<_, Failure>(())
+    })?;
     let result = if ready > 0 { Ok(ready) } else { wait(kernel, task, all, timeout) };
     if result.is_ok() {
         for (set, address) in found.iter().zip(addresses).filter(|(_, address)| *address != 0) {
@@ -170,7 +182,7 @@ pub(super) fn newselect(kernel: &mut Kernel, task: TaskId, arguments: Arguments)
         }
     };
     let result = select_files(kernel, task, count, [reads, writes, exceptions], timeout);
-    if address != 0 && !matches!(result, Err(Failure::Block(_))) {
+    if address != 0 && !matches!(result, Err(Failure::Block(_) | Failure::Pause)) {
         let deadline = kernel.deadline(task, timeout).unwrap_or_default();
         let left = deadline.saturating_sub(kernel.time.monotonic());
         let record =

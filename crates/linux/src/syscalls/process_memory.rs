@@ -1,5 +1,7 @@
 //! Other processes' memory and resources: process_vm_readv(2), process_vm_writev(2), kcmp(2).
 
+use std::collections::VecDeque;
+
 use super::call::Arguments;
 use crate::errno::Errno;
 use crate::ids::TaskId;
@@ -7,15 +9,20 @@ use crate::kernel::Kernel;
 use crate::wait::CallResult;
 
 /// Segments of `struct iovec` as one list of (address, length).
-fn segments(kernel: &mut Kernel, task: TaskId, address: u32, count: u32) -> Result<Vec<(u32, u32)>, Errno> {
+fn segments(
+    kernel: &mut Kernel,
+    task: TaskId,
+    address: u32,
+    count: u32,
+) -> Result<VecDeque<(u32, u32)>, Errno> {
     const MOST: u32 = 1024;
     if count > MOST {
         return Err(Errno::EINVAL);
     }
-    let mut segments = Vec::new();
+    let mut segments = VecDeque::new();
     for index in 0..count {
         let [base, length] = kernel.user(task).words(address.wrapping_add(8 * index))?;
-        segments.push((base, length));
+        segments.push_back((base, length));
     }
     Ok(segments)
 }
@@ -28,6 +35,19 @@ pub(super) fn process_vm_readv(kernel: &mut Kernel, task: TaskId, arguments: Arg
 /// process_vm_writev(2).
 pub(super) fn process_vm_writev(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
     transfer(kernel, task, arguments, true)
+}
+
+/// Takes `bytes` off the start of a list, and what is empty there then: it would stop the transfer.
+fn skip(segments: &mut VecDeque<(u32, u32)>, mut bytes: u32) {
+    while let Some(first) = segments.front_mut() {
+        let part = first.1.min(bytes);
+        *first = (first.0.wrapping_add(part), first.1 - part);
+        bytes -= part;
+        if first.1 > 0 {
+            break;
+        }
+        segments.pop_front();
+    }
 }
 
 /// Moves bytes between the caller's memory and another process's.
@@ -48,21 +68,22 @@ fn transfer(
     if local.iter().chain(&remote).any(|segment| segment.1 > i32::MAX as u32) {
         return Err(Errno::EINVAL.into());
     }
-    // The first segment of each is where the transfer is; empty ones would stop it.
-    local.retain(|segment| segment.1 > 0);
-    remote.retain(|segment| segment.1 > 0);
     let other = kernel.tasks.contains_key(&TaskId(target)).then_some(TaskId(target)).ok_or(Errno::ESRCH)?;
     let (own, others) = (kernel.process(task).credentials.euid, kernel.process(other).credentials.uid);
     if own != 0 && own != others {
         return Err(Errno::EPERM.into());
     }
     let (from, to) = if writes { (task, other) } else { (other, task) };
-    let mut done = 0_u32;
-    while let (Some(mine), Some(theirs)) = (local.first_mut(), remote.first_mut()) {
+    let mut done = kernel.pending(task)?.progress;
+    for segments in [&mut local, &mut remote] {
+        skip(segments, done);
+    }
+    while let (Some(mine), Some(theirs)) = (local.front().copied(), remote.front().copied()) {
         let length = mine.1.min(theirs.1).min(CHUNK).min(MOST - done);
         if length == 0 {
             break;
         }
+        kernel.spend_bytes(task, length, done)?;
         let (source, sink) = if writes { (mine.0, theirs.0) } else { (theirs.0, mine.0) };
         let moved =
             kernel.user(from).bytes(source, length).and_then(|bytes| kernel.user(to).copy_out(sink, &bytes));
@@ -71,11 +92,9 @@ fn transfer(
             Err(errno) if done == 0 => return Err(errno.into()),
             Err(_) => break,
         }
-        for segment in [mine, theirs] {
-            *segment = (segment.0.wrapping_add(length), segment.1 - length);
+        for segments in [&mut local, &mut remote] {
+            skip(segments, length);
         }
-        local.retain(|segment| segment.1 > 0);
-        remote.retain(|segment| segment.1 > 0);
     }
     Ok(done)
 }

@@ -56,6 +56,8 @@ fn replace_action(
                 kernel.task(thread).pending.discard(set);
             }
         }
+        let (process, discarded) = (kernel.task(task).process, kernel.actions[actions].ignores(signal));
+        kernel.wake_timers(process, SignalSet::of(signal), discarded);
     }
     Ok(old)
 }
@@ -121,7 +123,11 @@ fn change_mask(kernel: &mut Kernel, task: TaskId, how: u32, set: SignalSet) -> R
         2 => set,
         _ => return Err(Errno::EINVAL),
     };
+    let blocked = new.as_mask().without(*mask);
     *mask = new.as_mask();
+    // A signal that is ignored is kept while it is blocked.
+    let process = kernel.task(task).process;
+    kernel.wake_timers(process, blocked, false);
     Ok(())
 }
 
@@ -253,6 +259,8 @@ fn timed_wait(
         return Err(Errno::EINTR.into());
     }
     kernel.task(task).awaited = wanted;
+    let process = kernel.task(task).process;
+    kernel.wake_timers(process, wanted, false);
     Err(Failure::Block(Wait::default().until(deadline).never_restarts()))
 }
 

@@ -137,8 +137,9 @@ pub(super) fn getrandom(
         return Err(Errno::EINVAL.into());
     }
     let length = length.min(0x01ff_ffff);
-    let mut done = 0;
+    let mut done = kernel.pending(task)?.progress;
     while done < length {
+        kernel.spend_bytes(task, CHUNK, done)?;
         let mut chunk = vec![0; CHUNK.min(length - done) as usize];
         kernel.fill_random(&mut chunk);
         match kernel.user(task).copy_out(address.wrapping_add(done), &chunk) {

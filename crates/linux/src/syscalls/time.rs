@@ -5,7 +5,7 @@ use crate::errno::Errno;
 use crate::ids::{ProcessId, TaskId};
 use crate::kernel::Kernel;
 use crate::record::Record;
-use crate::signal::Signal;
+use crate::signal::{Signal, SignalSet};
 use crate::timer::{Interval, Notify, PosixTimer};
 use crate::wait::{CallResult, Failure, Wait};
 
@@ -436,7 +436,8 @@ pub(super) fn timer_create(
     const NONE: u32 = 1;
     const THREAD: u32 = 2;
     const THREAD_ID: u32 = 4;
-    const MOST: usize = 1024;
+    /// Timers of one process.
+    const MOST: usize = 1 << 17;
     kernel.read_clock(task, clock)?;
     let own = kernel.task(task).process;
     let [value, number, kind, thread] = match event {
@@ -462,9 +463,18 @@ pub(super) fn timer_create(
     kernel.user(task).write(out, id)?;
     // Without an event the timer's own number is the value.
     let value = if event == 0 { id } else { value };
-    let timer = PosixTimer { clock, notify, value, interval: Interval::default(), overrun: 0 };
+    let timer = PosixTimer {
+        clock,
+        notify,
+        value,
+        interval: Interval::default(),
+        overrun: 0,
+        queued: false,
+        dormant: false,
+    };
     let timers = &mut kernel.process(task).timers;
     timers.created = timers.created.wrapping_add(1) & (i32::MAX as u32);
+    timers.signals = timers.signals.union(timer.signal().map_or(SignalSet::default(), SignalSet::of));
     timers.posix.insert(id, timer);
     Ok(0)
 }
@@ -517,5 +527,7 @@ pub(super) fn timer_getoverrun(kernel: &mut Kernel, task: TaskId, [id, ..]: Argu
 
 /// timer_delete(2).
 pub(super) fn timer_delete(kernel: &mut Kernel, task: TaskId, [id, ..]: Arguments) -> CallResult {
+    let own = kernel.task(task).process;
+    kernel.arm_posix_timer(own, id, Interval::default());
     kernel.process(task).timers.posix.remove(&id).map(|_| 0).ok_or(Errno::EINVAL.into())
 }

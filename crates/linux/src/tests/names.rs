@@ -148,7 +148,7 @@ fn input_that_is_there_wakes_nobody_who_waits_for_something_else() {
     let mut fixture = Fixture::new();
     let descriptors = fixture.files.standard_descriptors(Timestamp::default());
     let input = descriptors.get(0).unwrap().description;
-    let readiness = fixture.run(|files, caller| files.readiness(caller, input));
+    let readiness = fixture.run(|files, caller| files.readiness(caller, input)).unwrap();
     assert!(readiness.events.contains(Events::READABLE), "an end of input can be read");
     assert!(readiness.channels.is_empty());
 }
