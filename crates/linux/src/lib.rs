@@ -40,6 +40,7 @@ pub mod host;
 mod ids;
 mod kernel;
 mod loader;
+mod numbered;
 mod objects;
 mod processor;
 mod procfs;

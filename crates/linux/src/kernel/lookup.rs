@@ -1,4 +1,5 @@
-//! Whom a call is about: its task, its process and their memory; and numbers that nothing else has.
+//! Tasks, their processes and their memory by number, for what the kernel does by itself (a system
+//! call has its [`Call`](super::Call)); and numbers that nothing else has.
 
 use pentimento_registers::{DescriptorTables, Segment};
 
@@ -52,7 +53,7 @@ impl Kernel {
         }
     }
 
-    /// A task that lives: one whose system call is being handled.
+    /// A task that lives.
     pub(crate) fn task(&mut self, id: TaskId) -> &mut Task {
         match self.tasks.get_mut(&id) {
             Some(task) => task,

@@ -14,6 +14,7 @@ use crate::futex::Futexes;
 use crate::host;
 use crate::ids::{Crash, ProcessId, TaskId, Termination};
 use crate::loader;
+use crate::numbered::Numbered;
 use crate::objects::{FileDescriptors, Files, Streams};
 use crate::processor::Cpuid;
 use crate::random::Random;
@@ -24,6 +25,7 @@ use crate::task::{Process, Task};
 use crate::time::Timekeeper;
 use crate::vfs::{ArchiveError, Last, Location, Mount, Owner};
 
+mod call;
 mod delivery;
 mod fault;
 mod files;
@@ -33,6 +35,7 @@ mod lookup;
 mod scheduling;
 mod timers;
 
+pub(crate) use call::{Arguments, Call};
 pub(crate) use files::read_executable;
 
 /// What the host does next.
@@ -93,8 +96,8 @@ pub struct Kernel {
     pub(crate) random: Random,
     pub(crate) time: Timekeeper,
     pub(crate) scheduler: Scheduler,
-    pub(crate) tasks: BTreeMap<TaskId, Task>,
-    pub(crate) processes: BTreeMap<ProcessId, Process>,
+    pub(crate) tasks: Numbered<TaskId, Task>,
+    pub(crate) processes: Numbered<ProcessId, Process>,
     pub(crate) spaces: Arena<Space>,
     /// Where all of them take their pages from.
     pub(crate) frames: FrameSource,
@@ -153,8 +156,8 @@ impl Kernel {
             random: Random::new(config.seed),
             time,
             scheduler: Scheduler::new(config.quantum),
-            tasks: BTreeMap::new(),
-            processes: BTreeMap::new(),
+            tasks: Numbered::default(),
+            processes: Numbered::default(),
             spaces: Arena::default(),
             frames: FrameSource::new(),
             ended_spaces: Vec::new(),
@@ -255,13 +258,14 @@ impl Kernel {
     pub fn change_directory(&mut self, process: ProcessId, path: &[u8]) -> Result<(), Error> {
         let refuse = |errno| Error::opening(path, errno);
         let task = self.processes.get(&process).and_then(|process| process.threads.first().copied());
-        let task = task.ok_or(refuse(Errno::ESRCH))?;
-        let found = self.with_files(task, |files, caller| {
+        let call = task.and_then(|task| Call::of(self, task));
+        let mut call = call.ok_or(refuse(Errno::ESRCH))?;
+        let found = call.with_files(|files, caller| {
             let directory = files.vfs.find(caller, caller.location.working_directory, path, Last::Follow)?;
             files.vfs.check_directory(caller, directory)?;
             Ok(directory)
         });
-        self.location(task).map_err(refuse)?.working_directory = found.map_err(refuse)?;
+        call.location().working_directory = found.map_err(refuse)?;
         Ok(())
     }
 
@@ -285,7 +289,7 @@ impl Kernel {
 
     /// The tasks of all processes, by number.
     pub fn tasks(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.tasks.keys().copied()
+        self.tasks.keys()
     }
 
     /// The exception that `task` has raised, if it has not taken its signal yet, and that signal.

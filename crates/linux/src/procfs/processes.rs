@@ -1,9 +1,8 @@
 //! What `/proc` knows of the kernel.
 
-use std::collections::BTreeMap;
-
 use crate::arena::Arena;
 use crate::ids::{ProcessId, TaskId};
+use crate::numbered::Numbered;
 use crate::objects::FileDescriptors;
 use crate::processor::Cpuid;
 use crate::signal::Actions;
@@ -15,8 +14,8 @@ use crate::vfs::Location;
 /// The kernel's processes, as files see them.
 pub(crate) struct Processes<'a> {
     pub(crate) current: TaskId,
-    pub(crate) tasks: &'a BTreeMap<TaskId, Task>,
-    pub(crate) processes: &'a BTreeMap<ProcessId, Process>,
+    pub(crate) tasks: &'a Numbered<TaskId, Task>,
+    pub(crate) processes: &'a Numbered<ProcessId, Process>,
     pub(crate) spaces: &'a Arena<Space>,
     pub(crate) files: &'a Arena<FileDescriptors>,
     pub(crate) locations: &'a Arena<Location>,

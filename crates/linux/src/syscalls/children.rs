@@ -2,11 +2,10 @@
 
 use bitflags::bitflags;
 
-use super::call::Arguments;
 use super::time::resource_usage;
 use crate::errno::Errno;
-use crate::ids::{ProcessId, TaskId, Termination};
-use crate::kernel::Kernel;
+use crate::ids::{ProcessId, Termination};
+use crate::kernel::{Arguments, Call, Kernel};
 use crate::objects::OpenFlags;
 use crate::record::Record;
 use crate::signal::{Info, Signal, code};
@@ -52,15 +51,10 @@ struct Report {
 ///
 /// # Errors
 /// ECHILD without such children.
-fn find_report(
-    kernel: &mut Kernel,
-    task: TaskId,
-    which: Children,
-    options: WaitOptions,
-) -> Result<Option<Report>, Errno> {
+fn find_report(call: &mut Call<'_>, which: Children, options: WaitOptions) -> Result<Option<Report>, Errno> {
     let mut any = false;
-    for child in kernel.process(task).children.clone() {
-        let Some(process) = kernel.processes.get(&child) else { continue };
+    for child in call.process().children.clone() {
+        let Some(process) = call.kernel.processes.get(&child) else { continue };
         let chosen = match which {
             Children::Any => true,
             Children::One(id) => id == child,
@@ -88,7 +82,7 @@ fn find_report(
         let report = Report {
             child,
             status,
-            info: kernel.child_info(child),
+            info: call.kernel.child_info(child),
             user: process.credentials.uid,
             instructions: process.instructions.wrapping_add(process.child_instructions),
         };
@@ -109,59 +103,47 @@ fn consume(kernel: &mut Kernel, report: &Report, options: WaitOptions) {
 }
 
 /// wait4(2).
-pub(super) fn wait4(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [target, status, bits, usage, ..]: Arguments,
-) -> CallResult {
+pub(super) fn wait4(call: &mut Call<'_>, [target, status, bits, usage, ..]: Arguments) -> CallResult {
     let options = WaitOptions::from_bits(bits).ok_or(Errno::EINVAL)? | WaitOptions::EXITED;
     if bits & WaitOptions::EXITED.bits() != 0 || options.contains(WaitOptions::NOWAIT) {
         return Err(Errno::EINVAL.into());
     }
     let which = match target as i32 {
         -1 => Children::Any,
-        0 => Children::Group(kernel.process(task).group),
+        0 => Children::Group(call.process().group),
         i32::MIN => return Err(Errno::ESRCH.into()),
         target if target < 0 => Children::Group(ProcessId(target.unsigned_abs())),
         _ => Children::One(ProcessId(target)),
     };
-    let Some(report) = find_report(kernel, task, which, options)? else {
-        return wait_or_leave(kernel, task, options);
+    let Some(report) = find_report(call, which, options)? else {
+        return wait_or_leave(call, options);
     };
-    consume(kernel, &report, options);
+    consume(call.kernel, &report, options);
     if status != 0 {
-        kernel.user(task).write(status, report.status)?;
+        call.user().write(status, report.status)?;
     }
     if usage != 0 {
-        let time = kernel.time.processor_time(report.instructions);
-        kernel.user(task).copy_out(usage, resource_usage(time).as_bytes())?;
+        let time = call.kernel.time.processor_time(report.instructions);
+        call.user().copy_out(usage, resource_usage(time).as_bytes())?;
     }
     Ok(report.child.0)
 }
 
-fn wait_or_leave(kernel: &mut Kernel, task: TaskId, options: WaitOptions) -> CallResult {
+fn wait_or_leave(call: &mut Call<'_>, options: WaitOptions) -> CallResult {
     if options.contains(WaitOptions::NOHANG) {
         return Ok(0);
     }
-    let own = kernel.task(task).process;
+    let own = call.process_id;
     Err(Failure::Block(Wait::on(Channel::Child(own))))
 }
 
 /// waitpid(2).
-pub(super) fn waitpid(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [target, status, options, ..]: Arguments,
-) -> CallResult {
-    wait4(kernel, task, [target, status, options, 0, 0, 0])
+pub(super) fn waitpid(call: &mut Call<'_>, [target, status, options, ..]: Arguments) -> CallResult {
+    wait4(call, [target, status, options, 0, 0, 0])
 }
 
 /// waitid(2).
-pub(super) fn waitid(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [kind, target, address, bits, usage, _]: Arguments,
-) -> CallResult {
+pub(super) fn waitid(call: &mut Call<'_>, [kind, target, address, bits, usage, _]: Arguments) -> CallResult {
     let options = WaitOptions::from_bits(bits).ok_or(Errno::EINVAL)?;
     let events = WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED;
     if !options.intersects(events) {
@@ -170,32 +152,32 @@ pub(super) fn waitid(
     let which = match kind {
         0 => Children::Any,
         1 if target as i32 > 0 => Children::One(ProcessId(target)),
-        3 => match super::pidfd::process(kernel, task, target) {
+        3 => match super::pidfd::process(call, target) {
             Ok((process, _)) => Children::One(process),
             // It has been waited for.
             Err(Errno::ESRCH) => return Err(Errno::ECHILD.into()),
             Err(errno) => return Err(errno.into()),
         },
-        2 if target == 0 => Children::Group(kernel.process(task).group),
+        2 if target == 0 => Children::Group(call.process().group),
         2 if target as i32 > 0 => Children::Group(ProcessId(target)),
         _ => return Err(Errno::EINVAL.into()),
     };
-    let Some(report) = find_report(kernel, task, which, options)? else {
+    let Some(report) = find_report(call, which, options)? else {
         if options.contains(WaitOptions::NOHANG) && address != 0 {
             // No child: si_pid and si_signo are 0.
             let record = Record::new().pad_to(24);
-            kernel.user(task).copy_out(address, record.as_bytes())?;
+            call.user().copy_out(address, record.as_bytes())?;
         }
         let impatient = kind == 3 && !options.contains(WaitOptions::NOHANG);
-        if impatient && super::pidfd::process(kernel, task, target)?.1.contains(OpenFlags::O_NONBLOCK) {
+        if impatient && super::pidfd::process(call, target)?.1.contains(OpenFlags::O_NONBLOCK) {
             return Err(Errno::EAGAIN.into());
         }
-        return wait_or_leave(kernel, task, options);
+        return wait_or_leave(call, options);
     };
-    consume(kernel, &report, options);
+    consume(call.kernel, &report, options);
     if usage != 0 {
-        let time = kernel.time.processor_time(report.instructions);
-        kernel.user(task).copy_out(usage, resource_usage(time).as_bytes())?;
+        let time = call.kernel.time.processor_time(report.instructions);
+        call.user().copy_out(usage, resource_usage(time).as_bytes())?;
     }
     if address != 0 {
         let info = report.info;
@@ -206,7 +188,7 @@ pub(super) fn waitid(
             .u32(report.child.0)
             .u32(report.user)
             .u32(info.fields[2]);
-        kernel.user(task).copy_out(address, record.as_bytes())?;
+        call.user().copy_out(address, record.as_bytes())?;
     }
     debug_assert!(info_is_child(&report.info), "waitid reports children only");
     Ok(0)

@@ -1,11 +1,9 @@
 //! Moving bytes between descriptors without passing through the program: sendfile, splice, tee,
 //! copy_file_range.
 
-use super::call::Arguments;
 use crate::arena::Id;
 use crate::errno::Errno;
-use crate::ids::TaskId;
-use crate::kernel::Kernel;
+use crate::kernel::{Arguments, Call};
 use crate::objects::{Description, OpenFlags};
 use crate::wait::{CallResult, Failure};
 
@@ -24,150 +22,132 @@ struct End {
 
 /// Moves up to `length` bytes. What cannot be written must not have been read, so from files and
 /// pipes only as much is taken as has gone.
-fn move_bytes(kernel: &mut Kernel, task: TaskId, from: End, to: End, length: u32) -> CallResult {
-    kernel.spend_bytes(task, length.min(MOVE_MAX), 0)?;
+fn move_bytes(call: &mut Call<'_>, from: End, to: End, length: u32) -> CallResult {
+    call.spend_bytes(length.min(MOVE_MAX), 0)?;
     let mut buffer = vec![0; length.min(MOVE_MAX) as usize];
-    let from_pipe = kernel.fs.is_pipe(from.id);
-    let from_content = kernel.fs.description(from.id).object.check_content().is_ok();
+    let from_pipe = call.kernel.fs.is_pipe(from.id);
+    let from_content = call.kernel.fs.description(from.id).object.check_content().is_ok();
     let read = if from_pipe {
-        kernel.fs.peek_pipe(from.id, &mut buffer)?
+        call.kernel.fs.peek_pipe(from.id, &mut buffer)?
     } else {
-        let start = from.position.unwrap_or(kernel.fs.description(from.id).offset);
+        let start = from.position.unwrap_or(call.kernel.fs.description(from.id).offset);
         let position = from_content.then_some(start);
-        kernel.with_files(task, |files, caller| files.read(caller, from.id, position, &mut buffer))?
+        call.with_files(|files, caller| files.read(caller, from.id, position, &mut buffer))?
     };
     if read == 0 {
         return Ok(0);
     }
-    let written =
-        kernel.with_files(task, |files, caller| files.write(caller, to.id, to.position, &buffer[..read]));
+    let written = call.with_files(|files, caller| files.write(caller, to.id, to.position, &buffer[..read]));
     if written == Err(Failure::Errno(Errno::EPIPE)) {
-        kernel.broken_pipe(task);
+        call.broken_pipe();
     }
     let written = written?;
     if from_pipe {
         let taken = &mut buffer[..written];
-        kernel.with_files(task, |files, caller| files.read(caller, from.id, None, taken))?;
+        call.with_files(|files, caller| files.read(caller, from.id, None, taken))?;
     } else if from.position.is_none() && from_content {
-        let offset = kernel.fs.description(from.id).offset + written as u64;
-        kernel.fs.set_offset(from.id, offset);
+        let offset = call.kernel.fs.description(from.id).offset + written as u64;
+        call.kernel.fs.set_offset(from.id, offset);
     }
     Ok(written as u32)
 }
 
 /// An offset in guest memory, if there is one.
-fn position(kernel: &mut Kernel, task: TaskId, address: u32) -> Result<Option<u64>, Errno> {
+fn position(call: &mut Call<'_>, address: u32) -> Result<Option<u64>, Errno> {
     if address == 0 {
         return Ok(None);
     }
-    let offset = kernel.user(task).read::<u64>(address)?;
+    let offset = call.user().read::<u64>(address)?;
     if offset > i64::MAX as u64 { Err(Errno::EINVAL) } else { Ok(Some(offset)) }
 }
 
 /// Stores an offset after a transfer.
-fn advance(
-    kernel: &mut Kernel,
-    task: TaskId,
-    address: u32,
-    position: Option<u64>,
-    moved: u32,
-) -> Result<(), Errno> {
+fn advance(call: &mut Call<'_>, address: u32, position: Option<u64>, moved: u32) -> Result<(), Errno> {
     match position {
-        Some(position) => kernel.user(task).write(address, position + u64::from(moved)),
+        Some(position) => call.user().write(address, position + u64::from(moved)),
         None => Ok(()),
     }
 }
 
-fn send(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [to, from, _, length, ..]: Arguments,
-    position: Option<u64>,
-) -> CallResult {
-    let (to, from) = (kernel.open_file(task, to)?, kernel.open_file(task, from)?);
-    if !kernel.fs.description(from).object.reads_whole() {
+fn send(call: &mut Call<'_>, [to, from, _, length, ..]: Arguments, position: Option<u64>) -> CallResult {
+    let (to, from) = (call.open_file(to)?, call.open_file(from)?);
+    if !call.kernel.fs.description(from).object.reads_whole() {
         return Err(Errno::EINVAL.into());
     }
-    if kernel.fs.description(to).flags.contains(OpenFlags::O_APPEND) {
+    if call.kernel.fs.description(to).flags.contains(OpenFlags::O_APPEND) {
         return Err(Errno::EINVAL.into());
     }
-    move_bytes(kernel, task, End { id: from, position }, End { id: to, position: None }, length)
+    move_bytes(call, End { id: from, position }, End { id: to, position: None }, length)
 }
 
 /// sendfile(2) with a 32-bit offset.
-pub(super) fn sendfile(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
+pub(super) fn sendfile(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
     let address = arguments[2];
     if address == 0 {
-        return send(kernel, task, arguments, None);
+        return send(call, arguments, None);
     }
-    let offset = kernel.user(task).read::<u32>(address)?;
-    let moved = send(kernel, task, arguments, Some(offset.into()))?;
-    kernel.user(task).write(address, offset.wrapping_add(moved))?;
+    let offset = call.user().read::<u32>(address)?;
+    let moved = send(call, arguments, Some(offset.into()))?;
+    call.user().write(address, offset.wrapping_add(moved))?;
     Ok(moved)
 }
 
 /// sendfile64(2).
-pub(super) fn sendfile64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
-    let from = position(kernel, task, arguments[2])?;
-    let moved = send(kernel, task, arguments, from)?;
-    advance(kernel, task, arguments[2], from, moved)?;
+pub(super) fn sendfile64(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+    let from = position(call, arguments[2])?;
+    let moved = send(call, arguments, from)?;
+    advance(call, arguments[2], from, moved)?;
     Ok(moved)
 }
 
 /// Both ends of splice(2) and copy_file_range(2), with their offsets from memory.
-fn ends(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> Result<(End, End), Errno> {
+fn ends(call: &mut Call<'_>, arguments: Arguments) -> Result<(End, End), Errno> {
     let [from, from_at, to, to_at, ..] = arguments;
-    let from = End { id: kernel.open_file(task, from)?, position: position(kernel, task, from_at)? };
-    let to = End { id: kernel.open_file(task, to)?, position: position(kernel, task, to_at)? };
-    if !kernel.fs.description(from.id).flags.reads() || !kernel.fs.description(to.id).flags.writes() {
+    let from = End { id: call.open_file(from)?, position: position(call, from_at)? };
+    let to = End { id: call.open_file(to)?, position: position(call, to_at)? };
+    if !call.kernel.fs.description(from.id).flags.reads() || !call.kernel.fs.description(to.id).flags.writes()
+    {
         return Err(Errno::EBADF);
     }
     Ok((from, to))
 }
 
 /// splice(2).
-pub(super) fn splice(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
+pub(super) fn splice(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
     let [_, from_at, _, to_at, length, flags] = arguments;
-    let (from, to) = ends(kernel, task, arguments)?;
-    let is_pipe = |end: &End| kernel.fs.is_pipe(end.id);
+    let (from, to) = ends(call, arguments)?;
+    let is_pipe = |end: &End| call.kernel.fs.is_pipe(end.id);
     match (is_pipe(&from), is_pipe(&to)) {
         (false, false) => return Err(Errno::EINVAL.into()),
         (true, _) if from.position.is_some() => return Err(Errno::ESPIPE.into()),
         (_, true) if to.position.is_some() => return Err(Errno::ESPIPE.into()),
         _ => {}
     }
-    let moved = match move_bytes(kernel, task, from, to, length) {
+    let moved = match move_bytes(call, from, to, length) {
         Err(Failure::Block(_)) if flags & SPLICE_NONBLOCK != 0 => return Err(Errno::EAGAIN.into()),
         other => other?,
     };
-    advance(kernel, task, from_at, from.position, moved)?;
-    advance(kernel, task, to_at, to.position, moved)?;
+    advance(call, from_at, from.position, moved)?;
+    advance(call, to_at, to.position, moved)?;
     Ok(moved)
 }
 
 /// vmsplice(2): between memory and a pipe, by copying.
-pub(super) fn vmsplice(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [fd, vector, count, flags, ..]: Arguments,
-) -> CallResult {
+pub(super) fn vmsplice(call: &mut Call<'_>, [fd, vector, count, flags, ..]: Arguments) -> CallResult {
     const KNOWN: u32 = 0xf;
-    let id = kernel.open_file(task, fd)?;
-    let writes = kernel.fs.description(id).flags.writes();
-    if !kernel.fs.is_pipe(id) {
+    let id = call.open_file(fd)?;
+    let writes = call.kernel.fs.description(id).flags.writes();
+    if !call.kernel.fs.is_pipe(id) {
         return Err(Errno::EBADF.into());
     }
     if flags & !KNOWN != 0 {
         return Err(Errno::EINVAL.into());
     }
     let arguments = [fd, vector, count, 0, 0, 0];
-    let result = if writes {
-        super::file::writev(kernel, task, arguments)
-    } else {
-        super::file::readv(kernel, task, arguments)
-    };
+    let result =
+        if writes { super::file::writev(call, arguments) } else { super::file::readv(call, arguments) };
     match result {
-        Err(Failure::Block(_)) if flags & SPLICE_NONBLOCK != 0 => match kernel.pending(task)?.progress {
+        Err(Failure::Block(_)) if flags & SPLICE_NONBLOCK != 0 => match call.pending()?.progress {
             0 => Err(Errno::EAGAIN.into()),
             moved => Ok(moved),
         },
@@ -176,15 +156,15 @@ pub(super) fn vmsplice(
 }
 
 /// tee(2): copies from pipe to pipe and leaves the bytes in the first.
-pub(super) fn tee(kernel: &mut Kernel, task: TaskId, [from, to, length, flags, ..]: Arguments) -> CallResult {
-    let (from, to) = (kernel.open_file(task, from)?, kernel.open_file(task, to)?);
-    kernel.spend_bytes(task, length.min(MOVE_MAX), 0)?;
+pub(super) fn tee(call: &mut Call<'_>, [from, to, length, flags, ..]: Arguments) -> CallResult {
+    let (from, to) = (call.open_file(from)?, call.open_file(to)?);
+    call.spend_bytes(length.min(MOVE_MAX), 0)?;
     let mut buffer = vec![0; length.min(MOVE_MAX) as usize];
-    let result = kernel.fs.peek_pipe(from, &mut buffer).and_then(|read| {
-        if read == 0 || !kernel.fs.is_pipe(to) {
+    let result = call.kernel.fs.peek_pipe(from, &mut buffer).and_then(|read| {
+        if read == 0 || !call.kernel.fs.is_pipe(to) {
             return if read == 0 { Ok(0) } else { Err(Errno::EINVAL.into()) };
         }
-        kernel.with_files(task, |files, caller| files.write(caller, to, None, &buffer[..read]))
+        call.with_files(|files, caller| files.write(caller, to, None, &buffer[..read]))
     });
     match result {
         Err(Failure::Block(_)) if flags & SPLICE_NONBLOCK != 0 => Err(Errno::EAGAIN.into()),
@@ -193,20 +173,20 @@ pub(super) fn tee(kernel: &mut Kernel, task: TaskId, [from, to, length, flags, .
 }
 
 /// copy_file_range(2).
-pub(super) fn copy_file_range(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
+pub(super) fn copy_file_range(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
     let [_, from_at, _, to_at, length, flags] = arguments;
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let (from, to) = ends(kernel, task, arguments)?;
+    let (from, to) = ends(call, arguments)?;
     for end in [from, to] {
-        kernel.fs.description(end.id).object.check_content()?;
+        call.kernel.fs.description(end.id).object.check_content()?;
     }
-    if kernel.fs.description(to.id).flags.contains(OpenFlags::O_APPEND) {
+    if call.kernel.fs.description(to.id).flags.contains(OpenFlags::O_APPEND) {
         return Err(Errno::EBADF.into());
     }
-    let moved = move_bytes(kernel, task, from, to, length)?;
-    advance(kernel, task, from_at, from.position, moved)?;
-    advance(kernel, task, to_at, to.position, moved)?;
+    let moved = move_bytes(call, from, to, length)?;
+    advance(call, from_at, from.position, moved)?;
+    advance(call, to_at, to.position, moved)?;
     Ok(moved)
 }

@@ -1,11 +1,9 @@
 //! Descriptors for counters, timers and signals: eventfd, timerfd, signalfd.
 
-use super::call::Arguments;
 use super::signal::read_set;
 use super::time::{Layout, read_timespec, timespec};
 use crate::errno::Errno;
-use crate::ids::TaskId;
-use crate::kernel::Kernel;
+use crate::kernel::{Arguments, Call};
 use crate::objects::OpenFlags;
 use crate::record::Record;
 use crate::signal::SignalSet;
@@ -19,23 +17,22 @@ fn common_flags(flags: u32, extra: u32) -> Result<OpenFlags, Errno> {
 }
 
 /// eventfd(2) of old, without flags.
-pub(super) fn eventfd(kernel: &mut Kernel, task: TaskId, [value, ..]: Arguments) -> CallResult {
-    eventfd2(kernel, task, [value, 0, 0, 0, 0, 0])
+pub(super) fn eventfd(call: &mut Call<'_>, [value, ..]: Arguments) -> CallResult {
+    eventfd2(call, [value, 0, 0, 0, 0, 0])
 }
 
 /// eventfd(2).
-pub(super) fn eventfd2(kernel: &mut Kernel, task: TaskId, [value, bits, ..]: Arguments) -> CallResult {
+pub(super) fn eventfd2(call: &mut Call<'_>, [value, bits, ..]: Arguments) -> CallResult {
     const EFD_SEMAPHORE: u32 = 1;
     let flags = common_flags(bits, EFD_SEMAPHORE)?;
     let semaphore = bits & EFD_SEMAPHORE != 0;
-    let counter = kernel.with_files(task, |files, caller| {
-        Ok::<_, Errno>(files.event_counter(caller, value.into(), semaphore, flags))
-    })?;
-    Ok(kernel.add_descriptor(task, counter, 0, flags.contains(OpenFlags::O_CLOEXEC))?)
+    let counter =
+        call.with_files(|files, caller| files.event_counter(caller, value.into(), semaphore, flags));
+    Ok(call.add_descriptor(counter, 0, flags.contains(OpenFlags::O_CLOEXEC))?)
 }
 
 /// timerfd_create(2).
-pub(super) fn timerfd_create(kernel: &mut Kernel, task: TaskId, [clock, bits, ..]: Arguments) -> CallResult {
+pub(super) fn timerfd_create(call: &mut Call<'_>, [clock, bits, ..]: Arguments) -> CallResult {
     let flags = common_flags(bits, 0)?;
     let realtime = match clock {
         // CLOCK_REALTIME and its alarm; CLOCK_MONOTONIC, CLOCK_BOOTTIME and its alarm.
@@ -43,35 +40,34 @@ pub(super) fn timerfd_create(kernel: &mut Kernel, task: TaskId, [clock, bits, ..
         1 | 7 | 9 => false,
         _ => return Err(Errno::EINVAL.into()),
     };
-    let timer =
-        kernel.with_files(task, |files, caller| Ok::<_, Errno>(files.timer(caller, realtime, flags)))?;
-    Ok(kernel.add_descriptor(task, timer, 0, flags.contains(OpenFlags::O_CLOEXEC))?)
+    let timer = call.with_files(|files, caller| files.timer(caller, realtime, flags));
+    Ok(call.add_descriptor(timer, 0, flags.contains(OpenFlags::O_CLOEXEC))?)
 }
 
 /// `struct itimerspec` of what a timer has left.
-fn left(kernel: &mut Kernel, task: TaskId, fd: u32, layout: Layout) -> Result<Record, Errno> {
-    let id = kernel.open_file(task, fd)?;
-    let now = kernel.time.monotonic();
-    let (left, interval) = kernel.fs.timer_mut(id)?.remaining(now);
+fn left(call: &mut Call<'_>, fd: u32, layout: Layout) -> Result<Record, Errno> {
+    let id = call.open_file(fd)?;
+    let now = call.kernel.time.monotonic();
+    let (left, interval) = call.kernel.fs.timer_mut(id)?.remaining(now);
     Ok(timespec(interval, layout).bytes(timespec(left, layout).as_bytes()))
 }
 
-fn set_timer(kernel: &mut Kernel, task: TaskId, arguments: Arguments, layout: Layout) -> CallResult {
+fn set_timer(call: &mut Call<'_>, arguments: Arguments, layout: Layout) -> CallResult {
     const TFD_TIMER_ABSTIME: u32 = 1;
     const TFD_TIMER_CANCEL_ON_SET: u32 = 2;
     let [fd, flags, new, old, ..] = arguments;
     if flags & !(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let interval = read_timespec(kernel, task, new, layout)?;
-    let value = read_timespec(kernel, task, new.wrapping_add(layout.size()), layout)?;
+    let interval = read_timespec(call, new, layout)?;
+    let value = read_timespec(call, new.wrapping_add(layout.size()), layout)?;
     if old != 0 {
-        let record = left(kernel, task, fd, layout)?;
-        kernel.user(task).copy_out(old, record.as_bytes())?;
+        let record = left(call, fd, layout)?;
+        call.user().copy_out(old, record.as_bytes())?;
     }
-    let id = kernel.open_file(task, fd)?;
-    let (now, wall) = (kernel.time.monotonic(), kernel.time.realtime());
-    let timer = kernel.fs.timer_mut(id)?;
+    let id = call.open_file(fd)?;
+    let (now, wall) = (call.kernel.time.monotonic(), call.kernel.time.realtime());
+    let timer = call.kernel.fs.timer_mut(id)?;
     let next = match (value, flags & TFD_TIMER_ABSTIME != 0, timer.realtime) {
         (0, ..) => None,
         (value, false, _) => Some(now.saturating_add(value)),
@@ -83,56 +79,50 @@ fn set_timer(kernel: &mut Kernel, task: TaskId, arguments: Arguments, layout: La
 }
 
 /// timerfd_settime(2).
-pub(super) fn timerfd_settime(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
-    set_timer(kernel, task, arguments, Layout::Short)
+pub(super) fn timerfd_settime(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+    set_timer(call, arguments, Layout::Short)
 }
 
 /// timerfd_settime(2) with 64-bit times.
-pub(super) fn timerfd_settime64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
-    set_timer(kernel, task, arguments, Layout::Long)
+pub(super) fn timerfd_settime64(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+    set_timer(call, arguments, Layout::Long)
 }
 
 /// timerfd_gettime(2).
-pub(super) fn timerfd_gettime(kernel: &mut Kernel, task: TaskId, [fd, out, ..]: Arguments) -> CallResult {
-    let record = left(kernel, task, fd, Layout::Short)?;
-    kernel.user(task).copy_out(out, record.as_bytes())?;
+pub(super) fn timerfd_gettime(call: &mut Call<'_>, [fd, out, ..]: Arguments) -> CallResult {
+    let record = left(call, fd, Layout::Short)?;
+    call.user().copy_out(out, record.as_bytes())?;
     Ok(0)
 }
 
 /// timerfd_gettime(2) with 64-bit times.
-pub(super) fn timerfd_gettime64(kernel: &mut Kernel, task: TaskId, [fd, out, ..]: Arguments) -> CallResult {
-    let record = left(kernel, task, fd, Layout::Long)?;
-    kernel.user(task).copy_out(out, record.as_bytes())?;
+pub(super) fn timerfd_gettime64(call: &mut Call<'_>, [fd, out, ..]: Arguments) -> CallResult {
+    let record = left(call, fd, Layout::Long)?;
+    call.user().copy_out(out, record.as_bytes())?;
     Ok(0)
 }
 
 /// signalfd(2) of old, without flags.
-pub(super) fn signalfd(kernel: &mut Kernel, task: TaskId, [fd, set, size, ..]: Arguments) -> CallResult {
-    signalfd4(kernel, task, [fd, set, size, 0, 0, 0])
+pub(super) fn signalfd(call: &mut Call<'_>, [fd, set, size, ..]: Arguments) -> CallResult {
+    signalfd4(call, [fd, set, size, 0, 0, 0])
 }
 
 /// signalfd(2).
-pub(super) fn signalfd4(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [fd, set, size, bits, ..]: Arguments,
-) -> CallResult {
+pub(super) fn signalfd4(call: &mut Call<'_>, [fd, set, size, bits, ..]: Arguments) -> CallResult {
     let flags = common_flags(bits, 0)?;
-    let mask = read_set(kernel, task, set, size)?.as_mask().0;
+    let mask = read_set(call, set, size)?.as_mask().0;
     if fd != u32::MAX {
-        let id = kernel.open_file(task, fd)?;
-        kernel.fs.set_signals(id, mask)?;
+        let id = call.open_file(fd)?;
+        call.kernel.fs.set_signals(id, mask)?;
         return Ok(fd);
     }
-    let file =
-        kernel.with_files(task, |files, caller| Ok::<_, Errno>(files.signal_file(caller, mask, flags)))?;
-    Ok(kernel.add_descriptor(task, file, 0, flags.contains(OpenFlags::O_CLOEXEC))?)
+    let file = call.with_files(|files, caller| files.signal_file(caller, mask, flags));
+    Ok(call.add_descriptor(file, 0, flags.contains(OpenFlags::O_CLOEXEC))?)
 }
 
 /// Reads signals from a signalfd, as `struct signalfd_siginfo`.
 pub(super) fn read_signals(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     mask: u64,
     room: u32,
     waits: bool,
@@ -143,7 +133,7 @@ pub(super) fn read_signals(
     }
     let mut bytes = Vec::new();
     while bytes.len() + SIZE <= room as usize {
-        let Some(info) = kernel.take_signal(task, SignalSet(mask)) else { break };
+        let Some(info) = call.kernel.take_signal(call.task_id, SignalSet(mask)) else { break };
         // ssi_signo, ssi_errno, ssi_code, then pid and uid, or for others what fits best.
         let [pid, uid, value, ..] = info.fields;
         let record = Record::new()

@@ -1,9 +1,8 @@
 //! Who a process is: its numbers, users, groups, process group and session.
 
-use super::call::Arguments;
 use crate::errno::Errno;
-use crate::ids::{ProcessId, TaskId};
-use crate::kernel::Kernel;
+use crate::ids::ProcessId;
+use crate::kernel::{Arguments, Call};
 use crate::record::Record;
 use crate::task::Credentials;
 use crate::wait::CallResult;
@@ -15,55 +14,55 @@ const GROUPS_MAX: u32 = 65_536;
 const KEEP: u32 = u32::MAX;
 
 /// getpid(2).
-pub(super) fn getpid(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
-    Ok(kernel.task(task).process.0)
+pub(super) fn getpid(call: &mut Call<'_>, _: Arguments) -> CallResult {
+    Ok(call.process_id.0)
 }
 
 /// gettid(2).
-pub(super) fn gettid(_: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
-    Ok(task.0)
+pub(super) fn gettid(call: &mut Call<'_>, _: Arguments) -> CallResult {
+    Ok(call.task_id.0)
 }
 
 /// getppid(2).
-pub(super) fn getppid(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
-    Ok(kernel.process(task).parent.0)
+pub(super) fn getppid(call: &mut Call<'_>, _: Arguments) -> CallResult {
+    Ok(call.process().parent.0)
 }
 
 /// The process that a number names, 0 being the caller's.
-fn named(kernel: &mut Kernel, task: TaskId, number: u32) -> Result<ProcessId, Errno> {
+fn named(call: &mut Call<'_>, number: u32) -> Result<ProcessId, Errno> {
     if (number as i32) < 0 {
         return Err(Errno::EINVAL);
     }
-    let id = if number == 0 { kernel.task(task).process } else { ProcessId(number) };
-    if kernel.processes.contains_key(&id) { Ok(id) } else { Err(Errno::ESRCH) }
+    let id = if number == 0 { call.process_id } else { ProcessId(number) };
+    if call.kernel.processes.contains_key(&id) { Ok(id) } else { Err(Errno::ESRCH) }
 }
 
 /// getpgid(2).
-pub(super) fn getpgid(kernel: &mut Kernel, task: TaskId, [number, ..]: Arguments) -> CallResult {
-    let id = named(kernel, task, number).map_err(|_| Errno::ESRCH)?;
-    Ok(kernel.processes[&id].group.0)
+pub(super) fn getpgid(call: &mut Call<'_>, [number, ..]: Arguments) -> CallResult {
+    let id = named(call, number).map_err(|_| Errno::ESRCH)?;
+    Ok(call.kernel.processes[&id].group.0)
 }
 
 /// getpgrp(2).
-pub(super) fn getpgrp(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
-    Ok(kernel.process(task).group.0)
+pub(super) fn getpgrp(call: &mut Call<'_>, _: Arguments) -> CallResult {
+    Ok(call.process().group.0)
 }
 
 /// getsid(2).
-pub(super) fn getsid(kernel: &mut Kernel, task: TaskId, [number, ..]: Arguments) -> CallResult {
-    let id = named(kernel, task, number).map_err(|_| Errno::ESRCH)?;
-    Ok(kernel.processes[&id].session.0)
+pub(super) fn getsid(call: &mut Call<'_>, [number, ..]: Arguments) -> CallResult {
+    let id = named(call, number).map_err(|_| Errno::ESRCH)?;
+    Ok(call.kernel.processes[&id].session.0)
 }
 
 /// setpgid(2).
-pub(super) fn setpgid(kernel: &mut Kernel, task: TaskId, [number, group, ..]: Arguments) -> CallResult {
+pub(super) fn setpgid(call: &mut Call<'_>, [number, group, ..]: Arguments) -> CallResult {
     if (group as i32) < 0 {
         return Err(Errno::EINVAL.into());
     }
-    let own = kernel.task(task).process;
-    let id = named(kernel, task, number)?;
-    let session = kernel.process(task).session;
-    let target = &kernel.processes[&id];
+    let own = call.process_id;
+    let id = named(call, number)?;
+    let session = call.process().session;
+    let target = &call.kernel.processes[&id];
     if id != own && target.parent != own {
         return Err(Errno::ESRCH.into());
     }
@@ -72,23 +71,23 @@ pub(super) fn setpgid(kernel: &mut Kernel, task: TaskId, [number, group, ..]: Ar
     }
     let group = if group == 0 { id } else { ProcessId(group) };
     let exists = group == id
-        || kernel.processes.values().any(|other| other.group == group && other.session == session);
+        || call.kernel.processes.values().any(|other| other.group == group && other.session == session);
     if target.session != session || target.session == id || !exists {
         return Err(Errno::EPERM.into());
     }
-    if let Some(target) = kernel.processes.get_mut(&id) {
+    if let Some(target) = call.kernel.processes.get_mut(&id) {
         target.group = group;
     }
     Ok(0)
 }
 
 /// setsid(2).
-pub(super) fn setsid(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
-    let own = kernel.task(task).process;
-    if kernel.processes.values().any(|process| process.group == own) {
+pub(super) fn setsid(call: &mut Call<'_>, _: Arguments) -> CallResult {
+    let own = call.process_id;
+    if call.kernel.processes.values().any(|process| process.group == own) {
         return Err(Errno::EPERM.into());
     }
-    let process = kernel.process(task);
+    let process = call.process();
     (process.group, process.session) = (own, own);
     Ok(own.0)
 }
@@ -97,8 +96,8 @@ pub(super) fn setsid(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallRes
 macro_rules! getters {
     ($($(#[$doc:meta])* $name:ident => $field:ident;)*) => {$(
         $(#[$doc])*
-        pub(super) fn $name(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
-            Ok(kernel.process(task).credentials.$field)
+        pub(super) fn $name(call: &mut Call<'_>, _: Arguments) -> CallResult {
+            Ok(call.process().credentials.$field)
         }
     )*};
 }
@@ -143,8 +142,8 @@ impl Which {
 }
 
 /// Changes real, effective and saved numbers: the superuser to anything, others to what they have.
-fn set_all(kernel: &mut Kernel, task: TaskId, which: Which, wanted: [u32; 3]) -> CallResult {
-    let credentials = &mut kernel.process(task).credentials;
+fn set_all(call: &mut Call<'_>, which: Which, wanted: [u32; 3]) -> CallResult {
+    let credentials = &mut call.process().credentials;
     let old = which.get(credentials);
     let allowed = |id: u32| credentials.euid == 0 || id == KEEP || old[..3].contains(&id);
     if !wanted.into_iter().all(allowed) {
@@ -157,27 +156,27 @@ fn set_all(kernel: &mut Kernel, task: TaskId, which: Which, wanted: [u32; 3]) ->
 }
 
 /// setuid(2) and setgid(2): the superuser changes all three, others the effective one.
-fn set_one(kernel: &mut Kernel, task: TaskId, which: Which, id: u32) -> CallResult {
+fn set_one(call: &mut Call<'_>, which: Which, id: u32) -> CallResult {
     if id == KEEP {
         return Err(Errno::EINVAL.into());
     }
-    let credentials = &kernel.process(task).credentials;
+    let credentials = &call.process().credentials;
     let [real, _, saved, _] = which.get(credentials);
     if credentials.euid == 0 {
-        return set_all(kernel, task, which, [id; 3]);
+        return set_all(call, which, [id; 3]);
     }
     if id != real && id != saved {
         return Err(Errno::EPERM.into());
     }
-    set_all(kernel, task, which, [KEEP, id, KEEP])
+    set_all(call, which, [KEEP, id, KEEP])
 }
 
 /// setreuid(2) and setregid(2): the saved number follows the effective one.
-fn set_two(kernel: &mut Kernel, task: TaskId, which: Which, [real, effective]: [u32; 2]) -> CallResult {
-    let old = which.get(&kernel.process(task).credentials);
+fn set_two(call: &mut Call<'_>, which: Which, [real, effective]: [u32; 2]) -> CallResult {
+    let old = which.get(&call.process().credentials);
     let new_effective = if effective == KEEP { old[1] } else { effective };
     let saves = real != KEEP || effective != KEEP && effective != old[0];
-    let privileged = kernel.process(task).credentials.euid == 0;
+    let privileged = call.process().credentials.euid == 0;
     let may_real = privileged || real == KEEP || real == old[0] || real == old[1];
     let may_effective = privileged || effective == KEEP || old[..3].contains(&effective);
     if !may_real || !may_effective {
@@ -185,13 +184,13 @@ fn set_two(kernel: &mut Kernel, task: TaskId, which: Which, [real, effective]: [
     }
     let new_real = if real == KEEP { old[0] } else { real };
     let saved = if saves { new_effective } else { old[2] };
-    which.set(&mut kernel.process(task).credentials, [new_real, new_effective, saved, new_effective]);
+    which.set(&mut call.process().credentials, [new_real, new_effective, saved, new_effective]);
     Ok(0)
 }
 
 /// setfsuid(2) and setfsgid(2): returns the old number whether or not it changed.
-fn set_file(kernel: &mut Kernel, task: TaskId, which: Which, id: u32) -> CallResult {
-    let credentials = &mut kernel.process(task).credentials;
+fn set_file(call: &mut Call<'_>, which: Which, id: u32) -> CallResult {
+    let credentials = &mut call.process().credentials;
     let old = which.get(credentials);
     if id != KEEP && (credentials.euid == 0 || old.contains(&id)) {
         which.set(credentials, [old[0], old[1], old[2], id]);
@@ -203,8 +202,8 @@ fn set_file(kernel: &mut Kernel, task: TaskId, which: Which, id: u32) -> CallRes
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident => $common:ident($which:ident, $($pattern:ident)|+);)*) => {$(
         $(#[$doc])*
-        pub(super) fn $name(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
-            $common(kernel, task, Which::$which, setters!(@take arguments $($pattern)|+))
+        pub(super) fn $name(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+            $common(call, Which::$which, setters!(@take arguments $($pattern)|+))
         }
     )*};
     (@take $arguments:ident one) => { $arguments[0] };
@@ -231,49 +230,41 @@ setters! {
     setfsgid => set_file(Group, one);
 }
 
-fn get_all(kernel: &mut Kernel, task: TaskId, which: Which, addresses: [u32; 3]) -> CallResult {
-    let ids = which.get(&kernel.process(task).credentials);
+fn get_all(call: &mut Call<'_>, which: Which, addresses: [u32; 3]) -> CallResult {
+    let ids = which.get(&call.process().credentials);
     for (address, id) in addresses.into_iter().zip(ids) {
-        kernel.user(task).write(address, id)?;
+        call.user().write(address, id)?;
     }
     Ok(0)
 }
 
 /// getresuid(2).
-pub(super) fn getresuid(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [real, effective, saved, ..]: Arguments,
-) -> CallResult {
-    get_all(kernel, task, Which::User, [real, effective, saved])
+pub(super) fn getresuid(call: &mut Call<'_>, [real, effective, saved, ..]: Arguments) -> CallResult {
+    get_all(call, Which::User, [real, effective, saved])
 }
 
 /// getresgid(2).
-pub(super) fn getresgid(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [real, effective, saved, ..]: Arguments,
-) -> CallResult {
-    get_all(kernel, task, Which::Group, [real, effective, saved])
+pub(super) fn getresgid(call: &mut Call<'_>, [real, effective, saved, ..]: Arguments) -> CallResult {
+    get_all(call, Which::Group, [real, effective, saved])
 }
 
 /// getgroups(2).
-pub(super) fn getgroups(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> CallResult {
-    let groups = kernel.process(task).credentials.groups.clone();
+pub(super) fn getgroups(call: &mut Call<'_>, [size, list, ..]: Arguments) -> CallResult {
+    let groups = call.process().credentials.groups.clone();
     let count = groups.len() as u32;
     if (size as i32) < 0 || size != 0 && size < count {
         return Err(Errno::EINVAL.into());
     }
     if size != 0 {
         let record = groups.iter().fold(Record::new(), |record, group| record.u32(*group));
-        kernel.user(task).copy_out(list, record.as_bytes())?;
+        call.user().copy_out(list, record.as_bytes())?;
     }
     Ok(count)
 }
 
 /// getgroups(2) with 16-bit numbers; a group that needs more shows as the overflow group.
-pub(super) fn getgroups16(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> CallResult {
-    let groups = kernel.process(task).credentials.groups.clone();
+pub(super) fn getgroups16(call: &mut Call<'_>, [size, list, ..]: Arguments) -> CallResult {
+    let groups = call.process().credentials.groups.clone();
     let count = groups.len() as u32;
     if (size as i32) < 0 || size != 0 && size < count {
         return Err(Errno::EINVAL.into());
@@ -281,64 +272,64 @@ pub(super) fn getgroups16(kernel: &mut Kernel, task: TaskId, [size, list, ..]: A
     if size != 0 {
         let short = |group: u32| u16::try_from(group).unwrap_or(65_534);
         let record = groups.iter().fold(Record::new(), |record, group| record.u16(short(*group)));
-        kernel.user(task).copy_out(list, record.as_bytes())?;
+        call.user().copy_out(list, record.as_bytes())?;
     }
     Ok(count)
 }
 
 /// setgroups(2) with 16-bit numbers.
-pub(super) fn setgroups16(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> CallResult {
-    if kernel.process(task).credentials.euid != 0 {
+pub(super) fn setgroups16(call: &mut Call<'_>, [size, list, ..]: Arguments) -> CallResult {
+    if call.process().credentials.euid != 0 {
         return Err(Errno::EPERM.into());
     }
     if size > GROUPS_MAX {
         return Err(Errno::EINVAL.into());
     }
-    let bytes = kernel.user(task).bytes(list, size * 2)?;
+    let bytes = call.user().bytes(list, size * 2)?;
     let groups = bytes.as_chunks::<2>().0.iter().map(|bytes| u16::from_le_bytes(*bytes).into()).collect();
-    kernel.process(task).credentials.groups = groups;
+    call.process().credentials.groups = groups;
     Ok(0)
 }
 
 /// setgroups(2).
-pub(super) fn setgroups(kernel: &mut Kernel, task: TaskId, [size, list, ..]: Arguments) -> CallResult {
-    if kernel.process(task).credentials.euid != 0 {
+pub(super) fn setgroups(call: &mut Call<'_>, [size, list, ..]: Arguments) -> CallResult {
+    if call.process().credentials.euid != 0 {
         return Err(Errno::EPERM.into());
     }
     if size > GROUPS_MAX {
         return Err(Errno::EINVAL.into());
     }
-    let bytes = kernel.user(task).bytes(list, size * 4)?;
+    let bytes = call.user().bytes(list, size * 4)?;
     let groups = bytes.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
-    kernel.process(task).credentials.groups = groups;
+    call.process().credentials.groups = groups;
     Ok(0)
 }
 
 /// capget(2): the superuser has every capability, others none.
-pub(super) fn capget(kernel: &mut Kernel, task: TaskId, [header, data, ..]: Arguments) -> CallResult {
+pub(super) fn capget(call: &mut Call<'_>, [header, data, ..]: Arguments) -> CallResult {
     const VERSION_3: u32 = 0x2008_0522;
     const KNOWN: [u32; 3] = [0x1998_0330, 0x2007_1026, VERSION_3];
-    let [version, process] = kernel.user(task).words(header)?;
+    let [version, process] = call.user().words(header)?;
     if !KNOWN.contains(&version) {
-        kernel.user(task).write(header, VERSION_3)?;
+        call.user().write(header, VERSION_3)?;
         return if data == 0 { Ok(0) } else { Err(Errno::EINVAL.into()) };
     }
-    let id = named(kernel, task, process)?;
+    let id = named(call, process)?;
     if data != 0 {
-        let all = kernel.processes[&id].credentials.euid == 0;
+        let all = call.kernel.processes[&id].credentials.euid == 0;
         let (low, high) = if all { (u32::MAX, 0x1ff) } else { (0, 0) };
         let mut record = Record::new().u32(low).u32(low).u32(0);
         if version != KNOWN[0] {
             record = record.u32(high).u32(high).u32(0);
         }
-        kernel.user(task).copy_out(data, record.as_bytes())?;
+        call.user().copy_out(data, record.as_bytes())?;
     }
     Ok(0)
 }
 
 /// capset(2): accepted, as capabilities follow from being the superuser.
-pub(super) fn capset(kernel: &mut Kernel, task: TaskId, [header, data, ..]: Arguments) -> CallResult {
-    kernel.user(task).words::<2>(header)?;
-    kernel.user(task).words::<3>(data)?;
+pub(super) fn capset(call: &mut Call<'_>, [header, data, ..]: Arguments) -> CallResult {
+    call.user().words::<2>(header)?;
+    call.user().words::<3>(data)?;
     Ok(0)
 }

@@ -1,21 +1,19 @@
 //! Advisory locks: flock, and the lock commands of fcntl.
 
-use super::call::Arguments;
 use crate::errno::Errno;
-use crate::ids::TaskId;
-use crate::kernel::Kernel;
+use crate::kernel::{Arguments, Call};
 use crate::record::Record;
 use crate::vfs::{Lock, LockFamily, LockOwner};
 use crate::wait::CallResult;
 
 /// flock(2).
-pub(super) fn flock(kernel: &mut Kernel, task: TaskId, [fd, operation, ..]: Arguments) -> CallResult {
+pub(super) fn flock(call: &mut Call<'_>, [fd, operation, ..]: Arguments) -> CallResult {
     const LOCK_SH: u32 = 1;
     const LOCK_EX: u32 = 2;
     const LOCK_NB: u32 = 4;
     const LOCK_UN: u32 = 8;
-    let id = kernel.open_file(task, fd)?;
-    let description = kernel.fs.description(id);
+    let id = call.open_file(fd)?;
+    let description = call.kernel.fs.description(id);
     let file = description.vnode;
     if description.is_path() {
         return Err(Errno::EBADF.into());
@@ -23,10 +21,10 @@ pub(super) fn flock(kernel: &mut Kernel, task: TaskId, [fd, operation, ..]: Argu
     let owner = LockOwner::Description(id.number());
     let lock = Lock { family: LockFamily::Whole, owner, exclusive: false, start: 0, end: u64::MAX };
     match operation & !LOCK_NB {
-        LOCK_UN => kernel.fs.unlock(file, &lock),
+        LOCK_UN => call.kernel.fs.unlock(file, &lock),
         kind @ (LOCK_SH | LOCK_EX) => {
             let lock = Lock { exclusive: kind == LOCK_EX, ..lock };
-            kernel.fs.lock(file, lock, operation & LOCK_NB == 0)?;
+            call.kernel.fs.lock(file, lock, operation & LOCK_NB == 0)?;
         }
         _ => return Err(Errno::EINVAL.into()),
     }
@@ -44,27 +42,21 @@ const F_RDLCK: u16 = 0;
 const F_WRLCK: u16 = 1;
 const F_UNLCK: u16 = 2;
 
-fn read_request(
-    kernel: &mut Kernel,
-    task: TaskId,
-    fd: u32,
-    address: u32,
-    wide: bool,
-) -> Result<Request, Errno> {
+fn read_request(call: &mut Call<'_>, fd: u32, address: u32, wide: bool) -> Result<Request, Errno> {
     let (head, start, length) = if wide {
-        let [head, low, high, length_low, length_high] = kernel.user(task).words(address)?;
+        let [head, low, high, length_low, length_high] = call.user().words(address)?;
         (head, super::file::wide(low, high) as i64, super::file::wide(length_low, length_high) as i64)
     } else {
-        let [head, start, length] = kernel.user(task).words(address)?;
+        let [head, start, length] = call.user().words(address)?;
         (head, i64::from(start as i32), i64::from(length as i32))
     };
-    let id = kernel.open_file(task, fd)?;
+    let id = call.open_file(fd)?;
     let base = match head >> 16 {
         0 => 0,
-        1 => kernel.fs.description(id).offset,
+        1 => call.kernel.fs.description(id).offset,
         2 => {
-            let file = kernel.fs.description(id).vnode;
-            kernel.with_files(task, |files, caller| files.vfs.attributes(caller, file))?.size
+            let file = call.kernel.fs.description(id).vnode;
+            call.with_files(|files, caller| files.vfs.attributes(caller, file))?.size
         }
         _ => return Err(Errno::EINVAL),
     };
@@ -81,19 +73,17 @@ fn read_request(
 }
 
 /// F_GETLK, F_SETLK, F_SETLKW and their 64-bit and open-file-description kin.
-pub(super) fn fcntl_lock(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [fd, command, address, ..]: Arguments,
-) -> CallResult {
+pub(super) fn fcntl_lock(call: &mut Call<'_>, [fd, command, address, ..]: Arguments) -> CallResult {
     let wide = command >= 12;
     let by_description = command >= 36;
-    let request = read_request(kernel, task, fd, address, wide)?;
-    let id = kernel.open_file(task, fd)?;
-    let process = kernel.tasks.get(&task).ok_or(Errno::ESRCH)?.process.number();
-    let owner =
-        if by_description { LockOwner::Description(id.number()) } else { LockOwner::Process(process) };
-    let description = kernel.fs.description(id);
+    let request = read_request(call, fd, address, wide)?;
+    let id = call.open_file(fd)?;
+    let owner = if by_description {
+        LockOwner::Description(id.number())
+    } else {
+        LockOwner::Process(call.process_id.number())
+    };
+    let description = call.kernel.fs.description(id);
     let (file, flags) = (description.vnode, description.flags);
     let lock = Lock {
         family: LockFamily::Range,
@@ -103,28 +93,27 @@ pub(super) fn fcntl_lock(
         end: request.end,
     };
     if matches!(command, 5 | 12 | 36) {
-        return tell_conflict(kernel, task, file, &lock, address, wide);
+        return tell_conflict(call, file, &lock, address, wide);
     }
     match request.kind {
-        F_UNLCK => kernel.fs.unlock(file, &lock),
+        F_UNLCK => call.kernel.fs.unlock(file, &lock),
         F_RDLCK if !flags.reads() => return Err(Errno::EBADF.into()),
         F_WRLCK if !flags.writes() => return Err(Errno::EBADF.into()),
-        F_RDLCK | F_WRLCK => kernel.fs.lock(file, lock, matches!(command, 7 | 14 | 38))?,
+        F_RDLCK | F_WRLCK => call.kernel.fs.lock(file, lock, matches!(command, 7 | 14 | 38))?,
         _ => return Err(Errno::EINVAL.into()),
     }
     Ok(0)
 }
 
 fn tell_conflict(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     file: crate::vfs::Vnode,
     lock: &Lock,
     address: u32,
     wide: bool,
 ) -> CallResult {
-    let Some(held) = kernel.fs.lock_conflict(file, lock) else {
-        kernel.user(task).write(address, F_UNLCK)?;
+    let Some(held) = call.kernel.fs.lock_conflict(file, lock) else {
+        call.user().write(address, F_UNLCK)?;
         return Ok(0);
     };
     let kind = if held.exclusive { F_WRLCK } else { F_RDLCK };
@@ -139,6 +128,6 @@ fn tell_conflict(
     } else {
         record.u32(held.start as u32).u32(length as u32).u32(process)
     };
-    kernel.user(task).copy_out(address, record.as_bytes())?;
+    call.user().copy_out(address, record.as_bytes())?;
     Ok(0)
 }

@@ -2,10 +2,8 @@
 
 use pentimento_memory::{PAGE_SIZE, Permissions, SharedMemory};
 
-use super::call::Arguments;
 use crate::errno::Errno;
-use crate::ids::TaskId;
-use crate::kernel::Kernel;
+use crate::kernel::{Arguments, Call, Kernel};
 use crate::objects::Mappable;
 use crate::space::{Area, AreaSource};
 use crate::space::{FileMapping, MMAP_MIN, Space, TASK_SIZE, page_align};
@@ -41,9 +39,9 @@ fn protection(bits: u32) -> Permissions {
 }
 
 /// brk(2): the system call returns the break, changed or not.
-pub(super) fn brk(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Arguments) -> CallResult {
-    let lowest = lowest_address(kernel, task);
-    let space = kernel.space(task);
+pub(super) fn brk(call: &mut Call<'_>, [wanted, ..]: Arguments) -> CallResult {
+    let lowest = lowest_address(call);
+    let space = call.space();
     if wanted < space.heap_start {
         return Ok(space.heap_end);
     }
@@ -67,18 +65,14 @@ pub(super) fn brk(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Arguments) ->
 }
 
 /// mmap(2) as number 90: its arguments are in memory, and the offset is in bytes.
-pub(super) fn old_mmap(kernel: &mut Kernel, task: TaskId, [block, ..]: Arguments) -> CallResult {
-    let [address, length, protection, flags, fd, offset] = kernel.user(task).words(block)?;
+pub(super) fn old_mmap(call: &mut Call<'_>, [block, ..]: Arguments) -> CallResult {
+    let [address, length, protection, flags, fd, offset] = call.user().words(block)?;
     aligned(offset)?;
-    mmap2(kernel, task, [address, length, protection, flags, fd, offset / PAGE_SIZE])
+    mmap2(call, [address, length, protection, flags, fd, offset / PAGE_SIZE])
 }
 
 /// mmap2(2): the offset is in pages.
-pub(super) fn mmap2(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [address, length, bits, flags, fd, page]: Arguments,
-) -> CallResult {
+pub(super) fn mmap2(call: &mut Call<'_>, [address, length, bits, flags, fd, page]: Arguments) -> CallResult {
     let length = whole_pages(length, Errno::ENOMEM)?;
     let shared = match flags & MAP_TYPE {
         MAP_PRIVATE => false,
@@ -86,26 +80,26 @@ pub(super) fn mmap2(
         _ => return Err(Errno::EINVAL.into()),
     };
     let offset = u64::from(page) * u64::from(PAGE_SIZE);
-    let lowest = lowest_address(kernel, task);
-    let start = choose_address(kernel.space(task), address, length, flags, lowest)?;
+    let lowest = lowest_address(call);
+    let start = choose_address(call.space(), address, length, flags, lowest)?;
     let mut area = Area::private(protection(bits), AreaSource::Anonymous);
     area.shared = shared;
     area.grows_down = flags & MAP_GROWSDOWN != 0;
     if flags & MAP_ANONYMOUS == 0 {
-        return map_file(kernel, task, start, length, area, fd, offset);
+        return map_file(call, start, length, area, fd, offset);
     }
     if shared {
-        let object = kernel.new_object();
-        kernel.space(task).map_shared(start, length, area, object)?;
+        let object = call.kernel.new_object();
+        call.space().map_shared(start, length, area, object)?;
     } else {
-        kernel.space(task).map(start, length, area)?;
+        call.space().map(start, length, area)?;
     }
     Ok(start)
 }
 
 /// The lowest address at which `task` may map: 0 for the superuser (CAP_SYS_RAWIO).
-fn lowest_address(kernel: &mut Kernel, task: TaskId) -> u32 {
-    if kernel.process(task).credentials.euid == 0 { 0 } else { MMAP_MIN }
+fn lowest_address(call: &mut Call<'_>) -> u32 {
+    if call.process().credentials.euid == 0 { 0 } else { MMAP_MIN }
 }
 
 /// A free range of `length` bytes, which may not start below `lowest`.
@@ -141,67 +135,62 @@ fn choose_address(space: &Space, hint: u32, length: u32, flags: u32, lowest: u32
 
 /// Maps a file.
 fn map_file(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     start: u32,
     length: u32,
     mut area: Area,
     fd: u32,
     offset: u64,
 ) -> CallResult {
-    let description = kernel.open_file(task, fd)?;
-    let description = kernel.fs.description(description);
+    let description = call.open_file(fd)?;
+    let description = call.kernel.fs.description(description);
     let (mappable, node, flags) = (description.object.mappable(), description.vnode, description.flags);
     if !flags.reads() || area.shared && area.protection.contains(Permissions::WRITE) && !flags.writes() {
         return Err(Errno::EACCES.into());
     }
     if mappable? == Mappable::Zeros {
-        kernel.space(task).map(start, length, area)?;
+        call.space().map(start, length, area)?;
         return Ok(start);
     }
     area.backing = AreaSource::File { node, offset };
     if area.shared {
         area.may_write = flags.writes();
-        kernel.map_file_shared(task, node, area.may_write)?;
-        kernel.space(task).map(start, length, area)?;
+        call.map_file_shared(node, area.may_write)?;
+        call.space().map(start, length, area)?;
         return Ok(start);
     }
-    if !kernel.space(task).files.contains_key(&node) {
-        kernel.add_file_mapping(task, node, None)?;
+    if !call.space().files.contains_key(&node) {
+        call.add_file_mapping(node, None)?;
     }
-    area.source = kernel.fs.vfs.page_source(node);
+    area.source = call.kernel.fs.vfs.page_source(node);
     if area.source.is_some() {
-        kernel.space(task).map(start, length, area)?;
+        call.space().map(start, length, area)?;
         return Ok(start);
     }
-    let content = kernel.with_files(task, |files, caller| {
+    let content = call.with_files(|files, caller| {
         let size = files.vfs.attributes(caller, node)?.size;
         let mut content = vec![0; size.saturating_sub(offset).min(u64::from(length)) as usize];
         let read = files.vfs.read(&caller.view, node, offset, &mut content)?;
         content.truncate(read);
         Ok::<_, Errno>(content)
     })?;
-    kernel.space(task).map_private_file(start, length, area, &content)?;
+    call.space().map_private_file(start, length, area, &content)?;
     Ok(start)
 }
 
 /// munmap(2).
-pub(super) fn munmap(kernel: &mut Kernel, task: TaskId, [address, length, ..]: Arguments) -> CallResult {
+pub(super) fn munmap(call: &mut Call<'_>, [address, length, ..]: Arguments) -> CallResult {
     let length = whole_pages(length, Errno::EINVAL)?;
     aligned(address)?;
     if address.checked_add(length).is_none_or(|end| end > TASK_SIZE) {
         return Err(Errno::EINVAL.into());
     }
-    kernel.unmap(task, address, length)?;
+    call.space().unmap(address, length)?;
     Ok(0)
 }
 
 /// mprotect(2), and pkey_mprotect(2) with the default key.
-pub(super) fn mprotect(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [address, length, bits, ..]: Arguments,
-) -> CallResult {
+pub(super) fn mprotect(call: &mut Call<'_>, [address, length, bits, ..]: Arguments) -> CallResult {
     const GROWS_DOWN: u32 = 0x0100_0000;
     const GROWS_UP: u32 = 0x0200_0000;
     aligned(address)?;
@@ -209,7 +198,7 @@ pub(super) fn mprotect(
         return Err(Errno::EINVAL.into());
     }
     let length = page_align(length).ok_or(Errno::ENOMEM)?;
-    let space = kernel.space(task);
+    let space = call.space();
     let mut start = address;
     if bits & GROWS_DOWN != 0 {
         let (first, area) = space.areas.at(address).ok_or(Errno::ENOMEM)?;
@@ -225,20 +214,20 @@ pub(super) fn mprotect(
 }
 
 /// pkey_mprotect(2): there are no keys but the default one.
-pub(super) fn pkey_mprotect(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
+pub(super) fn pkey_mprotect(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
     match arguments[3] as i32 {
-        -1 => mprotect(kernel, task, arguments),
+        -1 => mprotect(call, arguments),
         _ => Err(Errno::EINVAL.into()),
     }
 }
 
 /// pkey_alloc(2): the processor has no keys to give.
-pub(super) fn pkey_alloc(_: &mut Kernel, _: TaskId, [flags, rights, ..]: Arguments) -> CallResult {
+pub(super) fn pkey_alloc(_: &mut Call<'_>, [flags, rights, ..]: Arguments) -> CallResult {
     Err(if flags != 0 || rights & !3 != 0 { Errno::EINVAL } else { Errno::ENOSPC }.into())
 }
 
 /// pkey_free(2): no key is in use.
-pub(super) fn pkey_free(_: &mut Kernel, _: TaskId, _: Arguments) -> CallResult {
+pub(super) fn pkey_free(_: &mut Call<'_>, _: Arguments) -> CallResult {
     Err(Errno::EINVAL.into())
 }
 
@@ -248,8 +237,7 @@ const MREMAP_DONTUNMAP: u32 = 4;
 
 /// mremap(2).
 pub(super) fn mremap(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     [old, old_length, new_length, flags, new, ..]: Arguments,
 ) -> CallResult {
     let fixed = flags & MREMAP_FIXED != 0;
@@ -260,8 +248,8 @@ pub(super) fn mremap(
     aligned(old)?;
     let new_length = whole_pages(new_length, Errno::EINVAL)?;
     let old_length = page_align(old_length).ok_or(Errno::EINVAL)?;
-    let lowest = lowest_address(kernel, task);
-    let space = kernel.space(task);
+    let lowest = lowest_address(call);
+    let space = call.space();
     let (first, area) = space.areas.at(old).ok_or(Errno::EFAULT)?;
     let area = area.starting_at(first, old);
     if old_length == 0 {
@@ -280,7 +268,7 @@ pub(super) fn mremap(
         }
     } else if new_length <= old_length {
         if new_length < old_length {
-            kernel.unmap(task, old + new_length, old_length - new_length)?;
+            call.space().unmap(old + new_length, old_length - new_length)?;
         }
         return Ok(old);
     } else if old_end == area.end && grow_in_place(space, old_end, new_length - old_length, &area)? {
@@ -288,8 +276,8 @@ pub(super) fn mremap(
     } else if flags & MREMAP_MAYMOVE == 0 {
         return Err(Errno::ENOMEM.into());
     }
-    let target = if fixed { new } else { find_gap(kernel.space(task), new_length, lowest)? };
-    kernel.move_area(task, (old, old_length), (target, new_length), area)?;
+    let target = if fixed { new } else { find_gap(call.space(), new_length, lowest)? };
+    call.space().move_pages((old, old_length), (target, new_length), area)?;
     Ok(target)
 }
 
@@ -305,55 +293,42 @@ fn grow_in_place(space: &mut Space, end: u32, more: u32, area: &Area) -> Result<
     Ok(true)
 }
 
-impl Kernel {
-    /// Unmaps a range of `task`'s memory.
-    pub(crate) fn unmap(&mut self, task: TaskId, start: u32, length: u32) -> Result<(), Errno> {
-        self.space(task).unmap(start, length)
-    }
-
-    /// Moves an area (mremap(2)).
-    fn move_area(&mut self, task: TaskId, old: (u32, u32), new: (u32, u32), area: Area) -> Result<(), Errno> {
-        self.space(task).move_pages(old, new, area)
-    }
-
+impl Call<'_> {
     /// Forgets what was written to private pages (MADV_DONTNEED).
-    fn discard_pages(&mut self, task: TaskId, start: u32, end: u32, area: &Area) -> Result<(), Errno> {
+    fn discard_pages(&mut self, start: u32, end: u32, area: &Area) -> Result<(), Errno> {
         let kept =
             matches!(area.backing, AreaSource::File { .. } | AreaSource::Program { .. } | AreaSource::Vdso);
         if area.shared || kept && area.source.is_none() {
             return Ok(());
         }
-        self.space(task).map(start, end - start, area.clone())
+        self.space().map(start, end - start, area.clone())
     }
 
-    /// Has the memory of `task` hold the content of a file that it maps shared; what is stored there
+    /// Has the caller's memory hold the content of a file that it maps shared; what is stored there
     /// goes back into the file if `writes`.
-    fn map_file_shared(&mut self, task: TaskId, node: Vnode, writes: bool) -> Result<(), Errno> {
+    fn map_file_shared(&mut self, node: Vnode, writes: bool) -> Result<(), Errno> {
         if writes {
-            self.fs.vfs.expect_writes(node);
+            self.kernel.fs.vfs.expect_writes(node);
         }
-        if matches!(self.space(task).files.get(&node), Some(FileMapping { memory: Some(_), .. })) {
+        if matches!(self.space().files.get(&node), Some(FileMapping { memory: Some(_), .. })) {
             return Ok(());
         }
-        let memory = self.with_files(task, |files, caller| files.vfs.map_shared(caller, node, writes))?;
-        self.add_file_mapping(task, node, Some(memory))
+        let memory = self.with_files(|files, caller| files.vfs.map_shared(caller, node, writes))?;
+        self.add_file_mapping(node, Some(memory))
     }
 
-    /// Notes that the memory of `task` maps a file, and holds it.
-    fn add_file_mapping(
-        &mut self,
-        task: TaskId,
-        node: Vnode,
-        memory: Option<SharedMemory>,
-    ) -> Result<(), Errno> {
-        let root = self.location(task)?.root;
-        let name = self.fs.vfs.name_of(root, node);
-        if self.space(task).files.insert(node, FileMapping { name, memory }).is_none() {
-            self.fs.vfs.retain(node);
+    /// Notes that the caller's memory maps a file, and holds it.
+    fn add_file_mapping(&mut self, node: Vnode, memory: Option<SharedMemory>) -> Result<(), Errno> {
+        let root = self.location().root;
+        let name = self.kernel.fs.vfs.name_of(root, node);
+        if self.space().files.insert(node, FileMapping { name, memory }).is_none() {
+            self.kernel.fs.vfs.retain(node);
         }
         Ok(())
     }
+}
 
+impl Kernel {
     /// Adds holders to the files that a copied space maps.
     pub(crate) fn hold_mappings(&mut self, space: &Space) {
         for (node, mapping) in &space.files {
@@ -387,11 +362,7 @@ impl Kernel {
 }
 
 /// madvise(2): the advice that changes what programs read is followed.
-pub(super) fn madvise(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [address, length, advice, ..]: Arguments,
-) -> CallResult {
+pub(super) fn madvise(call: &mut Call<'_>, [address, length, advice, ..]: Arguments) -> CallResult {
     const DONTNEED: u32 = 4;
     const REMOVE: u32 = 9;
     const KNOWN: [u32; 22] =
@@ -402,41 +373,33 @@ pub(super) fn madvise(
     }
     let length = page_align(length).ok_or(Errno::EINVAL)?;
     let end = address.checked_add(length).ok_or(Errno::EINVAL)?;
-    let space = kernel.space(task);
+    let space = call.space();
     let pieces: Vec<(u32, Area)> =
         space.areas.overlapping(address, end).map(|(start, area)| (start, area.clone())).collect();
     let covered: u64 = space.areas.mapped_within(address, end);
     if advice == DONTNEED {
         for (start, area) in pieces {
-            kernel.discard_pages(task, start.max(address), area.end.min(end), &area)?;
+            call.discard_pages(start.max(address), area.end.min(end), &area)?;
         }
     }
     if covered < u64::from(length) { Err(Errno::ENOMEM.into()) } else { Ok(0) }
 }
 
 /// mincore(2): everything that is mapped is there.
-pub(super) fn mincore(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [address, length, vector, ..]: Arguments,
-) -> CallResult {
+pub(super) fn mincore(call: &mut Call<'_>, [address, length, vector, ..]: Arguments) -> CallResult {
     aligned(address)?;
     let pages = page_align(length).ok_or(Errno::ENOMEM)? / PAGE_SIZE;
     let end = address.checked_add(pages * PAGE_SIZE).ok_or(Errno::ENOMEM)?;
-    kernel.user(task).check(vector, pages, pentimento_memory::Access::Write)?;
-    if kernel.space(task).areas.mapped_within(address, end) < u64::from(end - address) {
+    call.user().check(vector, pages, pentimento_memory::Access::Write)?;
+    if call.space().areas.mapped_within(address, end) < u64::from(end - address) {
         return Err(Errno::ENOMEM.into());
     }
-    kernel.user(task).copy_out(vector, &vec![1; pages as usize])?;
+    call.user().copy_out(vector, &vec![1; pages as usize])?;
     Ok(0)
 }
 
 /// msync(2): writes shared file mappings back.
-pub(super) fn msync(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [address, length, flags, ..]: Arguments,
-) -> CallResult {
+pub(super) fn msync(call: &mut Call<'_>, [address, length, flags, ..]: Arguments) -> CallResult {
     const ASYNC: u32 = 1;
     const INVALIDATE: u32 = 2;
     const SYNC: u32 = 4;
@@ -446,7 +409,7 @@ pub(super) fn msync(
     }
     let length = page_align(length).ok_or(Errno::ENOMEM)?;
     let end = address.checked_add(length).ok_or(Errno::ENOMEM)?;
-    let areas = &kernel.space(task).areas;
+    let areas = &call.space().areas;
     if areas.mapped_within(address, end) < u64::from(length) {
         return Err(Errno::ENOMEM.into());
     }
@@ -458,22 +421,22 @@ pub(super) fn msync(
         })
         .collect();
     for node in shared {
-        kernel.with_files(task, |files, caller| files.vfs.write_back(&caller.view, node))?;
+        call.with_files(|files, caller| files.vfs.write_back(&caller.view, node))?;
     }
     Ok(0)
 }
 
 /// mlock(2), munlock(2) and mlock2(2): nothing is ever paged out, so only the range is checked.
-pub(super) fn mlock(kernel: &mut Kernel, task: TaskId, [address, length, ..]: Arguments) -> CallResult {
+pub(super) fn mlock(call: &mut Call<'_>, [address, length, ..]: Arguments) -> CallResult {
     let start = address & !(PAGE_SIZE - 1);
     let end = page_align(address.checked_add(length).ok_or(Errno::EINVAL)?).ok_or(Errno::EINVAL)?;
-    if kernel.space(task).areas.mapped_within(start, end) < u64::from(end - start) {
+    if call.space().areas.mapped_within(start, end) < u64::from(end - start) {
         return Err(Errno::ENOMEM.into());
     }
     Ok(0)
 }
 
 /// mlockall(2) and munlockall(2).
-pub(super) fn mlockall(_: &mut Kernel, _: TaskId, _: Arguments) -> CallResult {
+pub(super) fn mlockall(_: &mut Call<'_>, _: Arguments) -> CallResult {
     Ok(0)
 }

@@ -1,7 +1,6 @@
 //! System calls: the table, and how one is run.
 
 mod attributes;
-mod call;
 mod children;
 mod copy;
 mod descriptor;
@@ -35,86 +34,100 @@ pub use table::{ArgumentKind, SystemCall, system_calls};
 
 use crate::errno::Errno;
 use crate::ids::{ProcessId, TaskId};
-use crate::kernel::Kernel;
+use crate::kernel::{Arguments, Call, Kernel};
 use crate::signal::Info;
 use crate::wait::{CallResult, Failure, PendingCall, Restart};
 
 impl Kernel {
     /// [`Self::system_call`].
     pub(crate) fn begin_call(&mut self, id: TaskId) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
-        let register = |gpr| task.cpu.gpr(gpr);
-        let arguments = [Gpr::Ebx, Gpr::Ecx, Gpr::Edx, Gpr::Esi, Gpr::Edi, Gpr::Ebp].map(register);
-        let number = register(Gpr::Eax);
-        task.call = Some(PendingCall { number, arguments, ..PendingCall::default() });
-        if self.host.trace.is_some() {
-            self.trace_entry(id);
+        let Some(mut call) = Call::of(self, id) else { return };
+        let register = |gpr| call.task().cpu.gpr(gpr);
+        let [number, arguments @ ..] =
+            [Gpr::Eax, Gpr::Ebx, Gpr::Ecx, Gpr::Edx, Gpr::Esi, Gpr::Edi, Gpr::Ebp].map(register);
+        call.task().call = Some(PendingCall { number, arguments, ..PendingCall::default() });
+        if call.kernel.host.trace.is_some() {
+            call.trace_entry();
         }
-        self.run_call(id);
+        call.run(number, arguments, 0);
     }
 
     /// Runs the pending call of `id` once. If it still waits, says what a signal would do to it.
     pub(crate) fn run_call(&mut self, id: TaskId) -> Option<Restart> {
-        let call = self.tasks.get(&id)?.call.as_ref()?;
-        let (number, arguments) = (call.number, call.arguments);
+        let mut call = Call::of(self, id)?;
+        let pending = call.task().call.as_ref()?;
+        let (number, arguments) = (pending.number, pending.arguments);
         // What a signal interrupts has to come to its end before the handler's frame is made.
-        self.fs.work.begin(if call.interrupted { u32::MAX } else { call.pauses });
+        let pauses = if pending.interrupted { u32::MAX } else { pending.pauses };
+        call.run(number, arguments, pauses)
+    }
+}
+
+impl Call<'_> {
+    /// Runs the handler once, and does with the task what comes of it. The call has been paused for the
+    /// host as often as `pauses` says.
+    fn run(&mut self, number: u32, arguments: Arguments, pauses: u32) -> Option<Restart> {
+        self.kernel.fs.work.begin(pauses);
         // A call that ends its task takes the printed arguments with it.
-        let call = self.host.trace.is_some().then(|| call.clone());
+        let pending = self.kernel.host.trace.is_some().then(|| self.task().call.clone()).flatten();
         let outcome = match table::find(number).and_then(|row| row.handler) {
-            Some(handler) => handler(self, id, arguments),
-            None => self.report_unimplemented(number),
+            Some(handler) => handler(self, arguments),
+            None => self.kernel.report_unimplemented(number),
         };
-        self.wake_files();
-        let value = match self.scheduler.admit(outcome) {
+        self.kernel.wake_files();
+        let value = match self.kernel.scheduler.admit(outcome) {
             Ok(value) => value,
             Err(Failure::Errno(errno)) => errno.to_register(),
             Err(Failure::NoReturn) => {
-                if let Some(call) = call {
-                    self.trace_result(id, &call, None);
+                if let Some(pending) = pending {
+                    self.trace_result(&pending, None);
                 }
-                if let Some(task) = self.tasks.get_mut(&id) {
-                    task.call = None;
+                if self.lives() {
+                    self.task().call = None;
                 }
                 return None;
             }
             Err(Failure::Pause) => {
-                self.paused = true;
-                let call = self.tasks.get_mut(&id)?.call.as_mut()?;
+                self.kernel.paused = true;
+                let pending = self.task().call.as_mut()?;
                 // Signals wait for the end of what is only half done.
-                (call.pauses, call.uninterruptible) = (call.pauses + 1, true);
+                (pending.pauses, pending.uninterruptible) = (pending.pauses + 1, true);
                 return None;
             }
             Err(Failure::Block(wait)) => {
                 let restart = wait.restart;
-                let uninterruptible = wait.uninterruptible;
-                if let Some(call) = self.tasks.get_mut(&id).and_then(|task| task.call.as_mut()) {
-                    call.uninterruptible = uninterruptible;
+                if let Some(pending) = &mut self.task().call {
+                    pending.uninterruptible = wait.uninterruptible;
                 }
                 // A signal that is already there must not be slept through.
-                if uninterruptible || !self.has_signal(id) {
-                    self.block(id, wait);
+                if wait.uninterruptible || !self.kernel.has_signal(self.task_id) {
+                    self.kernel.block(self.task_id, wait);
                 }
                 return Some(restart);
             }
         };
-        let task = self.tasks.get_mut(&id)?;
+        if !self.lives() {
+            return None;
+        }
+        let task = self.task();
         task.cpu.set_gpr(Gpr::Eax, value);
         // Only sigsuspend and its like, which end with EINTR, leave the mask to the signal's frame.
         if let Some(mask) = task.saved_mask.take() {
             task.mask = mask;
         }
-        if let Some(call) = task.call.take() {
-            self.trace_result(id, &call, Some(value));
+        if let Some(pending) = task.call.take() {
+            self.trace_result(&pending, Some(value));
         }
         None
     }
+}
 
+impl Kernel {
     /// Wakes those who wait for what has happened to files, and sends what terminals have signalled.
     pub(crate) fn wake_files(&mut self) {
         for (group, signal) in self.fs.take_signals() {
             let members = self.processes.iter().filter(|(_, process)| process.group.number() == group);
-            let members: Vec<ProcessId> = members.map(|(id, _)| *id).collect();
+            let members: Vec<ProcessId> = members.map(|(id, _)| id).collect();
             for member in members {
                 self.signal_process(member, Info::kernel(signal));
             }

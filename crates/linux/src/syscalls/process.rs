@@ -3,11 +3,10 @@
 use bitflags::bitflags;
 use pentimento_registers::Gpr;
 
-use super::call::Arguments;
 use super::thread::{UserDescriptor, set_descriptor};
 use crate::errno::Errno;
 use crate::ids::{ProcessId, TaskId, Termination};
-use crate::kernel::Kernel;
+use crate::kernel::{Arguments, Call, Kernel};
 use crate::resource::Resource;
 use crate::signal::{AlternateStack, PendingSignals, Signal, SignalSet};
 use crate::space::Space;
@@ -100,19 +99,18 @@ impl Request {
 }
 
 /// fork(2).
-pub(super) fn fork(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
-    start(kernel, task, Request::FORK)
+pub(super) fn fork(call: &mut Call<'_>, _: Arguments) -> CallResult {
+    start(call, Request::FORK)
 }
 
 /// vfork(2): the child runs in the caller's memory, and the caller waits until it leaves that.
-pub(super) fn vfork(kernel: &mut Kernel, task: TaskId, _: Arguments) -> CallResult {
-    start(kernel, task, Request { flags: CloneFlags::VM | CloneFlags::VFORK, ..Request::FORK })
+pub(super) fn vfork(call: &mut Call<'_>, _: Arguments) -> CallResult {
+    start(call, Request { flags: CloneFlags::VM | CloneFlags::VFORK, ..Request::FORK })
 }
 
 /// clone(2), with i386's order of arguments.
 pub(super) fn clone(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     [bits, stack, parent_number, tls, child_number, _]: Arguments,
 ) -> CallResult {
     let flags = CloneFlags::from_bits_truncate(bits & !0xff);
@@ -123,11 +121,11 @@ pub(super) fn clone(
     let exit_signal = bits & 0xff;
     let request =
         Request { flags, exit_signal, stack, parent_number, child_number, tls, descriptor: parent_number };
-    start(kernel, task, request)
+    start(call, request)
 }
 
 /// clone3(2).
-pub(super) fn clone3(kernel: &mut Kernel, task: TaskId, [address, size, ..]: Arguments) -> CallResult {
+pub(super) fn clone3(call: &mut Call<'_>, [address, size, ..]: Arguments) -> CallResult {
     const SMALLEST: u32 = 64;
     const KNOWN: u32 = 88;
     if size < SMALLEST {
@@ -136,7 +134,7 @@ pub(super) fn clone3(kernel: &mut Kernel, task: TaskId, [address, size, ..]: Arg
     if size > 4096 {
         return Err(Errno::E2BIG.into());
     }
-    let mut bytes = kernel.user(task).bytes(address, size)?;
+    let mut bytes = call.user().bytes(address, size)?;
     if bytes.iter().skip(KNOWN as usize).any(|byte| *byte != 0) {
         return Err(Errno::E2BIG.into());
     }
@@ -162,24 +160,24 @@ pub(super) fn clone3(kernel: &mut Kernel, task: TaskId, [address, size, ..]: Arg
         tls: small(7)?,
         descriptor: small(1)?,
     };
-    start(kernel, task, request)
+    start(call, request)
 }
 
 /// Starts a task, and with CLONE_VFORK waits for it.
-fn start(kernel: &mut Kernel, caller: TaskId, request: Request) -> CallResult {
-    let pending = kernel.task(caller).call.as_ref().map_or(0, |call| call.progress);
+fn start(call: &mut Call<'_>, request: Request) -> CallResult {
+    let pending = call.task().call.as_ref().map_or(0, |pending| pending.progress);
     if pending != 0 {
-        return wait_for_vfork(kernel, pending);
+        return wait_for_vfork(call.kernel, pending);
     }
     request.check()?;
-    let number = create(kernel, caller, request)?;
+    let number = create(call, request)?;
     if !request.flags.contains(CloneFlags::VFORK) {
         return Ok(number);
     }
-    if let Some(call) = &mut kernel.task(caller).call {
+    if let Some(call) = &mut call.task().call {
         call.progress = number;
     }
-    wait_for_vfork(kernel, number)
+    wait_for_vfork(call.kernel, number)
 }
 
 /// Waits until the child has memory of its own. Signals do not end this wait.
@@ -194,95 +192,90 @@ fn wait_for_vfork(kernel: &mut Kernel, number: u32) -> CallResult {
 }
 
 /// EAGAIN where the caller's user has as many tasks as it may (RLIMIT_NPROC), the superuser excepted.
-fn check_process_limit(kernel: &mut Kernel, caller: TaskId) -> Result<(), Errno> {
-    let process = kernel.process(caller);
+fn check_process_limit(call: &mut Call<'_>) -> Result<(), Errno> {
+    let process = call.process();
     let (limit, user) = (process.limits[Resource::Nproc].soft, process.credentials.uid);
-    if user == 0 || limit >= u64::from(kernel.limits.tasks) {
+    if user == 0 || limit >= u64::from(call.kernel.limits.tasks) {
         return Ok(());
     }
     let own = |task: &&Task| {
-        kernel.processes.get(&task.process).is_some_and(|process| process.credentials.uid == user)
+        call.kernel.processes.get(&task.process).is_some_and(|process| process.credentials.uid == user)
     };
-    let count = kernel.tasks.values().filter(own).count() as u64;
+    let count = call.kernel.tasks.values().filter(own).count() as u64;
     if count >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
 }
 
 /// Makes the new task, and gives its number.
-fn create(kernel: &mut Kernel, caller: TaskId, request: Request) -> Result<u32, Errno> {
+fn create(call: &mut Call<'_>, request: Request) -> Result<u32, Errno> {
     let flags = request.flags;
     let is_thread = flags.contains(CloneFlags::THREAD);
-    if !is_thread && kernel.processes.len() >= kernel.limits.processes as usize {
+    if !is_thread && call.kernel.processes.len() >= call.kernel.limits.processes as usize {
         return Err(Errno::EAGAIN);
     }
-    check_process_limit(kernel, caller)?;
+    check_process_limit(call)?;
     if flags.contains(CloneFlags::PIDFD) {
-        super::pidfd::prepare(kernel, caller, request.descriptor)?;
+        super::pidfd::prepare(call, request.descriptor)?;
     }
-    let mut cpu = kernel.task(caller).cpu.clone();
-    let mut tls = kernel.task(caller).tls;
+    let mut cpu = call.task().cpu.clone();
+    let mut tls = call.task().tls;
     if flags.contains(CloneFlags::SETTLS) {
-        let words = kernel.user(caller).words(request.tls)?;
+        let words = call.user().words(request.tls)?;
         set_descriptor(&mut tls, UserDescriptor(words), false)?;
     }
-    let number = kernel.new_number()?;
+    let number = call.kernel.new_number()?;
     cpu.set_gpr(Gpr::Eax, 0);
     if request.stack != 0 {
         cpu.set_gpr(Gpr::Esp, request.stack);
     }
     if flags.contains(CloneFlags::PARENT_SETTID) {
-        kernel.user(caller).write(request.parent_number, number)?;
+        call.user().write(request.parent_number, number)?;
     }
-    let process = if is_thread {
-        kernel.task(caller).process
-    } else {
-        create_process(kernel, caller, number, request)?
-    };
-    let task = copy_task(kernel, caller, process, flags, cpu, tls);
+    let process = if is_thread { call.process_id } else { create_process(call, number, request)? };
+    let task = copy_task(call, process, flags, cpu, tls);
     let id = TaskId(number);
-    kernel.tasks.insert(id, task);
+    call.kernel.tasks.insert(id, task);
     if is_thread {
-        kernel.process(id).threads.push(id);
+        call.kernel.process(id).threads.push(id);
     }
     // The selectors are the caller's, but they name the new task's own descriptors now.
-    kernel.refresh_segments(id);
+    call.kernel.refresh_segments(id);
     if flags.contains(CloneFlags::CHILD_CLEARTID) {
-        kernel.task(id).clear_child_tid = request.child_number;
+        call.kernel.task(id).clear_child_tid = request.child_number;
     }
     if flags.contains(CloneFlags::CHILD_SETTID) {
-        // The kernel ignores a bad pointer here too.
-        let _ = kernel.user(id).write(request.child_number, number);
+        // The call.kernel ignores a bad pointer here too.
+        let _ = call.kernel.user(id).write(request.child_number, number);
     }
     if flags.contains(CloneFlags::PIDFD) {
-        super::pidfd::give(kernel, caller, ProcessId(number), request.descriptor)?;
+        super::pidfd::give(call, ProcessId(number), request.descriptor)?;
     }
-    kernel.make_runnable(id);
+    call.kernel.make_runnable(id);
     Ok(number)
 }
 
 /// A copy of the caller's thread that shares what `flags` say.
 fn copy_task(
-    kernel: &mut Kernel,
-    caller: TaskId,
+    call: &mut Call<'_>,
     process: ProcessId,
     flags: CloneFlags,
     cpu: pentimento_registers::CpuState,
     tls: pentimento_registers::TlsDescriptors,
 ) -> Task {
-    let parent = &kernel.tasks[&caller];
+    let parent = call.task();
     let (files, location) = (parent.files, parent.location);
     let files = if flags.contains(CloneFlags::FILES) {
-        kernel.files.hold(files)
+        call.kernel.files.hold(files)
     } else {
-        let copy = kernel.fs.copy(&kernel.files[files]);
-        kernel.files.insert(copy)
+        let copy = call.kernel.fs.copy(&call.kernel.files[files]);
+        call.kernel.files.insert(copy)
     };
     let location = if flags.contains(CloneFlags::FS) {
-        kernel.locations.hold(location)
+        call.kernel.locations.hold(location)
     } else {
-        let copy = kernel.locations[location];
-        kernel.locations.insert(copy)
+        let copy = call.kernel.locations[location];
+        call.kernel.locations.insert(copy)
     };
-    let parent = &kernel.tasks[&caller];
+    let parent = call.task();
     // A child that shares memory without sharing the stack's owner starts without an alternate stack.
     let keeps_stack = !flags.contains(CloneFlags::VM) || flags.contains(CloneFlags::VFORK);
     Task {
@@ -310,29 +303,27 @@ fn copy_task(
 }
 
 /// A copy of the caller's process.
-fn create_process(
-    kernel: &mut Kernel,
-    caller: TaskId,
-    number: u32,
-    request: Request,
-) -> Result<ProcessId, Errno> {
+fn create_process(call: &mut Call<'_>, number: u32, request: Request) -> Result<ProcessId, Errno> {
     let flags = request.flags;
-    let parent_id = kernel.task(caller).process;
-    let Some(space) = kernel.process(caller).space else { return Err(Errno::ENOMEM) };
-    let space =
-        if flags.contains(CloneFlags::VM) { kernel.spaces.hold(space) } else { kernel.fork_memory(space)? };
-    let actions = kernel.process(caller).actions;
-    let actions = if flags.contains(CloneFlags::SIGHAND) {
-        kernel.actions.hold(actions)
+    let parent_id = call.process_id;
+    let Some(space) = call.process().space else { return Err(Errno::ENOMEM) };
+    let space = if flags.contains(CloneFlags::VM) {
+        call.kernel.spaces.hold(space)
     } else {
-        let copy = kernel.actions[actions].clone();
-        kernel.actions.insert(copy)
+        call.kernel.fork_memory(space)?
+    };
+    let actions = call.process().actions;
+    let actions = if flags.contains(CloneFlags::SIGHAND) {
+        call.kernel.actions.hold(actions)
+    } else {
+        let copy = call.kernel.actions[actions].clone();
+        call.kernel.actions.insert(copy)
     };
     let id = ProcessId(number);
-    let parent = &kernel.processes[&parent_id];
+    let parent = &call.kernel.processes[&parent_id];
     let real_parent = if flags.contains(CloneFlags::PARENT) { parent.parent } else { parent_id };
-    let serial = kernel.new_object();
-    let parent = &kernel.processes[&parent_id];
+    let serial = call.kernel.new_object();
+    let parent = &call.kernel.processes[&parent_id];
     let process = Process {
         serial,
         parent: real_parent,
@@ -357,10 +348,10 @@ fn create_process(
         attributes: crate::task::Attributes { death_signal: 0, subreaper: 0, ..parent.attributes },
         instructions: 0,
         child_instructions: 0,
-        started: kernel.time.monotonic(),
+        started: call.kernel.time.monotonic(),
     };
-    kernel.processes.insert(id, process);
-    if let Some(parent) = kernel.processes.get_mut(&real_parent) {
+    call.kernel.processes.insert(id, process);
+    if let Some(parent) = call.kernel.processes.get_mut(&real_parent) {
         parent.children.push(id);
     }
     Ok(id)
@@ -380,37 +371,37 @@ impl Kernel {
 }
 
 /// exit(2), the system call: ends the calling thread.
-pub(super) fn exit(kernel: &mut Kernel, task: TaskId, [status, ..]: Arguments) -> CallResult {
-    kernel.end_task(task, status as u8);
+pub(super) fn exit(call: &mut Call<'_>, [status, ..]: Arguments) -> CallResult {
+    call.kernel.end_task(call.task_id, status as u8);
     Err(Failure::NoReturn)
 }
 
 /// exit_group(2): ends the process.
-pub(super) fn exit_group(kernel: &mut Kernel, task: TaskId, [status, ..]: Arguments) -> CallResult {
-    let process = kernel.task(task).process;
-    kernel.end_process(process, Termination::Exited(status as u8));
+pub(super) fn exit_group(call: &mut Call<'_>, [status, ..]: Arguments) -> CallResult {
+    let process = call.process_id;
+    call.kernel.end_process(process, Termination::Exited(status as u8));
     Err(Failure::NoReturn)
 }
 
 /// unshare(2): descriptors and locations can be separated; there are no namespaces.
-pub(super) fn unshare(kernel: &mut Kernel, task: TaskId, [bits, ..]: Arguments) -> CallResult {
+pub(super) fn unshare(call: &mut Call<'_>, [bits, ..]: Arguments) -> CallResult {
     let flags = CloneFlags::from_bits(bits).ok_or(Errno::EINVAL)?;
     if flags.intersects(CloneFlags::NAMESPACES) {
         return Err(Errno::EPERM.into());
     }
     let threads = CloneFlags::THREAD | CloneFlags::SIGHAND | CloneFlags::VM;
-    if flags.intersects(threads) && kernel.process(task).threads.len() > 1 {
+    if flags.intersects(threads) && call.process().threads.len() > 1 {
         return Err(Errno::EINVAL.into());
     }
     if flags.contains(CloneFlags::FILES) {
-        let files = kernel.task(task).files;
-        kernel.own_descriptors(task, files);
+        let files = call.task().files;
+        call.kernel.own_descriptors(call.task_id, files);
     }
     if flags.contains(CloneFlags::FS) {
-        let location = kernel.task(task).location;
-        let own = kernel.locations[location];
-        kernel.locations.release(location);
-        kernel.task(task).location = kernel.locations.insert(own);
+        let location = call.task().location;
+        let own = call.kernel.locations[location];
+        call.kernel.locations.release(location);
+        call.task().location = call.kernel.locations.insert(own);
     }
     Ok(0)
 }

@@ -2,39 +2,33 @@
 
 use std::collections::VecDeque;
 
-use super::call::Arguments;
 use crate::errno::Errno;
 use crate::ids::TaskId;
-use crate::kernel::Kernel;
+use crate::kernel::{Arguments, Call};
 use crate::wait::CallResult;
 
 /// Segments of `struct iovec` as one list of (address, length).
-fn segments(
-    kernel: &mut Kernel,
-    task: TaskId,
-    address: u32,
-    count: u32,
-) -> Result<VecDeque<(u32, u32)>, Errno> {
+fn segments(call: &mut Call<'_>, address: u32, count: u32) -> Result<VecDeque<(u32, u32)>, Errno> {
     const MOST: u32 = 1024;
     if count > MOST {
         return Err(Errno::EINVAL);
     }
     let mut segments = VecDeque::new();
     for index in 0..count {
-        let [base, length] = kernel.user(task).words(address.wrapping_add(8 * index))?;
+        let [base, length] = call.user().words(address.wrapping_add(8 * index))?;
         segments.push_back((base, length));
     }
     Ok(segments)
 }
 
 /// process_vm_readv(2).
-pub(super) fn process_vm_readv(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
-    transfer(kernel, task, arguments, false)
+pub(super) fn process_vm_readv(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+    transfer(call, arguments, false)
 }
 
 /// process_vm_writev(2).
-pub(super) fn process_vm_writev(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
-    transfer(kernel, task, arguments, true)
+pub(super) fn process_vm_writev(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+    transfer(call, arguments, true)
 }
 
 /// Takes `bytes` off the start of a list, and what is empty there then: it would stop the transfer.
@@ -52,8 +46,7 @@ fn skip(segments: &mut VecDeque<(u32, u32)>, mut bytes: u32) {
 
 /// Moves bytes between the caller's memory and another process's.
 fn transfer(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     [target, local, local_count, remote, remote_count, flags]: Arguments,
     writes: bool,
 ) -> CallResult {
@@ -63,18 +56,19 @@ fn transfer(
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let mut local = segments(kernel, task, local, local_count)?;
-    let mut remote = segments(kernel, task, remote, remote_count)?;
+    let mut local = segments(call, local, local_count)?;
+    let mut remote = segments(call, remote, remote_count)?;
     if local.iter().chain(&remote).any(|segment| segment.1 > i32::MAX as u32) {
         return Err(Errno::EINVAL.into());
     }
-    let other = kernel.tasks.contains_key(&TaskId(target)).then_some(TaskId(target)).ok_or(Errno::ESRCH)?;
-    let (own, others) = (kernel.process(task).credentials.euid, kernel.process(other).credentials.uid);
+    let other =
+        call.kernel.tasks.contains_key(&TaskId(target)).then_some(TaskId(target)).ok_or(Errno::ESRCH)?;
+    let (own, others) = (call.process().credentials.euid, call.kernel.process(other).credentials.uid);
     if own != 0 && own != others {
         return Err(Errno::EPERM.into());
     }
-    let (from, to) = if writes { (task, other) } else { (other, task) };
-    let mut done = kernel.pending(task)?.progress;
+    let (from, to) = if writes { (call.task_id, other) } else { (other, call.task_id) };
+    let mut done = call.pending()?.progress;
     for segments in [&mut local, &mut remote] {
         skip(segments, done);
     }
@@ -83,10 +77,13 @@ fn transfer(
         if length == 0 {
             break;
         }
-        kernel.spend_bytes(task, length, done)?;
+        call.spend_bytes(length, done)?;
         let (source, sink) = if writes { (mine.0, theirs.0) } else { (theirs.0, mine.0) };
-        let moved =
-            kernel.user(from).bytes(source, length).and_then(|bytes| kernel.user(to).copy_out(sink, &bytes));
+        let moved = call
+            .kernel
+            .user(from)
+            .bytes(source, length)
+            .and_then(|bytes| call.kernel.user(to).copy_out(sink, &bytes));
         match moved {
             Ok(()) => done = done.saturating_add(length),
             Err(errno) if done == 0 => return Err(errno.into()),
@@ -100,28 +97,25 @@ fn transfer(
 }
 
 /// kcmp(2): whether two processes share a resource; which of the two comes first if they do not.
-pub(super) fn kcmp(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [first, second, kind, a, b, _]: Arguments,
-) -> CallResult {
-    let of = |kernel: &Kernel, number: u32| {
-        kernel.tasks.contains_key(&TaskId(number)).then_some(TaskId(number)).ok_or(Errno::ESRCH)
+pub(super) fn kcmp(call: &mut Call<'_>, [first, second, kind, a, b, _]: Arguments) -> CallResult {
+    let of = |number: u32| {
+        call.kernel.tasks.contains_key(&TaskId(number)).then_some(TaskId(number)).ok_or(Errno::ESRCH)
     };
-    let (first, second) = (of(kernel, first)?, of(kernel, second)?);
-    let own = kernel.process(task).credentials.euid;
+    let (first, second) = (of(first)?, of(second)?);
+    let own = call.process().credentials.euid;
     for other in [first, second] {
-        if own != 0 && own != kernel.process(other).credentials.uid {
+        if own != 0 && own != call.kernel.process(other).credentials.uid {
             return Err(Errno::EPERM.into());
         }
     }
     let mut number = |task: TaskId, fd: u32| -> Result<u64, Errno> {
+        let mut subject = Call::of(call.kernel, task).ok_or(Errno::ESRCH)?;
         Ok(match kind {
-            0 => kernel.open_file(task, fd)?.number().into(),
-            1 => kernel.space(task).id.number().into(),
-            2 => kernel.task(task).files.number().into(),
-            3 => kernel.task(task).location.number().into(),
-            4 => kernel.process(task).actions.number().into(),
+            0 => subject.open_file(fd)?.number().into(),
+            1 => subject.space().id.number().into(),
+            2 => subject.task().files.number().into(),
+            3 => subject.task().location.number().into(),
+            4 => subject.process().actions.number().into(),
             // No input contexts and no semaphore undo lists are shared.
             5 | 6 => task.number().into(),
             _ => return Err(Errno::EINVAL),

@@ -1,12 +1,11 @@
 //! Sockets, by their own calls and through socketcall(2).
 
-use super::call::Arguments;
 use super::descriptor::add_pair;
 use super::message::{recvfrom, recvmmsg, recvmsg, sendmmsg, sendmsg, sendto};
+use super::table::CallHandler;
 use crate::arena::Id;
 use crate::errno::Errno;
-use crate::ids::TaskId;
-use crate::kernel::Kernel;
+use crate::kernel::{Arguments, Call};
 use crate::objects::{AF_INET, AF_INET6, AF_UNIX, OpenFlags, Peer, Socket, SocketAddress, SocketKind};
 use crate::record::Record;
 use crate::wait::{CallResult, Failure};
@@ -29,13 +28,9 @@ const SO_PROTOCOL: u32 = 38;
 const SO_DOMAIN: u32 = 39;
 
 /// The socket behind a descriptor.
-pub(super) fn socket_of(
-    kernel: &mut Kernel,
-    task: TaskId,
-    fd: u32,
-) -> Result<(Id<Socket>, OpenFlags), Errno> {
-    let id = kernel.open_file(task, fd)?;
-    Ok((kernel.fs.socket_of(id)?, kernel.fs.description(id).flags))
+pub(super) fn socket_of(call: &mut Call<'_>, fd: u32) -> Result<(Id<Socket>, OpenFlags), Errno> {
+    let id = call.open_file(fd)?;
+    Ok((call.kernel.fs.socket_of(id)?, call.kernel.fs.description(id).flags))
 }
 
 pub(super) fn is_immediate(open: OpenFlags, flags: u32) -> bool {
@@ -43,8 +38,8 @@ pub(super) fn is_immediate(open: OpenFlags, flags: u32) -> bool {
 }
 
 /// Who the task is to its peers.
-pub(super) fn own_peer(kernel: &mut Kernel, task: TaskId) -> Result<Peer, Errno> {
-    kernel.with_files(task, |_, caller| Ok(Peer::of(caller)))
+pub(super) fn own_peer(call: &mut Call<'_>) -> Result<Peer, Errno> {
+    call.with_files(|_, caller| Ok(Peer::of(caller)))
 }
 
 /// `SOCK_*` with its flags.
@@ -62,11 +57,7 @@ fn kind(bits: u32) -> Result<(SocketKind, OpenFlags), Errno> {
 }
 
 /// socket(2).
-pub(super) fn socket(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [family, bits, protocol, ..]: Arguments,
-) -> CallResult {
+pub(super) fn socket(call: &mut Call<'_>, [family, bits, protocol, ..]: Arguments) -> CallResult {
     let (kind, flags) = kind(bits)?;
     let family = u16::try_from(family).map_err(|_| Errno::EAFNOSUPPORT)?;
     let fits = match (family, kind) {
@@ -79,19 +70,13 @@ pub(super) fn socket(
     if !fits {
         return Err(Errno::EPROTONOSUPPORT.into());
     }
-    let creator = own_peer(kernel, task)?;
-    let socket = kernel.with_files(task, |files, caller| {
-        Ok::<_, Errno>(files.make_socket(caller, family, kind, creator, flags))
-    })?;
-    Ok(kernel.add_descriptor(task, socket, 0, flags.contains(OpenFlags::O_CLOEXEC))?)
+    let creator = own_peer(call)?;
+    let socket = call.with_files(|files, caller| files.make_socket(caller, family, kind, creator, flags));
+    Ok(call.add_descriptor(socket, 0, flags.contains(OpenFlags::O_CLOEXEC))?)
 }
 
 /// socketpair(2).
-pub(super) fn socketpair(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [family, bits, protocol, pair, ..]: Arguments,
-) -> CallResult {
+pub(super) fn socketpair(call: &mut Call<'_>, [family, bits, protocol, pair, ..]: Arguments) -> CallResult {
     let (kind, flags) = kind(bits)?;
     match u16::try_from(family) {
         Ok(AF_UNIX) if protocol <= 1 => {}
@@ -99,16 +84,14 @@ pub(super) fn socketpair(
         Ok(AF_INET | AF_INET6) => return Err(Errno::EOPNOTSUPP.into()),
         _ => return Err(Errno::EAFNOSUPPORT.into()),
     }
-    let creator = own_peer(kernel, task)?;
-    let ends = kernel
-        .with_files(task, |files, caller| Ok::<_, Errno>(files.socket_pair(caller, kind, creator, flags)))?;
-    add_pair(kernel, task, ends, pair, flags.contains(OpenFlags::O_CLOEXEC))
+    let creator = own_peer(call)?;
+    let ends = call.with_files(|files, caller| files.socket_pair(caller, kind, creator, flags));
+    add_pair(call, ends, pair, flags.contains(OpenFlags::O_CLOEXEC))
 }
 
 /// An address in guest memory.
 pub(super) fn read_address(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     socket: Id<Socket>,
     address: u32,
     length: u32,
@@ -116,14 +99,13 @@ pub(super) fn read_address(
     if length > ADDRESS_MAX {
         return Err(Errno::EINVAL);
     }
-    let bytes = kernel.user(task).bytes(address, length)?;
-    SocketAddress::decode(&bytes, kernel.fs.socket(socket).family)
+    let bytes = call.user().bytes(address, length)?;
+    SocketAddress::decode(&bytes, call.kernel.fs.socket(socket).family)
 }
 
 /// Stores an address, cut to the room there is, and its whole length.
 pub(super) fn write_address(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     socket: Id<Socket>,
     from: &SocketAddress,
     [address, length]: [u32; 2],
@@ -131,121 +113,108 @@ pub(super) fn write_address(
     if address == 0 {
         return Ok(());
     }
-    let room = kernel.user(task).read::<u32>(length)?;
+    let room = call.user().read::<u32>(length)?;
     if room as i32 <= -1 {
         return Err(Errno::EINVAL);
     }
-    let record = from.encode(kernel.fs.socket(socket).family);
+    let record = from.encode(call.kernel.fs.socket(socket).family);
     let bytes = record.as_bytes();
-    kernel.user(task).copy_out(address, &bytes[..bytes.len().min(room as usize)])?;
-    kernel.user(task).write(length, bytes.len() as u32)
+    call.user().copy_out(address, &bytes[..bytes.len().min(room as usize)])?;
+    call.user().write(length, bytes.len() as u32)
 }
 
 /// bind(2).
-pub(super) fn bind(kernel: &mut Kernel, task: TaskId, [fd, address, length, ..]: Arguments) -> CallResult {
-    let (socket, _) = socket_of(kernel, task, fd)?;
-    let address = read_address(kernel, task, socket, address, length)?;
-    kernel.with_files(task, |files, caller| files.bind(caller, socket, address))?;
+pub(super) fn bind(call: &mut Call<'_>, [fd, address, length, ..]: Arguments) -> CallResult {
+    let (socket, _) = socket_of(call, fd)?;
+    let address = read_address(call, socket, address, length)?;
+    call.with_files(|files, caller| files.bind(caller, socket, address))?;
     Ok(0)
 }
 
 /// connect(2).
-pub(super) fn connect(kernel: &mut Kernel, task: TaskId, [fd, address, length, ..]: Arguments) -> CallResult {
-    let (socket, flags) = socket_of(kernel, task, fd)?;
-    let address = read_address(kernel, task, socket, address, length)?;
+pub(super) fn connect(call: &mut Call<'_>, [fd, address, length, ..]: Arguments) -> CallResult {
+    let (socket, flags) = socket_of(call, fd)?;
+    let address = read_address(call, socket, address, length)?;
     let immediate = is_immediate(flags, 0);
-    kernel.with_files(task, |files, caller| files.connect(caller, socket, address, immediate))?;
+    call.with_files(|files, caller| files.connect(caller, socket, address, immediate))?;
     Ok(0)
 }
 
 /// listen(2).
-pub(super) fn listen(kernel: &mut Kernel, task: TaskId, [fd, backlog, ..]: Arguments) -> CallResult {
-    let (socket, _) = socket_of(kernel, task, fd)?;
-    kernel.with_files(task, |files, caller| files.listen(caller, socket, backlog))?;
+pub(super) fn listen(call: &mut Call<'_>, [fd, backlog, ..]: Arguments) -> CallResult {
+    let (socket, _) = socket_of(call, fd)?;
+    call.with_files(|files, caller| files.listen(caller, socket, backlog))?;
     Ok(0)
 }
 
 /// accept(2).
-pub(super) fn accept(kernel: &mut Kernel, task: TaskId, [fd, address, length, ..]: Arguments) -> CallResult {
-    accept4(kernel, task, [fd, address, length, 0, 0, 0])
+pub(super) fn accept(call: &mut Call<'_>, [fd, address, length, ..]: Arguments) -> CallResult {
+    accept4(call, [fd, address, length, 0, 0, 0])
 }
 
 /// accept4(2).
-pub(super) fn accept4(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [fd, address, length, bits, ..]: Arguments,
-) -> CallResult {
+pub(super) fn accept4(call: &mut Call<'_>, [fd, address, length, bits, ..]: Arguments) -> CallResult {
     let flags = OpenFlags::from_bits_retain(bits);
     if flags & !(OpenFlags::O_CLOEXEC | OpenFlags::O_NONBLOCK) != OpenFlags::empty() {
         return Err(Errno::EINVAL.into());
     }
-    let (socket, open) = socket_of(kernel, task, fd)?;
+    let (socket, open) = socket_of(call, fd)?;
     let immediate = is_immediate(open, 0);
-    let result = kernel.with_files(task, |files, caller| files.accept(caller, socket, immediate, flags));
-    let (description, from) = with_timeout(kernel, task, socket, &SO_RCVTIMEO, result)?;
-    if let Err(errno) = write_address(kernel, task, socket, &from, [address, length]) {
-        kernel.fs.close(description);
+    let result = call.with_files(|files, caller| files.accept(caller, socket, immediate, flags));
+    let (description, from) = with_timeout(call, socket, &SO_RCVTIMEO, result)?;
+    if let Err(errno) = write_address(call, socket, &from, [address, length]) {
+        call.kernel.fs.close(description);
         return Err(errno.into());
     }
-    Ok(kernel.add_descriptor(task, description, 0, flags.contains(OpenFlags::O_CLOEXEC))?)
+    Ok(call.add_descriptor(description, 0, flags.contains(OpenFlags::O_CLOEXEC))?)
 }
 
 /// getsockname(2).
-pub(super) fn getsockname(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [fd, address, length, ..]: Arguments,
-) -> CallResult {
-    let (socket, _) = socket_of(kernel, task, fd)?;
-    let local = kernel.fs.socket(socket).local.clone();
-    write_address(kernel, task, socket, &local, [address, length])?;
+pub(super) fn getsockname(call: &mut Call<'_>, [fd, address, length, ..]: Arguments) -> CallResult {
+    let (socket, _) = socket_of(call, fd)?;
+    let local = call.kernel.fs.socket(socket).local.clone();
+    write_address(call, socket, &local, [address, length])?;
     Ok(0)
 }
 
 /// getpeername(2).
-pub(super) fn getpeername(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [fd, address, length, ..]: Arguments,
-) -> CallResult {
-    let (socket, _) = socket_of(kernel, task, fd)?;
-    let held = kernel.fs.socket(socket);
+pub(super) fn getpeername(call: &mut Call<'_>, [fd, address, length, ..]: Arguments) -> CallResult {
+    let (socket, _) = socket_of(call, fd)?;
+    let held = call.kernel.fs.socket(socket);
     if !held.is_connected() && held.remote == SocketAddress::Unnamed {
         return Err(Errno::ENOTCONN.into());
     }
     let remote = held.remote.clone();
-    write_address(kernel, task, socket, &remote, [address, length])?;
+    write_address(call, socket, &remote, [address, length])?;
     Ok(0)
 }
 
 /// shutdown(2).
-pub(super) fn shutdown(kernel: &mut Kernel, task: TaskId, [fd, how, ..]: Arguments) -> CallResult {
-    let (socket, _) = socket_of(kernel, task, fd)?;
+pub(super) fn shutdown(call: &mut Call<'_>, [fd, how, ..]: Arguments) -> CallResult {
+    let (socket, _) = socket_of(call, fd)?;
     let (receive, send) = match how {
         0 => (true, false),
         1 => (false, true),
         2 => (true, true),
         _ => return Err(Errno::EINVAL.into()),
     };
-    kernel.fs.shut_down(socket, receive, send)?;
+    call.kernel.fs.shut_down(socket, receive, send)?;
     Ok(0)
 }
 
 /// Ends a wait with EAGAIN where a timeout that was set on the socket has passed.
 pub(super) fn with_timeout<T>(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     socket: Id<Socket>,
     names: &[u32; 2],
     result: Result<T, Failure>,
 ) -> Result<T, Failure> {
     let Err(Failure::Block(wait)) = result else { return result };
-    let options = &kernel.fs.socket(socket).options;
+    let options = &call.kernel.fs.socket(socket).options;
     let timeout = names.iter().find_map(|name| Some(timeout_of(options.get(&(SOL_SOCKET, *name))?)));
     let Some(timeout) = timeout.filter(|timeout| *timeout > 0) else { return Err(Failure::Block(wait)) };
-    let deadline = kernel.deadline(task, Some(timeout));
-    if kernel.has_passed(deadline) {
+    let deadline = call.deadline(Some(timeout));
+    if call.kernel.has_passed(deadline) {
         return Err(Errno::EAGAIN.into());
     }
     Err(Failure::Block(wait.until(deadline).never_restarts()))
@@ -262,17 +231,13 @@ fn timeout_of(value: &[u8]) -> u64 {
 }
 
 /// getsockopt(2).
-pub(super) fn getsockopt(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [fd, level, name, value, length, _]: Arguments,
-) -> CallResult {
-    let (id, _) = socket_of(kernel, task, fd)?;
-    let room = kernel.user(task).read::<u32>(length)?;
+pub(super) fn getsockopt(call: &mut Call<'_>, [fd, level, name, value, length, _]: Arguments) -> CallResult {
+    let (id, _) = socket_of(call, fd)?;
+    let room = call.user().read::<u32>(length)?;
     if (room as i32) < 0 {
         return Err(Errno::EINVAL.into());
     }
-    let socket = kernel.fs.socket_mut(id);
+    let socket = call.kernel.fs.socket_mut(id);
     let number = |number: u32| number.to_le_bytes().to_vec();
     let bytes = match (level, name) {
         (SOL_SOCKET, SO_TYPE) => number(match socket.kind {
@@ -305,26 +270,22 @@ pub(super) fn getsockopt(
         },
     };
     let bytes = &bytes[..bytes.len().min(room as usize)];
-    kernel.user(task).copy_out(value, bytes)?;
-    kernel.user(task).write(length, bytes.len() as u32)?;
+    call.user().copy_out(value, bytes)?;
+    call.user().write(length, bytes.len() as u32)?;
     Ok(0)
 }
 
 /// setsockopt(2): what has no meaning inside one machine is kept and given back.
-pub(super) fn setsockopt(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [fd, level, name, value, length, _]: Arguments,
-) -> CallResult {
+pub(super) fn setsockopt(call: &mut Call<'_>, [fd, level, name, value, length, _]: Arguments) -> CallResult {
     const VALUE_MAX: u32 = 64;
     /// Options that a guest may set on one socket: far more than there are.
     const OPTIONS_MAX: usize = 128;
-    let (id, _) = socket_of(kernel, task, fd)?;
+    let (id, _) = socket_of(call, fd)?;
     if length as i32 <= -1 {
         return Err(Errno::EINVAL.into());
     }
-    let mut bytes = kernel.user(task).bytes(value, length.min(VALUE_MAX))?;
-    let socket = kernel.fs.socket_mut(id);
+    let mut bytes = call.user().bytes(value, length.min(VALUE_MAX))?;
+    let socket = call.kernel.fs.socket_mut(id);
     if level == SOL_SOCKET && matches!(name, SO_TYPE | SO_ERROR | SO_ACCEPTCONN | SO_PROTOCOL | SO_DOMAIN) {
         return Err(Errno::ENOPROTOOPT.into());
     }
@@ -335,7 +296,7 @@ pub(super) fn setsockopt(
         && matches!(name, SO_SNDBUF | SO_RCVBUF)
         && let Some(size) = bytes.first_chunk()
     {
-        // The kernel doubles what is asked for, to have room for its own bookkeeping (socket(7)).
+        // The call.kernel doubles what is asked for, to have room for its own bookkeeping (socket(7)).
         let size = u32::from_le_bytes(*size).clamp(1152, 212_992) * 2;
         bytes = size.to_le_bytes().to_vec();
     }
@@ -346,20 +307,19 @@ pub(super) fn setsockopt(
 }
 
 /// socketcall(2): the number of a call, and its arguments in memory.
-pub(super) fn socketcall(kernel: &mut Kernel, task: TaskId, [call, block, ..]: Arguments) -> CallResult {
-    type Call = fn(&mut Kernel, TaskId, Arguments) -> CallResult;
+pub(super) fn socketcall(call: &mut Call<'_>, [number, block, ..]: Arguments) -> CallResult {
     /// Handlers and how many arguments they have, from 1 on (net.h, SYS_SOCKET).
     #[rustfmt::skip]
-    const CALLS: [(Call, usize); 20] = [
+    const CALLS: [(CallHandler, usize); 20] = [
         (socket, 3), (bind, 3), (connect, 3), (listen, 2), (accept, 3), (getsockname, 3), (getpeername, 3),
         (socketpair, 4), (sendto, 4), (recvfrom, 4), (sendto, 6), (recvfrom, 6), (shutdown, 2), (setsockopt, 5),
         (getsockopt, 5), (sendmsg, 3), (recvmsg, 3), (accept4, 4), (recvmmsg, 5), (sendmmsg, 4),
     ];
-    let index = (call as usize).checked_sub(1).ok_or(Errno::EINVAL)?;
+    let index = (number as usize).checked_sub(1).ok_or(Errno::EINVAL)?;
     let (handler, count) = CALLS.get(index).ok_or(Errno::EINVAL)?;
     let mut arguments = [0; 6];
     for (index, argument) in arguments.iter_mut().take(*count).enumerate() {
-        *argument = kernel.user(task).read(block.wrapping_add(4 * index as u32))?;
+        *argument = call.user().read(block.wrapping_add(4 * index as u32))?;
     }
-    handler(kernel, task, arguments)
+    handler(call, arguments)
 }

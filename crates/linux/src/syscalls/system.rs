@@ -1,9 +1,8 @@
 //! The system as a whole: names, limits, random numbers, and the odds and ends of prctl(2).
 
-use super::call::Arguments;
 use crate::errno::Errno;
-use crate::ids::{ProcessId, TaskId};
-use crate::kernel::Kernel;
+use crate::ids::ProcessId;
+use crate::kernel::{Arguments, Call, Kernel};
 use crate::record::Record;
 use crate::resource::{Limit, Resource};
 use crate::signal::Signal;
@@ -25,64 +24,60 @@ fn names(kernel: &Kernel) -> [Vec<u8>; 6] {
 }
 
 /// uname(2) with `count` fields of `size` bytes.
-fn name_system(kernel: &mut Kernel, task: TaskId, address: u32, count: usize, size: usize) -> CallResult {
+fn name_system(call: &mut Call<'_>, address: u32, count: usize, size: usize) -> CallResult {
     let record =
-        names(kernel).iter().take(count).enumerate().fold(Record::new(), |record, (index, field)| {
+        names(call.kernel).iter().take(count).enumerate().fold(Record::new(), |record, (index, field)| {
             record.bytes(&field[..field.len().min(size - 1)]).pad_to(size * (index + 1))
         });
-    kernel.user(task).copy_out(address, record.as_bytes())?;
+    call.user().copy_out(address, record.as_bytes())?;
     Ok(0)
 }
 
 /// uname(2).
-pub(super) fn uname(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
-    name_system(kernel, task, address, 6, NAME)
+pub(super) fn uname(call: &mut Call<'_>, [address, ..]: Arguments) -> CallResult {
+    name_system(call, address, 6, NAME)
 }
 
 /// uname(2) as number 109: without the domain.
-pub(super) fn olduname(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
-    name_system(kernel, task, address, 5, NAME)
+pub(super) fn olduname(call: &mut Call<'_>, [address, ..]: Arguments) -> CallResult {
+    name_system(call, address, 5, NAME)
 }
 
 /// uname(2) as number 59: fields of nine bytes.
-pub(super) fn oldolduname(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
-    name_system(kernel, task, address, 5, 9)
+pub(super) fn oldolduname(call: &mut Call<'_>, [address, ..]: Arguments) -> CallResult {
+    name_system(call, address, 5, 9)
 }
 
 /// A name that the superuser gives the machine.
-fn new_name(kernel: &mut Kernel, task: TaskId, name: u32, length: u32) -> Result<Vec<u8>, Errno> {
-    if kernel.process(task).credentials.euid != 0 {
+fn new_name(call: &mut Call<'_>, name: u32, length: u32) -> Result<Vec<u8>, Errno> {
+    if call.process().credentials.euid != 0 {
         return Err(Errno::EPERM);
     }
     if length >= NAME as u32 {
         return Err(Errno::EINVAL);
     }
-    kernel.user(task).bytes(name, length)
+    call.user().bytes(name, length)
 }
 
 /// setdomainname(2).
-pub(super) fn setdomainname(kernel: &mut Kernel, task: TaskId, [name, length, ..]: Arguments) -> CallResult {
-    kernel.domain_name = new_name(kernel, task, name, length)?;
+pub(super) fn setdomainname(call: &mut Call<'_>, [name, length, ..]: Arguments) -> CallResult {
+    call.kernel.domain_name = new_name(call, name, length)?;
     Ok(0)
 }
 
 /// syslog(2): the kernel's log is empty.
-pub(super) fn syslog(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [action, buffer, length, ..]: Arguments,
-) -> CallResult {
+pub(super) fn syslog(call: &mut Call<'_>, [action, buffer, length, ..]: Arguments) -> CallResult {
     match action {
         // SYSLOG_ACTION_READ would wait for a message that never comes; the others find none.
         2..=4 if buffer == 0 || length as i32 <= -1 => Err(Errno::EINVAL.into()),
-        2 | 5 | 6 | 7 | 8 if kernel.process(task).credentials.euid != 0 => Err(Errno::EPERM.into()),
+        2 | 5 | 6 | 7 | 8 if call.process().credentials.euid != 0 => Err(Errno::EPERM.into()),
         0..=10 => Ok(0),
         _ => Err(Errno::EINVAL.into()),
     }
 }
 
 /// arch_prctl(2): a 32-bit program can only ask whether CPUID works.
-pub(super) fn arch_prctl(_: &mut Kernel, _: TaskId, [code, ..]: Arguments) -> CallResult {
+pub(super) fn arch_prctl(_: &mut Call<'_>, [code, ..]: Arguments) -> CallResult {
     const ARCH_GET_CPUID: u32 = 0x1011;
     const ARCH_SET_CPUID: u32 = 0x1012;
     match code {
@@ -93,17 +88,17 @@ pub(super) fn arch_prctl(_: &mut Kernel, _: TaskId, [code, ..]: Arguments) -> Ca
 }
 
 /// sethostname(2).
-pub(super) fn sethostname(kernel: &mut Kernel, task: TaskId, [name, length, ..]: Arguments) -> CallResult {
-    kernel.host_name = new_name(kernel, task, name, length)?;
+pub(super) fn sethostname(call: &mut Call<'_>, [name, length, ..]: Arguments) -> CallResult {
+    call.kernel.host_name = new_name(call, name, length)?;
     Ok(0)
 }
 
 /// sysinfo(2).
-pub(super) fn sysinfo(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
-    let uptime = (kernel.time.monotonic() / 1_000_000_000) as u32;
+pub(super) fn sysinfo(call: &mut Call<'_>, [address, ..]: Arguments) -> CallResult {
+    let uptime = (call.kernel.time.monotonic() / 1_000_000_000) as u32;
     let used: u64 =
-        kernel.spaces.iter().map(|(_, space)| u64::from(space.memory.resident_pages()) * 4096).sum();
-    let total = kernel.limits.memory.min(u64::from(u32::MAX));
+        call.kernel.spaces.iter().map(|(_, space)| u64::from(space.memory.resident_pages()) * 4096).sum();
+    let total = call.kernel.limits.memory.min(u64::from(u32::MAX));
     let free = total.saturating_sub(used) as u32;
     let record = Record::new()
         .u32(uptime)
@@ -116,33 +111,29 @@ pub(super) fn sysinfo(kernel: &mut Kernel, task: TaskId, [address, ..]: Argument
         .u32(0)
         .u32(0)
         .u32(0)
-        .u16(kernel.processes.len().min(usize::from(u16::MAX)) as u16)
+        .u16(call.kernel.processes.len().min(usize::from(u16::MAX)) as u16)
         .u16(0)
         .u32(0)
         .u32(0)
         .u32(1)
         .pad_to(64);
-    kernel.user(task).copy_out(address, record.as_bytes())?;
+    call.user().copy_out(address, record.as_bytes())?;
     Ok(0)
 }
 
 /// getrandom(2).
-pub(super) fn getrandom(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [address, length, flags, ..]: Arguments,
-) -> CallResult {
+pub(super) fn getrandom(call: &mut Call<'_>, [address, length, flags, ..]: Arguments) -> CallResult {
     const CHUNK: u32 = 4096;
     if flags & !7 != 0 || flags & 6 == 6 {
         return Err(Errno::EINVAL.into());
     }
     let length = length.min(0x01ff_ffff);
-    let mut done = kernel.pending(task)?.progress;
+    let mut done = call.pending()?.progress;
     while done < length {
-        kernel.spend_bytes(task, CHUNK, done)?;
+        call.spend_bytes(CHUNK, done)?;
         let mut chunk = vec![0; CHUNK.min(length - done) as usize];
-        kernel.fill_random(&mut chunk);
-        match kernel.user(task).copy_out(address.wrapping_add(done), &chunk) {
+        call.kernel.fill_random(&mut chunk);
+        match call.user().copy_out(address.wrapping_add(done), &chunk) {
             Ok(()) => done += chunk.len() as u32,
             Err(errno) if done == 0 => return Err(errno.into()),
             Err(_) => break,
@@ -167,21 +158,17 @@ fn long(limit: u32) -> u64 {
 }
 
 /// getrlimit(2) as number 191.
-pub(super) fn getrlimit(kernel: &mut Kernel, task: TaskId, [number, address, ..]: Arguments) -> CallResult {
-    let Limit { soft, hard } = kernel.process(task).limits[resource(number)?];
-    kernel.user(task).copy_out(address, Record::new().u32(short(soft)).u32(short(hard)).as_bytes())?;
+pub(super) fn getrlimit(call: &mut Call<'_>, [number, address, ..]: Arguments) -> CallResult {
+    let Limit { soft, hard } = call.process().limits[resource(number)?];
+    call.user().copy_out(address, Record::new().u32(short(soft)).u32(short(hard)).as_bytes())?;
     Ok(0)
 }
 
 /// getrlimit(2) as number 76, whose infinity is the largest signed number.
-pub(super) fn old_getrlimit(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [number, address, ..]: Arguments,
-) -> CallResult {
-    let Limit { soft, hard } = kernel.process(task).limits[resource(number)?];
+pub(super) fn old_getrlimit(call: &mut Call<'_>, [number, address, ..]: Arguments) -> CallResult {
+    let Limit { soft, hard } = call.process().limits[resource(number)?];
     let clamp = |limit| short(limit).min(i32::MAX as u32);
-    kernel.user(task).copy_out(address, Record::new().u32(clamp(soft)).u32(clamp(hard)).as_bytes())?;
+    call.user().copy_out(address, Record::new().u32(clamp(soft)).u32(clamp(hard)).as_bytes())?;
     Ok(0)
 }
 
@@ -213,37 +200,33 @@ fn set_limit(kernel: &mut Kernel, id: ProcessId, resource: Resource, limit: Limi
 }
 
 /// setrlimit(2).
-pub(super) fn setrlimit(kernel: &mut Kernel, task: TaskId, [number, address, ..]: Arguments) -> CallResult {
-    let [soft, hard] = kernel.user(task).words(address)?;
-    let own = kernel.task(task).process;
+pub(super) fn setrlimit(call: &mut Call<'_>, [number, address, ..]: Arguments) -> CallResult {
+    let [soft, hard] = call.user().words(address)?;
+    let own = call.process_id;
     let limit = Limit { soft: long(soft), hard: long(hard) };
-    set_limit(kernel, own, resource(number)?, limit)?;
+    set_limit(call.kernel, own, resource(number)?, limit)?;
     Ok(0)
 }
 
 /// prlimit64(2).
-pub(super) fn prlimit64(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [target, number, new, old, ..]: Arguments,
-) -> CallResult {
-    let id = if target == 0 { kernel.task(task).process } else { ProcessId(target) };
+pub(super) fn prlimit64(call: &mut Call<'_>, [target, number, new, old, ..]: Arguments) -> CallResult {
+    let id = if target == 0 { call.process_id } else { ProcessId(target) };
     let resource = resource(number)?;
-    let before = kernel.processes.get(&id).ok_or(Errno::ESRCH)?.limits[resource];
+    let before = call.kernel.processes.get(&id).ok_or(Errno::ESRCH)?.limits[resource];
     if new != 0 {
-        let [a, b, c, d] = kernel.user(task).words(new)?;
+        let [a, b, c, d] = call.user().words(new)?;
         let wide = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
-        set_limit(kernel, id, resource, Limit { soft: wide(a, b), hard: wide(c, d) })?;
+        set_limit(call.kernel, id, resource, Limit { soft: wide(a, b), hard: wide(c, d) })?;
     }
     if old != 0 {
-        kernel.user(task).copy_out(old, Record::new().u64(before.soft).u64(before.hard).as_bytes())?;
+        call.user().copy_out(old, Record::new().u64(before.soft).u64(before.hard).as_bytes())?;
     }
     Ok(0)
 }
 
 /// personality(2): remembered, and honoured for ADDR_NO_RANDOMIZE and READ_IMPLIES_EXEC at the next execve.
-pub(super) fn personality(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Arguments) -> CallResult {
-    let process = kernel.process(task);
+pub(super) fn personality(call: &mut Call<'_>, [wanted, ..]: Arguments) -> CallResult {
+    let process = call.process();
     let before = process.personality;
     if wanted != u32::MAX {
         process.personality = wanted;
@@ -252,51 +235,49 @@ pub(super) fn personality(kernel: &mut Kernel, task: TaskId, [wanted, ..]: Argum
 }
 
 /// prctl(2).
-pub(super) fn prctl(kernel: &mut Kernel, task: TaskId, [option, value, ..]: Arguments) -> CallResult {
+pub(super) fn prctl(call: &mut Call<'_>, [option, value, ..]: Arguments) -> CallResult {
     match option {
-        1 if value == 0 || Signal::new(value).is_some() => {
-            kernel.process(task).attributes.death_signal = value
-        }
+        1 if value == 0 || Signal::new(value).is_some() => call.process().attributes.death_signal = value,
         2 => {
-            let signal = kernel.process(task).attributes.death_signal;
-            kernel.user(task).write(value, signal)?;
+            let signal = call.process().attributes.death_signal;
+            call.user().write(value, signal)?;
         }
-        3 => return Ok(kernel.process(task).attributes.dumpable),
-        4 if value <= 1 => kernel.process(task).attributes.dumpable = value,
-        7 => return Ok(kernel.process(task).attributes.keep_capabilities),
-        8 if value <= 1 => kernel.process(task).attributes.keep_capabilities = value,
+        3 => return Ok(call.process().attributes.dumpable),
+        4 if value <= 1 => call.process().attributes.dumpable = value,
+        7 => return Ok(call.process().attributes.keep_capabilities),
+        8 if value <= 1 => call.process().attributes.keep_capabilities = value,
         15 => {
-            let name = kernel.user(task).bytes_until_zero(value, 15)?;
-            kernel.task(task).name = name;
+            let name = call.user().bytes_until_zero(value, 15)?;
+            call.task().name = name;
         }
         16 => {
-            let name = Record::new().bytes(&kernel.task(task).name).pad_to(16);
-            kernel.user(task).copy_out(value, name.as_bytes())?;
+            let name = Record::new().bytes(&call.task().name).pad_to(16);
+            call.user().copy_out(value, name.as_bytes())?;
         }
         // PR_GET_SECCOMP, PR_GET_TIMING
         21 | 13 => {}
         // PR_CAPBSET_READ
         23 => return if value <= 40 { Ok(1) } else { Err(Errno::EINVAL.into()) },
-        29 => kernel.process(task).attributes.timer_slack = value,
-        30 => return Ok(kernel.process(task).attributes.timer_slack),
-        36 => kernel.process(task).attributes.subreaper = u32::from(value != 0),
+        29 => call.process().attributes.timer_slack = value,
+        30 => return Ok(call.process().attributes.timer_slack),
+        36 => call.process().attributes.subreaper = u32::from(value != 0),
         37 => {
-            let subreaper = kernel.process(task).attributes.subreaper;
-            kernel.user(task).write(value, subreaper)?;
+            let subreaper = call.process().attributes.subreaper;
+            call.user().write(value, subreaper)?;
         }
-        38 if value == 1 => kernel.process(task).attributes.no_new_privileges = 1,
-        39 => return Ok(kernel.process(task).attributes.no_new_privileges),
+        38 if value == 1 => call.process().attributes.no_new_privileges = 1,
+        39 => return Ok(call.process().attributes.no_new_privileges),
         _ => return Err(Errno::EINVAL.into()),
     }
     Ok(0)
 }
 
 /// Calls that are known and do nothing here: vhangup(2), sync(2)'s kind without files, and so on.
-pub(super) fn accept(_: &mut Kernel, _: TaskId, _: Arguments) -> CallResult {
+pub(super) fn accept(_: &mut Call<'_>, _: Arguments) -> CallResult {
     Ok(0)
 }
 
 /// Calls that only the superuser of a real machine may make.
-pub(super) fn forbidden(_: &mut Kernel, _: TaskId, _: Arguments) -> CallResult {
+pub(super) fn forbidden(_: &mut Call<'_>, _: Arguments) -> CallResult {
     Err(Errno::EPERM.into())
 }

@@ -3,17 +3,15 @@
 //! Names, order and argument meaning as in the manual pages and the kernel's `syscall_32.tbl`. A
 //! row without a handler returns ENOSYS, which the trace sink is told of once a number.
 
-use super::call::Arguments;
 use super::{
     attributes, children, copy, descriptor, directory, event, execute, file, identity, lock, memory, message,
     pidfd, poll, priority, process, process_memory, schedule, signal, socket, system, thread, time,
 };
-use crate::ids::TaskId;
-use crate::kernel::Kernel;
+use crate::kernel::{Arguments, Call};
 use crate::wait::CallResult;
 
 /// Does what a system call does; see [`crate::wait`] for how one waits.
-pub(crate) type CallHandler = fn(&mut Kernel, TaskId, Arguments) -> CallResult;
+pub(crate) type CallHandler = fn(&mut Call<'_>, Arguments) -> CallResult;
 
 /// What an argument of a system call is, for printing it and for making one up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -3,8 +3,7 @@
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::host::TerminalSize;
-use crate::ids::TaskId;
-use crate::kernel::Kernel;
+use crate::kernel::Call;
 use crate::objects::{Description, Modes, OpenFlags, Opened, Standard, StreamFile, Terminal};
 use crate::record::Record;
 use crate::signal::Signal;
@@ -38,52 +37,35 @@ const TIOCGPTLCK: u32 = 0x8004_5439;
 const BAUD: u32 = 38_400;
 
 /// A request that is none of files in general.
-pub(super) fn request(
-    kernel: &mut Kernel,
-    task: TaskId,
-    id: Id<Description>,
-    request: u32,
-    argument: u32,
-) -> CallResult {
-    if let Some(StreamFile(which)) = kernel.fs.description(id).as_kind() {
+pub(super) fn request(call: &mut Call<'_>, id: Id<Description>, request: u32, argument: u32) -> CallResult {
+    if let Some(StreamFile(which)) = call.kernel.fs.description(id).as_kind() {
         let which = *which;
-        return stream_request(kernel, task, which, request, argument);
+        return stream_request(call, which, request, argument);
     }
-    let (terminal, slave) = kernel.fs.terminal_of(id)?;
-    kernel.with_files(task, |files, caller| {
-        files.adopt_console(caller, terminal);
-        Ok::<_, Errno>(())
-    })?;
+    let (terminal, slave) = call.kernel.fs.terminal_of(id)?;
+    call.with_files(|files, caller| files.adopt_console(caller, terminal));
     match request {
-        TCGETS | TCSETS..=TCSETSF | TCGETS2 | TCSETS2..=TCSETSF2 => {
-            modes(kernel, task, terminal, request, argument)
-        }
+        TCGETS | TCSETS..=TCSETSF | TCGETS2 | TCSETS2..=TCSETSF2 => modes(call, terminal, request, argument),
         TIOCGPGRP | TIOCSPGRP | TIOCGSID | TIOCSCTTY | TIOCNOTTY => {
-            job(kernel, task, terminal, slave, request, argument)
+            job(call, terminal, slave, request, argument)
         }
         TIOCGPTN | TIOCSPTLCK | TIOCGPTLCK | TIOCGPTPEER | TIOCPKT if !slave => {
-            master(kernel, task, terminal, request, argument)
+            master(call, terminal, request, argument)
         }
-        _ => size_and_flow(kernel, task, terminal, request, argument),
+        _ => size_and_flow(call, terminal, request, argument),
     }
 }
 
 /// A standard stream that is a terminal whose modes the host keeps to itself: they can be asked
 /// for, and setting them does nothing.
-fn stream_request(
-    kernel: &mut Kernel,
-    task: TaskId,
-    which: Standard,
-    request: u32,
-    argument: u32,
-) -> CallResult {
-    let size = kernel.fs.terminal_size(which).ok_or(Errno::ENOTTY)?;
+fn stream_request(call: &mut Call<'_>, which: Standard, request: u32, argument: u32) -> CallResult {
+    let size = call.kernel.fs.terminal_size(which).ok_or(Errno::ENOTTY)?;
     let record = match request {
         TCGETS => Modes::default().record(),
         TCGETS2 => Modes::default().record().u32(BAUD).u32(BAUD),
         TIOCGWINSZ => size_record(size),
         TIOCGPGRP => {
-            let group = kernel.with_files(task, |_, caller| Ok::<_, Errno>(caller.view.processes.job().0))?;
+            let group = call.with_files(|_, caller| caller.view.processes.job().0);
             Record::new().u32(group)
         }
         TCSETS..=TCSETSF | TCSETS2..=TCSETSF2 | TIOCSPGRP | TIOCSWINSZ | TCSBRK..=TCFLSH | TCSBRKP => {
@@ -91,7 +73,7 @@ fn stream_request(
         }
         _ => return Err(Errno::ENOTTY.into()),
     };
-    kernel.user(task).copy_out(argument, record.as_bytes())?;
+    call.user().copy_out(argument, record.as_bytes())?;
     Ok(0)
 }
 
@@ -99,65 +81,58 @@ fn size_record(size: TerminalSize) -> Record {
     Record::new().u16(size.rows).u16(size.columns).u32(0)
 }
 
-fn modes(kernel: &mut Kernel, task: TaskId, id: Id<Terminal>, request: u32, argument: u32) -> CallResult {
+fn modes(call: &mut Call<'_>, id: Id<Terminal>, request: u32, argument: u32) -> CallResult {
     if matches!(request, TCGETS | TCGETS2) {
-        let record = kernel.fs.terminal(id).modes.record();
+        let record = call.kernel.fs.terminal(id).modes.record();
         let record = if request == TCGETS2 { record.u32(BAUD).u32(BAUD) } else { record };
-        kernel.user(task).copy_out(argument, record.as_bytes())?;
+        call.user().copy_out(argument, record.as_bytes())?;
         return Ok(0);
     }
-    let bytes = kernel.user(task).array(argument)?;
-    kernel.with_files(task, |files, caller| files.check_foreground(caller, id, Signal::TTOU))?;
+    let bytes = call.user().array(argument)?;
+    call.with_files(|files, caller| files.check_foreground(caller, id, Signal::TTOU))?;
     let discard = matches!(request, TCSETSF | TCSETSF2);
-    kernel.fs.terminal_mut(id).set_modes(Modes::from_bytes(&bytes), discard);
+    call.kernel.fs.terminal_mut(id).set_modes(Modes::from_bytes(&bytes), discard);
     Ok(0)
 }
 
-fn job(
-    kernel: &mut Kernel,
-    task: TaskId,
-    id: Id<Terminal>,
-    slave: bool,
-    request: u32,
-    argument: u32,
-) -> CallResult {
-    let (process, (group, session), controlling) = kernel.with_files(task, |files, caller| {
+fn job(call: &mut Call<'_>, id: Id<Terminal>, slave: bool, request: u32, argument: u32) -> CallResult {
+    let (process, (group, session), controlling) = call.with_files(|files, caller| {
         let processes = caller.view.processes;
-        Ok::<_, Errno>((processes.current(), processes.job(), files.controlling_terminal(caller)))
-    })?;
+        (processes.current(), processes.job(), files.controlling_terminal(caller))
+    });
     let own = controlling == Some(id);
     match request {
         TIOCGPGRP | TIOCGSID => {
             if slave && !own {
                 return Err(Errno::ENOTTY.into());
             }
-            let terminal = kernel.fs.terminal(id);
+            let terminal = call.kernel.fs.terminal(id);
             let number = if request == TIOCGSID { terminal.session } else { terminal.foreground };
-            kernel.user(task).write(argument, number)?;
+            call.user().write(argument, number)?;
         }
         TIOCSPGRP => {
             if !own {
                 return Err(Errno::ENOTTY.into());
             }
-            let wanted = kernel.user(task).read::<u32>(argument)?;
-            let mut members = kernel.processes.values().filter(|process| process.group.number() == wanted);
-            match members.next() {
+            let wanted = call.user().read::<u32>(argument)?;
+            let member = call.kernel.processes.values().find(|process| process.group.number() == wanted);
+            match member {
                 None => return Err(Errno::ESRCH.into()),
                 Some(member) if member.session.number() != session => return Err(Errno::EPERM.into()),
                 Some(_) => {}
             }
-            kernel.with_files(task, |files, caller| files.check_foreground(caller, id, Signal::TTOU))?;
-            kernel.fs.terminal_mut(id).foreground = wanted;
+            call.with_files(|files, caller| files.check_foreground(caller, id, Signal::TTOU))?;
+            call.kernel.fs.terminal_mut(id).foreground = wanted;
         }
         TIOCSCTTY => {
             if own {
                 return Ok(0);
             }
-            let held = kernel.fs.terminal(id).session;
+            let held = call.kernel.fs.terminal(id).session;
             if process != session || controlling.is_some() || held != 0 && argument != 1 {
                 return Err(Errno::EPERM.into());
             }
-            let terminal = kernel.fs.terminal_mut(id);
+            let terminal = call.kernel.fs.terminal_mut(id);
             terminal.session = session;
             terminal.foreground = group;
         }
@@ -166,7 +141,7 @@ fn job(
                 return Err(Errno::ENOTTY.into());
             }
             if process == session {
-                let terminal = kernel.fs.terminal_mut(id);
+                let terminal = call.kernel.fs.terminal_mut(id);
                 terminal.session = 0;
                 terminal.foreground = 0;
             }
@@ -175,34 +150,34 @@ fn job(
     Ok(0)
 }
 
-fn master(kernel: &mut Kernel, task: TaskId, id: Id<Terminal>, request: u32, argument: u32) -> CallResult {
+fn master(call: &mut Call<'_>, id: Id<Terminal>, request: u32, argument: u32) -> CallResult {
     match request {
         TIOCGPTN => {
-            let number = kernel.fs.terminal(id).number.ok_or(Errno::ENOTTY)?;
-            kernel.user(task).write(argument, number)?;
+            let number = call.kernel.fs.terminal(id).number.ok_or(Errno::ENOTTY)?;
+            call.user().write(argument, number)?;
         }
         TIOCSPTLCK => {
-            let locked = kernel.user(task).read::<u32>(argument)? != 0;
-            kernel.fs.terminal_mut(id).locked = locked;
+            let locked = call.user().read::<u32>(argument)? != 0;
+            call.kernel.fs.terminal_mut(id).locked = locked;
         }
         TIOCGPTLCK => {
-            let locked = u32::from(kernel.fs.terminal(id).locked);
-            kernel.user(task).write(argument, locked)?;
+            let locked = u32::from(call.kernel.fs.terminal(id).locked);
+            call.user().write(argument, locked)?;
         }
         TIOCGPTPEER => {
-            let number = kernel.fs.terminal(id).number.ok_or(Errno::ENOTTY)?;
+            let number = call.kernel.fs.terminal(id).number.ok_or(Errno::ENOTTY)?;
             let path = format!("/dev/pts/{number}");
             let flags = OpenFlags::from_bits_retain(argument);
-            let opened = kernel.with_files(task, |files, caller| {
+            let opened = call.with_files(|files, caller| {
                 files.open(caller, caller.location.root, path.as_bytes(), flags, 0)
             })?;
             let (Opened::Ready(description) | Opened::Waits(description)) = opened;
             let close_on_exec = flags.contains(OpenFlags::O_CLOEXEC);
-            return Ok(kernel.add_descriptor(task, description, 0, close_on_exec)?);
+            return Ok(call.add_descriptor(description, 0, close_on_exec)?);
         }
         // TIOCPKT: packet mode can only be switched off.
         _ => {
-            if kernel.user(task).read::<u32>(argument)? != 0 {
+            if call.user().read::<u32>(argument)? != 0 {
                 return Err(Errno::EINVAL.into());
             }
         }
@@ -210,36 +185,30 @@ fn master(kernel: &mut Kernel, task: TaskId, id: Id<Terminal>, request: u32, arg
     Ok(0)
 }
 
-fn size_and_flow(
-    kernel: &mut Kernel,
-    task: TaskId,
-    id: Id<Terminal>,
-    request: u32,
-    argument: u32,
-) -> CallResult {
+fn size_and_flow(call: &mut Call<'_>, id: Id<Terminal>, request: u32, argument: u32) -> CallResult {
     match request {
         TIOCGWINSZ => {
-            let record = size_record(kernel.fs.terminal(id).size);
-            kernel.user(task).copy_out(argument, record.as_bytes())?;
+            let record = size_record(call.kernel.fs.terminal(id).size);
+            call.user().copy_out(argument, record.as_bytes())?;
         }
         TIOCSWINSZ => {
-            let [rows_columns, _] = kernel.user(task).words(argument)?;
+            let [rows_columns, _] = call.user().words(argument)?;
             let size = TerminalSize { rows: rows_columns as u16, columns: (rows_columns >> 16) as u16 };
-            kernel.fs.resize_terminal(id, size);
+            call.kernel.fs.resize_terminal(id, size);
         }
         TIOCOUTQ => {
-            let printed = kernel.fs.terminal(id).printed() as u32;
-            kernel.user(task).write(argument, printed)?;
+            let printed = call.kernel.fs.terminal(id).printed() as u32;
+            call.user().write(argument, printed)?;
         }
         TCSBRK | TCSBRKP => {}
         TCXONC => match argument {
-            0 => kernel.fs.terminal_mut(id).stopped = true,
-            1 => kernel.fs.terminal_mut(id).stopped = false,
+            0 => call.kernel.fs.terminal_mut(id).stopped = true,
+            1 => call.kernel.fs.terminal_mut(id).stopped = false,
             2 | 3 => {}
             _ => return Err(Errno::EINVAL.into()),
         },
         TCFLSH => {
-            let terminal = kernel.fs.terminal_mut(id);
+            let terminal = call.kernel.fs.terminal_mut(id);
             if argument > 2 {
                 return Err(Errno::EINVAL.into());
             }

@@ -3,12 +3,11 @@
 use pentimento_memory::Access;
 use pentimento_registers::{Descriptor, LocalDescriptors, TlsDescriptors};
 
-use super::call::Arguments;
 use super::time::{Layout, read_timespec};
 use crate::errno::Errno;
 use crate::futex::{Key, Waiter};
 use crate::ids::TaskId;
-use crate::kernel::Kernel;
+use crate::kernel::{Arguments, Call, Kernel};
 use crate::record::Record;
 use crate::wait::{CallResult, Failure, Restart, Wait};
 
@@ -32,18 +31,17 @@ const OWNER_DIED: u32 = 0x4000_0000;
 const OWNER: u32 = 0x3fff_ffff;
 
 /// futex(2).
-pub(super) fn futex(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
-    operate(kernel, task, arguments, Layout::Short)
+pub(super) fn futex(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+    operate(call, arguments, Layout::Short)
 }
 
 /// futex(2) with a 64-bit timespec.
-pub(super) fn futex_time64(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
-    operate(kernel, task, arguments, Layout::Long)
+pub(super) fn futex_time64(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+    operate(call, arguments, Layout::Long)
 }
 
 fn operate(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     [word, operation, value, timeout, word2, value3]: Arguments,
     layout: Layout,
 ) -> CallResult {
@@ -55,35 +53,35 @@ fn operate(
     if operation & CLOCK_REALTIME != 0 && !matches!(command, WAIT | WAIT_BITSET | LOCK_PI2) {
         return Err(Errno::ENOSYS.into());
     }
-    let key = Key::new(kernel.space(task), word, private);
+    let key = Key::new(call.space(), word, private);
     match command {
         WAIT | WAIT_BITSET => {
             let bits = if command == WAIT { u32::MAX } else { value3 };
             let absolute = command == WAIT_BITSET;
-            let deadline = wait_deadline(kernel, task, timeout, layout, absolute, operation)?;
-            wait(kernel, task, word, value, Waiter { key, task, bits }, deadline)
+            let deadline = wait_deadline(call, timeout, layout, absolute, operation)?;
+            wait(call, word, value, Waiter { key, task: call.task_id, bits }, deadline)
         }
-        WAKE => Ok(kernel.futex_wake(key, at_least_one(value), u32::MAX)),
+        WAKE => Ok(call.kernel.futex_wake(key, at_least_one(value), u32::MAX)),
         WAKE_BITSET if value3 == 0 => Err(Errno::EINVAL.into()),
-        WAKE_BITSET => Ok(kernel.futex_wake(key, at_least_one(value), value3)),
+        WAKE_BITSET => Ok(call.kernel.futex_wake(key, at_least_one(value), value3)),
         REQUEUE | CMP_REQUEUE => {
             let expected = (command == CMP_REQUEUE).then_some(value3);
-            requeue(kernel, task, (word, key), word2, private, [value, timeout], expected)
+            requeue(call, (word, key), word2, private, [value, timeout], expected)
         }
-        WAKE_OP => wake_and_change(kernel, task, key, word2, private, [value, timeout], value3),
+        WAKE_OP => wake_and_change(call, key, word2, private, [value, timeout], value3),
         LOCK_PI | LOCK_PI2 => {
             let operation = if command == LOCK_PI { CLOCK_REALTIME } else { operation };
-            let deadline = wait_deadline(kernel, task, timeout, layout, true, operation)?;
-            lock(kernel, task, word, key, deadline)
+            let deadline = wait_deadline(call, timeout, layout, true, operation)?;
+            lock(call, word, key, deadline)
         }
         TRYLOCK_PI => {
-            if try_lock(kernel, task, word)? {
+            if try_lock(call, word)? {
                 Ok(0)
             } else {
                 Err(Errno::EAGAIN.into())
             }
         }
-        UNLOCK_PI => unlock(kernel, task, word, key),
+        UNLOCK_PI => unlock(call, word, key),
         _ => Err(Errno::ENOSYS.into()),
     }
 }
@@ -95,62 +93,58 @@ fn at_least_one(count: u32) -> u32 {
 
 /// The deadline of a wait: FUTEX_WAIT's timeout is relative, the others' absolute.
 fn wait_deadline(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     timeout: u32,
     layout: Layout,
     absolute: bool,
     operation: u32,
 ) -> Result<Option<u64>, Errno> {
     if timeout == 0 {
-        return Ok(kernel.deadline(task, None));
+        return Ok(call.deadline(None));
     }
-    let time = read_timespec(kernel, task, timeout, layout)?;
+    let time = read_timespec(call, timeout, layout)?;
     if !absolute {
-        return Ok(kernel.deadline(task, Some(time)));
+        return Ok(call.deadline(Some(time)));
     }
-    let now = if operation & CLOCK_REALTIME != 0 { kernel.time.realtime() } else { kernel.time.monotonic() };
-    Ok(kernel.deadline(task, Some(time.saturating_sub(now))))
+    let now = if operation & CLOCK_REALTIME != 0 {
+        call.kernel.time.realtime()
+    } else {
+        call.kernel.time.monotonic()
+    };
+    Ok(call.deadline(Some(time.saturating_sub(now))))
 }
 
 /// FUTEX_WAIT and FUTEX_WAIT_BITSET.
-fn wait(
-    kernel: &mut Kernel,
-    task: TaskId,
-    word: u32,
-    expected: u32,
-    waiter: Waiter,
-    deadline: Option<u64>,
-) -> CallResult {
+fn wait(call: &mut Call<'_>, word: u32, expected: u32, waiter: Waiter, deadline: Option<u64>) -> CallResult {
     if waiter.bits == 0 {
         return Err(Errno::EINVAL.into());
     }
-    if was_granted(kernel, task) {
+    if was_granted(call) {
         return Ok(0);
     }
-    if !kernel.futexes.holds(task) {
-        let current: u32 = kernel.user(task).read(word)?;
+    if !call.kernel.futexes.holds(call.task_id) {
+        let current: u32 = call.user().read(word)?;
         if current != expected {
             return Err(Errno::EAGAIN.into());
         }
-        kernel.futexes.push(waiter);
+        call.kernel.futexes.push(waiter);
     }
-    wait_on(kernel, task, deadline)
+    wait_on(call, deadline)
 }
 
 /// Whether somebody woke the call on purpose.
-fn was_granted(kernel: &mut Kernel, task: TaskId) -> bool {
-    kernel.task(task).call.as_ref().is_some_and(|call| call.granted)
+fn was_granted(call: &mut Call<'_>) -> bool {
+    call.task().call.as_ref().is_some_and(|pending| pending.granted)
 }
 
 /// Waits in a futex queue, or leaves it because of a timeout or a signal.
-fn wait_on(kernel: &mut Kernel, task: TaskId, deadline: Option<u64>) -> CallResult {
-    if kernel.has_passed(deadline) {
-        kernel.futexes.remove(task);
+fn wait_on(call: &mut Call<'_>, deadline: Option<u64>) -> CallResult {
+    if call.kernel.has_passed(deadline) {
+        call.kernel.futexes.remove(call.task_id);
         return Err(Errno::ETIMEDOUT.into());
     }
-    if kernel.is_interrupted(task) {
-        kernel.futexes.remove(task);
+    if call.is_interrupted() {
+        call.kernel.futexes.remove(call.task_id);
     }
     let restart = if deadline.is_some() { Restart::Never } else { Restart::IfFlagged };
     Err(Failure::Block(Wait { restart, ..Wait::default().until(deadline) }))
@@ -158,8 +152,7 @@ fn wait_on(kernel: &mut Kernel, task: TaskId, deadline: Option<u64>) -> CallResu
 
 /// FUTEX_REQUEUE and FUTEX_CMP_REQUEUE: wakes some and moves others to a second word's queue.
 fn requeue(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     (word, key): (u32, Key),
     word2: u32,
     private: bool,
@@ -169,21 +162,20 @@ fn requeue(
     if (wakes as i32) < 0 || (moves as i32) < 0 {
         return Err(Errno::EINVAL.into());
     }
-    let current: u32 = kernel.user(task).read(word)?;
-    kernel.user(task).check(word2, 4, Access::Read)?;
+    let current: u32 = call.user().read(word)?;
+    call.user().check(word2, 4, Access::Read)?;
     if expected.is_some_and(|expected| expected != current) {
         return Err(Errno::EAGAIN.into());
     }
-    let target = Key::new(kernel.space(task), word2, private);
-    let woken = kernel.futex_wake(key, wakes, u32::MAX);
-    let moved = kernel.futexes.requeue(key, target, moves);
+    let target = Key::new(call.space(), word2, private);
+    let woken = call.kernel.futex_wake(key, wakes, u32::MAX);
+    let moved = call.kernel.futexes.requeue(key, target, moves);
     Ok(if expected.is_some() { woken + moved } else { woken })
 }
 
 /// FUTEX_WAKE_OP: changes a second word, wakes on the first, and on the second if its old value compares.
 fn wake_and_change(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     key: Key,
     word2: u32,
     private: bool,
@@ -196,7 +188,7 @@ fn wake_and_change(
     if encoded >> 31 != 0 {
         operand = 1_u32.wrapping_shl(operand);
     }
-    let old: u32 = kernel.user(task).read(word2)?;
+    let old: u32 = call.user().read(word2)?;
     let new = match encoded >> 28 & 7 {
         0 => operand,
         1 => old.wrapping_add(operand),
@@ -205,7 +197,7 @@ fn wake_and_change(
         4 => old ^ operand,
         _ => return Err(Errno::ENOSYS.into()),
     };
-    kernel.user(task).write(word2, new)?;
+    call.user().write(word2, new)?;
     let old = old as i32;
     let also = match encoded >> 24 & 15 {
         0 => old == compared,
@@ -216,78 +208,75 @@ fn wake_and_change(
         5 => old >= compared,
         _ => return Err(Errno::ENOSYS.into()),
     };
-    let target = Key::new(kernel.space(task), word2, private);
-    let woken = kernel.futex_wake(key, at_least_one(wakes), u32::MAX);
-    let also = if also { kernel.futex_wake(target, at_least_one(wakes2), u32::MAX) } else { 0 };
+    let target = Key::new(call.space(), word2, private);
+    let woken = call.kernel.futex_wake(key, at_least_one(wakes), u32::MAX);
+    let also = if also { call.kernel.futex_wake(target, at_least_one(wakes2), u32::MAX) } else { 0 };
     Ok(woken + also)
 }
 
 /// Takes the lock at `word` if it is free.
-fn try_lock(kernel: &mut Kernel, task: TaskId, word: u32) -> Result<bool, Errno> {
-    let value: u32 = kernel.user(task).read(word)?;
-    if value & OWNER == task.number() {
+fn try_lock(call: &mut Call<'_>, word: u32) -> Result<bool, Errno> {
+    let value: u32 = call.user().read(word)?;
+    let own = call.task_id.number();
+    if value & OWNER == own {
         return Err(Errno::EDEADLK);
     }
     if value & OWNER != 0 {
         return Ok(false);
     }
-    kernel.user(task).write(word, value & (WAITERS | OWNER_DIED) | task.number())?;
+    call.user().write(word, value & (WAITERS | OWNER_DIED) | own)?;
     Ok(true)
 }
 
 /// FUTEX_LOCK_PI. All tasks have the same priority, so there is none to inherit.
-fn lock(kernel: &mut Kernel, task: TaskId, word: u32, key: Key, deadline: Option<u64>) -> CallResult {
-    if was_granted(kernel, task) {
+fn lock(call: &mut Call<'_>, word: u32, key: Key, deadline: Option<u64>) -> CallResult {
+    if was_granted(call) {
         return Ok(0);
     }
-    if !kernel.futexes.holds(task) {
-        if try_lock(kernel, task, word)? {
+    if !call.kernel.futexes.holds(call.task_id) {
+        if try_lock(call, word)? {
             return Ok(0);
         }
-        let value: u32 = kernel.user(task).read(word)?;
-        if !kernel.tasks.contains_key(&TaskId(value & OWNER)) {
+        let value: u32 = call.user().read(word)?;
+        if !call.kernel.tasks.contains_key(&TaskId(value & OWNER)) {
             return Err(Errno::ESRCH.into());
         }
-        kernel.user(task).write(word, value | WAITERS)?;
-        kernel.futexes.push(Waiter { key, task, bits: u32::MAX });
+        call.user().write(word, value | WAITERS)?;
+        call.kernel.futexes.push(Waiter { key, task: call.task_id, bits: u32::MAX });
     }
-    wait_on(kernel, task, deadline)
+    wait_on(call, deadline)
 }
 
 /// FUTEX_UNLOCK_PI: hands the lock to the oldest waiter.
-fn unlock(kernel: &mut Kernel, task: TaskId, word: u32, key: Key) -> CallResult {
-    let value: u32 = kernel.user(task).read(word)?;
-    if value & OWNER != task.number() {
+fn unlock(call: &mut Call<'_>, word: u32, key: Key) -> CallResult {
+    let value: u32 = call.user().read(word)?;
+    if value & OWNER != call.task_id.number() {
         return Err(Errno::EPERM.into());
     }
-    let new = match kernel.futexes.first(key) {
-        Some(heir) => heir.number() | if kernel.futexes.count(key) > 1 { WAITERS } else { 0 },
+    let new = match call.kernel.futexes.first(key) {
+        Some(heir) => heir.number() | if call.kernel.futexes.count(key) > 1 { WAITERS } else { 0 },
         None => 0,
     };
-    kernel.user(task).write(word, new)?;
-    kernel.futex_wake(key, 1, u32::MAX);
+    call.user().write(word, new)?;
+    call.kernel.futex_wake(key, 1, u32::MAX);
     Ok(0)
 }
 
 /// set_robust_list(2).
-pub(super) fn set_robust_list(kernel: &mut Kernel, task: TaskId, [head, size, ..]: Arguments) -> CallResult {
+pub(super) fn set_robust_list(call: &mut Call<'_>, [head, size, ..]: Arguments) -> CallResult {
     if size != 12 {
         return Err(Errno::EINVAL.into());
     }
-    kernel.task(task).robust_list = head;
+    call.task().robust_list = head;
     Ok(0)
 }
 
 /// get_robust_list(2).
-pub(super) fn get_robust_list(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [target, head, size, ..]: Arguments,
-) -> CallResult {
-    let target = if target == 0 { task } else { TaskId(target) };
-    let list = kernel.tasks.get(&target).ok_or(Errno::ESRCH)?.robust_list;
-    kernel.user(task).write(size, 12_u32)?;
-    kernel.user(task).write(head, list)?;
+pub(super) fn get_robust_list(call: &mut Call<'_>, [target, head, size, ..]: Arguments) -> CallResult {
+    let target = if target == 0 { call.task_id } else { TaskId(target) };
+    let list = call.kernel.tasks.get(&target).ok_or(Errno::ESRCH)?.robust_list;
+    call.user().write(size, 12_u32)?;
+    call.user().write(head, list)?;
     Ok(0)
 }
 
@@ -334,9 +323,9 @@ impl Kernel {
 }
 
 /// set_tid_address(2).
-pub(super) fn set_tid_address(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
-    kernel.task(task).clear_child_tid = address;
-    Ok(task.number())
+pub(super) fn set_tid_address(call: &mut Call<'_>, [address, ..]: Arguments) -> CallResult {
+    call.task().clear_child_tid = address;
+    Ok(call.task_id.number())
 }
 
 /// `struct user_desc` (set_thread_area(2)): entry number, base, limit, flags.
@@ -423,43 +412,39 @@ pub(super) fn set_descriptor(
 }
 
 /// set_thread_area(2).
-pub(super) fn set_thread_area(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
-    let user = UserDescriptor(kernel.user(task).words(address)?);
-    let mut tls = kernel.task(task).tls;
+pub(super) fn set_thread_area(call: &mut Call<'_>, [address, ..]: Arguments) -> CallResult {
+    let user = UserDescriptor(call.user().words(address)?);
+    let mut tls = call.task().tls;
     let entry = set_descriptor(&mut tls, user, true)?;
     if user.0[0] == u32::MAX {
-        kernel.user(task).write(address, entry)?;
+        call.user().write(address, entry)?;
     }
-    kernel.task(task).tls = tls;
-    kernel.refresh_segments(task);
+    call.task().tls = tls;
+    call.kernel.refresh_segments(call.task_id);
     Ok(0)
 }
 
 /// get_thread_area(2).
-pub(super) fn get_thread_area(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
-    let entry: u32 = kernel.user(task).read(address)?;
-    let held = kernel.task(task).tls.get(tls_entry(entry)?);
+pub(super) fn get_thread_area(call: &mut Call<'_>, [address, ..]: Arguments) -> CallResult {
+    let entry: u32 = call.user().read(address)?;
+    let held = call.task().tls.get(tls_entry(entry)?);
     let user = UserDescriptor::from_descriptor(entry, held);
     let record = user.0.iter().fold(Record::new(), |record, word| record.u32(*word));
-    kernel.user(task).copy_out(address, record.as_bytes())?;
+    call.user().copy_out(address, record.as_bytes())?;
     Ok(0)
 }
 
 /// modify_ldt(2).
-pub(super) fn modify_ldt(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [function, address, size, ..]: Arguments,
-) -> CallResult {
+pub(super) fn modify_ldt(call: &mut Call<'_>, [function, address, size, ..]: Arguments) -> CallResult {
     match function {
-        0 => read_local(kernel, task, address, size),
+        0 => read_local(call, address, size),
         // The default table is empty.
         2 => {
             let length = size.min(5 * 8);
-            kernel.user(task).copy_out(address, &vec![0; length as usize])?;
+            call.user().copy_out(address, &vec![0; length as usize])?;
             Ok(length)
         }
-        1 | 0x11 => write_local(kernel, task, address, size, function == 1),
+        1 | 0x11 => write_local(call, address, size, function == 1),
         _ => Err(Errno::ENOSYS.into()),
     }
 }
@@ -481,8 +466,8 @@ fn encode(descriptor: &Descriptor) -> u64 {
         | (base >> 24) << 56
 }
 
-fn read_local(kernel: &mut Kernel, task: TaskId, address: u32, size: u32) -> CallResult {
-    let entries = kernel.space(task).local_descriptors.entries();
+fn read_local(call: &mut Call<'_>, address: u32, size: u32) -> CallResult {
+    let entries = call.space().local_descriptors.entries();
     if entries.is_empty() {
         return Ok(0);
     }
@@ -491,15 +476,15 @@ fn read_local(kernel: &mut Kernel, task: TaskId, address: u32, size: u32) -> Cal
     let mut bytes: Vec<u8> =
         entries.iter().flat_map(|entry| entry.as_ref().map_or(0, encode).to_le_bytes()).collect();
     bytes.resize(length as usize, 0);
-    kernel.user(task).copy_out(address, &bytes)?;
+    call.user().copy_out(address, &bytes)?;
     Ok(length)
 }
 
-fn write_local(kernel: &mut Kernel, task: TaskId, address: u32, size: u32, old_mode: bool) -> CallResult {
+fn write_local(call: &mut Call<'_>, address: u32, size: u32, old_mode: bool) -> CallResult {
     if size != 16 {
         return Err(Errno::EINVAL.into());
     }
-    let user = UserDescriptor(kernel.user(task).words(address)?);
+    let user = UserDescriptor(call.user().words(address)?);
     let [entry, base, limit, flags] = user.0;
     let entry = u16::try_from(entry).ok().filter(|entry| *entry < LocalDescriptors::MOST);
     let entry = entry.ok_or(Errno::EINVAL)?;
@@ -509,7 +494,7 @@ fn write_local(kernel: &mut Kernel, task: TaskId, address: u32, size: u32, old_m
         return Err(Errno::EINVAL.into());
     }
     let cleared = old_mode && base == 0 && limit == 0 || user.is_empty();
-    kernel.space(task).local_descriptors.set(entry, (!cleared).then(|| user.descriptor()));
-    kernel.refresh_segments(task);
+    call.space().local_descriptors.set(entry, (!cleared).then(|| user.descriptor()));
+    call.kernel.refresh_segments(call.task_id);
     Ok(0)
 }

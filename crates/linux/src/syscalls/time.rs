@@ -1,9 +1,8 @@
 //! Clocks, sleeping, and timers.
 
-use super::call::Arguments;
 use crate::errno::Errno;
 use crate::ids::{ProcessId, TaskId};
-use crate::kernel::Kernel;
+use crate::kernel::{Arguments, Call, Kernel};
 use crate::record::Record;
 use crate::signal::{Signal, SignalSet};
 use crate::timer::{Interval, Notify, PosixTimer};
@@ -35,13 +34,8 @@ impl Layout {
 }
 
 /// Seconds and nanoseconds at `address`, as nanoseconds.
-pub(super) fn read_timespec(
-    kernel: &mut Kernel,
-    task: TaskId,
-    address: u32,
-    layout: Layout,
-) -> Result<u64, Errno> {
-    let mut user = kernel.user(task);
+pub(super) fn read_timespec(call: &mut Call<'_>, address: u32, layout: Layout) -> Result<u64, Errno> {
+    let mut user = call.user();
     let (seconds, nanoseconds) = match layout {
         Layout::Short => {
             let [seconds, nanoseconds] = user.words(address)?;
@@ -60,24 +54,13 @@ pub(super) fn read_timespec(
 }
 
 /// A relative timeout in nanoseconds; `None` for a null pointer, which means for ever.
-pub(super) fn read_timeout(
-    kernel: &mut Kernel,
-    task: TaskId,
-    address: u32,
-    layout: Layout,
-) -> Result<Option<u64>, Errno> {
-    if address == 0 { Ok(None) } else { read_timespec(kernel, task, address, layout).map(Some) }
+pub(super) fn read_timeout(call: &mut Call<'_>, address: u32, layout: Layout) -> Result<Option<u64>, Errno> {
+    if address == 0 { Ok(None) } else { read_timespec(call, address, layout).map(Some) }
 }
 
 /// Writes nanoseconds as seconds and nanoseconds.
-fn write_timespec(
-    kernel: &mut Kernel,
-    task: TaskId,
-    address: u32,
-    time: u64,
-    layout: Layout,
-) -> Result<(), Errno> {
-    kernel.user(task).copy_out(address, timespec(time, layout).as_bytes())
+fn write_timespec(call: &mut Call<'_>, address: u32, time: u64, layout: Layout) -> Result<(), Errno> {
+    call.user().copy_out(address, timespec(time, layout).as_bytes())
 }
 
 /// Nanoseconds as seconds and nanoseconds.
@@ -89,56 +72,58 @@ pub(super) fn timespec(time: u64, layout: Layout) -> Record {
     }
 }
 
-impl Kernel {
-    /// The deadline of `task`'s call: what its first run made of `timeout`, nanoseconds from then.
-    pub(crate) fn deadline(&mut self, id: TaskId, timeout: Option<u64>) -> Option<u64> {
-        let now = self.time.monotonic();
+impl Call<'_> {
+    /// The deadline of the call: what its first run made of `timeout`, nanoseconds from then.
+    pub(super) fn deadline(&mut self, timeout: Option<u64>) -> Option<u64> {
+        let now = self.kernel.time.monotonic();
         let deadline = timeout.map(|timeout| now.saturating_add(timeout));
-        match self.tasks.get_mut(&id).and_then(|task| task.call.as_mut()) {
-            Some(call) => *call.deadline.get_or_insert(deadline),
+        match &mut self.task().call {
+            Some(pending) => *pending.deadline.get_or_insert(deadline),
             None => deadline,
         }
     }
 
-    /// Whether a deadline has passed.
-    pub(crate) fn has_passed(&mut self, deadline: Option<u64>) -> bool {
-        deadline.is_some_and(|deadline| self.time.monotonic() >= deadline)
-    }
-
-    /// Whether a signal handler is about to run instead of `task`'s call.
-    pub(crate) fn is_interrupted(&self, id: TaskId) -> bool {
-        self.tasks.get(&id).and_then(|task| task.call.as_ref()).is_some_and(|call| call.interrupted)
+    /// Whether a signal handler is about to run instead of the call.
+    pub(super) fn is_interrupted(&mut self) -> bool {
+        self.task().call.as_ref().is_some_and(|pending| pending.interrupted)
     }
 
     /// What a clock shows, nanoseconds.
-    fn read_clock(&mut self, task: TaskId, clock: u32) -> Result<u64, Errno> {
-        let own = self.task(task).process;
+    fn read_clock(&mut self, clock: u32) -> Result<u64, Errno> {
+        let kernel = &mut *self.kernel;
         match clock {
             // REALTIME, REALTIME_COARSE, REALTIME_ALARM, TAI
-            0 | 5 | 8 | 11 => Ok(self.time.realtime()),
+            0 | 5 | 8 | 11 => Ok(kernel.time.realtime()),
             // MONOTONIC, MONOTONIC_RAW, MONOTONIC_COARSE, BOOTTIME, BOOTTIME_ALARM
-            1 | 4 | 6 | 7 | 9 => Ok(self.time.monotonic()),
-            2 => Ok(self.processor_time(own)),
+            1 | 4 | 6 | 7 | 9 => Ok(kernel.time.monotonic()),
+            2 => Ok(kernel.processor_time(self.process_id)),
             3 => {
-                let instructions = self.task(task).instructions;
-                Ok(self.time.processor_time(instructions))
+                let instructions = self.task().instructions;
+                Ok(self.kernel.time.processor_time(instructions))
             }
             // A process's or thread's processor clock: its number inverted, above three bits of kind.
             clock if clock as i32 <= -1 => {
                 let number = !((clock as i32) >> 3) as u32;
                 if clock & 4 != 0 {
-                    let target = if number == 0 { task } else { TaskId(number) };
-                    let target = self.tasks.get(&target).ok_or(Errno::EINVAL)?;
-                    return Ok(self.time.processor_time(target.instructions));
+                    let target = if number == 0 { self.task_id } else { TaskId(number) };
+                    let target = kernel.tasks.get(&target).ok_or(Errno::EINVAL)?;
+                    return Ok(kernel.time.processor_time(target.instructions));
                 }
-                let target = if number == 0 { own } else { ProcessId(number) };
-                if !self.processes.contains_key(&target) {
+                let target = if number == 0 { self.process_id } else { ProcessId(number) };
+                if !kernel.processes.contains_key(&target) {
                     return Err(Errno::EINVAL);
                 }
-                Ok(self.processor_time(target))
+                Ok(kernel.processor_time(target))
             }
             _ => Err(Errno::EINVAL),
         }
+    }
+}
+
+impl Kernel {
+    /// Whether a deadline has passed.
+    pub(super) fn has_passed(&mut self, deadline: Option<u64>) -> bool {
+        deadline.is_some_and(|deadline| self.time.monotonic() >= deadline)
     }
 
     /// The monotonic time at which `clock` shows `time`.
@@ -153,64 +138,64 @@ impl Kernel {
 }
 
 /// time(2).
-pub(super) fn time(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
-    let seconds = (kernel.time.realtime() / SECOND) as u32;
+pub(super) fn time(call: &mut Call<'_>, [address, ..]: Arguments) -> CallResult {
+    let seconds = (call.kernel.time.realtime() / SECOND) as u32;
     if address != 0 {
-        kernel.user(task).write(address, seconds)?;
+        call.user().write(address, seconds)?;
     }
     Ok(seconds)
 }
 
 /// gettimeofday(2).
-pub(super) fn gettimeofday(kernel: &mut Kernel, task: TaskId, [time, zone, ..]: Arguments) -> CallResult {
-    let now = kernel.time.realtime();
+pub(super) fn gettimeofday(call: &mut Call<'_>, [time, zone, ..]: Arguments) -> CallResult {
+    let now = call.kernel.time.realtime();
     if time != 0 {
         let record = Record::new().u32((now / SECOND) as u32).u32((now % SECOND / 1000) as u32);
-        kernel.user(task).copy_out(time, record.as_bytes())?;
+        call.user().copy_out(time, record.as_bytes())?;
     }
     if zone != 0 {
-        kernel.user(task).copy_out(zone, &[0; 8])?;
+        call.user().copy_out(zone, &[0; 8])?;
     }
     Ok(0)
 }
 
 /// Sets the machine's wall clock, which only the superuser may.
-fn set_wall_clock(kernel: &mut Kernel, task: TaskId, time: u64) -> CallResult {
-    if kernel.process(task).credentials.euid != 0 {
+fn set_wall_clock(call: &mut Call<'_>, time: u64) -> CallResult {
+    if call.process().credentials.euid != 0 {
         return Err(Errno::EPERM.into());
     }
-    kernel.time.set_realtime(time);
+    call.kernel.time.set_realtime(time);
     Ok(0)
 }
 
 /// settimeofday(2).
-pub(super) fn settimeofday(kernel: &mut Kernel, task: TaskId, [time, ..]: Arguments) -> CallResult {
+pub(super) fn settimeofday(call: &mut Call<'_>, [time, ..]: Arguments) -> CallResult {
     if time == 0 {
         return Ok(0);
     }
-    let [seconds, microseconds] = kernel.user(task).words(time)?;
+    let [seconds, microseconds] = call.user().words(time)?;
     if microseconds >= 1_000_000 || seconds as i32 <= -1 {
         return Err(Errno::EINVAL.into());
     }
-    set_wall_clock(kernel, task, u64::from(seconds) * SECOND + u64::from(microseconds) * 1000)
+    set_wall_clock(call, u64::from(seconds) * SECOND + u64::from(microseconds) * 1000)
 }
 
 /// stime(2).
-pub(super) fn stime(kernel: &mut Kernel, task: TaskId, [time, ..]: Arguments) -> CallResult {
-    let seconds: u32 = kernel.user(task).read(time)?;
-    set_wall_clock(kernel, task, u64::from(seconds) * SECOND)
+pub(super) fn stime(call: &mut Call<'_>, [time, ..]: Arguments) -> CallResult {
+    let seconds: u32 = call.user().read(time)?;
+    set_wall_clock(call, u64::from(seconds) * SECOND)
 }
 
 /// The calls that come with both layouts of a timespec.
 macro_rules! both_layouts {
     ($($(#[$doc:meta])* $short:ident, $long:ident => $common:ident;)*) => {$(
         $(#[$doc])*
-        pub(super) fn $short(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
-            $common(kernel, task, arguments, Layout::Short)
+        pub(super) fn $short(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+            $common(call, arguments, Layout::Short)
         }
         $(#[$doc])*
-        pub(super) fn $long(kernel: &mut Kernel, task: TaskId, arguments: Arguments) -> CallResult {
-            $common(kernel, task, arguments, Layout::Long)
+        pub(super) fn $long(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+            $common(call, arguments, Layout::Long)
         }
     )*};
 }
@@ -230,57 +215,37 @@ both_layouts! {
     timer_gettime, timer_gettime64 => get_timer;
 }
 
-fn get_clock(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [clock, address, ..]: Arguments,
-    layout: Layout,
-) -> CallResult {
-    let time = kernel.read_clock(task, clock)?;
-    write_timespec(kernel, task, address, time, layout)?;
+fn get_clock(call: &mut Call<'_>, [clock, address, ..]: Arguments, layout: Layout) -> CallResult {
+    let time = call.read_clock(clock)?;
+    write_timespec(call, address, time, layout)?;
     Ok(0)
 }
 
-fn set_clock(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [clock, address, ..]: Arguments,
-    layout: Layout,
-) -> CallResult {
-    let time = read_timespec(kernel, task, address, layout)?;
+fn set_clock(call: &mut Call<'_>, [clock, address, ..]: Arguments, layout: Layout) -> CallResult {
+    let time = read_timespec(call, address, layout)?;
     if clock != 0 {
         return Err(Errno::EINVAL.into());
     }
-    set_wall_clock(kernel, task, time)
+    set_wall_clock(call, time)
 }
 
-fn get_resolution(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [clock, address, ..]: Arguments,
-    layout: Layout,
-) -> CallResult {
-    kernel.read_clock(task, clock)?;
+fn get_resolution(call: &mut Call<'_>, [clock, address, ..]: Arguments, layout: Layout) -> CallResult {
+    call.read_clock(clock)?;
     // Coarse clocks tick 250 times a second.
     let resolution = if matches!(clock, 5 | 6) { 4_000_000 } else { 1 };
     if address != 0 {
-        write_timespec(kernel, task, address, resolution, layout)?;
+        write_timespec(call, address, resolution, layout)?;
     }
     Ok(0)
 }
 
 /// nanosleep(2).
-pub(super) fn nanosleep(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [request, remaining, ..]: Arguments,
-) -> CallResult {
-    sleep_on_clock(kernel, task, [1, 0, request, remaining, 0, 0], Layout::Short)
+pub(super) fn nanosleep(call: &mut Call<'_>, [request, remaining, ..]: Arguments) -> CallResult {
+    sleep_on_clock(call, [1, 0, request, remaining, 0, 0], Layout::Short)
 }
 
 fn sleep_on_clock(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     [clock, flags, request, remaining, ..]: Arguments,
     layout: Layout,
 ) -> CallResult {
@@ -292,53 +257,53 @@ fn sleep_on_clock(
         3..=6 => return Err(if clock == 3 { Errno::EINVAL } else { Errno::EOPNOTSUPP }.into()),
         _ => return Err(Errno::EINVAL.into()),
     }
-    let time = read_timespec(kernel, task, request, layout)?;
+    let time = read_timespec(call, request, layout)?;
     let absolute = flags & ABSOLUTE != 0;
     let deadline =
-        if absolute { Some(kernel.monotonic_for(clock, time)) } else { kernel.deadline(task, Some(time)) };
-    if kernel.has_passed(deadline) {
+        if absolute { Some(call.kernel.monotonic_for(clock, time)) } else { call.deadline(Some(time)) };
+    if call.kernel.has_passed(deadline) {
         return Ok(0);
     }
-    if kernel.is_interrupted(task) && !absolute && remaining != 0 {
-        let left = deadline.unwrap_or(0).saturating_sub(kernel.time.monotonic());
-        write_timespec(kernel, task, remaining, left, layout)?;
+    if call.is_interrupted() && !absolute && remaining != 0 {
+        let left = deadline.unwrap_or(0).saturating_sub(call.kernel.time.monotonic());
+        write_timespec(call, remaining, left, layout)?;
     }
     Err(Failure::Block(Wait::default().until(deadline).never_restarts()))
 }
 
 /// times(2): clock ticks of a hundredth of a second.
-pub(super) fn times(kernel: &mut Kernel, task: TaskId, [address, ..]: Arguments) -> CallResult {
+pub(super) fn times(call: &mut Call<'_>, [address, ..]: Arguments) -> CallResult {
     const TICK: u64 = SECOND / 100;
-    let own = kernel.task(task).process;
+    let own = call.process_id;
     if address != 0 {
-        let children = kernel.process(task).child_instructions;
-        let user = (kernel.processor_time(own) / TICK) as u32;
-        let children = (kernel.time.processor_time(children) / TICK) as u32;
+        let children = call.process().child_instructions;
+        let user = (call.kernel.processor_time(own) / TICK) as u32;
+        let children = (call.kernel.time.processor_time(children) / TICK) as u32;
         let record = Record::new().u32(user).u32(0).u32(children).u32(0);
-        kernel.user(task).copy_out(address, record.as_bytes())?;
+        call.user().copy_out(address, record.as_bytes())?;
     }
-    Ok((kernel.time.monotonic() / TICK) as u32)
+    Ok((call.kernel.time.monotonic() / TICK) as u32)
 }
 
 /// getrusage(2).
-pub(super) fn getrusage(kernel: &mut Kernel, task: TaskId, [who, address, ..]: Arguments) -> CallResult {
+pub(super) fn getrusage(call: &mut Call<'_>, [who, address, ..]: Arguments) -> CallResult {
     let time = match who as i32 {
         0 => {
-            let own = kernel.task(task).process;
-            kernel.processor_time(own)
+            let own = call.process_id;
+            call.kernel.processor_time(own)
         }
         -1 => {
-            let children = kernel.process(task).child_instructions;
-            kernel.time.processor_time(children)
+            let children = call.process().child_instructions;
+            call.kernel.time.processor_time(children)
         }
         1 => {
-            let instructions = kernel.task(task).instructions;
-            kernel.time.processor_time(instructions)
+            let instructions = call.task().instructions;
+            call.kernel.time.processor_time(instructions)
         }
         _ => return Err(Errno::EINVAL.into()),
     };
     let usage = resource_usage(time);
-    kernel.user(task).copy_out(address, usage.as_bytes())?;
+    call.user().copy_out(address, usage.as_bytes())?;
     Ok(0)
 }
 
@@ -348,19 +313,19 @@ pub(super) fn resource_usage(time: u64) -> Record {
 }
 
 /// alarm(2).
-pub(super) fn alarm(kernel: &mut Kernel, task: TaskId, [seconds, ..]: Arguments) -> CallResult {
-    let now = kernel.time.monotonic();
-    let own = kernel.task(task).process;
-    let left = kernel.process(task).timers.real.left(now);
+pub(super) fn alarm(call: &mut Call<'_>, [seconds, ..]: Arguments) -> CallResult {
+    let now = call.kernel.time.monotonic();
+    let own = call.process_id;
+    let left = call.process().timers.real.left(now);
     let next = if seconds == 0 { 0 } else { now.saturating_add(u64::from(seconds) * SECOND) };
-    kernel.arm_real_timer(own, Interval { next, period: 0 });
+    call.kernel.arm_real_timer(own, Interval { next, period: 0 });
     // Whole seconds, never 0 while an alarm was pending.
     Ok(if left == 0 { 0 } else { ((left + SECOND / 2) / SECOND).max(1) as u32 })
 }
 
 /// What `struct itimerval` holds: (interval, value), in nanoseconds.
-fn read_interval_timer(kernel: &mut Kernel, task: TaskId, address: u32) -> Result<(u64, u64), Errno> {
-    let words: [u32; 4] = kernel.user(task).words(address)?;
+fn read_interval_timer(call: &mut Call<'_>, address: u32) -> Result<(u64, u64), Errno> {
+    let words: [u32; 4] = call.user().words(address)?;
     let time = |seconds: u32, microseconds: u32| {
         if (seconds as i32) < 0 || microseconds >= 1_000_000 {
             return Err(Errno::EINVAL);
@@ -371,22 +336,21 @@ fn read_interval_timer(kernel: &mut Kernel, task: TaskId, address: u32) -> Resul
 }
 
 /// The interval timer of kind `which`, and the time on its clock.
-fn interval_timer(kernel: &mut Kernel, task: TaskId, which: u32) -> Result<(Interval, u64), Errno> {
-    let own = kernel.task(task).process;
-    let timers = &kernel.process(task).timers;
+fn interval_timer(call: &mut Call<'_>, which: u32) -> Result<(Interval, u64), Errno> {
+    let own = call.process_id;
+    let timers = &call.process().timers;
     let interval = match which {
         0 => timers.real,
         1 => timers.virtual_time,
         2 => timers.profile,
         _ => return Err(Errno::EINVAL),
     };
-    let now = if which == 0 { kernel.time.monotonic() } else { kernel.processor_time(own) };
+    let now = if which == 0 { call.kernel.time.monotonic() } else { call.kernel.processor_time(own) };
     Ok((interval, now))
 }
 
 fn write_interval_timer(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     address: u32,
     interval: Interval,
     now: u64,
@@ -398,51 +362,47 @@ fn write_interval_timer(
         .u32((period % 1_000_000) as u32)
         .u32((left / 1_000_000) as u32)
         .u32((left % 1_000_000) as u32);
-    kernel.user(task).copy_out(address, record.as_bytes())
+    call.user().copy_out(address, record.as_bytes())
 }
 
 /// getitimer(2).
-pub(super) fn getitimer(kernel: &mut Kernel, task: TaskId, [which, address, ..]: Arguments) -> CallResult {
-    let (interval, now) = interval_timer(kernel, task, which)?;
-    write_interval_timer(kernel, task, address, interval, now)?;
+pub(super) fn getitimer(call: &mut Call<'_>, [which, address, ..]: Arguments) -> CallResult {
+    let (interval, now) = interval_timer(call, which)?;
+    write_interval_timer(call, address, interval, now)?;
     Ok(0)
 }
 
 /// setitimer(2).
-pub(super) fn setitimer(kernel: &mut Kernel, task: TaskId, [which, new, old, ..]: Arguments) -> CallResult {
-    let (before, now) = interval_timer(kernel, task, which)?;
-    let (period, value) = if new == 0 { (0, 0) } else { read_interval_timer(kernel, task, new)? };
+pub(super) fn setitimer(call: &mut Call<'_>, [which, new, old, ..]: Arguments) -> CallResult {
+    let (before, now) = interval_timer(call, which)?;
+    let (period, value) = if new == 0 { (0, 0) } else { read_interval_timer(call, new)? };
     let next = if value == 0 { 0 } else { now.saturating_add(value) };
     let interval = Interval { next, period };
-    let own = kernel.task(task).process;
+    let own = call.process_id;
     match which {
-        0 => kernel.arm_real_timer(own, interval),
-        1 => kernel.process(task).timers.virtual_time = interval,
-        _ => kernel.process(task).timers.profile = interval,
+        0 => call.kernel.arm_real_timer(own, interval),
+        1 => call.process().timers.virtual_time = interval,
+        _ => call.process().timers.profile = interval,
     }
     if old != 0 {
-        write_interval_timer(kernel, task, old, before, now)?;
+        write_interval_timer(call, old, before, now)?;
     }
     Ok(0)
 }
 
 /// timer_create(2).
-pub(super) fn timer_create(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [clock, event, out, ..]: Arguments,
-) -> CallResult {
+pub(super) fn timer_create(call: &mut Call<'_>, [clock, event, out, ..]: Arguments) -> CallResult {
     const SIGNAL: u32 = 0;
     const NONE: u32 = 1;
     const THREAD: u32 = 2;
     const THREAD_ID: u32 = 4;
     /// Timers of one process.
     const MOST: usize = 1 << 17;
-    kernel.read_clock(task, clock)?;
-    let own = kernel.task(task).process;
+    call.read_clock(clock)?;
+    let own = call.process_id;
     let [value, number, kind, thread] = match event {
         0 => [0, u32::from(Signal::ALRM.number()), SIGNAL, 0],
-        event => kernel.user(task).words(event)?,
+        event => call.user().words(event)?,
     };
     let signal = || Signal::new(number).ok_or(Errno::EINVAL);
     let notify = match kind {
@@ -450,17 +410,17 @@ pub(super) fn timer_create(
         SIGNAL | THREAD => Notify::Process(signal()?),
         THREAD_ID => {
             let target = TaskId(thread);
-            let member = kernel.tasks.get(&target).is_some_and(|task| task.process == own);
+            let member = call.kernel.tasks.get(&target).is_some_and(|task| task.process == own);
             Notify::Task(signal()?, if member { target } else { return Err(Errno::EINVAL.into()) })
         }
         _ => return Err(Errno::EINVAL.into()),
     };
-    let timers = &mut kernel.process(task).timers;
+    let timers = &mut call.process().timers;
     if timers.posix.len() >= MOST {
         return Err(Errno::EAGAIN.into());
     }
     let id = timers.created;
-    kernel.user(task).write(out, id)?;
+    call.user().write(out, id)?;
     // Without an event the timer's own number is the value.
     let value = if event == 0 { id } else { value };
     let timer = PosixTimer {
@@ -472,15 +432,15 @@ pub(super) fn timer_create(
         queued: false,
         dormant: false,
     };
-    let timers = &mut kernel.process(task).timers;
+    let timers = &mut call.process().timers;
     timers.created = timers.created.wrapping_add(1) & (i32::MAX as u32);
     timers.signals = timers.signals.union(timer.signal().map_or(SignalSet::default(), SignalSet::of));
     timers.posix.insert(id, timer);
     Ok(0)
 }
 
-fn posix_timer(kernel: &mut Kernel, task: TaskId, id: u32) -> Result<PosixTimer, Errno> {
-    kernel.process(task).timers.posix.get(&id).copied().ok_or(Errno::EINVAL)
+fn posix_timer(call: &mut Call<'_>, id: u32) -> Result<PosixTimer, Errno> {
+    call.process().timers.posix.get(&id).copied().ok_or(Errno::EINVAL)
 }
 
 fn timer_record(timer: &PosixTimer, now: u64, layout: Layout) -> Record {
@@ -488,46 +448,41 @@ fn timer_record(timer: &PosixTimer, now: u64, layout: Layout) -> Record {
     timespec(timer.interval.period, layout).bytes(left.as_bytes())
 }
 
-fn get_timer(kernel: &mut Kernel, task: TaskId, [id, out, ..]: Arguments, layout: Layout) -> CallResult {
-    let timer = posix_timer(kernel, task, id)?;
-    let record = timer_record(&timer, kernel.time.monotonic(), layout);
-    kernel.user(task).copy_out(out, record.as_bytes())?;
+fn get_timer(call: &mut Call<'_>, [id, out, ..]: Arguments, layout: Layout) -> CallResult {
+    let timer = posix_timer(call, id)?;
+    let record = timer_record(&timer, call.kernel.time.monotonic(), layout);
+    call.user().copy_out(out, record.as_bytes())?;
     Ok(0)
 }
 
-fn set_timer(
-    kernel: &mut Kernel,
-    task: TaskId,
-    [id, flags, new, old, ..]: Arguments,
-    layout: Layout,
-) -> CallResult {
+fn set_timer(call: &mut Call<'_>, [id, flags, new, old, ..]: Arguments, layout: Layout) -> CallResult {
     const ABSOLUTE: u32 = 1;
-    let timer = posix_timer(kernel, task, id)?;
-    let period = read_timespec(kernel, task, new, layout)?;
-    let value = read_timespec(kernel, task, new.wrapping_add(layout.size()), layout)?;
-    let now = kernel.time.monotonic();
+    let timer = posix_timer(call, id)?;
+    let period = read_timespec(call, new, layout)?;
+    let value = read_timespec(call, new.wrapping_add(layout.size()), layout)?;
+    let now = call.kernel.time.monotonic();
     let next = match value {
         0 => 0,
-        value if flags & ABSOLUTE != 0 => kernel.monotonic_for(timer.clock, value).max(1),
+        value if flags & ABSOLUTE != 0 => call.kernel.monotonic_for(timer.clock, value).max(1),
         value => now.saturating_add(value),
     };
     if old != 0 {
         let record = timer_record(&timer, now, layout);
-        kernel.user(task).copy_out(old, record.as_bytes())?;
+        call.user().copy_out(old, record.as_bytes())?;
     }
-    let own = kernel.task(task).process;
-    kernel.arm_posix_timer(own, id, Interval { next, period });
+    let own = call.process_id;
+    call.kernel.arm_posix_timer(own, id, Interval { next, period });
     Ok(0)
 }
 
 /// timer_getoverrun(2).
-pub(super) fn timer_getoverrun(kernel: &mut Kernel, task: TaskId, [id, ..]: Arguments) -> CallResult {
-    Ok(posix_timer(kernel, task, id)?.overrun)
+pub(super) fn timer_getoverrun(call: &mut Call<'_>, [id, ..]: Arguments) -> CallResult {
+    Ok(posix_timer(call, id)?.overrun)
 }
 
 /// timer_delete(2).
-pub(super) fn timer_delete(kernel: &mut Kernel, task: TaskId, [id, ..]: Arguments) -> CallResult {
-    let own = kernel.task(task).process;
-    kernel.arm_posix_timer(own, id, Interval::default());
-    kernel.process(task).timers.posix.remove(&id).map(|_| 0).ok_or(Errno::EINVAL.into())
+pub(super) fn timer_delete(call: &mut Call<'_>, [id, ..]: Arguments) -> CallResult {
+    let own = call.process_id;
+    call.kernel.arm_posix_timer(own, id, Interval::default());
+    call.process().timers.posix.remove(&id).map(|_| 0).ok_or(Errno::EINVAL.into())
 }

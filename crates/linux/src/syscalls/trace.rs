@@ -6,8 +6,7 @@ use super::table::ArgumentKind as Kind;
 use super::{flags, table, time};
 use crate::errno::Errno;
 use crate::host::Invocation;
-use crate::ids::TaskId;
-use crate::kernel::Kernel;
+use crate::kernel::Call;
 use crate::objects::{OpenFlags, SocketAddress};
 use crate::signal::Signal;
 use crate::wait::PendingCall;
@@ -17,20 +16,20 @@ const SHOWN: u32 = 32;
 /// How many elements of an array are printed.
 const ELEMENTS: u32 = 32;
 
-impl Kernel {
+impl Call<'_> {
     /// Prints the arguments of a call that begins, while what they point to is as it was.
-    pub(super) fn trace_entry(&mut self, id: TaskId) {
-        let Some(call) = self.task(id).call.clone() else { return };
-        let printed = match table::find(call.number) {
-            Some(row) => self.print_arguments(id, row.arguments, &call.arguments),
-            None => call.arguments.iter().map(|argument| format!("{argument:#x}")).collect(),
+    pub(super) fn trace_entry(&mut self) {
+        let Some(pending) = self.task().call.clone() else { return };
+        let printed = match table::find(pending.number) {
+            Some(row) => self.print_arguments(row.arguments, &pending.arguments),
+            None => pending.arguments.iter().map(|argument| format!("{argument:#x}")).collect(),
         };
-        if let Some(call) = &mut self.task(id).call {
-            call.printed = printed;
+        if let Some(pending) = &mut self.task().call {
+            pending.printed = printed;
         }
     }
 
-    fn print_arguments(&mut self, id: TaskId, kinds: &[Kind], arguments: &[u32; 6]) -> Vec<String> {
+    fn print_arguments(&mut self, kinds: &[Kind], arguments: &[u32; 6]) -> Vec<String> {
         let mut printed = Vec::new();
         let mut index = 0;
         for kind in kinds {
@@ -45,14 +44,14 @@ impl Kernel {
                 Kind::Protocol if matches!(argument(0), AF_INET | AF_INET6) => {
                     printed.push(flags::value(flags::PROTOCOL, value));
                 }
-                kind => printed.push(self.print_argument(id, *kind, value, next)),
+                kind => printed.push(self.print_argument(*kind, value, next)),
             }
             index += if matches!(kind, Kind::Off64 | Kind::Seek64) { 2 } else { 1 };
         }
         printed
     }
 
-    fn print_argument(&mut self, id: TaskId, kind: Kind, value: u32, next: u32) -> String {
+    fn print_argument(&mut self, kind: Kind, value: u32, next: u32) -> String {
         match kind {
             Kind::Int | Kind::Fd | Kind::Protocol => (value as i32).to_string(),
             Kind::Uint | Kind::Size => value.to_string(),
@@ -63,7 +62,7 @@ impl Kernel {
             Kind::Seek64 => ((u64::from(value) << 32 | u64::from(next)) as i64).to_string(),
             Kind::Family => flags::value(flags::FAMILY, value),
             Kind::SocketType => socket_type(value),
-            Kind::Address => self.print_address(id, value, next),
+            Kind::Address => self.print_address(value, next),
             Kind::StatxMask => flags::bits(flags::STATX, value, "0"),
             Kind::StatxFlags => flags::bits(flags::AT, value, "AT_STATX_SYNC_AS_STAT"),
             Kind::Addr | Kind::Envp | Kind::OutBuf | Kind::OutVec | Kind::OutWide | Kind::Entries => {
@@ -72,13 +71,13 @@ impl Kernel {
             Kind::At if value as i32 == -100 => "AT_FDCWD".to_owned(),
             Kind::At => (value as i32).to_string(),
             Kind::AtFlags => flags::bits(flags::AT, value, "0"),
-            Kind::Path | Kind::Str => match self.user(id).path(value) {
+            Kind::Path | Kind::Str => match self.user().path(value) {
                 Ok(text) => quote(&text, false),
                 Err(_) => pointer(value),
             },
-            Kind::Argv => self.print_strings(id, value),
-            Kind::InBuf => self.print_buffer(id, value, next),
-            Kind::InVec => self.print_vector(id, value, next, u32::MAX),
+            Kind::Argv => self.print_strings(value),
+            Kind::InBuf => self.print_buffer(value, next),
+            Kind::InVec => self.print_vector(value, next, u32::MAX),
             Kind::Off64 => (u64::from(next) << 32 | u64::from(value)).to_string(),
             Kind::Mode => format!("{:0>3}", format!("0{value:o}")),
             Kind::Open => open_flags(value),
@@ -90,7 +89,7 @@ impl Kernel {
             Kind::Map => flags::bits(flags::MAP, value, "0"),
             Kind::Sig => Signal::new(value).map_or_else(|| value.to_string(), Signal::name),
             Kind::SigHow => flags::value(flags::SIGNAL_HOW, value),
-            Kind::SigSet => self.print_set(id, value),
+            Kind::SigSet => self.print_set(value),
             Kind::CloneBits => {
                 let signal = Signal::new(value & 0xff).map_or_else(|| "0".to_owned(), Signal::name);
                 format!("{}|{signal}", flags::bits(flags::CLONE, value & !0xff, "0"))
@@ -103,40 +102,30 @@ impl Kernel {
                 format!("{}{private}{realtime}", flags::value(flags::FUTEX, value & !0x180))
             }
             Kind::Resource => flags::value(flags::RESOURCE, value),
-            Kind::Timespec => self.print_time(id, value, time::Layout::Short),
-            Kind::Timespec64 => self.print_time(id, value, time::Layout::Long),
+            Kind::Timespec => self.print_time(value, time::Layout::Short),
+            Kind::Timespec64 => self.print_time(value, time::Layout::Long),
         }
     }
 
     /// Prints what a call that succeeded has written; `length` is its result.
-    fn print_results(
-        &mut self,
-        id: TaskId,
-        kinds: &[Kind],
-        call: &PendingCall,
-        length: u32,
-        printed: &mut [String],
-    ) {
+    fn print_results(&mut self, kinds: &[Kind], pending: &PendingCall, length: u32, printed: &mut [String]) {
         let mut index = 0;
         for (kind, text) in kinds.iter().zip(printed) {
-            let address = call.arguments.get(index).copied().unwrap_or(0);
+            let address = pending.arguments.get(index).copied().unwrap_or(0);
             match kind {
-                Kind::OutBuf => *text = self.print_buffer(id, address, length),
+                Kind::OutBuf => *text = self.print_buffer(address, length),
                 Kind::OutVec => {
-                    let count = call.arguments.get(index + 1).copied().unwrap_or(0);
-                    *text = self.print_vector(id, address, count, length);
+                    let count = pending.arguments.get(index + 1).copied().unwrap_or(0);
+                    *text = self.print_vector(address, count, length);
                 }
                 Kind::OutWide => {
-                    if let Ok(value) = self.user(id).read::<u64>(address) {
+                    if let Ok(value) = self.user().read::<u64>(address) {
                         *text = format!("[{value}]");
                     }
                 }
                 Kind::Entries => {
-                    let wide = call.number == GETDENTS64;
-                    text.push_str(&format!(
-                        " /* {} entries */",
-                        self.count_entries(id, address, length, wide)
-                    ));
+                    let wide = pending.number == GETDENTS64;
+                    text.push_str(&format!(" /* {} entries */", self.count_entries(address, length, wide)));
                 }
                 _ => {}
             }
@@ -145,11 +134,11 @@ impl Kernel {
     }
 
     /// How many directory entries are in `length` bytes.
-    fn count_entries(&mut self, id: TaskId, address: u32, length: u32, wide: bool) -> u32 {
+    fn count_entries(&mut self, address: u32, length: u32, wide: bool) -> u32 {
         let (mut count, mut at) = (0, 0);
         while at < length {
             let place = address.wrapping_add(at).wrapping_add(if wide { 16 } else { 8 });
-            match self.user(id).read::<u16>(place) {
+            match self.user().read::<u16>(place) {
                 Ok(size) if size > 0 => at = at.saturating_add(size.into()),
                 _ => break,
             }
@@ -158,8 +147,8 @@ impl Kernel {
         count
     }
 
-    fn print_address(&mut self, id: TaskId, address: u32, length: u32) -> String {
-        let bytes = match self.user(id).bytes(address, length.min(128)) {
+    fn print_address(&mut self, address: u32, length: u32) -> String {
+        let bytes = match self.user().bytes(address, length.min(128)) {
             Ok(bytes) if bytes.len() >= 2 && address != 0 => bytes,
             _ => return pointer(address),
         };
@@ -181,34 +170,34 @@ impl Kernel {
         format!("{{sa_family={name}{body}}}")
     }
 
-    fn print_buffer(&mut self, id: TaskId, address: u32, length: u32) -> String {
-        match self.user(id).bytes(address, length.min(SHOWN)) {
+    fn print_buffer(&mut self, address: u32, length: u32) -> String {
+        match self.user().bytes(address, length.min(SHOWN)) {
             Ok(bytes) => quote(&bytes, length > SHOWN),
             Err(_) => pointer(address),
         }
     }
 
     /// An array of buffers, with `left` bytes of them.
-    fn print_vector(&mut self, id: TaskId, address: u32, count: u32, mut left: u32) -> String {
+    fn print_vector(&mut self, address: u32, count: u32, mut left: u32) -> String {
         let mut parts = Vec::new();
         for index in 0..count.min(ELEMENTS) {
-            let Ok([base, length]) = self.user(id).words(address.wrapping_add(8 * index)) else {
+            let Ok([base, length]) = self.user().words(address.wrapping_add(8 * index)) else {
                 return pointer(address);
             };
             let held = length.min(left);
             left -= held;
-            let bytes = if base == 0 { pointer(0) } else { self.print_buffer(id, base, held) };
+            let bytes = if base == 0 { pointer(0) } else { self.print_buffer(base, held) };
             parts.push(format!("{{iov_base={bytes}, iov_len={length}}}"));
         }
         format!("[{}]", parts.join(", "))
     }
 
-    fn print_strings(&mut self, id: TaskId, array: u32) -> String {
+    fn print_strings(&mut self, array: u32) -> String {
         let mut parts = Vec::new();
         for index in 0..ELEMENTS {
-            match self.user(id).read::<u32>(array.wrapping_add(4 * index)) {
+            match self.user().read::<u32>(array.wrapping_add(4 * index)) {
                 Ok(0) => break,
-                Ok(text) => match self.user(id).path(text) {
+                Ok(text) => match self.user().path(text) {
                     Ok(text) => parts.push(quote(&text, false)),
                     Err(_) => parts.push(pointer(text)),
                 },
@@ -218,8 +207,8 @@ impl Kernel {
         format!("[{}]", parts.join(", "))
     }
 
-    fn print_set(&mut self, id: TaskId, address: u32) -> String {
-        match self.user(id).read::<u64>(address) {
+    fn print_set(&mut self, address: u32) -> String {
+        match self.user().read::<u64>(address) {
             Ok(set) => {
                 // A set of most signals reads better as what it lacks.
                 let (set, not) = if set.count_ones() > 32 { (!set, "~") } else { (set, "") };
@@ -235,36 +224,36 @@ impl Kernel {
         }
     }
 
-    fn print_time(&mut self, id: TaskId, address: u32, layout: time::Layout) -> String {
-        match time::read_timespec(self, id, address, layout) {
+    fn print_time(&mut self, address: u32, layout: time::Layout) -> String {
+        match time::read_timespec(self, address, layout) {
             Ok(time) => format!("{{tv_sec={}, tv_nsec={}}}", time / 1_000_000_000, time % 1_000_000_000),
             Err(_) => pointer(address),
         }
     }
 
     /// Tells the sink of a call that has ended.
-    pub(super) fn trace_result(&mut self, id: TaskId, call: &PendingCall, value: Option<u32>) {
-        if self.host.trace.is_none() {
+    pub(super) fn trace_result(&mut self, pending: &PendingCall, value: Option<u32>) {
+        if self.kernel.host.trace.is_none() {
             return;
         }
-        let row = table::find(call.number);
+        let row = table::find(pending.number);
         // A program that replaced itself has returned 0 to its new self.
         let replaced = row.is_some_and(|row| row.name.starts_with("execve")).then_some(0);
         let result = value.or(replaced).map(|value| Errno::from_register(value).map_or(Ok(value), Err));
-        let mut arguments = call.printed.clone();
+        let mut arguments = pending.printed.clone();
         if let (Some(row), Some(Ok(length))) = (row, result)
-            && self.tasks.contains_key(&id)
+            && self.lives()
         {
-            self.print_results(id, row.arguments, call, length, &mut arguments);
+            self.print_results(row.arguments, pending, length, &mut arguments);
         }
         let invocation = Invocation {
-            task: id,
-            number: call.number,
+            task: self.task_id,
+            number: pending.number,
             name: row.map_or("unknown", |row| row.name),
             arguments,
             result,
         };
-        if let Some(trace) = &mut self.host.trace {
+        if let Some(trace) = &mut self.kernel.host.trace {
             trace.system_call(&invocation);
         }
     }

@@ -3,8 +3,7 @@
 use pentimento_memory::Access;
 
 use crate::errno::Errno;
-use crate::ids::TaskId;
-use crate::kernel::Kernel;
+use crate::kernel::Call;
 use crate::objects::OpenFlags;
 use crate::signal::{Info, Signal};
 use crate::wait::{CallResult, Failure};
@@ -22,16 +21,11 @@ const SEGMENTS_MAX: u32 = 1024;
 type Segments = Vec<(u32, u32)>;
 
 /// Reads an array of `struct iovec`.
-pub(super) fn segments(
-    kernel: &mut Kernel,
-    task: TaskId,
-    vector: u32,
-    count: u32,
-) -> Result<Segments, Errno> {
+pub(super) fn segments(call: &mut Call<'_>, vector: u32, count: u32) -> Result<Segments, Errno> {
     if count > SEGMENTS_MAX {
         return Err(Errno::EINVAL);
     }
-    let bytes = kernel.user(task).bytes(vector, count * 8)?;
+    let bytes = call.user().bytes(vector, count * 8)?;
     let word = |chunk: &[u8]| chunk.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte));
     let segments: Segments =
         bytes.chunks_exact(8).map(|entry| (word(&entry[..4]), word(&entry[4..]))).collect();
@@ -44,15 +38,14 @@ pub(super) fn segments(
 /// Of `length` bytes of `segments` from `from` on those before the first that does not allow `access`;
 /// EFAULT where that is the very first of all.
 pub(super) fn accessible(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     segments: &[(u32, u32)],
     (from, length): (u32, u32),
     access: Access,
 ) -> Result<Segments, Errno> {
     let mut usable = Segments::new();
     for (address, length) in window(segments, from, length) {
-        let held = kernel.user(task).accessible(address, length, access);
+        let held = call.user().accessible(address, length, access);
         if held > 0 {
             usable.push((address, held));
         }
@@ -87,25 +80,24 @@ fn window(segments: &[(u32, u32)], from: u32, length: u32) -> Segments {
 }
 
 /// Copies bytes from guest memory.
-pub(super) fn gather(kernel: &mut Kernel, task: TaskId, segments: &[(u32, u32)]) -> Result<Vec<u8>, Errno> {
+pub(super) fn gather(call: &mut Call<'_>, segments: &[(u32, u32)]) -> Result<Vec<u8>, Errno> {
     let mut bytes = Vec::new();
     for (address, part) in segments.iter().copied() {
-        bytes.extend(kernel.user(task).bytes(address, part)?);
+        bytes.extend(call.user().bytes(address, part)?);
     }
     Ok(bytes)
 }
 
 /// Copies bytes to guest memory.
 pub(super) fn scatter(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     segments: &[(u32, u32)],
     from: u32,
     bytes: &[u8],
 ) -> Result<(), Errno> {
     let mut done = 0;
     for (address, part) in window(segments, from, bytes.len() as u32) {
-        kernel.user(task).copy_out(address, &bytes[done..done + part as usize])?;
+        call.user().copy_out(address, &bytes[done..done + part as usize])?;
         done += part as usize;
     }
     Ok(())
@@ -113,44 +105,43 @@ pub(super) fn scatter(
 
 /// Reads from a descriptor into guest memory.
 pub(super) fn read_segments(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     fd: u32,
     wanted: &[(u32, u32)],
     position: Option<u64>,
 ) -> CallResult {
-    let id = kernel.open_file(task, fd)?;
+    let id = call.open_file(fd)?;
     let (signals, whole) = {
-        let object = &kernel.fs.description(id).object;
+        let object = &call.kernel.fs.description(id).object;
         (object.signals(), object.reads_whole())
     };
     let total = total(wanted);
     if let Some(mask) = signals {
-        let segments = accessible(kernel, task, wanted, (0, total.min(CHUNK)), Access::Write)?;
-        let waits = !kernel.fs.description(id).flags.contains(OpenFlags::O_NONBLOCK);
+        let segments = accessible(call, wanted, (0, total.min(CHUNK)), Access::Write)?;
+        let waits = !call.kernel.fs.description(id).flags.contains(OpenFlags::O_NONBLOCK);
         let room = segments.iter().map(|(_, length)| length).sum();
-        let bytes = super::event::read_signals(kernel, task, mask, room, waits)?;
-        scatter(kernel, task, &segments, 0, &bytes)?;
+        let bytes = super::event::read_signals(call, mask, room, waits)?;
+        scatter(call, &segments, 0, &bytes)?;
         return Ok(bytes.len() as u32);
     }
-    let mut done = kernel.pending(task)?.progress;
+    let mut done = call.pending()?.progress;
     loop {
         let part = CHUNK.min(total - done);
-        kernel.spend_bytes(task, part, done)?;
-        let segments = accessible(kernel, task, wanted, (done, part), Access::Write)?;
+        call.spend_bytes(part, done)?;
+        let segments = accessible(call, wanted, (done, part), Access::Write)?;
         let room: u32 = segments.iter().map(|(_, length)| length).sum();
         if room == 0 && done > 0 {
             return Ok(done);
         }
         let mut buffer = vec![0; room as usize];
         let at = position.map(|position| position + u64::from(done));
-        let result = kernel.with_files(task, |files, caller| files.read(caller, id, at, &mut buffer));
+        let result = call.with_files(|files, caller| files.read(caller, id, at, &mut buffer));
         let read = match result {
             Ok(read) => read,
             Err(_) if done > 0 => return Ok(done),
             Err(failure) => return Err(failure),
         };
-        scatter(kernel, task, &segments, 0, &buffer[..read])?;
+        scatter(call, &segments, 0, &buffer[..read])?;
         done += read as u32;
         if read < buffer.len() || done >= total || !whole {
             return Ok(done);
@@ -160,25 +151,24 @@ pub(super) fn read_segments(
 
 /// Writes guest memory to a descriptor: all of it, however often it has to wait.
 pub(super) fn write_segments(
-    kernel: &mut Kernel,
-    task: TaskId,
+    call: &mut Call<'_>,
     fd: u32,
     wanted: &[(u32, u32)],
     position: Option<u64>,
 ) -> CallResult {
-    let id = kernel.open_file(task, fd)?;
+    let id = call.open_file(fd)?;
     let total = total(wanted);
-    let mut done = kernel.pending(task)?.progress;
+    let mut done = call.pending()?.progress;
     loop {
         let part = CHUNK.min(total - done);
-        kernel.spend_bytes(task, part, done)?;
-        let segments = accessible(kernel, task, wanted, (done, part), Access::Read)?;
-        let bytes = gather(kernel, task, &segments)?;
+        call.spend_bytes(part, done)?;
+        let segments = accessible(call, wanted, (done, part), Access::Read)?;
+        let bytes = gather(call, &segments)?;
         if bytes.is_empty() && done > 0 {
             return Ok(done);
         }
         let at = position.map(|position| position + u64::from(done));
-        let result = kernel.with_files(task, |files, caller| files.write(caller, id, at, &bytes));
+        let result = call.with_files(|files, caller| files.write(caller, id, at, &bytes));
         match result {
             Ok(written) => {
                 done += written as u32;
@@ -187,17 +177,19 @@ pub(super) fn write_segments(
                 }
             }
             Err(Failure::Block(wait)) => {
-                if kernel.pending(task)?.interrupted && done > 0 {
+                if call.pending()?.interrupted && done > 0 {
                     return Ok(done);
                 }
-                kernel.pending(task)?.progress = done;
+                call.pending()?.progress = done;
                 return Err(Failure::Block(wait));
             }
             Err(_) if done > 0 => return Ok(done),
             Err(failure) => {
                 match failure {
-                    Failure::Errno(Errno::EPIPE) => kernel.broken_pipe(task),
-                    Failure::Errno(Errno::EFBIG) => kernel.signal_task(task, Info::kernel(Signal::XFSZ)),
+                    Failure::Errno(Errno::EPIPE) => call.broken_pipe(),
+                    Failure::Errno(Errno::EFBIG) => {
+                        call.kernel.signal_task(call.task_id, Info::kernel(Signal::XFSZ))
+                    }
                     _ => {}
                 }
                 return Err(failure);
