@@ -10,12 +10,14 @@ use crate::process::{command, output};
 use crate::skips::skip;
 
 /// Functions of the interpreter that call through pointers and are no handlers: the loop that calls
-/// the first handler, the slow path, which calls a handler of the reference, what drops blocks, and
-/// what asks a row of the table for its handler; and what keeps the address of a library's function in a
+/// the first handler, the slow path, which calls a handler of the reference, what calls observers, what
+/// drops blocks, and what asks a row of the table for its handler; and what keeps the address of a library's function in a
 /// register, as growing and dropping the arena do.
 const CALLERS: &[&str] = &[
     "pentimento_interpreter::Interpreter::",
     "frame::Frame::execute",
+    "frame::Frame>::announce",
+    "frame::Frame>::deliver",
     "arena::drive",
     "arena::Arena::append",
     "core::ptr::drop_in_place",

@@ -4,6 +4,7 @@ use pentimento_decoder::{AddressSize, MemoryOperand};
 use pentimento_memory::{Access, AddressSpace, Value};
 use pentimento_registers::{CpuState, Descriptor, DescriptorTables, Eflags, Exception, Gpr, SegmentRegister};
 
+use crate::observe::{AccessLog, MemoryAccess};
 use crate::{Environment, Outcome, Trap};
 
 /// A handler's view of the machine.
@@ -22,6 +23,8 @@ pub struct Context<'a> {
     pub descriptors: DescriptorTables<'a>,
     /// EIP of the instruction that is executing.
     pub start: u32,
+    /// Where accesses to memory are noted, if somebody wants to know.
+    pub accesses: Option<&'a AccessLog>,
 }
 
 impl Context<'_> {
@@ -99,7 +102,7 @@ impl Context<'_> {
         let length = size_of::<T>() as u32;
         let linear = self.linear_address(segment, offset, length, Access::Read)?;
         self.check_alignment(linear, length.min(8))?;
-        Ok(self.memory.read(linear)?)
+        self.load_linear(linear)
     }
 
     /// Stores to `segment:offset`: all of the value, or on an error nothing.
@@ -111,7 +114,53 @@ impl Context<'_> {
         let length = size_of::<T>() as u32;
         let linear = self.linear_address(segment, offset, length, Access::Write)?;
         self.check_alignment(linear, length.min(8))?;
-        Ok(self.memory.write(linear, value)?)
+        self.store_linear(linear, value)
+    }
+
+    /// Loads from a linear address. Whatever an instruction loads comes through here or
+    /// [`load_bytes`](Self::load_bytes).
+    #[inline(always)]
+    pub(crate) fn load_linear<T: Value>(&self, address: u32) -> Outcome<T> {
+        let value: T = self.memory.read(address)?;
+        self.note(address, Access::Read, value);
+        Ok(value)
+    }
+
+    /// Stores to a linear address: all of the value, or on an error nothing. Whatever an instruction
+    /// stores goes through here or [`store_bytes`](Self::store_bytes).
+    #[inline(always)]
+    pub(crate) fn store_linear<T: Value>(&mut self, address: u32, value: T) -> Outcome {
+        self.memory.write(address, value)?;
+        self.note(address, Access::Write, value);
+        Ok(())
+    }
+
+    /// Loads bytes from a linear address.
+    #[inline]
+    pub(crate) fn load_bytes(&self, address: u32, bytes: &mut [u8]) -> Outcome {
+        self.memory.read_bytes(address, bytes)?;
+        if let Some(log) = self.accesses {
+            log.note_bytes(self.start, address, Access::Read, bytes);
+        }
+        Ok(())
+    }
+
+    /// Stores bytes to a linear address: all of them, or on an error none.
+    #[inline]
+    pub(crate) fn store_bytes(&mut self, address: u32, bytes: &[u8]) -> Outcome {
+        self.memory.write_bytes(address, bytes)?;
+        if let Some(log) = self.accesses {
+            log.note_bytes(self.start, address, Access::Write, bytes);
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn note<T: Value>(&self, address: u32, access: Access, value: T) {
+        if let Some(log) = self.accesses {
+            let (eip, length) = (self.start, size_of::<T>() as u8);
+            log.note(MemoryAccess { eip, address, length, access, value: value.into_u128() });
+        }
     }
 
     /// Loads what a memory operand names, at the width of `T` whatever the operand's own.

@@ -99,9 +99,9 @@ pub(crate) fn cmpxchg8b(context: &mut Context<'_>, instruction: &Instruction) ->
     context.memory.check(linear, 8, Access::Write)?;
     let pair = |high, low| u64::from(context.state.gpr(high)) << 32 | u64::from(context.state.gpr(low));
     let (expected, replacement) = (pair(Gpr::Edx, Gpr::Eax), pair(Gpr::Ecx, Gpr::Ebx));
-    let old: u64 = context.memory.read(linear)?;
+    let old: u64 = context.load_linear(linear)?;
     let equal = old == expected;
-    context.memory.write(linear, if equal { replacement } else { old })?;
+    context.store_linear(linear, if equal { replacement } else { old })?;
     if !equal {
         context.state.set_gpr(Gpr::Eax, old as u32);
         context.state.set_gpr(Gpr::Edx, (old >> 32) as u32);

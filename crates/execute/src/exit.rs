@@ -6,7 +6,7 @@ use pentimento_registers::Exception;
 /// Why an engine stopped. The state is precise in every case: EIP is what an exception frame would
 /// hold, the faulting instruction's for a fault and the next one's for everything else.
 ///
-/// `#[non_exhaustive]`: breakpoints and hooks will be further reasons.
+/// `#[non_exhaustive]`: there may be further reasons.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Exit {
@@ -14,6 +14,8 @@ pub enum Exit {
     Budget,
     /// A [`StopHandle`](crate::StopHandle) asked for it. The request is taken; the guest can go on.
     Stopped,
+    /// An [`Observer`](crate::observe::Observer) asked for it.
+    Observer,
     /// INT n was executed; EIP is behind it.
     Interrupt(u8),
     /// SYSENTER was executed; EIP is behind it.
@@ -52,14 +54,14 @@ impl Exit {
     /// Whether the guest was cut off where it could simply have gone on.
     #[must_use]
     pub const fn is_pause(&self) -> bool {
-        matches!(self, Self::Budget | Self::Stopped)
+        matches!(self, Self::Budget | Self::Stopped | Self::Observer)
     }
 
     /// Whether the instruction that led here has completed, and so counts as executed.
     #[must_use]
     pub const fn completes_instruction(&self) -> bool {
         match self {
-            Self::Budget | Self::Stopped | Self::CodeEnd | Self::PageFault(_) => false,
+            Self::Budget | Self::Stopped | Self::Observer | Self::CodeEnd | Self::PageFault(_) => false,
             Self::Interrupt(_) | Self::Sysenter | Self::Syscall => true,
             Self::Exception { exception, .. } => exception.is_trap(),
         }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, DescriptorTables};
 
+use crate::observe::Observed;
 use crate::{Context, Environment, Exit};
 
 /// One thread of guest code with everything that it can see, borrowed from whoever owns each part
@@ -34,6 +35,7 @@ impl Guest<'_> {
             memory: self.memory,
             environment: self.environment,
             descriptors: self.descriptors,
+            accesses: None,
         }
     }
 }
@@ -90,6 +92,26 @@ pub trait Engine: Send {
     /// itself where that no longer holds: another address space, another CPU model, code that was
     /// written to.
     fn run(&mut self, guest: &mut Guest<'_>, until: Until) -> Stop;
+
+    /// As [`run`](Self::run), and tells `observed` of what happens: see [`observe`](crate::observe). To it,
+    /// a block of `until` may be of any length.
+    ///
+    /// By itself it executes one instruction at a time, by the reference.
+    fn run_observed(&mut self, guest: &mut Guest<'_>, until: Until, observed: &mut Observed<'_>) -> Stop {
+        let budget = until.budget.min(until.block_end);
+        let mut executed = 0;
+        observed.begin(guest.state.eip);
+        let mut exit = Exit::Budget;
+        while executed < budget && exit == Exit::Budget {
+            if guest.environment.stop.take() {
+                exit = Exit::Stopped;
+            } else if let Err(why) = observed.step(guest, &mut executed) {
+                exit = why;
+            }
+        }
+        observed.end(guest.state.eip);
+        Stop { executed, exit }
+    }
 
     /// What it has counted of its own work since it began, by name: for reports. Engines that count
     /// nothing have nothing to say.

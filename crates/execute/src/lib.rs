@@ -54,6 +54,7 @@ mod logical;
 mod misc;
 mod mmx;
 mod model;
+pub mod observe;
 mod place;
 mod reference;
 mod segment;

@@ -82,5 +82,5 @@ pub(crate) fn clzero(context: &mut Context<'_>, instruction: &Instruction) -> Ou
     };
     let offset = context.address_register(Gpr::Eax, instruction.address_size()) & !(LINE - 1);
     let linear = context.linear_address(segment, offset, LINE, Access::Write)?;
-    Ok(context.memory.write_bytes(linear, &[0; LINE as usize])?)
+    context.store_bytes(linear, &[0; LINE as usize])
 }

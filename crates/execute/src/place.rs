@@ -60,7 +60,7 @@ impl Context<'_> {
     pub fn get<W: Width>(&self, place: Place) -> Outcome<W> {
         match place {
             Place::Register(number) => Ok(W::register(self.state, number)),
-            Place::Memory(linear) => Ok(self.memory.read(linear)?),
+            Place::Memory(linear) => self.load_linear(linear),
         }
     }
 
@@ -72,7 +72,7 @@ impl Context<'_> {
     pub fn put<W: Width>(&mut self, place: Place, value: W) -> Outcome {
         match place {
             Place::Register(number) => W::set_register(self.state, number, value),
-            Place::Memory(linear) => self.memory.write(linear, value)?,
+            Place::Memory(linear) => self.store_linear(linear, value)?,
         }
         Ok(())
     }

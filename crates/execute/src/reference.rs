@@ -32,6 +32,13 @@ impl Reference {
     /// # Errors
     /// Why execution cannot simply go on; never [`Exit::Budget`].
     pub fn step(self, guest: &mut Guest<'_>) -> Result<(), Exit> {
+        let instruction = Self::find(guest)?;
+        execute(&mut guest.context(), &instruction)
+    }
+
+    /// The instruction at EIP.
+    #[inline]
+    pub(crate) fn find(guest: &mut Guest<'_>) -> Result<Instruction, Exit> {
         let mut context = guest.context();
         match fetch(&context) {
             _ if context.environment.is_code_end(context.start, 1) => Err(Exit::CodeEnd),
@@ -40,7 +47,7 @@ impl Reference {
             {
                 Err(Exit::CodeEnd)
             }
-            Ok(instruction) => execute(&mut context, &instruction),
+            Ok(instruction) => Ok(instruction),
             Err(trap) => Err(exit(&mut context, trap)),
         }
     }

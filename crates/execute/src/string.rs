@@ -124,11 +124,13 @@ pub(crate) fn lods(context: &mut Context<'_>, instruction: &Instruction) -> Outc
 pub(crate) fn cmps(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     at_width!(operand_bytes(instruction, 0), W => repeat_comparing(context, instruction, |context| {
         // Which of two faults wins: silicon reads the destination first, but the source in REPE CMPSB.
-        if W::BYTES != 1 || !instruction.prefixes().contains(Prefixes::REP) {
-            destination::<W>(context, instruction)?;
-        }
-        let first = source::<W>(context, instruction)?;
-        let second = destination::<W>(context, instruction)?;
+        let (first, second) = if W::BYTES != 1 || !instruction.prefixes().contains(Prefixes::REP) {
+            let second = destination::<W>(context, instruction)?;
+            (source::<W>(context, instruction)?, second)
+        } else {
+            let first = source::<W>(context, instruction)?;
+            (first, destination::<W>(context, instruction)?)
+        };
         advance::<W>(context, instruction, Gpr::Esi);
         advance::<W>(context, instruction, Gpr::Edi);
         let (_, flags) = binary_arithmetic::sub(first, second);

@@ -72,7 +72,7 @@ fn store_table(context: &mut Context<'_>, instruction: &Instruction, base: u32) 
     let Some(Operand::Memory(operand)) = instruction.operand(0) else { return Err(Trap::INVALID_OPCODE) };
     let linear = context.locate(&operand, 6, Access::Write)?;
     let [a, b, c, d] = base.to_le_bytes();
-    Ok(context.memory.write_bytes(linear, &[0, 0, a, b, c, d])?)
+    context.store_bytes(linear, &[0, 0, a, b, c, d])
 }
 
 /// CPUs with UMIP refuse this to user code, and Linux then stores a fixed address (its

@@ -5,16 +5,22 @@ use alloc::vec::Vec;
 use pentimento_decoder::{Operand, Operation};
 use pentimento_execute::Context;
 use pentimento_execute::blocks::{Flow, Found, find};
+use pentimento_execute::observe::{Interests, ends_block};
 
 use crate::arena::Op;
 use crate::drivers::{Always, branch};
 use crate::handlers::indirect::{CASES, case, lookup};
+use crate::observed::Before;
 use crate::select::select;
 use crate::step::{MOST, MOST_BRANCHES, Step};
 
 /// Compiles one block.
 pub(crate) struct Builder<'c, 'm> {
     context: &'c mut Context<'m>,
+    /// What an observer wants to hear of, if the block is for one.
+    interests: Option<&'c Interests>,
+    /// A block of the observer's may begin at the next instruction.
+    starts: bool,
     /// EIP of the next instruction.
     eip: u32,
     count: u16,
@@ -23,9 +29,9 @@ pub(crate) struct Builder<'c, 'm> {
 
 impl<'c, 'm> Builder<'c, 'm> {
     /// A block that starts at the context's EIP.
-    pub(crate) fn new(context: &'c mut Context<'m>) -> Self {
+    pub(crate) fn new(context: &'c mut Context<'m>, interests: Option<&'c Interests>) -> Self {
         let eip = context.start;
-        Self { context, eip, count: 0, branches: 0 }
+        Self { context, interests, starts: true, eip, count: 0, branches: 0 }
     }
 
     /// Puts the operations of the block into `ops` and `steps`, which are empty, and says how many
@@ -78,7 +84,13 @@ impl<'c, 'm> Builder<'c, 'm> {
     /// Appends the next instruction, if there is one.
     fn append(&mut self, ops: &mut Vec<Op>, steps: &mut Vec<Step>) -> Option<Flow> {
         let found = find(self.context.memory, self.context.environment, self.eip)?;
+        let before = self.interests.map(|interests| Before::of(&found, interests, self.starts));
+        for (op, step) in before.iter().flat_map(|before| before.operations(self.eip, self.count)) {
+            ops.push(op);
+            steps.push(step);
+        }
         let Found { instruction, handler, next, target, flow, lacking } = found;
+        self.starts = ends_block(&instruction);
         steps.push(Step {
             instruction: Some(instruction),
             handler,
@@ -89,6 +101,7 @@ impl<'c, 'm> Builder<'c, 'm> {
             flow,
             is_case: false,
             lacking,
+            notes_accesses: before.is_some_and(|before| before.accesses),
         });
         self.count += 1;
         self.branches += u16::from(flow == Flow::Branch);

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use pentimento_execute::blocks::Flow;
+use pentimento_execute::observe::Interests;
 use pentimento_execute::{Context, CpuModel};
 use pentimento_memory::engine::{CodeChanges, CodeReader, CodeWrite};
 use pentimento_memory::{AddressSpace, PAGE_SIZE};
@@ -39,6 +40,8 @@ pub(crate) struct Blocks {
     paused: Option<usize>,
     /// The model that it was compiled for.
     model: CpuModel,
+    /// What an observer wants to hear of, if the blocks are for one.
+    interests: Option<Interests>,
     /// Knows the address space that the blocks are of, and what was written to their code.
     pub(crate) reader: CodeReader,
     /// Changes when positions in the arena lose their meaning.
@@ -53,8 +56,17 @@ impl Blocks {
             blocks: BTreeMap::new(),
             paused: None,
             model: CpuModel::Max,
+            interests: None,
             reader: CodeReader::new(),
             epoch: 0,
+        }
+    }
+
+    /// Makes the blocks those of an observer with these interests.
+    pub(crate) fn observe(&mut self, interests: &Interests) {
+        if self.interests.as_ref().is_none_or(|known| known.version != interests.version) {
+            self.clear();
+            self.interests = Some(interests.clone());
         }
     }
 
@@ -137,7 +149,7 @@ impl Blocks {
         let (ops, steps) = &mut self.scratch;
         ops.clear();
         steps.clear();
-        let (instructions, length) = Builder::new(context).build(ops, steps)?;
+        let (instructions, length) = Builder::new(context, self.interests.as_ref()).build(ops, steps)?;
         let eip = context.start;
         if !self.reader.watch(context.memory, eip, length) {
             return None;

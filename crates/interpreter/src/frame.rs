@@ -1,6 +1,7 @@
 //! What handlers share besides registers and memory, and the operation that can do anything.
 
 use pentimento_execute::blocks::{Flow, UNFIT};
+use pentimento_execute::observe::{Observed, Told};
 use pentimento_execute::vector::host::is_silent;
 use pentimento_execute::{Context, Environment, Exit, exit};
 use pentimento_memory::AddressSpace;
@@ -43,6 +44,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) x87: UnitCache,
     /// MXCSR [is silent](is_silent); where it becomes so, this may lag behind.
     pub(crate) silent: bool,
+    /// Who hears of what happens, if the blocks are those of an observer.
+    pub(crate) observed: Option<Observed<'a>>,
 }
 
 /// How [`Frame::execute`] went.
@@ -75,6 +78,10 @@ impl<'a> Frame<'a> {
             environment: self.environment,
             descriptors: self.descriptors,
             start: step.eip,
+            accesses: match &self.observed {
+                Some(observed) => Some(observed.position.accesses()).filter(|_| step.notes_accesses),
+                None => None,
+            },
         };
         let outcome = (step.handler)(&mut context, instruction);
         self.x87 = UnitCache::new(context.state);
@@ -84,9 +91,22 @@ impl<'a> Frame<'a> {
             Err(trap) => {
                 self.leave = Leave::Exit(exit(&mut context, trap));
                 let completed = !trap.is_fault();
+                if self.observed.is_some() {
+                    let counted = step.before + u16::from(completed);
+                    let _ = self.deliver(instruction, step.eip, (completed, counted), cpu, memory);
+                }
                 self.left -= i64::from(step.before) + i64::from(completed);
                 return After::Stopped;
             }
+        }
+        let told = match &self.observed {
+            Some(_) => self.deliver(instruction, step.eip, (true, step.before + 1), cpu, memory),
+            None => Told::GoOn,
+        };
+        if told != Told::GoOn {
+            self.left -= i64::from(step.before) + 1;
+            self.leave = if told == Told::Leave { Leave::Exit(Exit::Observer) } else { Leave::Continue };
+            return After::Stopped;
         }
         let straight = matches!(step.flow, Flow::Next | Flow::Branch) && cpu.eip == step.next;
         // What comes here takes long as a rule, so a request to stop is not left to the end of the chain.

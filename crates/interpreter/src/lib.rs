@@ -32,6 +32,7 @@ mod drivers;
 mod flags;
 mod frame;
 mod handlers;
+mod observed;
 mod operand;
 mod outcome;
 mod select;
@@ -43,9 +44,11 @@ mod tests;
 mod vector;
 mod x87;
 
+use alloc::boxed::Box;
 use core::fmt;
 
 use pentimento_execute::blocks::fits;
+use pentimento_execute::observe::Observed;
 use pentimento_execute::vector::host::is_silent;
 use pentimento_execute::{Engine, Exit, Guest, MOST_UNHEARD, Reference, Stop, Until};
 use pentimento_memory::AddressSpace;
@@ -64,6 +67,8 @@ use x87::unit::UnitCache;
 /// Its blocks are those of one address space. Given another one, it forgets them and begins anew.
 pub struct Interpreter {
     code: Blocks,
+    /// Those for an observer, while none is there; while one is, they have changed places.
+    observed: Option<Box<Blocks>>,
     /// Instructions executed in blocks.
     warmth: u64,
 }
@@ -74,6 +79,38 @@ const WARM: u64 = 1000;
 
 impl Engine for Interpreter {
     fn run(&mut self, guest: &mut Guest<'_>, until: Until) -> Stop {
+        self.run_blocks(guest, until, None)
+    }
+
+    fn run_observed(&mut self, guest: &mut Guest<'_>, until: Until, observed: &mut Observed<'_>) -> Stop {
+        let mut blocks = self.observed.take().unwrap_or_else(|| Box::new(Blocks::new()));
+        core::mem::swap(&mut self.code, &mut blocks);
+        self.code.observe(observed.observer.interests());
+        observed.begin(guest.state.eip);
+        let stop = self.run_blocks(guest, until, Some(observed));
+        observed.end(guest.state.eip);
+        core::mem::swap(&mut self.code, &mut blocks);
+        self.observed = Some(blocks);
+        stop
+    }
+}
+
+impl Interpreter {
+    /// An interpreter that knows no block yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { code: Blocks::new(), observed: None, warmth: 0 }
+    }
+
+    /// Runs as [`Engine::run`] says, with the blocks that are in `code`: those of the observer, if there is
+    /// one.
+    #[inline]
+    fn run_blocks(
+        &mut self,
+        guest: &mut Guest<'_>,
+        until: Until,
+        mut observed: Option<&mut Observed<'_>>,
+    ) -> Stop {
         let Until { budget, block_end } = until;
         let mut left = budget;
         let mut site = None;
@@ -96,10 +133,10 @@ impl Engine for Interpreter {
             let leave = match block {
                 Some(block) if u64::from(block.instructions) <= left => {
                     let least = block_end - (budget - left);
-                    self.chain(block, guest, &mut left, least)
+                    self.chain(block, guest, &mut left, least, observed.as_deref_mut())
                 }
-                Some(block) => self.begin(block, guest, &mut left),
-                None => match step(guest, &mut left) {
+                Some(block) if observed.is_none() => self.begin(block, guest, &mut left),
+                _ => match step(guest, &mut left, observed.as_deref_mut()) {
                     Ok(()) => Leave::Continue,
                     Err(exit) => Leave::Exit(exit),
                 },
@@ -112,14 +149,6 @@ impl Engine for Interpreter {
         }
         Stop { executed: budget - left, exit: Exit::Budget }
     }
-}
-
-impl Interpreter {
-    /// An interpreter that knows no block yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { code: Blocks::new(), warmth: 0 }
-    }
 
     /// Runs the beginning of a `block` that is too long for what is `left`: by handlers as far as
     /// all flags are kept, from there on by the reference.
@@ -127,7 +156,7 @@ impl Interpreter {
         let mut at = block.first as usize;
         if let Some(end) = self.code.last_cut(at, *left as usize) {
             let handler = self.code.arena.exchange_handler(end, cut);
-            let leave = self.chain(block, guest, left, u64::MAX);
+            let leave = self.chain(block, guest, left, u64::MAX, None);
             self.code.arena.exchange_handler(end, handler);
             if !matches!(leave, Leave::Continue) {
                 return leave;
@@ -138,7 +167,7 @@ impl Interpreter {
             && self.code.is_at(at, guest.state.eip)
             && generation(guest.memory) == self.code.reader.generation()
         {
-            if let Err(exit) = step(guest, left) {
+            if let Err(exit) = step(guest, left, None) {
                 return Leave::Exit(exit);
             }
             at += 1;
@@ -158,7 +187,14 @@ impl Interpreter {
 
     /// Runs `block`, of which all that is executed fits in the budget `left`, and those linked to it
     /// while they are sure to fit and `least` instructions are not executed.
-    fn chain(&mut self, block: Block, guest: &mut Guest<'_>, left: &mut u64, least: u64) -> Leave {
+    fn chain(
+        &mut self,
+        block: Block,
+        guest: &mut Guest<'_>,
+        left: &mut u64,
+        least: u64,
+        observed: Option<&mut Observed<'_>>,
+    ) -> Leave {
         let Guest { state, memory, environment, descriptors } = guest;
         let most = if is_prepared_fast(memory) { MOST_UNHEARD } else { self.warm_up(memory) };
         // A budget beyond this is left for the next chain, before which a request to stop is seen.
@@ -178,6 +214,7 @@ impl Interpreter {
             leave: Leave::Continue,
             x87: UnitCache::new(state),
             silent: is_silent(state.mxcsr),
+            observed: observed.map(Observed::reborrow),
         };
         drive(Cursor::at(frame.ops, block.first), state, memory, &mut frame);
         frame.pending.settle(state);
@@ -203,7 +240,13 @@ impl fmt::Debug for Interpreter {
 }
 
 /// Executes one instruction by the reference.
-fn step(guest: &mut Guest<'_>, left: &mut u64) -> Result<(), Exit> {
+fn step(guest: &mut Guest<'_>, left: &mut u64, observed: Option<&mut Observed<'_>>) -> Result<(), Exit> {
+    if let Some(observed) = observed {
+        let mut executed = 0;
+        let result = observed.step(guest, &mut executed);
+        *left -= executed;
+        return result;
+    }
     let before = guest.environment.time_stamp;
     let result = Reference.step(guest);
     *left -= guest.environment.time_stamp.wrapping_sub(before) & 1;

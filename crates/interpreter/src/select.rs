@@ -14,10 +14,15 @@ pub(crate) fn select(ops: &mut [Op], steps: &[Step]) {
     let mut liveness = Liveness::at_end();
     let mut halves = [None; MOST as usize];
     for index in (0..ops.len().min(steps.len())).rev() {
-        let Some(instruction) = steps[index].instruction else { continue };
-        let live = liveness.step(&instruction, steps[index].lacking);
+        let Some(instruction) = steps[index].instruction else {
+            // The block ends there, or an observer is told, who sees everything.
+            liveness = Liveness::at_end();
+            continue;
+        };
+        let by_reference = steps[index].lacking || steps[index].notes_accesses;
+        let live = liveness.step(&instruction, by_reference);
         ops[index].keeps_flags = liveness.is_all();
-        if steps[index].lacking {
+        if by_reference {
             continue;
         }
         let op = &mut ops[index];

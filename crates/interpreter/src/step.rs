@@ -22,6 +22,8 @@ pub(crate) struct Step {
     pub(crate) is_case: bool,
     /// The CPU model does not have the instruction: the handler is something else.
     pub(crate) lacking: bool,
+    /// An observer hears of the accesses to memory that the instruction makes.
+    pub(crate) notes_accesses: bool,
 }
 
 /// The most instructions in a block.
@@ -43,6 +45,7 @@ impl Step {
             flow: Flow::Jump,
             is_case: false,
             lacking: false,
+            notes_accesses: false,
         }
     }
 

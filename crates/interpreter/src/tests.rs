@@ -41,7 +41,7 @@ fn slow_operations(code: &[u8]) -> usize {
     let (mut state, mut memory, mut environment) = machine(code);
     let (mut ops, mut steps) = (Vec::new(), Vec::new());
     let mut guest = guest(&mut state, &mut memory, &mut environment);
-    Builder::new(&mut guest.context()).build(&mut ops, &mut steps).unwrap();
+    Builder::new(&mut guest.context(), None).build(&mut ops, &mut steps).unwrap();
     ops.iter().filter(|op| core::ptr::fn_addr_eq(op.handler, slow as OpHandler)).count()
 }
 
@@ -519,7 +519,7 @@ fn a_request_to_stop_is_seen_soon() {
         guest.environment.stop.stop();
         let block = interpreter.code.enter(&mut guest.context()).unwrap();
         let mut left = u64::MAX / 2;
-        interpreter.chain(block, &mut guest, &mut left, u64::MAX);
+        interpreter.chain(block, &mut guest, &mut left, u64::MAX, None);
         let late = u64::MAX / 2 - left;
         assert!(bound.contains(&late), "{name}: {late} instructions");
         assert!(guest.environment.stop.take());

@@ -4,6 +4,7 @@ use core::fmt;
 
 use pentimento_decoder::Operation;
 use pentimento_execute::blocks::fits;
+use pentimento_execute::observe::Observed;
 use pentimento_execute::semantics::binary_arithmetic::sub;
 use pentimento_execute::{Engine, Exit, Guest, REPEAT_CHUNK, Reference, Stop, Until};
 use pentimento_interpreter::Interpreter;
@@ -399,6 +400,11 @@ impl Engine for Translator {
                 Stop { executed, exit: Exit::Budget }
             }
         }
+    }
+
+    /// In the interpreter, whose blocks have operations that tell of events.
+    fn run_observed(&mut self, guest: &mut Guest<'_>, until: Until, observed: &mut Observed<'_>) -> Stop {
+        self.interpreter.run_observed(guest, until, observed)
     }
 
     fn counts(&self) -> Vec<(String, u64)> {

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use pentimento_execute::{CpuModel, Engine, Environment, Guest, Stop, StopHandle, Until};
+use pentimento_execute::observe::Position;
+use pentimento_execute::{CpuModel, Engine, Environment, Exit, Guest, Stop, StopHandle, Until};
 use pentimento_memory::AddressSpace;
 use pentimento_registers::{CpuState, DescriptorTables, LocalDescriptors, TlsDescriptors};
 
 use crate::bounds::Left;
+use crate::hooks::{Hooks, Reply};
 use crate::{Bounds, EngineKind, Halt};
 
 /// A CPU with its memory and no operating system.
@@ -40,8 +42,12 @@ pub struct Cpu {
     /// Where runs stop, before the instruction at each of these EIPs ([`Halt::Breakpoint`]); a run that
     /// begins at one leaves it. While there are any, code runs one instruction at a time.
     pub breakpoints: BTreeSet<u32>,
+    /// What is called while it runs.
+    pub hooks: Hooks,
     engine: Box<dyn Engine>,
     kind: EngineKind,
+    /// Where it is among the events that hooks hear of.
+    position: Position,
 }
 
 impl Cpu {
@@ -61,8 +67,10 @@ impl Cpu {
             tls: TlsDescriptors::new(),
             local: LocalDescriptors::new(),
             breakpoints: BTreeSet::new(),
+            hooks: Hooks::default(),
             engine: engine.start(),
             kind: engine,
+            position: Position::default(),
         }
     }
 
@@ -97,13 +105,33 @@ impl Cpu {
                 begun = true;
                 slice = slice.saturating_sub(executed);
                 left.budget = left.budget.saturating_sub(executed);
-                match Halt::of_exit(exit) {
-                    Halt::Budget => {}
-                    halt => return halt,
+                if let Some(halt) = self.answer(exit) {
+                    return halt;
                 }
             }
         }
         Halt::Budget
+    }
+
+    /// What an exit comes to when the hooks have heard of it: `None` if the run goes on.
+    fn answer(&mut self, exit: Exit) -> Option<Halt> {
+        let descriptors = DescriptorTables { tls: &self.tls, local: &self.local };
+        let Self { state, memory, environment, hooks, .. } = self;
+        let mut guest = Guest { state, memory, environment, descriptors };
+        let reply = match exit {
+            Exit::Budget | Exit::Observer => Reply::Done,
+            Exit::Interrupt(vector) => hooks.interrupt(&mut guest, vector, None),
+            Exit::PageFault(fault) => hooks.fault(&mut guest, &fault, None),
+            Exit::Exception { exception, error_code } => {
+                hooks.exception(&mut guest, (exception, error_code), None)
+            }
+            _ => Reply::Pass,
+        };
+        let stopped = hooks.stopped.take().map(Halt::Hook);
+        match reply {
+            Reply::Done => stopped,
+            Reply::Pass => Some(Halt::of_exit(exit)),
+        }
     }
 
     /// Executes one instruction: [`Halt::Budget`] when it completed without anything special.
@@ -112,11 +140,12 @@ impl Cpu {
     }
 
     /// Has the engine run as far as `until` says; tells how many instructions completed, too.
-    /// Breakpoints do not count.
+    /// Breakpoints do not count, and hooks are called for what happens within the engine only.
     pub fn run_engine(&mut self, until: Until) -> Stop {
         let descriptors = DescriptorTables { tls: &self.tls, local: &self.local };
-        let Self { state, memory, environment, engine, .. } = self;
-        engine.run(&mut Guest { state, memory, environment, descriptors }, until)
+        let Self { state, memory, environment, engine, hooks, position, .. } = self;
+        let mut guest = Guest { state, memory, environment, descriptors };
+        hooks.run(&mut **engine, &mut guest, until, (position, None))
     }
 
     /// The engine that runs it.

@@ -26,6 +26,8 @@ pub enum Halt {
     Reached(u32),
     /// The next instruction has a breakpoint, at this EIP.
     Breakpoint(u32),
+    /// This hook asked for it ([`View::stop`](crate::View::stop)); where several did, it is the first.
+    Hook(crate::HookId),
     /// Raw code has come to its end, or to a last instruction that is cut off: EIP says which. It has not
     /// been executed, and running on stops there again. For a machine the end is where the code of
     /// `Machine::load_code` ends, for a CPU
@@ -108,7 +110,15 @@ impl Halt {
     /// Whether the guest was only interrupted: running on goes on as if nothing had been.
     #[must_use]
     pub const fn is_pause(&self) -> bool {
-        matches!(self, Self::Budget | Self::Timeout | Self::Stopped | Self::Reached(_) | Self::Breakpoint(_))
+        matches!(
+            self,
+            Self::Budget
+                | Self::Timeout
+                | Self::Stopped
+                | Self::Reached(_)
+                | Self::Breakpoint(_)
+                | Self::Hook(_)
+        )
     }
 
     /// The signal that killed the first process of a machine.
@@ -132,6 +142,7 @@ impl fmt::Display for Halt {
             Self::Timeout => f.write_str("time limit reached"),
             Self::Stopped => f.write_str("stopped"),
             Self::Reached(address) => write!(f, "reached {address:#010x}"),
+            Self::Hook(_) => f.write_str("stopped by a hook"),
             Self::Breakpoint(address) => write!(f, "breakpoint at {address:#010x}"),
             Self::CodeEnd => f.write_str("ran off the end of the code"),
             Self::Interrupt(vector) => write!(f, "int {vector:#x}"),

@@ -65,6 +65,7 @@ mod error;
 #[cfg(feature = "gdb")]
 pub mod gdb;
 mod halt;
+pub mod hooks;
 #[cfg(feature = "linux")]
 pub mod host;
 #[cfg(feature = "linux")]
@@ -85,6 +86,7 @@ pub use engine::EngineKind;
 #[cfg(feature = "linux")]
 pub use error::Error;
 pub use halt::Halt;
+pub use hooks::{Edge, HookId, Hooks, Reply, View};
 #[cfg(feature = "linux")]
 pub use host::Capture;
 #[cfg(feature = "linux")]
@@ -94,8 +96,10 @@ pub use pentimento_assembler as assembler;
 #[cfg(feature = "custom")]
 pub use pentimento_custom as custom;
 pub use pentimento_decoder as decoder;
+pub use pentimento_decoder::{Instruction, Operation};
 #[cfg(feature = "count-slow")]
 pub use pentimento_execute::SlowCounts;
+pub use pentimento_execute::observe::MemoryAccess;
 pub use pentimento_execute::{
     CpuModel, Engine, Environment, Exit, FeatureSet, Gates, Guest, Stop, StopHandle, Until,
 };

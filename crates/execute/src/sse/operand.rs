@@ -104,7 +104,7 @@ impl Context<'_> {
                 8 => self.load_operand::<u64>(&operand)?.into(),
                 _ => {
                     let linear = self.locate_vector(instruction, &operand, Access::Read)?;
-                    self.memory.read(linear)?
+                    self.load_linear(linear)?
                 }
             })),
             _ => Err(Trap::INVALID_OPCODE),
@@ -128,7 +128,7 @@ impl Context<'_> {
             8 => self.store_operand(operand, value as u64),
             _ => {
                 let linear = self.locate_vector(instruction, operand, Access::Write)?;
-                Ok(self.memory.write(linear, value)?)
+                self.store_linear(linear, value)
             }
         }
     }

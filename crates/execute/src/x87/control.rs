@@ -110,13 +110,13 @@ fn locate(context: &Context<'_>, instruction: &Instruction, length: usize, acces
 /// Writes an image.
 fn write_image(context: &mut Context<'_>, instruction: &Instruction, image: &[u8]) -> Outcome {
     let linear = locate(context, instruction, image.len(), Access::Write)?;
-    Ok(context.memory.write_bytes(linear, image)?)
+    context.store_bytes(linear, image)
 }
 
 /// Reads an image, as many bytes as it has.
 fn read_image(context: &Context<'_>, instruction: &Instruction, image: &mut [u8]) -> Outcome {
     let linear = locate(context, instruction, image.len(), Access::Read)?;
-    Ok(context.memory.read_bytes(linear, image)?)
+    context.load_bytes(linear, image)
 }
 
 /// FNSTENV: afterwards all exceptions are masked.

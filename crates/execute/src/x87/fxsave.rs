@@ -63,14 +63,14 @@ pub(crate) fn fxsave(context: &mut Context<'_>, instruction: &Instruction) -> Ou
     for (index, value) in state.xmm.iter().enumerate() {
         put(XMM + 16 * index, &value.to_le_bytes());
     }
-    Ok(context.memory.write_bytes(linear, &image)?)
+    context.store_bytes(linear, &image)
 }
 
 /// FXRSTOR.
 pub(crate) fn fxrstor(context: &mut Context<'_>, instruction: &Instruction) -> Outcome {
     let linear = area(context, instruction, Access::Read)?;
     let mut image = [0; LENGTH as usize];
-    context.memory.read_bytes(linear, &mut image)?;
+    context.load_bytes(linear, &mut image)?;
     let word = |offset: usize| u16::from_le_bytes([image[offset], image[offset + 1]]);
     let dword = |offset: usize| u32::from(word(offset)) | u32::from(word(offset + 2)) << 16;
     let Some(mxcsr) = Mxcsr::from_bits(dword(24)) else { return Err(Trap::GENERAL_PROTECTION) };

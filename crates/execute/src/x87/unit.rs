@@ -53,7 +53,7 @@ pub(super) fn load<T: Value>(context: &Context<'_>, data: Data) -> Outcome<T> {
     let length = size_of::<T>() as u32;
     let linear = context.linear_address(data.segment, data.offset, length, Access::Read)?;
     context.check_alignment(linear, length)?;
-    Ok(context.memory.read(linear)?)
+    context.load_linear(linear)
 }
 
 /// [`Context::store`], inlined.
@@ -62,7 +62,7 @@ pub(super) fn store<T: Value>(context: &mut Context<'_>, data: Data, value: T) -
     let length = size_of::<T>() as u32;
     let linear = context.linear_address(data.segment, data.offset, length, Access::Write)?;
     context.check_alignment(linear, length)?;
-    Ok(context.memory.write(linear, value)?)
+    context.store_linear(linear, value)
 }
 
 /// Raises what a store of `length` bytes would raise.
@@ -79,7 +79,7 @@ pub(super) fn load_ten(context: &Context<'_>, data: Data) -> Outcome<[u8; 10]> {
     let mut bytes = [0; 10];
     let linear = context.linear_address(data.segment, data.offset, 10, Access::Read)?;
     context.check_alignment(linear, 8)?;
-    context.memory.read_bytes(linear, &mut bytes)?;
+    context.load_bytes(linear, &mut bytes)?;
     Ok(bytes)
 }
 
@@ -88,7 +88,7 @@ pub(super) fn load_ten(context: &Context<'_>, data: Data) -> Outcome<[u8; 10]> {
 pub(super) fn store_ten(context: &mut Context<'_>, data: Data, bytes: [u8; 10]) -> Outcome {
     let linear = context.linear_address(data.segment, data.offset, 10, Access::Write)?;
     context.check_alignment(linear, 8)?;
-    Ok(context.memory.write_bytes(linear, &bytes)?)
+    context.store_bytes(linear, &bytes)
 }
 
 /// The x87 state with the operations that instructions are made of. Having one means that the

@@ -1,0 +1,63 @@
+//! What an observer wants to hear of.
+
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+use pentimento_decoder::{Instruction, Operation};
+
+/// Ranges of addresses, in any order; they may overlap.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ranges(Vec<RangeInclusive<u32>>);
+
+impl Ranges {
+    /// Adds a range; an empty one adds nothing.
+    pub fn add(&mut self, range: RangeInclusive<u32>) {
+        if !range.is_empty() {
+            self.0.push(range);
+        }
+    }
+
+    /// Whether there is no address.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether `address` is in one of them.
+    #[inline]
+    #[must_use]
+    pub fn contains(&self, address: u32) -> bool {
+        self.0.iter().any(|range| range.contains(&address))
+    }
+}
+
+/// What an [`Observer`](super::Observer) wants to be told of.
+#[derive(Clone, Debug, Default)]
+pub struct Interests {
+    /// A number that no other interests in this process have, unless they are the same: what an engine has
+    /// compiled for some interests it may keep for them.
+    pub version: u64,
+    /// Instructions at these EIPs.
+    pub instructions: Ranges,
+    /// Instructions that do one of these, wherever they are.
+    pub operations: Vec<Operation>,
+    /// Blocks that begin at these EIPs.
+    pub blocks: Ranges,
+    /// Accesses to memory; which of them matter is for the observer to say.
+    pub memory: bool,
+}
+
+impl Interests {
+    /// Whether there is nothing to tell of.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.instructions.is_empty() && self.operations.is_empty() && self.blocks.is_empty() && !self.memory
+    }
+
+    /// Whether to tell of `instruction` at `eip`.
+    #[inline]
+    #[must_use]
+    pub fn has_instruction(&self, eip: u32, instruction: &Instruction) -> bool {
+        self.instructions.contains(eip) || self.operations.contains(&instruction.operation())
+    }
+}

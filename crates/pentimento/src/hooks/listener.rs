@@ -1,0 +1,187 @@
+//! Who hears of an engine's events and calls the hooks.
+
+use pentimento_decoder::Instruction;
+use pentimento_execute::Guest;
+use pentimento_execute::observe::{Answer, Interests, MemoryAccess, Observer};
+use pentimento_memory::Access;
+
+use super::{Hook, HookId, Hooks, Lists, Reply, Task, View};
+
+/// The hooks, taken from where they were for as long as some may be called.
+pub(super) struct Listener<'a> {
+    lists: &'a mut Lists,
+    calls: Calls<'a>,
+}
+
+/// What calling a hook takes besides the hook.
+pub(super) struct Calls<'a> {
+    /// Where hooks are added and removed meanwhile.
+    hooks: &'a mut Hooks,
+    task: Option<Task>,
+}
+
+impl<'a> Listener<'a> {
+    pub(super) fn new(lists: &'a mut Lists, hooks: &'a mut Hooks, task: Option<Task>) -> Self {
+        Self { lists, calls: Calls { hooks, task } }
+    }
+
+    pub(super) const fn parts(&mut self) -> (&mut Lists, &mut Calls<'a>) {
+        (self.lists, &mut self.calls)
+    }
+}
+
+impl Calls<'_> {
+    /// Calls one hook, unless it has been removed.
+    #[inline]
+    fn call<F: ?Sized>(
+        &mut self,
+        hook: &mut Hook<F>,
+        guest: &mut Guest<'_>,
+        call: impl FnOnce(&mut F, &mut View<'_>) -> Reply,
+    ) -> Reply {
+        if self.is_removed(hook.id) {
+            return Reply::Pass;
+        }
+        let mut view = View {
+            state: guest.state,
+            memory: guest.memory,
+            environment: guest.environment,
+            hooks: self.hooks,
+            task: self.task,
+            stops: false,
+        };
+        let reply = call(&mut hook.call, &mut view);
+        if view.stops {
+            self.hooks.stopped.get_or_insert(hook.id);
+        }
+        reply
+    }
+
+    #[inline]
+    fn is_removed(&self, id: HookId) -> bool {
+        !self.hooks.removed.is_empty() && self.hooks.removed.contains(&id)
+    }
+
+    /// Calls `hooks` until one has done what there was to do.
+    pub(super) fn ask<'h, F: ?Sized + 'h>(
+        &mut self,
+        hooks: impl Iterator<Item = &'h mut Hook<F>>,
+        guest: &mut Guest<'_>,
+        mut call: impl FnMut(&mut F, &mut View<'_>) -> Reply,
+    ) -> Reply {
+        for hook in hooks {
+            if self.call(hook, guest, &mut call) == Reply::Done {
+                return Reply::Done;
+            }
+        }
+        Reply::Pass
+    }
+
+    /// Calls all of `hooks`.
+    #[inline]
+    fn tell<'h, F: ?Sized + 'h>(
+        &mut self,
+        hooks: impl Iterator<Item = &'h mut Hook<F>>,
+        guest: &mut Guest<'_>,
+        mut call: impl FnMut(&mut F, &mut View<'_>),
+    ) {
+        for hook in hooks {
+            self.call(hook, guest, |hook, view| {
+                call(hook, view);
+                Reply::Pass
+            });
+        }
+    }
+
+    /// Whether the engine has to leave: to stop the run, or to be told of other interests.
+    #[inline]
+    fn leaves(&self) -> bool {
+        self.hooks.is_changed || self.hooks.stopped.is_some()
+    }
+
+    #[inline]
+    fn answer(&self) -> Answer {
+        if self.leaves() { Answer::Leave } else { Answer::GoOn }
+    }
+}
+
+/// A listener while an engine runs.
+pub(super) struct Listening<'l, 'a> {
+    pub(super) listener: &'l mut Listener<'a>,
+    pub(super) interests: Interests,
+}
+
+impl Observer for Listening<'_, '_> {
+    #[inline]
+    fn interests(&self) -> &Interests {
+        &self.interests
+    }
+
+    fn instruction(&mut self, guest: &mut Guest<'_>, instruction: &Instruction) -> Answer {
+        let eip = guest.state.eip;
+        let (lists, calls) = self.listener.parts();
+        let here = lists.instructions.iter_mut().filter(|hook| hook.range.contains(&eip));
+        calls.tell(here, guest, |call, view| call(view, instruction));
+        if !lists.fetches.is_empty() {
+            fetched(lists, calls, guest, instruction, eip);
+        }
+        let asked = lists
+            .operations
+            .iter_mut()
+            .filter(|(operations, _)| operations.contains(&instruction.operation()))
+            .map(|(_, hook)| hook);
+        match calls.ask(asked, guest, |call, view| call(view, instruction)) {
+            Reply::Done => Answer::Done { leave: calls.leaves() },
+            Reply::Pass => calls.answer(),
+        }
+    }
+
+    fn block(&mut self, guest: &mut Guest<'_>, from: Option<u32>) -> Answer {
+        let eip = guest.state.eip;
+        let (lists, calls) = self.listener.parts();
+        let here = lists.blocks.iter_mut().filter(|hook| hook.range.contains(&eip));
+        calls.tell(here, guest, |call, view| call(view, from));
+        calls.answer()
+    }
+
+    fn accesses(&mut self, guest: &mut Guest<'_>, accesses: &[MemoryAccess]) -> Answer {
+        let (lists, calls) = self.listener.parts();
+        for access in accesses {
+            let here = lists
+                .accesses
+                .iter_mut()
+                .filter(|(kinds, hook)| kinds.contain(access.access) && touches(access, hook))
+                .map(|(_, hook)| hook);
+            calls.tell(here, guest, |call, view| call(view, access));
+        }
+        calls.answer()
+    }
+}
+
+/// Tells of the fetch of `instruction`, at `eip`.
+#[cold]
+fn fetched(
+    lists: &mut Lists,
+    calls: &mut Calls<'_>,
+    guest: &mut Guest<'_>,
+    instruction: &Instruction,
+    eip: u32,
+) {
+    let (mut bytes, length) = ([0; 16], instruction.length());
+    // It has just been decoded from there; a hook that has taken it away since gets zeros.
+    let _ = guest.memory.peek_bytes(eip, &mut bytes[..length.into()]);
+    let value = u128::from_le_bytes(bytes);
+    let fetch = MemoryAccess { eip, address: eip, length, access: Access::Execute, value };
+    let here = lists.fetches.iter_mut().filter(|hook| touches(&fetch, hook));
+    calls.tell(here, guest, |call, view| call(view, &fetch));
+}
+
+/// Whether a byte of `access` is in the range of `hook`.
+#[inline]
+fn touches<F: ?Sized>(access: &MemoryAccess, hook: &Hook<F>) -> bool {
+    let last = access.address.wrapping_add(u32::from(access.length) - 1);
+    let (starts_before, ends_behind) = (*hook.range.start() <= last, *hook.range.end() >= access.address);
+    // One that wraps is at both ends of the address space.
+    let wraps = last < access.address;
+    !hook.range.is_empty() && if wraps { starts_before || ends_behind } else { starts_before && ends_behind }
+}
