@@ -1,5 +1,5 @@
-//! What it costs to create a machine that runs one instruction and goes away again: a host that
-//! judges a snippet of code pays this each time. `cargo bench -p pentimento-benches --bench start`.
+//! What it costs to create a machine that runs one instruction and goes away again, or to put one back to a
+//! snapshot: a host that judges a snippet of code pays one of the two each time. `cargo bench -p pentimento-benches --bench start`.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -38,6 +38,46 @@ fn hello(program: &[u8]) -> Option<Halt> {
     Some(machine.run(black_box(1_000_000)))
 }
 
+/// `next: inc dword [ebx]; add ebx, 1000h; loop next`, for 50 pages.
+const WRITE_50_PAGES: &[u8] = b"\xbb\0\0\x20\0\xb9\x32\0\0\0\xff\x03\x81\xc3\0\x10\0\0\xe2\xf6";
+
+/// A CPU that is put back each time after it has written 50 pages.
+fn restore_cpu(criterion: &mut Criterion, engine: EngineKind) {
+    let mut cpu = Cpu::with(CpuModel::default(), engine);
+    let mapped = cpu.memory.map(BASE, 0x40_0000, RWX).is_ok()
+        && cpu.memory.poke_bytes(BASE, WRITE_50_PAGES).is_ok()
+        && cpu.memory.poke_bytes(BASE + WRITE_50_PAGES.len() as u32, CODE).is_ok();
+    assert!(mapped, "the host has a page to give");
+    cpu.state.eip = BASE;
+    let start = cpu.snapshot();
+    criterion.bench_function(&format!("cpu, {engine}: write 50 pages and restore"), |bencher| {
+        bencher.iter(|| {
+            assert_eq!(cpu.run(1000), Halt::Interrupt(0x80));
+            assert_eq!(cpu.restore(&start), Ok(()));
+        });
+    });
+}
+
+/// A whole machine that is put back each time after it has written 50 pages.
+fn restore_machine(criterion: &mut Criterion, engine: EngineKind) {
+    let Ok(mut machine) = Machine::builder().engine(engine).build() else { unreachable!("it needs nothing") };
+    assert!(machine.load_code(BASE, WRITE_50_PAGES, 0x40_0000).is_ok(), "the host has a page to give");
+    let start = machine.snapshot();
+    criterion.bench_function(&format!("machine, {engine}: write 50 pages and restore"), |bencher| {
+        bencher.iter(|| {
+            assert_eq!(machine.run(1000), Halt::CodeEnd);
+            assert_eq!(machine.restore(&start), Ok(()));
+        });
+    });
+}
+
+fn restore(criterion: &mut Criterion) {
+    for engine in EngineKind::ALL.iter().copied() {
+        restore_cpu(criterion, engine);
+        restore_machine(criterion, engine);
+    }
+}
+
 fn start(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("start, one instruction");
     for engine in EngineKind::ALL.iter().copied() {
@@ -60,5 +100,5 @@ fn start(criterion: &mut Criterion) {
     criterion.bench_function("start to end, hello", |bencher| bencher.iter(|| hello(&program)));
 }
 
-criterion_group!(benches, start);
+criterion_group!(benches, start, restore);
 criterion_main!(benches);

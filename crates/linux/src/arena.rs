@@ -57,12 +57,14 @@ impl<T> fmt::Debug for Id<T> {
     }
 }
 
+#[derive(Clone)]
 struct Slot<T> {
     holders: u32,
     value: T,
 }
 
 /// Objects with a count of holders each. Numbers of released objects are used again, lowest first.
+#[derive(Clone)]
 pub(crate) struct Arena<T> {
     slots: Vec<Option<Slot<T>>>,
     /// The slots that are empty.
@@ -110,6 +112,32 @@ impl<T> Arena<T> {
         }
         self.free.insert(id.number);
         entry.take().map(|slot| slot.value)
+    }
+
+    /// What `each` makes of every object, with the same number and as many holders.
+    pub(crate) fn map_mut<U>(&mut self, mut each: impl FnMut(&mut T) -> U) -> Arena<U> {
+        let mut made = |slot: &mut Slot<T>| Slot { holders: slot.holders, value: each(&mut slot.value) };
+        let slots = self.slots.iter_mut().map(Option::as_mut).map(|slot| slot.map(&mut made)).collect();
+        Arena { slots, free: self.free.clone() }
+    }
+
+    /// As [`map_mut`](Self::map_mut), where `each` makes something of all objects that are to live.
+    pub(crate) fn filter_map<U>(&self, mut each: impl FnMut(&T) -> Option<U>) -> Arena<U> {
+        let mut made = |slot: &Slot<T>| Some(Slot { holders: slot.holders, value: each(&slot.value)? });
+        let slots: Vec<_> = self.slots.iter().map(|slot| made(slot.as_ref()?)).collect();
+        let free = slots.iter().enumerate().filter(|(_, slot)| slot.is_none());
+        let free = free.map(|(number, _)| number as u32).collect();
+        Arena { slots, free }
+    }
+
+    /// The objects in order of their numbers, without those.
+    pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
+        self.slots.into_iter().flatten().map(|slot| slot.value)
+    }
+
+    /// All living objects in order of their numbers, to change.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().flatten().map(|slot| &mut slot.value)
     }
 
     /// How many objects live.

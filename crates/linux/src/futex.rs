@@ -47,7 +47,7 @@ pub(crate) struct Waiter {
 }
 
 /// All waiting tasks of a machine, oldest first.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(crate) struct Futexes {
     waiters: Vec<Waiter>,
 }

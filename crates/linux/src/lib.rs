@@ -68,7 +68,7 @@ pub use errno::Errno;
 pub use error::Error;
 pub use host::Invocation;
 pub use ids::{Crash, ProcessId, TaskId, Termination};
-pub use kernel::{Kernel, Next, Parts};
+pub use kernel::{Kernel, KernelSnapshot, Next, Parts, RestoreError};
 pub use loader::LoadError;
 pub use processor::Cpuid;
 pub use space::SpaceId;

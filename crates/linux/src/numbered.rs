@@ -40,6 +40,7 @@ impl Key for ProcessId {
 /// Values by number, in order of the numbers. Finding one takes two steps into arrays. The first of
 /// these has a place for every 64 numbers up to the highest that was ever used, so numbers are to be
 /// small: the kernel's end at 32,767.
+#[derive(Clone)]
 pub(crate) struct Numbered<K, V> {
     rows: Vec<Option<Box<Row<V>>>>,
     len: usize,

@@ -26,6 +26,7 @@ pub(crate) enum Event {
 }
 
 /// The run queue, waiting tasks and future events.
+#[derive(Clone)]
 pub(crate) struct Scheduler {
     pub(crate) quanta: RangeInclusive<u64>,
     pub(crate) queue: VecDeque<TaskId>,

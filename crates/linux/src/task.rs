@@ -23,6 +23,7 @@ pub(crate) enum TaskState {
 }
 
 /// A thread.
+#[derive(Clone)]
 pub(crate) struct Task {
     /// Its process.
     pub(crate) process: ProcessId,
@@ -107,6 +108,7 @@ pub(crate) enum ChildEvent {
 }
 
 /// A process: a group of threads with one address space.
+#[derive(Clone)]
 pub(crate) struct Process {
     /// A number that no other process of the machine ever has.
     pub(crate) serial: u64,

@@ -7,6 +7,13 @@ use crate::host;
 pub(crate) struct Timekeeper {
     mode: TimeMode,
     clock: Box<dyn host::Clock>,
+    /// What a snapshot keeps.
+    pub(crate) elapsed: Elapsed,
+}
+
+/// How far a machine's time has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Elapsed {
     /// Instructions executed by all tasks.
     instructions: u64,
     /// Virtual nanoseconds that passed while nobody could run.
@@ -17,20 +24,20 @@ pub(crate) struct Timekeeper {
 
 impl Timekeeper {
     pub(crate) fn new(mode: TimeMode, clock: Box<dyn host::Clock>) -> Self {
-        Self { mode, clock, instructions: 0, skipped: 0, offset: 0 }
+        Self { mode, clock, elapsed: Elapsed::default() }
     }
 
     /// Accounts for executed instructions.
     pub(crate) const fn retire(&mut self, instructions: u64) {
-        self.instructions = self.instructions.wrapping_add(instructions);
+        self.elapsed.instructions = self.elapsed.instructions.wrapping_add(instructions);
     }
 
     /// CLOCK_MONOTONIC in nanoseconds.
     pub(crate) fn monotonic(&mut self) -> u64 {
         match self.mode {
             TimeMode::Virtual { nanoseconds_per_thousand, .. } => {
-                let run = u128::from(self.instructions) * u128::from(nanoseconds_per_thousand) / 1000;
-                (run as u64).saturating_add(self.skipped)
+                let run = u128::from(self.elapsed.instructions) * u128::from(nanoseconds_per_thousand) / 1000;
+                (run as u64).saturating_add(self.elapsed.skipped)
             }
             TimeMode::Real => self.clock.monotonic().as_nanos() as u64,
         }
@@ -63,19 +70,19 @@ impl Timekeeper {
             TimeMode::Virtual { start, .. } => (start.as_nanos() as u64).saturating_add(self.monotonic()),
             TimeMode::Real => self.clock.realtime().as_nanos() as u64,
         };
-        base.saturating_add_signed(self.offset)
+        base.saturating_add_signed(self.elapsed.offset)
     }
 
     /// Sets CLOCK_REALTIME for this machine alone.
     pub(crate) fn set_realtime(&mut self, nanoseconds: u64) {
-        let now = self.realtime().saturating_add_signed(self.offset.saturating_neg());
-        self.offset = nanoseconds.wrapping_sub(now) as i64;
+        let now = self.realtime().saturating_add_signed(self.elapsed.offset.saturating_neg());
+        self.elapsed.offset = nanoseconds.wrapping_sub(now) as i64;
     }
 
     /// Lets virtual time pass until `deadline` (monotonic nanoseconds), at once.
     pub(crate) fn pass_until(&mut self, deadline: u64) {
         let left = deadline.saturating_sub(self.monotonic());
-        self.skipped = self.skipped.saturating_add(left);
+        self.elapsed.skipped = self.elapsed.skipped.saturating_add(left);
     }
 
     /// Has the host sleep.

@@ -110,7 +110,7 @@ pub use pentimento_linux as linux;
 #[cfg(all(feature = "linux", unix))]
 pub use pentimento_linux::LocalFolder;
 #[cfg(feature = "linux")]
-pub use pentimento_linux::{Crash, Kernel, Limits, Mount, ProcessId, TaskId, TimeMode};
+pub use pentimento_linux::{Crash, Kernel, Limits, Mount, ProcessId, RestoreError, TaskId, TimeMode};
 pub use pentimento_memory::{
     Access, AddressSpace, Backing, BlockFault, Fault, FaultKind, MapError, MmioHandler, NoSuchSnapshot,
     PAGE_SIZE, Permissions, Region, RegionKind, SharedError, SharedMemory, SnapshotId, Value, WatchHit,
@@ -119,6 +119,8 @@ pub use pentimento_registers::{
     Condition, ControlWord, CpuState, Descriptor, DescriptorTables, Eflags, Exception, F80, Gpr, Gpr8,
     LocalDescriptors, Mxcsr, Segment, SegmentRegister, StatusWord, Tag, TlsDescriptors, X87State,
 };
+#[cfg(feature = "linux")]
+pub use snapshot::MachineSnapshot;
 pub use snapshot::{Snapshot, SnapshotError};
 
 /// What the documentation promises of threads holds, or this does not compile.
@@ -128,6 +130,8 @@ const _: () = is_send::<Cpu>();
 const _: () = is_send::<Machine>();
 #[cfg(feature = "linux")]
 const _: () = is_send::<MachineBuilder>();
+#[cfg(feature = "linux")]
+const _: () = is_send::<MachineSnapshot>();
 const fn is_send_and_sync<T: Send + Sync>() {}
 const _: () = is_send_and_sync::<StopHandle>();
 

@@ -57,19 +57,19 @@ pub struct Machine {
     /// What the engines of address spaces that are no more had counted.
     ended_counts: BTreeMap<String, u64>,
     /// Who ran last: whose registers and memory a host sees.
-    current: Option<TaskId>,
+    pub(crate) current: Option<TaskId>,
     /// Its registers as they were when it last left its code: they outlive it.
-    last_state: CpuState,
-    statistics: Statistics,
+    pub(crate) last_state: CpuState,
+    pub(crate) statistics: Statistics,
     /// What the run is recognised by, where the host wants to know.
     pub(crate) trace_hash: Option<TraceHash>,
     /// The address behind raw code, by the address space that it was loaded into; `None` once it has
     /// written more code there.
-    code_ends: HashMap<SpaceId, Option<u32>>,
+    pub(crate) code_ends: HashMap<SpaceId, Option<u32>>,
     /// The last exception was raised by raw code with HLT.
-    halted: bool,
+    pub(crate) halted: bool,
     /// Whose turn ended in the middle of its code: if it goes on, nothing has come in between.
-    interrupted: Option<TaskId>,
+    pub(crate) interrupted: Option<TaskId>,
     /// What programs get beside their arguments.
     pub(crate) surroundings: Surroundings,
 }
@@ -194,7 +194,7 @@ impl Machine {
     }
 
     /// Drops the code that was decoded for address spaces that are no more.
-    fn forget_ended_spaces(&mut self) {
+    pub(crate) fn forget_ended_spaces(&mut self) {
         for space in self.kernel.take_ended_spaces() {
             if let Some(engine) = self.engines.remove(&space) {
                 add_counts(&mut self.ended_counts, engine.counts());

@@ -20,6 +20,11 @@ impl TraceHash {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Goes back to a value that it had.
+    pub(crate) fn put_back(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
     /// Takes a word in: a step of SplitMix64, whose every output bit depends on every input bit.
     fn fold(&self, word: u64) {
         let mut z = (self.value() ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -1,6 +1,7 @@
 //! The kernel of one machine: what a host calls.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pentimento_memory::{AddressSpace, Fault, FrameSource};
@@ -33,10 +34,13 @@ mod futexes;
 mod lifecycle;
 mod lookup;
 mod scheduling;
+mod snapshot;
 mod timers;
 
 pub(crate) use call::{Arguments, Call};
 pub(crate) use files::read_executable;
+use snapshot::Kept;
+pub use snapshot::{KernelSnapshot, RestoreError};
 
 /// What the host does next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,6 +132,10 @@ pub struct Kernel {
     pub(crate) paused: bool,
     /// Calls of each number that has no handler.
     pub(crate) unimplemented: BTreeMap<u32, u64>,
+    /// The snapshots that can be restored, oldest first.
+    snapshots: Vec<Arc<Kept>>,
+    /// The memory of spaces that have ended, and that snapshots have.
+    ended_memory: BTreeMap<SpaceId, AddressSpace>,
 }
 
 /// The number before the first process's: low enough to look usual, and not 1, which signals treat specially.
@@ -176,6 +184,8 @@ impl Kernel {
             domain_name: b"(none)".to_vec(),
             paused: false,
             unimplemented: BTreeMap::new(),
+            snapshots: Vec::new(),
+            ended_memory: BTreeMap::new(),
         }
     }
 
@@ -363,6 +373,36 @@ impl Kernel {
     /// engine can drop what it keeps for them.
     pub fn take_ended_spaces(&mut self) -> Vec<SpaceId> {
         std::mem::take(&mut self.ended_spaces)
+    }
+
+    /// Remembers the machine: tasks, memory, files, and everything else that is inside. Snapshots nest;
+    /// one costs as much as there are tasks, open files and pages written since the one before, and
+    /// neither pages that are mapped nor files that are there cost anything, except that the content of
+    /// shared mappings is copied.
+    ///
+    /// What is the host's is not in it. Output that has been written stays written; input that was read is
+    /// read again, from the machine's own memory of it; connections to the host's network go on if they are
+    /// there and are reset if not; folders that are really written stay as they are; the host's clock goes on.
+    pub fn snapshot(&mut self) -> KernelSnapshot {
+        self.take_snapshot()
+    }
+
+    /// Makes everything what it was at `snapshot`, which stays, to be restored again; snapshots taken
+    /// after it are gone.
+    ///
+    /// # Errors
+    /// [`RestoreError::NoSuchSnapshot`], with nothing changed; [`RestoreError::OutOfMemory`] where the
+    /// content of shared mappings cannot be put back.
+    pub fn restore(&mut self, snapshot: &KernelSnapshot) -> Result<(), RestoreError> {
+        self.go_back_to(snapshot)
+    }
+
+    /// Forgets `snapshot` alone; those before and after it can still be restored.
+    ///
+    /// # Errors
+    /// [`RestoreError::NoSuchSnapshot`].
+    pub fn forget(&mut self, snapshot: &KernelSnapshot) -> Result<(), RestoreError> {
+        self.forget_snapshot(snapshot)
     }
 
     /// How often each system call was called that is not implemented, by number.

@@ -7,7 +7,7 @@ use super::description::{Description, OpenFlags};
 use super::descriptor::FileDescriptors;
 use super::object::{Entries, Object, Transfer, Whence};
 use super::readiness::{Events, Readiness};
-use super::states::{Families, States};
+use super::states::{Families, Kept, States};
 use crate::arena::{Arena, Id};
 use crate::errno::Errno;
 use crate::random::Random;
@@ -66,7 +66,77 @@ pub(crate) struct Files {
     woken: Vec<Channel>,
 }
 
+/// What a snapshot keeps of [`Files`].
+pub(crate) struct KeptFiles {
+    vfs: Vfs,
+    descriptions: Arena<Description>,
+    states: States,
+    families: Vec<Kept>,
+    locks: Locks,
+    random: Random,
+    in_flight: u64,
+    watchers: BTreeSet<(Id<Description>, Id<Description>, u32)>,
+    leftovers: Vec<Id<Description>>,
+    activity: BTreeMap<Channel, u64>,
+    signals: Vec<(u32, Signal)>,
+    woken: Vec<Channel>,
+}
+
 impl Files {
+    /// What a snapshot keeps: everything but what is the host's, and what cannot change.
+    pub(crate) fn keep(&self) -> KeptFiles {
+        let Self {
+            vfs,
+            descriptions,
+            states,
+            families,
+            drivers: _,
+            openers: _,
+            locks,
+            random,
+            in_flight,
+            work: _,
+            doomed,
+            watchers,
+            leftovers,
+            activity,
+            signals,
+            woken,
+        } = self;
+        debug_assert!(doomed.is_empty(), "what is doomed is closed before the kernel is left");
+        KeptFiles {
+            vfs: vfs.clone(),
+            descriptions: descriptions.clone(),
+            states: states.clone(),
+            families: families.keep(),
+            locks: locks.clone(),
+            random: random.clone(),
+            in_flight: *in_flight,
+            watchers: watchers.clone(),
+            leftovers: leftovers.clone(),
+            activity: activity.clone(),
+            signals: signals.clone(),
+            woken: woken.clone(),
+        }
+    }
+
+    /// Makes everything what it was when `kept` was kept.
+    pub(crate) fn put_back(&mut self, kept: &KeptFiles) {
+        self.vfs.clone_from(&kept.vfs);
+        self.descriptions.clone_from(&kept.descriptions);
+        self.states.clone_from(&kept.states);
+        self.families.put_back(&kept.families);
+        self.locks.clone_from(&kept.locks);
+        self.random = kept.random.clone();
+        self.in_flight = kept.in_flight;
+        self.watchers.clone_from(&kept.watchers);
+        self.leftovers.clone_from(&kept.leftovers);
+        self.activity.clone_from(&kept.activity);
+        self.signals.clone_from(&kept.signals);
+        self.woken.clone_from(&kept.woken);
+        self.break_lost_connections();
+    }
+
     /// Nothing is open.
     pub(crate) fn new(vfs: Vfs, random: Random) -> Self {
         Self {

@@ -39,7 +39,7 @@ pub(crate) use device::{MEMORY_MAJOR, MemoryDevices};
 pub(crate) use epoll::Control;
 #[cfg(all(test, unix))]
 pub(crate) use files::IN_FLIGHT_MAX;
-pub(crate) use files::{Files, Opener};
+pub(crate) use files::{Files, KeptFiles, Opener};
 pub(crate) use object::{Mappable, Whence};
 pub(crate) use pidfd::ProcessFile;
 pub(crate) use pipe::Opened;

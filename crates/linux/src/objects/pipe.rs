@@ -7,7 +7,7 @@ use super::description::{Description, OpenFlags};
 use super::files::{Files, IN_FLIGHT_MAX};
 use super::object::{Object, Transfer};
 use super::readiness::{Events, Readiness};
-use super::states::{Family, State};
+use super::states::{Family, Kept, State};
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::vfs::{Attributes, Caller, FileType, Vnode};
@@ -130,10 +130,20 @@ pub(crate) enum Opened {
 }
 
 /// The pipe behind each fifo that is open.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Fifos(BTreeMap<Vnode, Id<Pipe>>);
 
-impl Family for Fifos {}
+impl Family for Fifos {
+    fn keep(&self) -> Kept {
+        Box::new(self.clone())
+    }
+
+    fn put_back(&mut self, kept: &Kept) {
+        if let Some(kept) = kept.downcast_ref() {
+            Self::clone_from(self, kept);
+        }
+    }
+}
 
 /// An end of a pipe, or both for a fifo opened for reading and writing: the flags of the
 /// description tell.

@@ -9,13 +9,31 @@ use crate::arena::{Arena, Id};
 
 /// A pipe's bytes, a socket, a terminal... It names other states by their numbers, never by
 /// reference, so that all of them can be copied at once.
-pub(crate) trait State: Any + Debug + Send {
+pub(crate) trait State: Any + Debug + Send + Sync + Duplicate {
     /// Bytes of the host's memory that the guest can make it hold, beyond its own size.
     fn held_bytes(&self) -> u64;
 }
 
+/// What every state can do that is `Clone`.
+pub(crate) trait Duplicate {
+    /// A copy, for a snapshot.
+    fn duplicate(&self) -> Box<dyn State>;
+}
+
+impl<T: State + Clone> Duplicate for T {
+    fn duplicate(&self) -> Box<dyn State> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn State> {
+    fn clone(&self) -> Self {
+        (**self).duplicate()
+    }
+}
+
 /// All states of a machine, by number, with a count of holders each.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct States(Arena<Box<dyn State>>);
 
 fn untyped<T>(id: Id<T>) -> Id<Box<dyn State>> {
@@ -78,13 +96,36 @@ impl<T: State> IndexMut<Id<T>> for States {
 }
 
 /// What all objects of a family share: the names of sockets, the console of terminals...
-pub(crate) trait Family: Any + Send {}
+pub(crate) trait Family: Any + Send {
+    /// What a snapshot keeps of it: all but what is the host's.
+    fn keep(&self) -> Kept;
+
+    /// Makes it what it was when `kept` was kept, which is its own; what is the host's stays.
+    fn put_back(&mut self, kept: &Kept);
+}
+
+/// What a snapshot keeps of a family: of a type that the family knows.
+pub(crate) type Kept = Box<dyn Any + Send + Sync>;
 
 /// The families that have been used, one of each type.
 #[derive(Default)]
 pub(crate) struct Families(Vec<Box<dyn Family>>);
 
 impl Families {
+    /// What a snapshot keeps of all that have been used.
+    pub(crate) fn keep(&self) -> Vec<Kept> {
+        self.0.iter().map(|family| family.keep()).collect()
+    }
+
+    /// Makes all of them what they were; those used since are as if they had not been.
+    pub(crate) fn put_back(&mut self, kept: &[Kept]) {
+        // Families come and never go.
+        self.0.truncate(kept.len());
+        for (family, kept) in self.0.iter_mut().zip(kept) {
+            family.put_back(kept);
+        }
+    }
+
     /// Puts a family in its place, for one that does not begin with its default.
     pub(crate) fn insert<T: Family>(&mut self, family: T) {
         self.0.push(Box::new(family));

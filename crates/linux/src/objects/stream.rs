@@ -7,7 +7,7 @@ use super::description::OpenFlags;
 use super::files::Files;
 use super::object::{Object, Transfer};
 use super::readiness::{Events, Readiness};
-use super::states::Family;
+use super::states::{Family, Kept};
 use crate::errno::Errno;
 use crate::host::{Bytes, Discard, Input, Output, TerminalSize};
 use crate::vfs::Caller;
@@ -31,6 +31,25 @@ pub(crate) struct Streams {
     error: Box<dyn Output>,
     /// Bytes that the guest may still write to output and error together; beyond it ENOSPC.
     output_room: u64,
+    /// Bytes of input that the guest has read.
+    position: u64,
+    /// What the host said while there were snapshots, for who goes back to one.
+    remembered: Option<Remembered>,
+}
+
+/// Input that can be read again.
+struct Remembered {
+    /// There are snapshots, so more is remembered.
+    grows: bool,
+    /// The position of the first byte.
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+/// What a snapshot keeps of [`Streams`].
+struct KeptStreams {
+    output_room: u64,
+    position: u64,
 }
 
 impl Streams {
@@ -41,7 +60,7 @@ impl Streams {
         error: Box<dyn Output>,
         output_room: u64,
     ) -> Self {
-        Self { input, output, error, output_room }
+        Self { input, output, error, output_room, position: 0, remembered: None }
     }
 
     /// The terminal behind a stream, if it is one.
@@ -58,7 +77,25 @@ impl Streams {
     /// # Errors
     /// Whatever keeps the host from waiting.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
-        self.input.wait(timeout)
+        if !self.again().is_empty() { Ok(true) } else { self.input.wait(timeout) }
+    }
+
+    /// Input that has been read, before the guest went back to a snapshot.
+    fn again(&self) -> &[u8] {
+        let Some(remembered) = &self.remembered else { return &[] };
+        let read = usize::try_from(self.position.saturating_sub(remembered.start)).unwrap_or(usize::MAX);
+        remembered.bytes.get(read..).unwrap_or(&[])
+    }
+
+    /// Whether input is to be remembered from here on: while there are snapshots.
+    pub(crate) fn remember(&mut self, snapshots: bool) {
+        match &mut self.remembered {
+            Some(remembered) => remembered.grows = snapshots,
+            None if snapshots => {
+                self.remembered = Some(Remembered { grows: true, start: self.position, bytes: Vec::new() });
+            }
+            None => {}
+        }
     }
 
     /// Asks the host to hand typed bytes over as they come, without echo and line editing.
@@ -68,13 +105,30 @@ impl Streams {
 
     /// Whether a read would give something without waiting.
     pub(crate) fn input_is_ready(&mut self) -> bool {
-        self.input.wait(Some(Duration::ZERO)).unwrap_or(true)
+        self.wait(Some(Duration::ZERO)).unwrap_or(true)
     }
 
     /// Reads what is there, or waits for the host.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let again = self.again();
+        if !again.is_empty() {
+            let length = again.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&again[..length]);
+            self.position += length as u64;
+            return Ok(length);
+        }
         match self.input.read(buffer) {
-            Ok(read) => Ok(read.min(buffer.len())),
+            Ok(read) => {
+                let read = read.min(buffer.len());
+                self.position += read as u64;
+                match &mut self.remembered {
+                    Some(remembered) if remembered.grows => {
+                        remembered.bytes.extend_from_slice(&buffer[..read]);
+                    }
+                    remembered => *remembered = None,
+                }
+                Ok(read)
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Err(Failure::Block(Wait::on(Channel::Console)))
             }
@@ -111,7 +165,19 @@ impl std::fmt::Debug for Streams {
     }
 }
 
-impl Family for Streams {}
+/// Output that the host has stays there; input is read again.
+impl Family for Streams {
+    fn keep(&self) -> Kept {
+        Box::new(KeptStreams { output_room: self.output_room, position: self.position })
+    }
+
+    fn put_back(&mut self, kept: &Kept) {
+        if let Some(kept) = kept.downcast_ref::<KeptStreams>() {
+            self.output_room = kept.output_room;
+            self.position = kept.position;
+        }
+    }
+}
 
 impl Default for Streams {
     /// Nothing to read, and nobody who listens.
@@ -172,6 +238,11 @@ impl Files {
     /// The size of the terminal behind a standard stream, if it is one.
     pub(crate) fn terminal_size(&mut self, which: Standard) -> Option<TerminalSize> {
         self.streams().terminal_size(which)
+    }
+
+    /// Whether input is to be remembered from here on: while there are snapshots.
+    pub(crate) fn remember_input(&mut self, snapshots: bool) {
+        self.streams().remember(snapshots);
     }
 
     /// Waits until standard input has something to say, at most for `timeout` (`None`: for ever).

@@ -1,6 +1,7 @@
 //! The areas of an address space: disjoint ranges of pages, each of one kind (the kernel's VMAs).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pentimento_memory::Permissions;
 
@@ -112,7 +113,8 @@ impl Area {
 /// Disjoint areas by start address.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Areas {
-    by_start: BTreeMap<u32, Area>,
+    /// Shared with forks and snapshots until one of them changes.
+    by_start: Arc<BTreeMap<u32, Area>>,
 }
 
 impl Areas {
@@ -174,7 +176,7 @@ impl Areas {
             return;
         }
         self.remove(start, end);
-        self.by_start.insert(start, Area { end, ..area });
+        Arc::make_mut(&mut self.by_start).insert(start, Area { end, ..area });
         self.join_at(end);
         self.join_at(start);
     }
@@ -187,8 +189,8 @@ impl Areas {
             return;
         }
         let (first, end) = (*first, after.end);
-        self.by_start.remove(&boundary);
-        if let Some(area) = self.by_start.get_mut(&first) {
+        Arc::make_mut(&mut self.by_start).remove(&boundary);
+        if let Some(area) = Arc::make_mut(&mut self.by_start).get_mut(&first) {
             area.end = end;
         }
     }
@@ -200,10 +202,10 @@ impl Areas {
             return;
         }
         let tail = area.starting_at(start, address);
-        if let Some(area) = self.by_start.get_mut(&start) {
+        if let Some(area) = Arc::make_mut(&mut self.by_start).get_mut(&start) {
             area.end = address;
         }
-        self.by_start.insert(address, tail);
+        Arc::make_mut(&mut self.by_start).insert(address, tail);
     }
 
     /// Removes `[start, end)` from all areas and gives back the pieces.
@@ -214,7 +216,10 @@ impl Areas {
         self.split(start);
         self.split(end);
         let starts: Vec<u32> = self.by_start.range(start..end).map(|(start, _)| *start).collect();
-        starts.into_iter().filter_map(|start| Some((start, self.by_start.remove(&start)?))).collect()
+        starts
+            .into_iter()
+            .filter_map(|start| Some((start, Arc::make_mut(&mut self.by_start).remove(&start)?)))
+            .collect()
     }
 
     /// Changes the protection from `start` on; says up to where, and what kept it from going on: ENOMEM

@@ -1,8 +1,10 @@
 //! One process's memory: the pages, and the areas that say what each range is.
 
 mod areas;
+mod kept;
 
 pub(crate) use areas::{Area, AreaSource, Areas};
+pub(crate) use kept::KeptSpace;
 use std::collections::BTreeMap;
 
 use pentimento_memory::{AddressSpace, Fault, FaultKind, FrameSource, PAGE_SIZE, Permissions, SharedMemory};

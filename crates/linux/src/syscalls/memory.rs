@@ -345,7 +345,6 @@ impl Kernel {
             self.release_shared();
         }
         let Some(space) = self.spaces.release(id) else { return };
-        self.ended_spaces.push(space.id);
         let view = View {
             now: self.file_time(),
             monotonic: self.time.monotonic(),
@@ -358,6 +357,7 @@ impl Kernel {
             }
             self.fs.vfs.release(*node);
         }
+        self.end_space(space.id, space.memory);
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) const MAX_SIZE: u64 = i64::MAX as u64;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content {
     size: u64,
-    chunks: BTreeMap<u64, Arc<[u8; CHUNK as usize]>>,
+    chunks: Arc<BTreeMap<u64, Arc<[u8; CHUNK as usize]>>>,
 }
 
 impl Content {
@@ -44,11 +44,12 @@ impl Content {
     /// written.
     pub(crate) fn write(&mut self, offset: u64, bytes: &[u8], room: u64) -> usize {
         let length = MAX_SIZE.saturating_sub(offset).min(bytes.len() as u64) as usize;
+        let chunks = Arc::make_mut(&mut self.chunks);
         let mut new_chunks = room / CHUNK;
         let mut written = 0;
         for (index, within, range) in pieces(offset, length) {
             let part = &bytes[range];
-            let chunk = match self.chunks.entry(index) {
+            let chunk = match chunks.entry(index) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {
                     if new_chunks == 0 {
@@ -71,7 +72,7 @@ impl Content {
     pub(crate) fn resize(&mut self, size: u64) {
         if size < self.size {
             self.zero(size, self.size - size);
-            self.chunks.split_off(&size.div_ceil(CHUNK));
+            Arc::make_mut(&mut self.chunks).split_off(&size.div_ceil(CHUNK));
         }
         self.size = size;
     }
@@ -82,15 +83,16 @@ impl Content {
         let first_whole = offset.div_ceil(CHUNK);
         let after_whole = end / CHUNK;
         if first_whole < after_whole {
-            let mut tail = self.chunks.split_off(&first_whole);
-            self.chunks.append(&mut tail.split_off(&after_whole));
+            let chunks = Arc::make_mut(&mut self.chunks);
+            let mut tail = chunks.split_off(&first_whole);
+            chunks.append(&mut tail.split_off(&after_whole));
         }
         for (index, start, stop) in [
             (offset / CHUNK, offset % CHUNK, if offset / CHUNK == end / CHUNK { end % CHUNK } else { CHUNK }),
             (end / CHUNK, if offset / CHUNK == end / CHUNK { offset % CHUNK } else { 0 }, end % CHUNK),
         ] {
             if start < stop
-                && let Some(chunk) = self.chunks.get_mut(&index)
+                && let Some(chunk) = Arc::make_mut(&mut self.chunks).get_mut(&index)
             {
                 Arc::make_mut(chunk)[start as usize..stop as usize].fill(0);
             }

@@ -15,7 +15,7 @@ use crate::errno::Errno;
 const CHUNK: usize = 1 << 16;
 
 /// A file that is mapped shared.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct MappedFile {
     memory: SharedMemory,
     /// Somebody mapped it through a descriptor that writes. Where nobody did, nothing goes back: neither a
@@ -102,6 +102,11 @@ impl Vfs {
         if let Some(mapped) = self.mapped.get_mut(&file) {
             mapped.writes = true;
         }
+    }
+
+    /// The objects that stand for files which are mapped shared.
+    pub(crate) fn mapped_objects(&self) -> impl Iterator<Item = &SharedMemory> {
+        self.mapped.values().map(|mapped| &mapped.memory)
     }
 
     /// The host's file from which private mappings of `file` can take pages as they are first

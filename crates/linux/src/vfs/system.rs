@@ -23,7 +23,7 @@ pub(super) struct Anonymous {
 }
 
 /// Mounts, names and content. What is open lies in [`Files`](crate::objects::Files).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Vfs {
     pub(super) mounts: Mounts,
     /// A volume that is mounted nowhere, for memfd_create(2).

@@ -12,7 +12,7 @@ use super::vnode::{NodeId, Vnode};
 use crate::errno::Errno;
 
 /// A name in a directory: bytes without `/` and NUL, at most [`NAME_MAX`].
-pub(crate) type Name = Box<[u8]>;
+pub(crate) type Name = Arc<[u8]>;
 
 /// Longest name of a directory entry, in bytes.
 pub(crate) const NAME_MAX: usize = 255;
@@ -93,7 +93,7 @@ pub(crate) struct VolumeStatistics {
 ///
 /// Callers have checked permissions, names (not empty, not `.` or `..`, not too long) and that a
 /// `directory` is one.
-pub(crate) trait Volume: Send + Debug {
+pub(crate) trait Volume: Send + Sync + Debug {
     /// The top directory.
     fn root(&self) -> NodeId;
 

@@ -1,12 +1,17 @@
-//! Snapshots of a bare CPU: in memory, nested, as cheap as what was written since; and in a file.
+//! Snapshots of a bare CPU and of a machine: in memory, nested, as cheap as what was written since; and of
+//! a CPU in a file.
 
 mod file;
+#[cfg(feature = "linux")]
+mod machine;
 
 use pentimento_execute::Environment;
 use pentimento_memory::{NoSuchSnapshot, SnapshotId};
 use pentimento_registers::{CpuState, LocalDescriptors, TlsDescriptors};
 
 pub use file::SnapshotError;
+#[cfg(feature = "linux")]
+pub use machine::MachineSnapshot;
 
 use crate::Cpu;
 

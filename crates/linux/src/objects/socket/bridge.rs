@@ -127,7 +127,7 @@ impl Files {
     ) -> Id<Socket> {
         let own = self.new_socket(self.states[id].family, SocketKind::Stream, Peer::default());
         self.states[own].role = Role::Connected(Some(id));
-        self.sockets().outside.bridges.push(Bridge::Stream { own, stream, connecting, finished: false });
+        self.sockets().outside.add(Bridge::Stream { own, stream, connecting, finished: false });
         own
     }
 
@@ -136,7 +136,7 @@ impl Files {
         let SocketAddress::Internet(at) = self.states[id].local else { return Ok(()) };
         let Some(network) = &mut self.sockets().outside.network else { return Ok(()) };
         let listener = network.listen(at, backlog).map_err(|error| errno(&error))?;
-        self.sockets().outside.bridges.push(Bridge::Listener { socket: id, listener });
+        self.sockets().outside.add(Bridge::Listener { socket: id, listener });
         Ok(())
     }
 
@@ -144,7 +144,7 @@ impl Files {
     pub(crate) fn bind_outside(&mut self, id: Id<Socket>, at: SocketAddr) -> Result<(), Errno> {
         let Some(network) = &mut self.sockets().outside.network else { return Ok(()) };
         let datagrams = network.datagrams(at).map_err(|error| errno(&error))?;
-        self.sockets().outside.bridges.push(Bridge::Datagrams { socket: id, datagrams });
+        self.sockets().outside.add(Bridge::Datagrams { socket: id, datagrams });
         Ok(())
     }
 
@@ -158,7 +158,7 @@ impl Files {
         let SocketAddress::Internet(to) = to.unwrap_or(&self.states[id].remote).clone() else {
             return Err(Errno::EDESTADDRREQ);
         };
-        for bridge in &mut self.sockets().outside.bridges {
+        for (_, bridge) in &mut self.sockets().outside.bridges {
             if let Bridge::Datagrams { socket, datagrams } = bridge
                 && *socket == id
             {
@@ -173,7 +173,7 @@ impl Files {
 
     /// Drops what stands for a socket that has been closed.
     pub(crate) fn forget_outside(&mut self, id: Id<Socket>) {
-        self.sockets().outside.bridges.retain(|bridge| match bridge {
+        self.sockets().outside.bridges.retain(|(_, bridge)| match bridge {
             Bridge::Stream { .. } => true,
             Bridge::Listener { socket, .. } | Bridge::Datagrams { socket, .. } => *socket != id,
         });
@@ -184,7 +184,7 @@ impl Files {
         // Connections that are taken on the way join the others; none is removed by another.
         let bridges = std::mem::take(&mut self.sockets().outside.bridges);
         let mut kept = Vec::with_capacity(bridges.len());
-        for mut bridge in bridges {
+        for (number, mut bridge) in bridges {
             let fate = match &mut bridge {
                 Bridge::Stream { own, stream, connecting, finished } => {
                     self.pump_stream(*own, stream.as_mut(), connecting, finished)
@@ -193,7 +193,7 @@ impl Files {
                 Bridge::Datagrams { socket, datagrams } => self.pump_datagrams(*socket, datagrams.as_mut()),
             };
             match (fate, &bridge) {
-                (Fate::Stays, _) => kept.push(bridge),
+                (Fate::Stays, _) => kept.push((number, bridge)),
                 (Fate::Fails(error), Bridge::Stream { own, connecting, .. }) => {
                     self.break_stream(*own, error, *connecting);
                 }
@@ -202,6 +202,17 @@ impl Files {
             }
         }
         self.sockets().outside.bridges.append(&mut kept);
+        self.close_doomed();
+    }
+
+    /// Ends the machine's side of connections that a restored snapshot had and that the host has not.
+    pub(crate) fn break_lost_connections(&mut self) {
+        if self.families.get::<Sockets>().is_none_or(|sockets| sockets.outside.broken.is_empty()) {
+            return;
+        }
+        for own in std::mem::take(&mut self.sockets().outside.broken) {
+            self.break_stream(own, Errno::ECONNRESET, false);
+        }
         self.close_doomed();
     }
 

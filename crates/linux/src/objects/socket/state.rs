@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use super::address::{AF_UNIX, SocketAddress};
-use super::outside::Outside;
+use super::outside::{KeptBridge, Outside};
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::objects::description::Description;
-use crate::objects::states::{Family, State};
+use crate::objects::states::{Family, Kept, State};
 use crate::vfs::{Caller, Vnode};
 use crate::wait::Channel;
 
@@ -210,4 +210,35 @@ pub(crate) struct Sockets {
     pub(super) rights_in_flight: usize,
 }
 
-impl Family for Sockets {}
+/// What a snapshot keeps of [`Sockets`].
+struct KeptSockets {
+    names: BTreeMap<SocketName, Id<Socket>>,
+    bridges: Vec<KeptBridge>,
+    count: usize,
+    closed: usize,
+    rights_in_flight: usize,
+}
+
+/// The host's network stays as it is: what the machine has of it since is dropped, and what it had then
+/// goes on, if it is still there.
+impl Family for Sockets {
+    fn keep(&self) -> Kept {
+        let Self { names, outside, count, closed, rights_in_flight } = self;
+        Box::new(KeptSockets {
+            names: names.clone(),
+            bridges: outside.keep(),
+            count: *count,
+            closed: *closed,
+            rights_in_flight: *rights_in_flight,
+        })
+    }
+
+    fn put_back(&mut self, kept: &Kept) {
+        let Some(kept) = kept.downcast_ref::<KeptSockets>() else { return };
+        self.names.clone_from(&kept.names);
+        self.outside.put_back(&kept.bridges);
+        self.count = kept.count;
+        self.closed = kept.closed;
+        self.rights_in_flight = kept.rights_in_flight;
+    }
+}

@@ -11,7 +11,7 @@ use crate::objects::description::{Description, OpenFlags};
 use crate::objects::files::{Files, Opener};
 use crate::objects::object::{Object, Transfer};
 use crate::objects::readiness::{Events, Readiness};
-use crate::objects::states::{Family, State};
+use crate::objects::states::{Family, Kept, State};
 use crate::objects::stream::Standard;
 use crate::signal::Signal;
 use crate::vfs::{
@@ -30,7 +30,7 @@ pub(crate) const TTY_MAJOR: u32 = 5;
 pub(crate) const PTS_MAJOR: u32 = 136;
 
 /// What the terminals of a machine share.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Terminals {
     /// The terminal that the standard streams are.
     console: Option<Id<Terminal>>,
@@ -40,7 +40,17 @@ pub(crate) struct Terminals {
     pub(crate) pairs: Option<VolumeId>,
 }
 
-impl Family for Terminals {}
+impl Family for Terminals {
+    fn keep(&self) -> Kept {
+        Box::new(self.clone())
+    }
+
+    fn put_back(&mut self, kept: &Kept) {
+        if let Some(kept) = kept.downcast_ref() {
+            Self::clone_from(self, kept);
+        }
+    }
+}
 
 impl State for Terminal {
     fn held_bytes(&self) -> u64 {

@@ -10,6 +10,8 @@ mod operations;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rpds::RedBlackTreeMapSync;
+
 use super::attributes::{Attributes, FileType, Owner, Timestamp};
 use super::content::Content;
 use super::folder::{HostAccess, HostFile, HostFolder, HostMetadata, join};
@@ -77,7 +79,7 @@ pub(in crate::vfs) enum Slot {
 #[derive(Clone, Debug, Default)]
 pub(in crate::vfs) struct Directory {
     /// Names taken over from below, made, or removed.
-    pub(in crate::vfs) slots: BTreeMap<Name, Slot>,
+    pub(in crate::vfs) slots: RedBlackTreeMapSync<Name, Slot>,
     /// The path of the directory below, if it has one whose names show through.
     pub(in crate::vfs) lower: Option<Vec<u8>>,
 }
@@ -110,14 +112,15 @@ pub(in crate::vfs) struct Node {
     handle: Option<Arc<dyn HostFile>>,
 }
 
-/// A file system in memory, perhaps over a folder of the host.
+/// A file system in memory, perhaps over a folder of the host. Copies share every node that neither has
+/// changed since.
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
-    pub(in crate::vfs) nodes: BTreeMap<NodeId, Node>,
+    pub(in crate::vfs) nodes: RedBlackTreeMapSync<NodeId, Arc<Node>>,
     next: u64,
     lower: Option<Lower>,
     /// Files below that have several names, by their identity on the host.
-    linked_below: BTreeMap<(u64, u64), NodeId>,
+    linked_below: Arc<BTreeMap<(u64, u64), NodeId>>,
     capacity: Capacity,
     used_bytes: u64,
     /// Nodes that did not come from below.
@@ -137,10 +140,10 @@ impl Tree {
             handle: None,
         };
         Self {
-            nodes: BTreeMap::from([(ROOT, root)]),
+            nodes: [(ROOT, Arc::new(root))].into_iter().collect(),
             next: 2,
             lower: None,
-            linked_below: BTreeMap::new(),
+            linked_below: Arc::default(),
             capacity,
             used_bytes: 0,
             made_nodes: 0,
@@ -165,11 +168,11 @@ impl Tree {
     }
 
     pub(in crate::vfs) fn node(&self, id: NodeId) -> Result<&Node, Errno> {
-        self.nodes.get(&id).ok_or(Errno::ENOENT)
+        self.nodes.get(&id).map(|node| &**node).ok_or(Errno::ENOENT)
     }
 
     pub(in crate::vfs) fn node_mut(&mut self, id: NodeId) -> Result<&mut Node, Errno> {
-        self.nodes.get_mut(&id).ok_or(Errno::ENOENT)
+        self.nodes.get_mut(&id).map(Arc::make_mut).ok_or(Errno::ENOENT)
     }
 
     pub(in crate::vfs) fn directory(&self, id: NodeId) -> Result<&Directory, Errno> {
@@ -189,7 +192,7 @@ impl Tree {
     fn insert(&mut self, node: Node) -> NodeId {
         let id = NodeId(self.next);
         self.next += 1;
-        self.nodes.insert(id, node);
+        self.nodes.insert_mut(id, Arc::new(node));
         id
     }
 
@@ -200,7 +203,7 @@ impl Tree {
         };
         let shared = host.links > 1 && host.file_type != FileType::Directory;
         if shared && let Some(id) = self.linked_below.get(&host.identity).copied() {
-            self.directory_mut(directory)?.slots.insert(name.into(), Slot::Present(id));
+            self.directory_mut(directory)?.slots.insert_mut(name.into(), Slot::Present(id));
             return Ok(id);
         }
         let path = join(folder, name);
@@ -223,9 +226,9 @@ impl Tree {
         };
         let id = self.insert(node);
         if shared {
-            self.linked_below.insert(host.identity, id);
+            Arc::make_mut(&mut self.linked_below).insert(host.identity, id);
         }
-        self.directory_mut(directory)?.slots.insert(name.into(), Slot::Present(id));
+        self.directory_mut(directory)?.slots.insert_mut(name.into(), Slot::Present(id));
         Ok(id)
     }
 
@@ -281,8 +284,8 @@ impl Tree {
             self.node_mut(id)?.attributes = fresh;
             return Ok(());
         }
-        self.directory_mut(directory)?.slots.remove(name);
-        self.linked_below.retain(|_, linked| *linked != id);
+        self.directory_mut(directory)?.slots.remove_mut(name);
+        Arc::make_mut(&mut self.linked_below).retain(|_, linked| *linked != id);
         self.drop_name(id, directory, name)
     }
 
@@ -307,14 +310,13 @@ impl Tree {
         if id == ROOT || node.open > 0 || node.attributes.links > 0 {
             return;
         }
-        if let Some(node) = self.nodes.remove(&id) {
-            if let Body::Memory(content) = &node.body {
-                self.used_bytes = self.used_bytes.saturating_sub(content.used());
-            }
-            if node.origin.is_none() {
-                self.made_nodes = self.made_nodes.saturating_sub(1);
-            }
+        if let Body::Memory(content) = &node.body {
+            self.used_bytes = self.used_bytes.saturating_sub(content.used());
         }
+        if node.origin.is_none() {
+            self.made_nodes = self.made_nodes.saturating_sub(1);
+        }
+        self.nodes.remove_mut(&id);
     }
 
     /// The open file below of a node whose content is there.
@@ -426,15 +428,15 @@ impl Tree {
         };
         let slots = &mut self.directory_mut(directory)?.slots;
         if below {
-            slots.insert(name.into(), Slot::Whiteout);
+            slots.insert_mut(name.into(), Slot::Whiteout);
         } else {
-            slots.remove(name);
+            slots.remove_mut(name);
         }
         Ok(())
     }
 
     fn attach(&mut self, directory: NodeId, name: &[u8], id: NodeId) -> Result<(), Errno> {
-        self.directory_mut(directory)?.slots.insert(name.into(), Slot::Present(id));
+        self.directory_mut(directory)?.slots.insert_mut(name.into(), Slot::Present(id));
         self.node_mut(id)?.place = Some((directory, name.into()));
         Ok(())
     }
@@ -476,12 +478,13 @@ impl Tree {
             if let Some(Slot::Present(child)) = self.directory(id)?.slots.get(&name).copied()
                 && self.node(child)?.origin.is_some()
             {
-                self.directory_mut(id)?.slots.remove(&name);
+                self.directory_mut(id)?.slots.remove_mut(&name);
                 self.drop_name(child, id, &name)?;
             }
         }
         let directory = self.directory_mut(id)?;
-        directory.slots.retain(|_, slot| matches!(slot, Slot::Present(_)));
+        let present = directory.slots.iter().filter(|(_, slot)| matches!(slot, Slot::Present(_)));
+        directory.slots = present.map(|(name, slot)| (name.clone(), *slot)).collect();
         directory.lower = None;
         Ok(())
     }
@@ -495,7 +498,7 @@ impl Tree {
     fn is_within(&self, inner: NodeId, outer: NodeId) -> bool {
         let mut at = Some(inner);
         // A tree has no cycles, and no path is longer than the number of its nodes.
-        for _ in 0..=self.nodes.len() {
+        for _ in 0..=self.nodes.size() {
             match at {
                 Some(id) if id == outer => return true,
                 Some(id) => {

@@ -71,7 +71,7 @@ impl Volume for Tree {
     fn list(&mut self, _: &View<'_>, directory: NodeId) -> Result<Vec<DirectoryEntry>, Errno> {
         self.adopt_all(directory)?;
         let slots = &self.directory(directory)?.slots;
-        let mut entries = Vec::with_capacity(slots.len());
+        let mut entries = Vec::with_capacity(slots.size());
         for (name, slot) in slots {
             if let Slot::Present(node) = slot {
                 let file_type = self.node(*node)?.attributes.file_type;
