@@ -1,5 +1,7 @@
 //! Futexes (futex(2)): queues of tasks by word.
 
+use std::collections::BTreeMap;
+
 use crate::ids::TaskId;
 use crate::space::AreaSource;
 use crate::space::Space;
@@ -46,60 +48,65 @@ pub(crate) struct Waiter {
     pub(crate) bits: u32,
 }
 
-/// All waiting tasks of a machine, oldest first.
+/// All waiting tasks of a machine.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Futexes {
-    waiters: Vec<Waiter>,
+    /// Who waits for each word, oldest first: by the number of the wait.
+    queues: BTreeMap<(Key, u64), (TaskId, u32)>,
+    /// Where each task is in them.
+    places: BTreeMap<TaskId, (Key, u64)>,
+    /// The last number that a wait got.
+    last: u64,
 }
 
 impl Futexes {
     /// Whether `task` waits.
     pub(crate) fn holds(&self, task: TaskId) -> bool {
-        self.waiters.iter().any(|waiter| waiter.task == task)
+        self.places.contains_key(&task)
     }
 
-    /// Queues a task.
-    pub(crate) fn push(&mut self, waiter: Waiter) {
-        self.waiters.push(waiter);
+    /// Queues a task, which does not wait yet.
+    pub(crate) fn push(&mut self, Waiter { key, task, bits }: Waiter) {
+        self.last += 1;
+        self.queues.insert((key, self.last), (task, bits));
+        self.places.insert(task, (key, self.last));
     }
 
     /// Takes a task off; says whether it was there.
     pub(crate) fn remove(&mut self, task: TaskId) -> bool {
-        let before = self.waiters.len();
-        self.waiters.retain(|waiter| waiter.task != task);
-        self.waiters.len() < before
+        let place = self.places.remove(&task);
+        place.is_some_and(|place| self.queues.remove(&place).is_some())
     }
 
     /// Takes the oldest task that waits for `key` with one of `bits`.
     pub(crate) fn take(&mut self, key: Key, bits: u32) -> Option<TaskId> {
-        let index = self.waiters.iter().position(|waiter| waiter.key == key && waiter.bits & bits != 0)?;
-        Some(self.waiters.remove(index).task)
+        let task = self.waiters(key).find(|waiter| waiter.bits & bits != 0)?.task;
+        self.remove(task);
+        Some(task)
     }
 
     /// The oldest task that waits for `key`.
     pub(crate) fn first(&self, key: Key) -> Option<TaskId> {
-        self.waiters.iter().find(|waiter| waiter.key == key).map(|waiter| waiter.task)
+        self.waiters(key).next().map(|waiter| waiter.task)
     }
 
-    /// How many wait for `key`.
-    pub(crate) fn count(&self, key: Key) -> usize {
-        self.waiters.iter().filter(|waiter| waiter.key == key).count()
+    /// Whether more than one task waits for `key`.
+    pub(crate) fn is_contended(&self, key: Key) -> bool {
+        self.waiters(key).nth(1).is_some()
     }
 
-    /// Moves up to `count` tasks from one word's queue to another's.
+    /// Moves up to `count` tasks from one word's queue to the end of another's.
     pub(crate) fn requeue(&mut self, from: Key, to: Key, count: u32) -> u32 {
-        let mut moved = 0;
-        let (mut kept, mut appended) = (Vec::new(), Vec::new());
-        for waiter in self.waiters.drain(..) {
-            if waiter.key == from && moved < count {
-                appended.push(Waiter { key: to, ..waiter });
-                moved += 1;
-            } else {
-                kept.push(waiter);
-            }
+        let moved: Vec<Waiter> = self.waiters(from).take(count as usize).collect();
+        for waiter in &moved {
+            self.remove(waiter.task);
+            self.push(Waiter { key: to, ..*waiter });
         }
-        kept.extend(appended);
-        self.waiters = kept;
-        moved
+        moved.len() as u32
+    }
+
+    fn waiters(&self, key: Key) -> impl Iterator<Item = Waiter> + '_ {
+        let queue = self.queues.range((key, 0)..=(key, u64::MAX));
+        queue.map(move |(_, (task, bits))| Waiter { key, task: *task, bits: *bits })
     }
 }

@@ -18,6 +18,24 @@ pub(crate) struct FileDescriptor {
 #[derive(Clone, Default, Debug)]
 pub(crate) struct FileDescriptors {
     slots: Vec<Option<FileDescriptor>>,
+    /// Which slots are taken, a bit each.
+    taken: Vec<u64>,
+    /// Which words of that have no bit left, a bit each: a search looks at 4096 slots a step.
+    full: Vec<u64>,
+}
+
+/// The lowest bit at or above `from` that is clear; bits beyond the words are.
+fn lowest_clear(words: &[u64], from: usize) -> usize {
+    let mut index = from / 64;
+    let mut below = (1 << (from % 64)) - 1;
+    while let Some(word) = words.get(index) {
+        let word = word | below;
+        if word != u64::MAX {
+            return index * 64 + word.trailing_ones() as usize;
+        }
+        (index, below) = (index + 1, 0);
+    }
+    from.max(index * 64)
 }
 
 impl FileDescriptors {
@@ -33,8 +51,14 @@ impl FileDescriptors {
 
     /// The lowest free number at or above `from` and below `limit`; EMFILE where all are taken.
     pub(crate) fn free(&self, from: u32, limit: u32) -> Result<u32, Errno> {
-        let taken = |fd: &u32| self.slots.get(*fd as usize).is_some_and(Option::is_some);
-        (from..limit).find(|fd| !taken(fd)).ok_or(Errno::EMFILE)
+        let first = from as usize / 64;
+        let own = self.taken.get(first).copied().unwrap_or(0) | ((1 << (from % 64)) - 1);
+        let free = if own == u64::MAX {
+            lowest_clear(&self.taken, lowest_clear(&self.full, first + 1) * 64)
+        } else {
+            first * 64 + own.trailing_ones() as usize
+        };
+        u32::try_from(free).ok().filter(|fd| *fd < limit).ok_or(Errno::EMFILE)
     }
 
     /// Puts an entry at `fd`, and gives back the one that was there.
@@ -42,13 +66,29 @@ impl FileDescriptors {
         let index = fd as usize;
         if self.slots.len() <= index {
             self.slots.resize(index + 1, None);
+            self.taken.resize(index / 64 + 1, 0);
+            self.full.resize(index / 4096 + 1, 0);
         }
+        self.mark(index, true);
         self.slots[index].replace(descriptor)
+    }
+
+    /// Notes whether a slot is taken.
+    fn mark(&mut self, index: usize, taken: bool) {
+        let set = |word: &mut u64, bit: usize, on: bool| {
+            *word = *word & !(1 << (bit % 64)) | u64::from(on) << (bit % 64);
+        };
+        let word = &mut self.taken[index / 64];
+        set(word, index, taken);
+        let full = *word == u64::MAX;
+        set(&mut self.full[index / 4096], index / 64, full);
     }
 
     /// Takes the entry of `fd` out; EBADF where there is none.
     pub(crate) fn take(&mut self, fd: u32) -> Result<FileDescriptor, Errno> {
-        self.slots.get_mut(fd as usize).and_then(Option::take).ok_or(Errno::EBADF)
+        let descriptor = self.slots.get_mut(fd as usize).and_then(Option::take).ok_or(Errno::EBADF)?;
+        self.mark(fd as usize, false);
+        Ok(descriptor)
     }
 
     /// All entries by number.
@@ -59,5 +99,33 @@ impl FileDescriptors {
     /// One more than the highest number in use.
     pub(crate) fn end(&self) -> u32 {
         self.slots.len() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vfs::{NodeId, VolumeId};
+
+    #[test]
+    fn the_lowest_free_number_is_that_of_a_plain_search() {
+        let file = Vnode { volume: VolumeId(0), node: NodeId(1) };
+        let entry = FileDescriptor { description: Id::from_number(0), file, close_on_exec: false };
+        let (mut table, mut model, mut random) = (FileDescriptors::default(), vec![false; 20_000], 1_u32);
+        for _ in 0..60_000 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (action, fd) = (random >> 29, random >> 8 & 0x3fff);
+            if action < 6 {
+                let plain = model.iter().skip(fd as usize / 8).position(|taken| !taken);
+                let expected = plain.map(|ahead| fd / 8 + ahead as u32).filter(|free| *free < 19_000);
+                assert_eq!(table.free(fd / 8, 19_000).ok(), expected);
+                if let Some(free) = expected {
+                    table.set(free, entry);
+                    model[free as usize] = true;
+                }
+            } else {
+                assert_eq!(table.take(fd).is_ok(), core::mem::take(&mut model[fd as usize]));
+            }
+        }
     }
 }

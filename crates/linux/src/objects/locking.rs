@@ -35,10 +35,10 @@ impl Files {
     pub(crate) fn unlock_all(&mut self, owner: LockOwner, file: Option<Vnode>) {
         let files: Vec<Vnode> = match file {
             Some(file) => vec![file],
-            None => self.locks.files(),
+            None => self.locks.files_of(owner),
         };
         for file in files {
-            for family in [LockFamily::Whole, LockFamily::Range] {
+            for family in LockFamily::ALL {
                 self.unlock(file, &Lock { family, owner, exclusive: true, start: 0, end: u64::MAX });
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pentimento_memory::Permissions;
 
+use super::gaps::Gaps;
 use crate::errno::Errno;
 use crate::vfs::{PageSource, Vnode};
 
@@ -115,6 +116,20 @@ impl Area {
 pub(crate) struct Areas {
     /// Shared with forks and snapshots until one of them changes.
     by_start: Arc<BTreeMap<u32, Area>>,
+    /// Bytes in all of them, and in those that count as data.
+    mapped: u64,
+    data: u64,
+    gaps: Gaps,
+    /// What the last search for room found out.
+    full: Option<Full>,
+}
+
+/// From `ceiling` to `high` there is no room for `length` bytes.
+#[derive(Clone, Copy, Debug)]
+struct Full {
+    high: u32,
+    length: u32,
+    ceiling: u32,
 }
 
 impl Areas {
@@ -125,7 +140,7 @@ impl Areas {
 
     /// Bytes in all areas.
     pub(crate) fn mapped(&self) -> u64 {
-        self.iter().map(|(start, area)| u64::from(area.end - start)).sum()
+        self.mapped
     }
 
     /// Bytes of areas in `[start, end)`.
@@ -137,11 +152,9 @@ impl Areas {
 
     /// Bytes of data in areas, without what lies in `[start, end)`.
     pub(crate) fn data_outside(&self, start: u32, end: u32) -> u64 {
-        let bytes = |(first, area): (u32, &Area)| {
-            let inside = area.end.min(end).saturating_sub(first.max(start));
-            u64::from(area.end - first) - u64::from(inside)
-        };
-        self.iter().filter(|(_, area)| area.is_data()).map(bytes).sum()
+        let inside = self.overlapping(start, end).filter(|(_, area)| area.is_data());
+        let inside = inside.map(|(first, area)| u64::from(area.end.min(end) - first.max(start)));
+        self.data - inside.sum::<u64>()
     }
 
     /// The areas that touch `[start, end)`, lowest first.
@@ -176,6 +189,7 @@ impl Areas {
             return;
         }
         self.remove(start, end);
+        self.account(start, end, area.is_data(), true);
         Arc::make_mut(&mut self.by_start).insert(start, Area { end, ..area });
         self.join_at(end);
         self.join_at(start);
@@ -216,10 +230,27 @@ impl Areas {
         self.split(start);
         self.split(end);
         let starts: Vec<u32> = self.by_start.range(start..end).map(|(start, _)| *start).collect();
-        starts
+        let removed: Vec<(u32, Area)> = starts
             .into_iter()
             .filter_map(|start| Some((start, Arc::make_mut(&mut self.by_start).remove(&start)?)))
-            .collect()
+            .collect();
+        for (start, area) in &removed {
+            self.account(*start, area.end, area.is_data(), false);
+        }
+        removed
+    }
+
+    /// Keeps the books of an area that comes or goes.
+    fn account(&mut self, start: u32, end: u32, is_data: bool, comes: bool) {
+        let add = |sum: &mut u64, length: u64| *sum = if comes { *sum + length } else { *sum - length };
+        let length = u64::from(end - start);
+        add(&mut self.mapped, length);
+        add(&mut self.data, if is_data { length } else { 0 });
+        self.gaps.forget(start, end);
+        if !comes && let Some(full) = &mut self.full {
+            let above = self.by_start.range(end..).next().map_or(full.high, |(next, _)| *next);
+            full.ceiling = full.ceiling.max(above.min(full.high));
+        }
     }
 
     /// Changes the protection from `start` on; says up to where, and what kept it from going on: ENOMEM
@@ -247,16 +278,36 @@ impl Areas {
         (done, if done < end { result.and(Err(Errno::ENOMEM)) } else { Ok(()) })
     }
 
-    /// The highest address in `[low, high)` at which `length` bytes are free.
-    pub(crate) fn highest_gap(&self, low: u32, high: u32, length: u32) -> Option<u32> {
-        let mut ceiling = high;
-        for (start, area) in self.by_start.range(..high).rev() {
-            if area.end <= ceiling && ceiling - area.end >= length {
+    /// The highest address in `[low, high)` at which `length` bytes are free; all are multiples of a page.
+    pub(crate) fn highest_gap(&mut self, low: u32, high: u32, length: u32) -> Option<u32> {
+        /// Areas that are gone through one by one, before whole stretches are.
+        const FEW: usize = 256;
+        if length == 0 {
+            return None;
+        }
+        let known = self.full.filter(|full| full.high == high && full.length <= length);
+        let mut ceiling = known.map_or(high, |full| full.ceiling);
+        let fits = |area: &Area, ceiling: u32| area.end <= ceiling && ceiling - area.end >= length;
+        let mut passed = 0;
+        for (start, area) in self.by_start.range(..ceiling).rev() {
+            if fits(area, ceiling) || passed == FEW {
                 break;
             }
-            ceiling = ceiling.min(*start);
+            (ceiling, passed) = (ceiling.min(*start), passed + 1);
+        }
+        if passed == FEW {
+            ceiling = self.gaps.highest(&self.by_start, ceiling, length)?;
+            for (start, area) in self.by_start.range(..ceiling).rev() {
+                if fits(area, ceiling) {
+                    break;
+                }
+                ceiling = ceiling.min(*start);
+            }
+        }
+        if known.is_none_or(|full| full.length == length) {
+            self.full = Some(Full { high, length, ceiling });
         }
         let start = ceiling.checked_sub(length)?;
-        (start >= low && length > 0).then_some(start)
+        (start >= low).then_some(start)
     }
 }

@@ -1,6 +1,7 @@
 //! One process's memory: the pages, and the areas that say what each range is.
 
 mod areas;
+mod gaps;
 mod kept;
 
 pub(crate) use areas::{Area, AreaSource, Areas};
@@ -314,7 +315,7 @@ impl Space {
 
     /// The highest free range of `length` bytes below the mapping base, else the highest above it.
     /// Where memory is nearly full it may lie below [`MMAP_MIN`]; page 0 is never chosen.
-    pub(crate) fn find_gap(&self, length: u32) -> Option<u32> {
+    pub(crate) fn find_gap(&mut self, length: u32) -> Option<u32> {
         self.areas
             .highest_gap(PAGE_SIZE, self.mmap_base, length)
             .or_else(|| self.areas.highest_gap(self.mmap_base, TASK_SIZE, length))

@@ -103,13 +103,13 @@ fn lowest_address(call: &mut Call<'_>) -> u32 {
 }
 
 /// A free range of `length` bytes, which may not start below `lowest`.
-fn find_gap(space: &Space, length: u32, lowest: u32) -> Result<u32, Errno> {
+fn find_gap(space: &mut Space, length: u32, lowest: u32) -> Result<u32, Errno> {
     let start = space.find_gap(length).ok_or(Errno::ENOMEM)?;
     if start < lowest { Err(Errno::EPERM) } else { Ok(start) }
 }
 
 /// Where a mapping goes; `lowest` is what the caller may have.
-fn choose_address(space: &Space, hint: u32, length: u32, flags: u32, lowest: u32) -> Result<u32, Errno> {
+fn choose_address(space: &mut Space, hint: u32, length: u32, flags: u32, lowest: u32) -> Result<u32, Errno> {
     let is_free = |start: u32| -> Result<bool, Errno> {
         let end = start.checked_add(length).filter(|end| *end <= TASK_SIZE).ok_or(Errno::ENOMEM)?;
         Ok(space.areas.overlapping(start, end).next().is_none())

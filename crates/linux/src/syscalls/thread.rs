@@ -254,7 +254,7 @@ fn unlock(call: &mut Call<'_>, word: u32, key: Key) -> CallResult {
         return Err(Errno::EPERM.into());
     }
     let new = match call.kernel.futexes.first(key) {
-        Some(heir) => heir.number() | if call.kernel.futexes.count(key) > 1 { WAITERS } else { 0 },
+        Some(heir) => heir.number() | if call.kernel.futexes.is_contended(key) { WAITERS } else { 0 },
         None => 0,
     };
     call.user().write(word, new)?;
