@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 
 use pentimento_decoder::{Operand, Operation};
-use pentimento_execute::Context;
-use pentimento_execute::blocks::{Flow, Found, find};
+use pentimento_execute::blocks::{CodeWindow, Flow, Found, find};
 use pentimento_execute::observe::{Interests, ends_block};
+use pentimento_execute::{Context, handler_on};
 
 use crate::arena::Op;
 use crate::drivers::{Always, branch};
@@ -21,6 +21,7 @@ pub(crate) struct Builder<'c, 'm> {
     interests: Option<&'c Interests>,
     /// A block of the observer's may begin at the next instruction.
     starts: bool,
+    window: CodeWindow,
     /// EIP of the next instruction.
     eip: u32,
     count: u16,
@@ -31,7 +32,7 @@ impl<'c, 'm> Builder<'c, 'm> {
     /// A block that starts at the context's EIP.
     pub(crate) fn new(context: &'c mut Context<'m>, interests: Option<&'c Interests>) -> Self {
         let eip = context.start;
-        Self { context, interests, starts: true, eip, count: 0, branches: 0 }
+        Self { context, interests, starts: true, window: CodeWindow::new(), eip, count: 0, branches: 0 }
     }
 
     /// Puts the operations of the block into `ops` and `steps`, which are empty, and says how many
@@ -83,13 +84,14 @@ impl<'c, 'm> Builder<'c, 'm> {
 
     /// Appends the next instruction, if there is one.
     fn append(&mut self, ops: &mut Vec<Op>, steps: &mut Vec<Step>) -> Option<Flow> {
-        let found = find(self.context.memory, self.context.environment, self.eip)?;
+        let found = find(&mut self.window, self.context.memory, self.context.environment, self.eip)?;
         let before = self.interests.map(|interests| Before::of(&found, interests, self.starts));
         for (op, step) in before.iter().flat_map(|before| before.operations(self.eip, self.count)) {
             ops.push(op);
             steps.push(step);
         }
-        let Found { instruction, handler, next, target, flow, lacking } = found;
+        let Found { instruction, next, target, flow, lacking } = found;
+        let handler = handler_on(self.context.environment.model, &instruction);
         self.starts = ends_block(&instruction);
         steps.push(Step {
             instruction: Some(instruction),

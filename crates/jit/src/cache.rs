@@ -15,7 +15,7 @@ use crate::emit::{Emitter, displacement};
 use crate::frame::Frame;
 use crate::host::{CodeMemory, Entry, JumpTable};
 use crate::stubs::{self, Stubs};
-use crate::translate::{Draft, Exit, Fix, MOST, Point, Surroundings, translate};
+use crate::translate::{Draft, Exit, Fix, MOST, Point, Surroundings};
 
 /// Bytes of code memory, of which the host provides what is used.
 const CODE_BYTES: usize = 64 << 20;
@@ -60,13 +60,26 @@ impl Hasher for KeyHasher {
     }
 }
 
-/// A block in the cache.
+/// Where to enter a block.
 #[derive(Clone, Copy, Debug)]
 struct Block {
-    /// Bytes of guest code.
-    length: u32,
     entry: u32,
     loaded_entry: u32,
+}
+
+/// What is known of the block of a key.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    /// `None` while nobody has executed it.
+    block: Option<Block>,
+    /// The first of the exits that lead to it, by number; each names the next.
+    incoming: u32,
+    /// It is in the jump table, where indirect jumps find it.
+    listed: bool,
+}
+
+impl Node {
+    const UNKNOWN: Self = Self { block: None, incoming: NONE, listed: false };
 }
 
 /// What is needed to find out where a host address is.
@@ -115,12 +128,14 @@ pub(crate) struct Cache {
     stubs: Stubs,
     entry: Entry,
     emit: Emitter,
-    blocks: BTreeMap<Key, Block>,
+    draft: Draft,
+    /// Bytes of guest code of each block.
+    lengths: BTreeMap<Key, u32>,
+    /// Each block, and each that an exit leads to.
+    nodes: HashMap<Key, Node, BuildHasherDefault<KeyHasher>>,
     ranges: Vec<HostRange>,
     points: Vec<Point>,
     exits: Vec<(Exit, u32)>,
-    /// The first of the exits that lead to a block, by number; each names the next.
-    incoming: HashMap<Key, u32, BuildHasherDefault<KeyHasher>>,
     reader: CodeReader,
     /// What the blocks were translated for.
     model: CpuModel,
@@ -210,11 +225,12 @@ impl Cache {
             stubs,
             entry,
             emit,
-            blocks: BTreeMap::new(),
+            draft: Draft::new(),
+            lengths: BTreeMap::new(),
+            nodes: HashMap::default(),
             ranges: Vec::new(),
             points: Vec::new(),
             exits: Vec::new(),
-            incoming: HashMap::default(),
             reader: CodeReader::new(),
             model: CpuModel::Max,
             surroundings,
@@ -262,18 +278,18 @@ impl Cache {
 
     /// Drops all blocks.
     pub(crate) fn clear(&mut self) {
-        if !self.blocks.is_empty() {
+        if !self.lengths.is_empty() {
             self.statistics.flushes += 1;
             // A jump to where a block was must find none, also on a host that keeps the table's memory.
-            for (eip, _) in core::mem::take(&mut self.blocks).into_keys() {
+            for ((eip, _), _) in self.nodes.drain().filter(|(_, node)| node.listed) {
                 self.table.set(eip, 0);
             }
             self.table.give_back();
+            self.lengths.clear();
         }
         self.ranges.clear();
         self.points.clear();
         self.exits.clear();
-        self.incoming.clear();
         self.dropped = 0;
         (self.uses_x87, self.based) = (false, false);
         self.emit.restart(self.stubs.end);
@@ -312,9 +328,9 @@ impl Cache {
     fn overlapping(&self, range: CodeWrite) -> Vec<Key> {
         let reach = MOST as u32 * LONGEST;
         let end = range.address.saturating_add(range.length - 1);
-        let candidates = self.blocks.range((range.address.saturating_sub(reach), false)..=(end, true));
+        let candidates = self.lengths.range((range.address.saturating_sub(reach), false)..=(end, true));
         candidates
-            .filter(|((start, _), block)| *start + (block.length - 1) >= range.address)
+            .filter(|((start, _), length)| *start + (**length - 1) >= range.address)
             .map(|(key, _)| *key)
             .collect()
     }
@@ -322,15 +338,17 @@ impl Cache {
     /// Drops a block: jumps to it find the way out that they had before. Its own exits stay among those
     /// that lead to their targets until everything is dropped: nobody executes them any more.
     fn drop_block(&mut self, key: Key) {
-        if self.blocks.remove(&key).is_none() {
+        if self.lengths.remove(&key).is_none() {
             return;
         }
+        let Some(node) = self.nodes.get_mut(&key) else { return };
+        node.block = None;
+        let mut number = node.incoming;
         self.statistics.dropped += 1;
         self.dropped += 1;
-        if let (eip, false) = key {
-            self.table.set(eip, 0);
+        if core::mem::take(&mut node.listed) {
+            self.table.set(key.0, 0);
         }
-        let mut number = self.incoming.get(&key).copied().unwrap_or(NONE);
         while let Some((exit, next)) = self.exits.get(number as usize) {
             self.code.write(exit.site.0, &displacement(exit.site, exit.stub).to_le_bytes());
             number = *next;
@@ -341,10 +359,10 @@ impl Cache {
     /// with instructions forwards; `None` if no block has a place for it.
     pub(crate) fn middle(&self, eip: u32) -> Option<Start> {
         let reach = MOST as u32 * LONGEST;
-        let before = self.blocks.range((eip.saturating_sub(reach), false)..(eip, false)).rev();
-        before.filter(|((start, backwards), block)| !backwards && eip - start < block.length).find_map(
-            |(_, block)| {
-                let points = self.points_around(block.entry)?;
+        let before = self.lengths.range((eip.saturating_sub(reach), false)..(eip, false)).rev();
+        before.filter(|((start, backwards), length)| !backwards && eip - start < **length).find_map(
+            |(key, _)| {
+                let points = self.points_around(self.block(*key)?.entry)?;
                 let point = points.iter().find(|point| point.enters && point.eip == eip)?;
                 Some(Start {
                     offset: point.host,
@@ -355,58 +373,71 @@ impl Cache {
         )
     }
 
+    /// The block of a key, if there is one.
+    fn block(&self, key: Key) -> Option<Block> {
+        self.nodes.get(&key)?.block
+    }
+
     /// Whether there is a translation of the code at `eip`.
     pub(crate) fn has(&self, eip: u32) -> bool {
-        self.table.get(eip) != 0
+        self.block((eip, false)).is_some()
     }
 
     /// Where the translation of the code at `eip` begins, made if it has to be; `None` if there is no code
-    /// there that could be translated.
+    /// there that could be translated. From then on jumps by the jump table find it if `list` is set.
     pub(crate) fn entry(
         &mut self,
         memory: &mut AddressSpace,
         environment: &Environment,
-        eip: u32,
-        backwards: bool,
+        key: Key,
+        list: bool,
     ) -> Option<Start> {
-        let known = match self.table.get(eip) {
-            _ if backwards => self.blocks.get(&(eip, true)).map(|block| block.entry),
-            0 => None,
-            entry => Some(entry),
-        };
+        let known = self.block(key).map(|block| block.entry);
         let entry = known.or_else(|| {
             let started = Instant::now();
-            let entry = self.translate(memory, environment, (eip, backwards));
+            let entry = self.translate(memory, environment, key);
             self.statistics.nanoseconds += started.elapsed().as_nanos() as u64;
             entry
-        });
-        entry.map(Start::of_block)
+        })?;
+        if list
+            && let (eip, false) = key
+            && let Some(node) = self.nodes.get_mut(&key)
+            && !core::mem::replace(&mut node.listed, true)
+        {
+            self.table.set(eip, entry);
+        }
+        Some(Start::of_block(entry))
     }
 
     fn translate(&mut self, memory: &mut AddressSpace, environment: &Environment, key: Key) -> Option<u32> {
-        let (eip, backwards) = key;
+        let (eip, _) = key;
         let at = self.emit.offset().next_multiple_of(16);
         if at as usize + MOST_BLOCK_BYTES > self.code.length() {
             self.clear();
         }
         self.emit.restart(self.emit.offset().next_multiple_of(16));
         let (emit, stubs, surroundings) = (&mut self.emit, &self.stubs, &self.surroundings);
-        let draft = translate(emit, stubs, memory, environment, surroundings, eip, backwards)?;
-        if !self.reader.watch(memory, eip, draft.length) {
-            self.emit.restart(draft.host.start);
+        let draft = &mut self.draft;
+        if !draft.translate(emit, stubs, memory, environment, surroundings, key)
+            || !self.reader.watch(memory, eip, draft.length)
+        {
+            let start = self.emit.origin();
+            self.emit.restart(start);
             return None;
         }
-        self.code.write(draft.host.start, self.emit.bytes());
+        let host = draft.host.clone();
+        self.code.write(host.start, self.emit.bytes());
         if let Some(dump) = &mut self.dump {
-            let address = self.code.address() + u64::from(draft.host.start);
-            dump.block(memory, eip, &draft, address, self.emit.bytes());
+            let address = self.code.address() + u64::from(host.start);
+            dump.block(memory, eip, draft, address, self.emit.bytes());
         }
-        self.emit.restart(draft.host.end);
-        Some(self.install(key, draft))
+        self.emit.restart(host.end);
+        Some(self.install(key))
     }
 
     /// Makes a block known, and jumps to it and from it lead where they should.
-    fn install(&mut self, key: Key, draft: Draft) -> u32 {
+    fn install(&mut self, key: Key) -> u32 {
+        let draft = &self.draft;
         self.statistics.blocks += 1;
         self.statistics.guest_bytes += u64::from(draft.length);
         self.statistics.host_bytes += u64::from(draft.host.end - draft.host.start);
@@ -420,24 +451,24 @@ impl Cache {
             points: (first_point, self.points.len() as u32),
         });
         let first = self.exits.len() as u32;
-        let block = Block { length: draft.length, entry: draft.entry, loaded_entry: draft.loaded_entry };
-        self.blocks.insert(key, block);
-        if let (eip, false) = key {
-            self.table.set(eip, block.entry);
-        }
-        for (number, exit) in (first..).zip(draft.exits) {
-            let next = self.incoming.insert(exit.key(), number).unwrap_or(NONE);
-            self.exits.push((exit, next));
-            if let Some(target) = self.blocks.get(&exit.key()).copied()
-                && exit.key() != key
-            {
-                self.lead(exit, target);
-            }
-        }
-        let mut number = self.incoming.get(&key).copied().unwrap_or(NONE);
+        let block = Block { entry: draft.entry, loaded_entry: draft.loaded_entry };
+        self.lengths.insert(key, draft.length);
+        let node = self.nodes.entry(key).or_insert(Node::UNKNOWN);
+        node.block = Some(block);
+        let mut number = node.incoming;
         while let Some((exit, next)) = self.exits.get(number as usize).copied() {
             self.lead(exit, block);
             number = next;
+        }
+        for place in 0..self.draft.exits.len() {
+            let exit = self.draft.exits[place];
+            let node = self.nodes.entry(exit.key()).or_insert(Node::UNKNOWN);
+            let next = core::mem::replace(&mut node.incoming, first + place as u32);
+            let target = node.block;
+            self.exits.push((exit, next));
+            if let Some(target) = target {
+                self.lead(exit, target);
+            }
         }
         block.entry
     }

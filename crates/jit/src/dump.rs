@@ -58,7 +58,7 @@ impl Dump {
             let _ = writeln!(perf, "{address:x} {:x} guest_{eip:08x}", bytes.len());
         }
         let Some(listing) = &mut self.listing else { return };
-        let mut text = format!("block {eip:08x}, {} instructions, at {address:x}\n", draft.instructions);
+        let mut text = format!("block {eip:08x}, {} instructions, at {address:x}\n", draft.items.len());
         let places = draft.points.iter().map(|point| (point.host, Some(point.eip)));
         let ends = places.clone().map(|(host, _)| host).skip(1).chain([draft.host.end]);
         let start = [(draft.host.start, None)];

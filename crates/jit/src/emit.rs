@@ -116,51 +116,104 @@ pub(crate) mod condition {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Site(pub(crate) u32);
 
+/// Up to eight bytes while they are put together, in a register of the host's.
+#[derive(Clone, Copy)]
+struct Bytes {
+    bits: u64,
+    length: u32,
+}
+
+impl Bytes {
+    /// None yet.
+    const NONE: Self = Self { bits: 0, length: 0 };
+
+    /// Appends the low `count` bytes of `value`, which has no others.
+    #[inline(always)]
+    const fn append(&mut self, value: u64, count: u32) {
+        self.bits |= value << (8 * self.length);
+        self.length += count;
+    }
+}
+
 /// Code that is being written. Offsets count from the start of the code memory.
 pub(crate) struct Emitter {
+    /// What was written, and room for more.
     bytes: Vec<u8>,
+    length: usize,
     origin: u32,
 }
+
+/// Bytes by which the room for code grows.
+const ROOM: usize = 4096;
 
 impl Emitter {
     /// An emitter whose first byte will lie at offset `origin`.
     pub(crate) fn new(origin: u32) -> Self {
-        Self { bytes: Vec::with_capacity(512), origin }
+        Self { bytes: vec![0; ROOM], length: 0, origin }
     }
 
     /// Begins again at another offset.
     pub(crate) fn restart(&mut self, origin: u32) {
-        self.bytes.clear();
+        self.length = 0;
         self.origin = origin;
     }
 
     /// Where the next byte will lie.
     #[inline]
     pub(crate) fn offset(&self) -> u32 {
-        self.origin + self.bytes.len() as u32
+        self.origin + self.length as u32
+    }
+
+    /// Where the first byte lies.
+    pub(crate) fn origin(&self) -> u32 {
+        self.origin
     }
 
     /// What was written.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[..self.length]
+    }
+
+    #[inline(always)]
+    fn put(&mut self, code: Bytes) {
+        let whole = code.bits.to_le_bytes();
+        match self.bytes[self.length..].first_chunk_mut() {
+            Some(room) => *room = whole,
+            None => self.grow(&whole),
+        }
+        self.length += code.length as usize;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, bytes: &[u8]) {
+        self.bytes.truncate(self.length);
+        self.bytes.extend_from_slice(bytes);
+        self.bytes.resize(self.length + ROOM, 0);
     }
 
     /// One byte.
     #[inline]
     pub(crate) fn byte(&mut self, byte: u8) {
-        self.bytes.push(byte);
+        self.put(Bytes { bits: byte.into(), length: 1 });
     }
 
     /// Bytes as they are.
     #[inline]
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+        for piece in bytes.chunks(8) {
+            let mut code = Bytes::NONE;
+            for byte in piece {
+                code.append((*byte).into(), 1);
+            }
+            self.put(code);
+        }
     }
 
     /// Four bytes.
     #[inline]
     pub(crate) fn dword(&mut self, value: u32) {
-        self.raw(&value.to_le_bytes());
+        self.put(Bytes { bits: value.into(), length: 4 });
     }
 
     /// Pads with INT3 to a multiple of `alignment`, a power of two.
@@ -173,52 +226,35 @@ impl Emitter {
     /// An instruction with a ModRM byte.
     #[inline]
     pub(crate) fn modrm(&mut self, opcode: Opcode, reg: Reg, rm: Rm) {
+        let mut code = Bytes::NONE;
         let (index, base) = match rm {
             Rm::Reg(reg) => (0, reg),
             Rm::Mem(mem) => (mem.index.map_or(0, |(index, _)| index), mem.base.unwrap_or(0)),
         };
         if let Rm::Mem(Mem { guest: true, .. }) = rm {
-            self.raw(&[0x65, 0x67]);
+            self.put(Bytes { bits: 0x6765, length: 2 });
         }
         if opcode.prefix != 0 {
-            self.byte(opcode.prefix);
+            code.append(opcode.prefix.into(), 1);
         }
         let rex = (opcode.wide as u8) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
         if rex != 0 {
-            self.byte(0x40 | rex);
+            code.append((0x40 | rex).into(), 1);
         }
-        self.raw(opcode.escape);
-        self.byte(opcode.byte);
-        match rm {
-            Rm::Reg(rm) => self.byte(0xc0 | (reg & 7) << 3 | rm & 7),
-            Rm::Mem(mem) => self.address(reg & 7, &mem),
+        for byte in opcode.escape {
+            code.append((*byte).into(), 1);
         }
-    }
-
-    fn address(&mut self, reg: u8, mem: &Mem) {
-        let displacement = mem.displacement;
-        let scale = mem.index.map_or(0, |(_, scale)| (scale.trailing_zeros() as u8) << 6);
-        let index = mem.index.map_or(4, |(index, _)| index & 7);
-        let Some(base) = mem.base else {
-            // Without base and index it has to be a SIB byte, too: the short form is relative to RIP.
-            self.raw(&[reg << 3 | 4, scale | index << 3 | 5]);
-            return self.dword(displacement as u32);
+        code.append(opcode.byte.into(), 1);
+        let displacement = match rm {
+            Rm::Reg(rm) => {
+                code.append((0xc0 | (reg & 7) << 3 | rm & 7).into(), 1);
+                Bytes::NONE
+            }
+            Rm::Mem(mem) => address(&mut code, reg & 7, &mem),
         };
-        let base = base & 7;
-        let mode = match i8::try_from(displacement) {
-            Ok(0) if base != 5 => 0,
-            Ok(_) => 1,
-            Err(_) => 2,
-        };
-        if mem.index.is_some() || base == 4 {
-            self.raw(&[mode << 6 | reg << 3 | 4, scale | index << 3 | base]);
-        } else {
-            self.byte(mode << 6 | reg << 3 | base);
-        }
-        match mode {
-            0 => {}
-            1 => self.byte(displacement as u8),
-            _ => self.dword(displacement as u32),
+        self.put(code);
+        if displacement.length > 0 {
+            self.put(displacement);
         }
     }
 
@@ -260,11 +296,13 @@ impl Emitter {
 
     /// `mov reg, imm32`; the high half becomes zero.
     pub(crate) fn immediate(&mut self, reg: Reg, value: u32) {
+        let mut code = Bytes::NONE;
         if reg > 7 {
-            self.byte(0x41);
+            code.append(0x41, 1);
         }
-        self.byte(0xb8 | reg & 7);
-        self.dword(value);
+        code.append((0xb8 | reg & 7).into(), 1);
+        code.append(value.into(), 4);
+        self.put(code);
     }
 
     /// `lea reg, [mem]`, 32 bits: what is above is cut off, and no flag changes.
@@ -302,7 +340,7 @@ impl Emitter {
 
     /// `jcc rel32` to a place that is filled in later.
     pub(crate) fn jcc(&mut self, condition: u8) -> Site {
-        self.raw(&[0x0f, 0x80 | condition]);
+        self.put(Bytes { bits: u64::from(0x80 | condition) << 8 | 0x0f, length: 2 });
         self.site()
     }
 
@@ -356,4 +394,31 @@ impl Emitter {
 /// The displacement that leads from `site` to `target`.
 pub(crate) const fn displacement(site: Site, target: u32) -> u32 {
     target.wrapping_sub(site.0 + 4)
+}
+
+/// Appends ModRM and SIB for an operand in memory, and gives its displacement.
+#[inline]
+fn address(code: &mut Bytes, reg: u8, mem: &Mem) -> Bytes {
+    let displacement = mem.displacement;
+    let scale = mem.index.map_or(0, |(_, scale)| (scale.trailing_zeros() as u8) << 6);
+    let index = mem.index.map_or(4, |(index, _)| index & 7);
+    let pair = |modrm: u8, sib: u8| u64::from(modrm) | u64::from(sib) << 8;
+    let Some(base) = mem.base else {
+        // Without base and index it has to be a SIB byte, too: the short form is relative to RIP.
+        code.append(pair(reg << 3 | 4, scale | index << 3 | 5), 2);
+        return Bytes { bits: (displacement as u32).into(), length: 4 };
+    };
+    let base = base & 7;
+    let mode = match i8::try_from(displacement) {
+        Ok(0) if base != 5 => 0,
+        Ok(_) => 1,
+        Err(_) => 2,
+    };
+    if mem.index.is_some() || base == 4 {
+        code.append(pair(mode << 6 | reg << 3 | 4, scale | index << 3 | base), 2);
+    } else {
+        code.append((mode << 6 | reg << 3 | base).into(), 1);
+    }
+    let length = [0, 1, 4][mode as usize];
+    Bytes { bits: (displacement as u32).into(), length }
 }

@@ -46,6 +46,8 @@ pub struct Translator {
     /// Where the guest was interrupted: it goes on in the middle of a block, rather than at the beginning
     /// of another one that nobody jumps to.
     interrupted: Option<u32>,
+    /// Translated code was left at an indirect jump, whose target is not in the jump table.
+    indirect: bool,
     /// Whatever is executed is translated, be it once.
     eager: bool,
     /// The host has no memory for code: the interpreter executes everything.
@@ -92,6 +94,7 @@ impl Translator {
             surroundings: Surroundings { features, fs: false, gs: false, exact },
             cold,
             interrupted: None,
+            indirect: false,
             eager: cold == 0,
             refused: !Self::is_supported(),
         }
@@ -160,13 +163,14 @@ impl Translator {
         cache.refresh(guest.memory, guest.environment.model, self.surroundings);
         let backwards = guest.state.eflags.contains(Eflags::DF);
         let eip = guest.state.eip;
+        let list = core::mem::take(&mut self.indirect);
         let goes_on = self.interrupted.take() == Some(eip) && !backwards && !cache.has(eip);
         let middle = if goes_on && given >= MOST as u64 { cache.middle(eip) } else { None };
         let known = cache.statistics().blocks;
         let start = match middle {
             Some(start) => start,
             None if !self.eager && !cache.is_worth_it(eip, backwards) => return walk(guest, given, executed),
-            None => match cache.entry(guest.memory, guest.environment, eip, backwards) {
+            None => match cache.entry(guest.memory, guest.environment, (eip, backwards), list) {
                 Some(start) => start,
                 None => return reference(guest, executed),
             },
@@ -223,7 +227,10 @@ impl Translator {
                 next => next,
             },
             reason::BUDGET => Next::Steps,
-            _ => Next::Translated,
+            reason => {
+                self.indirect = reason == reason::LOOKUP;
+                Next::Translated
+            }
         }
     }
 }

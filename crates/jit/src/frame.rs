@@ -42,6 +42,8 @@ pub(crate) mod reason {
     pub(crate) const BUDGET: u32 = 2;
     /// The host's CPU raised an exception: [`Frame::fault`](super::Frame::fault).
     pub(crate) const FAULT: u32 = 3;
+    /// A direct jump to code that had no translation: EIP. Once there is one it leads there.
+    pub(crate) const UNLINKED: u32 = 4;
 }
 
 /// The state of a run of translated code, in memory.

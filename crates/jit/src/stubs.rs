@@ -21,6 +21,8 @@ pub(crate) struct Stubs {
     /// A jump to R8 that has no translation. It is at offset 0, because that is what the jump
     /// table says of such addresses.
     pub(crate) lookup: u32,
+    /// A direct jump to R8 that leads nowhere yet.
+    pub(crate) unlinked: u32,
     /// The instruction at R8 is for the reference.
     pub(crate) reference: u32,
     /// Fewer instructions are left than the block at R8 has; R9 is where to go on with more.
@@ -46,6 +48,8 @@ pub(crate) fn write(emit: &mut Emitter) -> Stubs {
     let mut stubs = Stubs { lookup: emit.offset(), ..Stubs::default() };
     let mut exits = Vec::new();
     exits.push(leave(emit, reason::LOOKUP));
+    stubs.unlinked = emit.offset();
+    exits.push(leave(emit, reason::UNLINKED));
     stubs.reference = emit.offset();
     exits.push(leave(emit, reason::REFERENCE));
     stubs.fault = emit.offset();

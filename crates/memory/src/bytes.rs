@@ -90,7 +90,7 @@ impl AddressSpace {
 
     /// Copies executable bytes at `address` into `buffer` and says how many there were before the
     /// first that cannot be fetched.
-    pub fn fetch(&self, address: u32, buffer: &mut [u8; 15]) -> usize {
+    pub fn fetch(&self, address: u32, buffer: &mut [u8]) -> usize {
         let mut done = 0;
         while done < buffer.len() {
             let at = address.wrapping_add(done as u32);

@@ -1,9 +1,9 @@
 //! The instructions of a block, one after the other.
 
-use pentimento_decoder::{Instruction, Operand, Operation, Register, decode};
+use pentimento_decoder::{Instruction, Operand, Operation, decode};
 use pentimento_memory::AddressSpace;
 
-use crate::{Environment, Handler, handler_on};
+use crate::Environment;
 
 /// What is behind an instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,15 +23,13 @@ pub enum Flow {
 pub struct Found {
     /// The instruction.
     pub instruction: Instruction,
-    /// What executes it on this CPU model.
-    pub handler: Handler,
     /// EIP of the instruction behind it.
     pub next: u32,
     /// Where a direct branch goes if it is taken; [`Found::next`] if it is none.
     pub target: u32,
     /// What is behind it.
     pub flow: Flow,
-    /// The CPU model does not have the instruction: [`Found::handler`] does something else.
+    /// The CPU model does not have the instruction.
     pub lacking: bool,
 }
 
@@ -44,24 +42,72 @@ impl Found {
     }
 }
 
+/// Bytes of an instruction at most.
+const LONGEST: usize = 15;
+/// Bytes that are fetched at once: most blocks have fewer.
+const WINDOW: usize = 128;
+
+/// Bytes of code, fetched many at a time for whoever goes from instruction to instruction. They are as
+/// the memory was when they were fetched.
+#[derive(Clone, Debug)]
+pub struct CodeWindow {
+    bytes: [u8; WINDOW],
+    /// The address of the first byte.
+    start: u32,
+    /// How many there are.
+    length: usize,
+}
+
+impl CodeWindow {
+    /// A window with nothing in it.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: [0; WINDOW], start: 0, length: 0 }
+    }
+
+    /// As many bytes at `eip` as an instruction has at most, or as can be fetched.
+    fn at(&mut self, memory: &AddressSpace, eip: u32) -> &[u8] {
+        let offset = eip.wrapping_sub(self.start) as usize;
+        let offset = if offset.saturating_add(LONGEST) <= self.length {
+            offset
+        } else {
+            (self.start, self.length) = (eip, memory.fetch(eip, &mut self.bytes));
+            0
+        };
+        &self.bytes[offset..self.length.min(offset + LONGEST)]
+    }
+}
+
+impl Default for CodeWindow {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The instruction at `eip`; `None` where there is none that could be compiled: bytes that cannot be
 /// fetched or decoded, and what would run over the end of the address space or of the code.
 #[must_use]
-pub fn find(memory: &AddressSpace, environment: &Environment, eip: u32) -> Option<Found> {
-    let mut bytes = [0; 15];
-    let available = memory.fetch(eip, &mut bytes);
-    let instruction = decode(&bytes[..available]).ok()?;
+pub fn find(
+    window: &mut CodeWindow,
+    memory: &AddressSpace,
+    environment: &Environment,
+    eip: u32,
+) -> Option<Found> {
+    let instruction = decode(window.at(memory, eip)).ok()?;
     let next = eip.checked_add(instruction.length().into())?;
     if environment.is_code_end(eip, instruction.length().into()) {
         return None;
     }
-    let target = match instruction.operand(0) {
-        Some(Operand::Relative(displacement)) => instruction.branch_target(eip, displacement),
-        _ => next,
+    let flow = flow(&instruction);
+    let target = match flow {
+        Flow::Next | Flow::Recheck => next,
+        Flow::Branch | Flow::Jump => match instruction.operand(0) {
+            Some(Operand::Relative(displacement)) => instruction.branch_target(eip, displacement),
+            _ => next,
+        },
     };
-    let handler = handler_on(environment.model, &instruction);
     let lacking = !environment.model.has(instruction.feature());
-    Some(Found { instruction, handler, next, target, flow: flow(&instruction), lacking })
+    Some(Found { instruction, next, target, flow, lacking })
 }
 
 /// What is behind an instruction. POPF goes on: whoever runs it looks at the flags that it sets.
@@ -73,11 +119,9 @@ fn flow(instruction: &Instruction) -> Flow {
         O::JmpFar | O::CallFar | O::RetFar | O::Iret | O::Int | O::Int3 | O::Into | O::Int1 => Flow::Recheck,
         O::Sysenter | O::Syscall | O::Hlt => Flow::Recheck,
         O::Lds | O::Les | O::Lfs | O::Lgs | O::Lss => Flow::Recheck,
-        O::Mov | O::Pop
-            if matches!(instruction.operand(0), Some(Operand::Register(Register::Segment(_)))) =>
-        {
-            Flow::Recheck
-        }
+        // To a segment register.
+        O::Mov if instruction.opcode() == 0x8e => Flow::Recheck,
+        O::Pop if !matches!(instruction.opcode(), 0x58..=0x5f | 0x8f) => Flow::Recheck,
         _ => Flow::Next,
     }
 }

@@ -5,6 +5,6 @@ mod discovery;
 mod fitness;
 mod liveness;
 
-pub use discovery::{Flow, Found, find};
+pub use discovery::{CodeWindow, Flow, Found, find};
 pub use fitness::{UNFIT, fits};
 pub use liveness::{FlagEffect, Liveness};

@@ -4,14 +4,19 @@
 use core::ptr::{self, NonNull};
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 /// A region for code, both of whose mappings this value owns.
 pub(crate) struct CodeMemory {
     code: NonNull<u8>,
     writable: NonNull<u8>,
     length: usize,
+    /// Bytes that the host has been asked to provide at once, rather than page by page.
+    provided: usize,
 }
+
+/// Bytes that the host is asked for at once: a page by itself costs it four times as much.
+const PIECE: usize = 128 << 10;
 
 // SAFETY: the mappings belong to this value alone, and nothing ties them to a thread.
 unsafe impl Send for CodeMemory {}
@@ -35,7 +40,7 @@ impl CodeMemory {
             let _ = unsafe { munmap(writable.as_ptr().cast(), length) };
             return None;
         };
-        Some(Self { code, writable, length })
+        Some(Self { code, writable, length, provided: 0 })
     }
 
     /// The address at which the code is executed.
@@ -53,11 +58,25 @@ impl CodeMemory {
     pub(crate) fn write(&mut self, offset: u32, bytes: &[u8]) {
         let offset = offset as usize;
         if offset <= self.length && bytes.len() <= self.length - offset {
+            self.provide(offset + bytes.len());
             // SAFETY: the range was just checked to lie in the mapping, which is writable, belongs to
             // this value, and is never lent out.
             unsafe {
                 self.writable.as_ptr().add(offset).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
             }
+        }
+    }
+
+    /// Has the host provide memory up to `end`; where it does not, it will when that is written.
+    fn provide(&mut self, end: usize) {
+        while self.provided < end {
+            let piece = PIECE.min(self.length - self.provided);
+            // SAFETY: the range lies in the mapping, which belongs to this value; what is in it stays.
+            let _ = unsafe {
+                let start = self.writable.as_ptr().add(self.provided);
+                madvise(start.cast(), piece, Advice::LinuxPopulateWrite)
+            };
+            self.provided += piece;
         }
     }
 }

@@ -31,15 +31,10 @@ impl JumpTable {
         self.0.addr().get() as u64
     }
 
-    /// Where the translation of `eip` begins, or zero.
-    pub(crate) fn get(&self, eip: u32) -> u32 {
-        // SAFETY: every `u32` is an index below the table's length; zeros are what it starts from.
-        unsafe { self.0.add(eip as usize).read() }
-    }
-
     /// Says where the translation of `eip` begins; zero for nowhere.
     pub(crate) fn set(&mut self, eip: u32, offset: u32) {
-        // SAFETY: as in `get`; `&mut self` says that nobody reads meanwhile.
+        // SAFETY: every `u32` is an index below the table's length; `&mut self` says that nobody reads
+        // meanwhile.
         unsafe { self.0.add(eip as usize).write(offset) }
     }
 

@@ -8,14 +8,14 @@
 
 use core::ops::Range;
 
-use pentimento_decoder::{Instruction, Operation};
+use pentimento_decoder::Operation;
 use pentimento_execute::Environment;
-use pentimento_execute::blocks::{FlagEffect, Flow, Found, find};
+use pentimento_execute::blocks::{CodeWindow, FlagEffect, Flow, find};
 use pentimento_memory::AddressSpace;
 use pentimento_registers::Eflags;
 
-use super::kind::{Kind, Surroundings, is_based, is_mmx, kind, uses_x87};
-use super::stack::names_stack_pointer;
+use super::kind::{Item, Kind, Surroundings};
+use super::traits::{Table, Traits};
 use crate::emit::{Emitter, JMP_SHORT, JRCXZ, Mem, R8, R9, RAX, RCX, Site, alu, condition};
 use crate::frame::{Frame, LEFT};
 use crate::stubs::Stubs;
@@ -75,8 +75,8 @@ pub(crate) struct Exit {
     pub(crate) loaded: bool,
 }
 
-/// A translated block, and what it says of itself.
-#[derive(Debug)]
+/// A translated block, and what it says of itself. One value serves for many blocks, so that what it is
+/// made of is allocated once.
 pub(crate) struct Draft {
     /// Bytes of guest code, which start at the first instruction's address and have no gaps.
     pub(crate) length: u32,
@@ -86,135 +86,147 @@ pub(crate) struct Draft {
     pub(crate) loaded_entry: u32,
     /// All of it.
     pub(crate) host: Range<u32>,
-    /// Instructions.
-    pub(crate) instructions: u8,
     pub(crate) uses_x87: bool,
     pub(crate) points: Vec<Point>,
     pub(crate) exits: Vec<Exit>,
     /// It is what it is because of what FS and GS are.
     pub(crate) based: bool,
+    /// The instructions.
+    pub(crate) items: Vec<Item>,
+    /// Jumps within the block: where they are, and the instruction that they lead to.
+    joins: Vec<(Site, usize)>,
+    pub(super) cold: Vec<Cold>,
+    traits: Table,
 }
 
 /// Code that is rarely executed and lies behind the block.
 pub(super) enum Cold {
     /// A jump to `target`.
     Edge { site: Site, target: u32, backwards: bool },
-    /// The repeated instruction at place `at` has more than one chunk, of which `back` is the work.
-    Chunks { site: Site, at: usize, back: u32 },
-    /// The block has not as many instructions left as it executes.
-    Refill { site: Site, again: u32, saved: bool },
+    /// The repeated instruction at `eip` has more than one chunk, of which `back` is the work. From it on
+    /// `left` instructions were counted.
+    Chunks { site: Site, left: i32, eip: u32, back: u32 },
+    /// There are not as many instructions left as the block executes. A block that is one segment, `single`,
+    /// has counted them by then.
+    Refill { site: Site, again: u32, saved: bool, single: bool },
 }
 
 /// A block while it is written.
 pub(super) struct Writer<'a> {
     pub(super) emit: &'a mut Emitter,
     pub(super) stubs: &'a Stubs,
-    pub(super) found: &'a [Found],
+    pub(super) items: &'a [Item],
     /// The place of the instruction that is being written.
     pub(super) at: usize,
     /// What is to be added to R15 to be ESP.
     pub(super) stack_ahead: i32,
-    /// Where segments begin, in ascending order, and behind them the number of instructions.
-    segments: Vec<usize>,
+    /// Where segments begin: a bit for each place.
+    segments: u64,
+    /// Where the segment of the instruction that is being written ends.
+    end: usize,
     /// Where the instruction is that counts the first segment.
     place: Option<usize>,
-    /// Jumps within the block: where they are, and the instruction that they lead to.
-    joins: Vec<(Site, usize)>,
     /// String instructions go backwards.
     pub(super) backwards: bool,
-    pub(super) draft: Draft,
-    pub(super) cold: Vec<Cold>,
+    pub(super) draft: &'a mut Draft,
     /// TOP is zero, because the last instruction of the x87 unit was one of MMX's.
     top_is_zero: bool,
 }
 
-/// Translates the block at `eip`, for where the emitter is; `None` if there is nothing that could be.
-pub(crate) fn translate(
-    emit: &mut Emitter,
-    stubs: &Stubs,
-    memory: &AddressSpace,
-    environment: &Environment,
-    surroundings: &Surroundings,
-    eip: u32,
-    backwards: bool,
-) -> Option<Draft> {
-    let discovery = discover(memory, environment, surroundings, eip)?;
-    let Discovery { found, kinds, end, based } = &discovery;
-    let start = emit.offset();
-    let draft = Draft {
-        length: end.wrapping_sub(eip),
-        entry: start,
-        loaded_entry: start,
-        host: start..start,
-        instructions: found.len() as u8,
-        uses_x87: found.iter().any(|found| uses_x87(&found.instruction)),
-        points: Vec::with_capacity(found.len()),
-        exits: Vec::new(),
-        based: *based,
-    };
-    let mut writer = Writer {
-        emit,
-        stubs,
-        found,
-        at: 0,
-        stack_ahead: 0,
-        segments: segments(found),
-        place: place(found, kinds),
-        joins: Vec::new(),
-        backwards,
-        draft,
-        cold: Vec::new(),
-        top_is_zero: false,
-    };
-    writer.write(kinds, found.last().map_or(eip, |last| last.next));
-    writer.finish();
-    Some(writer.draft)
-}
-
-/// What a block is made of.
-struct Discovery {
-    found: Vec<Found>,
-    /// How each instruction is translated.
-    kinds: Vec<Kind>,
-    /// The address behind the last, or behind the one for the reference that is all of the block.
-    end: u32,
-    /// An instruction was looked at that uses FS or GS.
-    based: bool,
-}
-
-/// The instructions of the block at `eip`.
-fn discover(
-    memory: &AddressSpace,
-    environment: &Environment,
-    surroundings: &Surroundings,
-    eip: u32,
-) -> Option<Discovery> {
-    let (mut all, mut kinds) = (Vec::with_capacity(16), Vec::with_capacity(16));
-    let mut end = eip;
-    let mut based = false;
-    let mut branches = 0;
-    while all.len() < MOST && branches < MOST_BRANCHES {
-        let Some(found) = find(memory, environment, end) else { break };
-        based |= found.instruction.memory().is_some_and(|memory| is_based(memory.segment));
-        let Some(kind) = kind(&found, surroundings) else { break };
-        end = found.next;
-        let backwards = found.target <= eip;
-        let flow = found.flow;
-        all.push(found);
-        kinds.push(kind);
-        match flow {
-            // Behind it something may be left of it to be done.
-            Flow::Next if ends_block(kind) => break,
-            Flow::Next => {}
-            Flow::Branch if !backwards => branches += 1,
-            Flow::Branch | Flow::Jump | Flow::Recheck => break,
+impl Draft {
+    /// A draft of nothing.
+    pub(crate) fn new() -> Self {
+        Self {
+            length: 0,
+            entry: 0,
+            loaded_entry: 0,
+            host: 0..0,
+            uses_x87: false,
+            points: Vec::new(),
+            exits: Vec::new(),
+            based: false,
+            items: Vec::new(),
+            joins: Vec::new(),
+            cold: Vec::new(),
+            traits: Table::new(),
         }
     }
-    if all.is_empty() {
-        // The block is a way to the reference, if there is an instruction at all.
-        end = find(memory, environment, eip)?.next;
+
+    /// Translates the block at `eip`, for where the emitter is; false if there is nothing that could be.
+    pub(crate) fn translate(
+        &mut self,
+        emit: &mut Emitter,
+        stubs: &Stubs,
+        memory: &AddressSpace,
+        environment: &Environment,
+        surroundings: &Surroundings,
+        (eip, backwards): (u32, bool),
+    ) -> bool {
+        let Some(end) = self.discover(memory, environment, surroundings, eip) else { return false };
+        let start = emit.offset();
+        self.length = end.wrapping_sub(eip);
+        (self.entry, self.loaded_entry, self.host) = (start, start, start..start);
+        self.uses_x87 = self.items.iter().any(Item::uses_x87);
+        self.points.clear();
+        self.exits.clear();
+        let items = core::mem::take(&mut self.items);
+        let segments = segments(&items);
+        let mut writer = Writer {
+            emit,
+            stubs,
+            items: &items,
+            at: 0,
+            stack_ahead: 0,
+            segments,
+            end: next_segment(segments, 0, items.len()),
+            place: place(&items),
+            backwards,
+            draft: self,
+            top_is_zero: false,
+        };
+        writer.write(items.last().map_or(eip, |last| last.found.next));
+        writer.finish();
+        self.items = items;
+        true
     }
-    Some(Discovery { found: all, kinds, end, based })
+
+    /// Finds the instructions of the block at `eip`, and says what address is behind the last, or behind
+    /// the one for the reference that is all of the block.
+    fn discover(
+        &mut self,
+        memory: &AddressSpace,
+        environment: &Environment,
+        surroundings: &Surroundings,
+        eip: u32,
+    ) -> Option<u32> {
+        self.items.clear();
+        self.based = false;
+        let mut window = CodeWindow::new();
+        let mut end = eip;
+        let mut branches = 0;
+        while self.items.len() < MOST && branches < MOST_BRANCHES {
+            let Some(found) = find(&mut window, memory, environment, end) else { break };
+            let (next, flow, backwards) = (found.next, found.flow, found.target <= eip);
+            let Some(item) = Item::of(found, surroundings, &self.traits, &mut self.based) else {
+                if self.items.is_empty() {
+                    // The block is a way to the reference.
+                    end = next;
+                }
+                break;
+            };
+            end = next;
+            let kind = item.kind;
+            self.items.push(item);
+            match flow {
+                // Behind it something may be left of it to be done.
+                Flow::Next if ends_block(kind) => break,
+                Flow::Next => {}
+                Flow::Branch if !backwards => branches += 1,
+                Flow::Branch | Flow::Jump | Flow::Recheck => break,
+            }
+        }
+        (end != eip).then_some(end)
+    }
 }
 
 /// Whether a block ends behind an instruction of this kind, though the next one follows it.
@@ -223,40 +235,51 @@ const fn ends_block(kind: Kind) -> bool {
 }
 
 /// The place in the block where `target` is, behind the instruction at place `at`.
-fn join(found: &[Found], at: usize, target: u32) -> Option<usize> {
+fn join(items: &[Item], at: usize, target: u32) -> Option<usize> {
     let behind = at + 1;
-    found[behind..].iter().position(|found| found.eip() == target).map(|distance| behind + distance)
+    items[behind..].iter().position(|item| item.found.eip() == target).map(|distance| behind + distance)
 }
 
-/// Where segments begin, and behind them the number of instructions.
-fn segments(found: &[Found]) -> Vec<usize> {
-    let mut starts = vec![0, found.len()];
-    for (at, branch) in found.iter().enumerate().filter(|(_, found)| found.flow == Flow::Branch) {
-        starts.push(at + 1);
-        starts.extend(join(found, at, branch.target));
+/// Where segments begin.
+fn segments(items: &[Item]) -> u64 {
+    let mut starts = 1;
+    for (at, branch) in items.iter().enumerate().filter(|(_, item)| item.found.flow == Flow::Branch) {
+        let joined = join(items, at, branch.found.target);
+        for start in [Some(at + 1), joined].into_iter().flatten().filter(|start| *start < MOST) {
+            starts |= 1 << start;
+        }
     }
-    starts.sort_unstable();
-    starts.dedup();
     starts
+}
+
+/// Where the first segment behind place `at` begins; `all` if none does.
+const fn next_segment(segments: u64, at: usize, all: usize) -> usize {
+    let behind = segments & (!1 << at);
+    let next = behind.trailing_zeros() as usize;
+    if next < all { next } else { all }
 }
 
 /// The last place before every way out, and near the start, where nobody sees the flags: the instruction
 /// there sets them all, and cannot fault.
-fn place(found: &[Found], kinds: &[Kind]) -> Option<usize> {
-    let leaves = |(found, kind): (&Found, &Kind)| found.flow != Flow::Next || ends_block(*kind);
-    let first_exit = found.iter().zip(kinds).position(leaves).unwrap_or(found.len());
-    found[..first_exit.min(MOST_UNCOUNTED)].iter().rposition(|found| {
-        let effect = FlagEffect::of(&found.instruction);
+fn place(items: &[Item]) -> Option<usize> {
+    let leaves = |item: &Item| item.found.flow != Flow::Next || ends_block(item.kind);
+    let near = &items[..items.len().min(MOST_UNCOUNTED)];
+    let first_exit = near.iter().position(leaves).unwrap_or(near.len());
+    near[..first_exit].iter().rposition(|item| {
+        if !item.traits.contains(Traits::FLAGS) {
+            return false;
+        }
+        let effect = FlagEffect::of(&item.found.instruction);
         !effect.observes_all && effect.read.is_empty() && effect.written == Eflags::STATUS
     })
 }
 
 impl Writer<'_> {
-    fn write(&mut self, kinds: &[Kind], end: u32) {
+    fn write(&mut self, end: u32) {
         if self.draft.uses_x87 {
             self.require_x87();
         }
-        for (at, kind) in kinds.iter().enumerate() {
+        for at in 0..self.items.len() {
             self.at = at;
             self.begin_segment(at);
             if at == self.place.unwrap_or(0) {
@@ -264,11 +287,11 @@ impl Writer<'_> {
             }
             self.point(at, Fix::None);
             self.may_be_entered();
-            self.instruction(at, *kind);
+            self.instruction(at);
         }
-        match kinds.last() {
+        match self.items.last().map(|item| item.kind) {
             Some(Kind::Jump | Kind::Call | Kind::Return | Kind::Direction) => {}
-            Some(kind) if ends_block(*kind) => self.edge(end),
+            Some(kind) if ends_block(kind) => self.edge(end),
             Some(_) if self.ends_by_itself() => self.edge(end),
             _ => {
                 self.settle_stack();
@@ -281,30 +304,34 @@ impl Writer<'_> {
 
     /// Whether what follows the block may be translated, too: it ended because it was long enough.
     fn ends_by_itself(&self) -> bool {
-        let branches = self.found.iter().filter(|found| found.flow == Flow::Branch).count();
-        let backwards = |found: &Found| found.flow == Flow::Branch && found.target <= self.found[0].eip();
-        self.found.len() >= MOST || branches >= MOST_BRANCHES || self.found.last().is_some_and(backwards)
+        let is_branch = |item: &&Item| item.found.flow == Flow::Branch;
+        let branches = self.items.iter().filter(is_branch).count();
+        let start = self.items[0].found.eip();
+        let backwards = self.items.last().filter(is_branch).is_some_and(|last| last.found.target <= start);
+        self.items.len() >= MOST || branches >= MOST_BRANCHES || backwards
     }
 
-    fn instruction(&mut self, at: usize, kind: Kind) {
-        let found = &self.found[at];
+    fn instruction(&mut self, at: usize) {
+        let items = self.items;
+        let item = &items[at];
+        let found = &item.found;
         let instruction = &found.instruction;
-        if matches!(kind, Kind::Plain | Kind::Address | Kind::Step) {
-            if self.moves_stack(instruction, at) {
+        if item.names_stack && matches!(item.kind, Kind::Plain | Kind::Address | Kind::Step) {
+            if self.moves_stack(item, at) {
                 return;
             }
-            self.settle_if_named(instruction);
+            self.settle_stack();
         }
-        match kind {
+        match item.kind {
             Kind::Nothing => {}
             Kind::Plain => {
                 self.keep_top(at);
-                self.plain(instruction);
+                self.plain(item);
             }
-            Kind::Address => self.load_address(instruction),
+            Kind::Address => self.load_address(item),
             Kind::Step => self.step(instruction),
-            Kind::Push => self.push(instruction),
-            Kind::Pop => self.pop(instruction),
+            Kind::Push => self.push(item),
+            Kind::Pop => self.pop(item),
             Kind::Leave => self.leave(),
             Kind::Xlat => self.xlat(),
             Kind::String => self.string(instruction),
@@ -313,29 +340,24 @@ impl Writer<'_> {
             Kind::Direction => self.direction(found),
             Kind::Branch => self.branch(found, at),
             Kind::CounterBranch => self.counter_branch(found, at),
-            Kind::Jump => self.jump(found),
-            Kind::Call => self.call(found),
+            Kind::Jump => self.jump(item),
+            Kind::Call => self.call(item),
             Kind::Return => self.ret(instruction),
         }
-    }
-
-    /// Where the segment of the instruction at place `at` ends.
-    fn segment_end(&self, at: usize) -> usize {
-        let behind = self.segments.partition_point(|start| *start <= at);
-        self.segments.get(behind).copied().unwrap_or(self.found.len())
     }
 
     /// Counts the instructions of the segment that begins at place `at`, if one does; the first one's are
     /// counted elsewhere.
     fn begin_segment(&mut self, at: usize) {
-        if at == 0 || self.segments.binary_search(&at).is_err() {
+        if at == 0 || self.segments >> at & 1 == 0 {
             return;
         }
+        self.end = next_segment(self.segments, at, self.items.len());
         self.settle_stack();
-        for (site, _) in self.joins.extract_if(.., |(_, target)| *target == at) {
+        for (site, _) in self.draft.joins.extract_if(.., |(_, target)| *target == at) {
             self.emit.bind_here(site);
         }
-        let count = self.segment_end(at) - at;
+        let count = self.end - at;
         self.emit.lea_wide(LEFT, Mem::host(LEFT, -(count as i32)));
         self.top_is_zero = false;
     }
@@ -349,7 +371,7 @@ impl Writer<'_> {
             self.emit.copy(R8, RAX);
             self.emit.save_flags();
         }
-        let (first, all) = (self.segment_end(0) as i32, self.found.len() as i32);
+        let (first, all) = (self.end as i32, self.items.len() as i32);
         let single = first == all;
         self.emit.alu_wide(if single { alu::SUB } else { alu::CMP }, LEFT, all);
         let site = self.emit.jcc(condition::LESS);
@@ -360,15 +382,16 @@ impl Writer<'_> {
             self.emit.restore_flags();
             self.emit.copy(RAX, R8);
         }
-        self.cold.push(Cold::Refill { site, again, saved: live });
+        let single = first == all;
+        self.draft.cold.push(Cold::Refill { site, again, saved: live, single });
     }
 
     /// A jump of the instruction at place `at` to `target`: to where that is further down in the block, or
     /// out of it.
     pub(super) fn lead(&mut self, site: Site, at: usize, target: u32) {
-        match join(self.found, at, target) {
-            Some(place) => self.joins.push((site, place)),
-            None => self.cold.push(Cold::Edge { site, target, backwards: self.backwards }),
+        match join(self.items, at, target) {
+            Some(place) => self.draft.joins.push((site, place)),
+            None => self.draft.cold.push(Cold::Edge { site, target, backwards: self.backwards }),
         }
     }
 
@@ -389,21 +412,15 @@ impl Writer<'_> {
         self.draft.loaded_entry = self.emit.offset();
     }
 
-    /// Lets R15 be ESP for an instruction that has it as an operand.
-    pub(super) fn settle_if_named(&mut self, instruction: &Instruction) {
-        if names_stack_pointer(instruction) {
-            self.settle_stack();
-        }
-    }
-
     /// Saves TOP before an MMX instruction that may fault.
     fn keep_top(&mut self, at: usize) {
-        let instruction = &self.found[at].instruction;
-        if !uses_x87(instruction) {
+        let items = self.items;
+        let item = &items[at];
+        if !item.uses_x87() {
             return;
         }
-        let mmx = is_mmx(instruction);
-        if mmx && !self.top_is_zero && instruction.memory().is_some() {
+        let mmx = item.traits.contains(Traits::MMX);
+        if mmx && !self.top_is_zero && item.memory.is_some() {
             // mov r8d, eax; fnstsw ax; mov [frame], eax; mov eax, r8d
             self.emit.copy(R8, RAX);
             self.emit.raw(&[0xdf, 0xe0]);
@@ -412,14 +429,15 @@ impl Writer<'_> {
             self.point(at, Fix::Top);
         }
         // With an operand in memory these two use no MMX register.
-        let converts = matches!(instruction.operation(), Operation::Cvtpi2ps | Operation::Cvtpi2pd);
-        self.top_is_zero = mmx && !(converts && instruction.memory().is_some());
+        let converts =
+            matches!(item.found.instruction.operation(), Operation::Cvtpi2ps | Operation::Cvtpi2pd);
+        self.top_is_zero = mmx && !(converts && item.memory.is_some());
     }
 
     /// From here on the host executes the instruction at place `at`.
     pub(super) fn point(&mut self, at: usize, fix: Fix) {
-        let eip = self.found[at].eip();
-        let counted = if self.place.is_some_and(|place| at < place) { 0 } else { self.segment_end(at) };
+        let eip = self.items[at].found.eip();
+        let counted = if self.place.is_some_and(|place| at < place) { 0 } else { self.end };
         let uncounted = at as i8 - counted as i8;
         self.draft.points.push(Point {
             host: self.emit.offset(),
@@ -440,39 +458,46 @@ impl Writer<'_> {
 
     /// Writes what lies behind the block.
     fn finish(&mut self) {
-        for cold in core::mem::take(&mut self.cold) {
+        let mut all = core::mem::take(&mut self.draft.cold);
+        for cold in all.drain(..) {
             match cold {
                 Cold::Edge { site, target, backwards } => {
                     let stub = self.emit.offset();
                     self.emit.bind(site, stub);
                     self.emit.immediate(R8, target);
                     let jump = self.emit.jmp();
-                    self.emit.bind(jump, self.stubs.lookup);
+                    self.emit.bind(jump, self.stubs.unlinked);
                     let loaded = self.draft.uses_x87;
                     self.draft.exits.push(Exit { site, stub, target, backwards, loaded });
                 }
-                Cold::Chunks { site, at, back } => {
+                Cold::Chunks { site, left, eip, back } => {
                     self.emit.bind_here(site);
-                    self.chunks(at, back);
+                    self.chunks(left, eip, back);
                 }
-                Cold::Refill { site, again, saved } => self.refill(site, again, saved),
+                Cold::Refill { site, again, saved, single } => self.refill(site, again, saved, single),
             }
         }
+        self.draft.cold = all;
         self.draft.host.end = self.emit.offset();
     }
 
-    /// Leaves the instruction at place `at`, which was counted, to the reference.
-    pub(super) fn reference(&mut self, at: usize) {
-        self.emit.lea_wide(LEFT, Mem::host(LEFT, (self.segment_end(at) - at) as i32));
-        self.emit.immediate(R8, self.found[at].eip());
+    /// Instructions of the segment that were counted, from the one at place `at` on.
+    pub(super) const fn counted(&self, at: usize) -> i32 {
+        (self.end - at) as i32
+    }
+
+    /// Leaves the instruction at `eip` to the reference; from it on `left` were counted.
+    pub(super) fn reference(&mut self, left: i32, eip: u32) {
+        self.emit.lea_wide(LEFT, Mem::host(LEFT, left));
+        self.emit.immediate(R8, eip);
         let jump = self.emit.jmp();
         self.emit.bind(jump, self.stubs.reference);
     }
 
-    fn refill(&mut self, site: Site, again: u32, saved: bool) {
+    fn refill(&mut self, site: Site, again: u32, saved: bool, single: bool) {
         self.emit.bind_here(site);
-        if self.segment_end(0) == self.found.len() {
-            self.emit.lea_wide(LEFT, Mem::host(LEFT, self.found.len() as i32));
+        if single {
+            self.emit.lea_wide(LEFT, Mem::host(LEFT, self.items.len() as i32));
         }
         if saved {
             self.emit.restore_flags();
@@ -481,7 +506,7 @@ impl Writer<'_> {
         let before = self.place.unwrap_or(0);
         self.emit.store_immediate(Frame::uncounted(), before as u32);
         self.emit.store_immediate(Frame::flags_lost(), u32::from(!saved));
-        self.emit.immediate(R8, self.found[before].eip());
+        self.emit.immediate(R8, self.items[before].found.eip());
         let back = self.emit.lea_rip(R9);
         self.emit.bind(back, again);
         let jump = self.emit.jmp();

@@ -3,10 +3,12 @@
 //! A jump to a known address is a jump to its translation, once there is one. Any other looks its target
 //! up in the jump table. Neither touches a flag.
 
-use pentimento_decoder::{Instruction, Operand, Operation, Register};
+use pentimento_decoder::{Instruction, Operation};
 use pentimento_execute::blocks::Found;
 
 use super::block::{Cold, Writer};
+use super::kind::Item;
+use super::traits::Traits;
 use crate::emit::{JMP_SHORT, JRCXZ, Mem, Opcode, R8, R9, RCX, Rm, condition};
 use crate::frame::Frame;
 use crate::stubs::{dispatch, host_register, load_target};
@@ -43,19 +45,20 @@ impl Writer<'_> {
     }
 
     /// JMP.
-    pub(super) fn jump(&mut self, found: &Found) {
-        if self.target(&found.instruction) {
+    pub(super) fn jump(&mut self, item: &Item) {
+        if self.target(item) {
             self.settle_stack();
             self.indirect();
         } else {
-            self.edge(found.target);
+            self.edge(item.found.target);
         }
     }
 
     /// CALL: a call of the host's, too, so that its CPU knows where the return goes. Behind it lands
     /// whatever returns to there, and goes on if that is what the guest's stack says.
-    pub(super) fn call(&mut self, found: &Found) {
-        let indirect = self.target(&found.instruction);
+    pub(super) fn call(&mut self, item: &Item) {
+        let found = &item.found;
+        let indirect = self.target(item);
         let place = self.stack(-4);
         self.emit.store_immediate(place, found.next);
         self.move_stack(-4);
@@ -69,7 +72,7 @@ impl Writer<'_> {
             self.emit.modrm(Opcode::of(0xff), 2, Rm::Reg(R9));
         } else {
             let site = self.emit.call();
-            self.cold.push(Cold::Edge { site, target: found.target, backwards: false });
+            self.draft.cold.push(Cold::Edge { site, target: found.target, backwards: false });
         }
         // lea ecx, [r8 - next]; jrcxz
         self.emit.copy_wide(R9, RCX);
@@ -93,17 +96,17 @@ impl Writer<'_> {
     }
 
     /// Loads the target of an indirect jump into R8; false for a direct one.
-    fn target(&mut self, instruction: &Instruction) -> bool {
-        match instruction.operand(0) {
-            Some(Operand::Register(Register::Gpr32(register))) => {
-                self.settle_if_named(instruction);
-                self.emit.copy(R8, host_register(register as u8));
+    fn target(&mut self, item: &Item) -> bool {
+        if let Some(memory) = item.memory {
+            let mem = self.address(&memory);
+            self.emit.load(R8, mem);
+        } else if item.traits.contains(Traits::MODRM) {
+            if item.names_stack {
+                self.settle_stack();
             }
-            Some(Operand::Memory(memory)) => {
-                let mem = self.address(&memory);
-                self.emit.load(R8, mem);
-            }
-            _ => return false,
+            self.emit.copy(R8, host_register(item.found.instruction.modrm() & 7));
+        } else {
+            return false;
         }
         true
     }
@@ -124,13 +127,13 @@ impl Writer<'_> {
         let backwards = found.instruction.operation() == Operation::Std;
         self.emit.store_immediate(Frame::backwards(), backwards.into());
         let site = self.emit.jmp();
-        self.cold.push(Cold::Edge { site, target: found.next, backwards });
+        self.draft.cold.push(Cold::Edge { site, target: found.next, backwards });
     }
 
     /// A jump to `target` at the end of the block.
     pub(super) fn edge(&mut self, target: u32) {
         self.settle_stack();
         let site = self.emit.jmp();
-        self.cold.push(Cold::Edge { site, target, backwards: self.backwards });
+        self.draft.cold.push(Cold::Edge { site, target, backwards: self.backwards });
     }
 }

@@ -1,10 +1,10 @@
 //! Which instructions have a translation. All others are for the reference, one at a time.
 
-use pentimento_decoder::{Instruction, Operand, OperandCode, Operation, Prefixes, Register};
+use pentimento_decoder::{Instruction, MemoryOperand, Operand, Operation, Prefixes, Register};
 use pentimento_execute::blocks::Found;
-use pentimento_execute::x87::HAS_HOST_UNIT;
 use pentimento_registers::{Gpr, SegmentRegister};
 
+use super::traits::{Table, Traits};
 use crate::host_features::HostFeatures;
 
 /// How an instruction is translated.
@@ -53,49 +53,101 @@ pub(crate) struct Surroundings {
 /// Behind it no access of an instruction is sure to end in the segment.
 const LAST_PAGE: u32 = 0xffff_f000;
 
-/// How `found` is translated; `None` for the reference.
-pub(crate) fn kind(found: &Found, surroundings: &Surroundings) -> Option<Kind> {
-    let instruction = &found.instruction;
-    if found.lacking || !surroundings.features.has(instruction.feature()) {
-        return None;
-    }
-    let kind = by_operation(instruction)?;
-    if surroundings.exact && is_open(instruction) {
-        return None;
-    }
-    let short = instruction.prefixes().contains(Prefixes::ADDRESS_SIZE);
-    let counts =
-        matches!(kind, Kind::CounterBranch | Kind::String | Kind::Repeated | Kind::Scan | Kind::Xlat);
-    if counts && short {
-        return None;
-    }
-    if kind == Kind::Nothing {
-        return Some(kind);
-    }
-    for operand in instruction.operands() {
-        let Operand::Memory(memory) = operand else { continue };
-        if short {
+/// An instruction with what its translation asks of it more than once.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(super) found: Found,
+    /// How it is translated.
+    pub(super) kind: Kind,
+    pub(super) traits: Traits,
+    /// What it accesses, or looks as if it did; of the two operands of MOVS and CMPS one. The size is 10
+    /// for an operand of ten bytes.
+    pub(super) memory: Option<MemoryOperand>,
+    /// AH to BH are named.
+    pub(super) high_byte: bool,
+    /// ESP is an operand, and not only part of an address.
+    pub(super) names_stack: bool,
+}
+
+impl Item {
+    /// What `found` is to its translation; `None` for the reference. `based` becomes true if that hangs on
+    /// what FS and GS are.
+    pub(super) fn of(
+        found: Found,
+        surroundings: &Surroundings,
+        traits: &Table,
+        based: &mut bool,
+    ) -> Option<Self> {
+        let instruction = &found.instruction;
+        let traits = traits.of(instruction);
+        let memory = accessed(instruction, traits);
+        *based |= memory.is_some_and(|memory| is_based(memory.segment));
+        if found.lacking || !surroundings.features.has(instruction.feature()) {
             return None;
         }
-        let reachable = match memory.segment {
-            _ if kind == Kind::Address => true,
-            SegmentRegister::Cs => false,
-            SegmentRegister::Fs => surroundings.fs,
-            SegmentRegister::Gs => surroundings.gs,
-            _ => true,
-        };
-        let based = is_based(memory.segment) && kind != Kind::Address;
-        // Whether an access over the end of a segment with a base is a fault is left open.
-        let may_wrap = memory.base.is_some() || memory.index.is_some() || memory.displacement > LAST_PAGE;
-        if based && surroundings.exact && may_wrap {
+        let kind = by_operation(instruction, traits, memory.is_some())?;
+        if surroundings.exact && is_open(instruction) {
             return None;
         }
-        let simple = matches!(kind, Kind::Plain | Kind::Push | Kind::Jump | Kind::Call);
-        if !reachable || based && (!simple || uses_x87(instruction)) {
+        let short = instruction.prefixes().contains(Prefixes::ADDRESS_SIZE);
+        let counts =
+            matches!(kind, Kind::CounterBranch | Kind::String | Kind::Repeated | Kind::Scan | Kind::Xlat);
+        if counts && short {
             return None;
         }
+        let high_byte = traits.contains(Traits::BYTES) && names_high_byte(instruction);
+        let names_stack = traits.intersects(Traits::GENERAL) && names_stack_pointer(instruction, traits);
+        if let Some(memory) = memory
+            && kind != Kind::Nothing
+            && (short || !is_reachable(&memory, kind, traits, surroundings))
+        {
+            return None;
+        }
+        // Beside AH to BH no register can be named that takes a REX prefix.
+        let extended = |memory: MemoryOperand| memory.base == Some(Gpr::Esp) || is_based(memory.segment);
+        if high_byte && (names_stack || memory.is_some_and(extended)) {
+            return None;
+        }
+        Some(Self { found, kind, traits, memory, high_byte, names_stack })
     }
-    (!names_unreachable_byte(instruction)).then_some(kind)
+
+    /// Whether the instruction needs the x87 unit's registers, which are MMX's, too.
+    pub(super) const fn uses_x87(&self) -> bool {
+        self.traits.intersects(Traits::UNIT)
+    }
+}
+
+/// The memory operand, if there is one: the first that an override of the segment changes.
+fn accessed(instruction: &Instruction, traits: Traits) -> Option<MemoryOperand> {
+    if traits.contains(Traits::MODRM) {
+        let size = if traits.contains(Traits::TEN_BYTES) { 10 } else { 0 };
+        return instruction.modrm_address().map(|memory| MemoryOperand { size, ..memory });
+    }
+    if !traits.contains(Traits::IMPLIED_MEMORY) {
+        return None;
+    }
+    let memories = instruction.operands().filter_map(|operand| match operand {
+        Operand::Memory(memory) => Some(memory),
+        _ => None,
+    });
+    memories.reduce(|first, second| if first.segment == SegmentRegister::Es { second } else { first })
+}
+
+/// Whether a translation of this kind reaches the operand.
+fn is_reachable(memory: &MemoryOperand, kind: Kind, traits: Traits, surroundings: &Surroundings) -> bool {
+    if kind == Kind::Address {
+        return true;
+    }
+    let reachable = match memory.segment {
+        SegmentRegister::Cs => false,
+        SegmentRegister::Fs => surroundings.fs,
+        SegmentRegister::Gs => surroundings.gs,
+        _ => return true,
+    };
+    // Whether an access over the end of a segment with a base is a fault is left open.
+    let may_wrap = memory.base.is_some() || memory.index.is_some() || memory.displacement > LAST_PAGE;
+    let simple = matches!(kind, Kind::Plain | Kind::Push | Kind::Jump | Kind::Call);
+    reachable && !(surroundings.exact && may_wrap) && simple && !traits.intersects(Traits::UNIT)
 }
 
 /// Whether a segment has a base to be added.
@@ -103,34 +155,20 @@ pub(super) const fn is_based(segment: SegmentRegister) -> bool {
     matches!(segment, SegmentRegister::Fs | SegmentRegister::Gs)
 }
 
-/// Whether the instruction needs the x87 unit's registers, which are MMX's, too.
-pub(super) fn uses_x87(instruction: &Instruction) -> bool {
-    let operation = instruction.operation();
-    is_x87(operation) || matches!(operation, Operation::Emms | Operation::Wait) || is_mmx(instruction)
-}
-
-/// Whether the instruction has an operand that may be an MMX register.
-pub(super) fn is_mmx(instruction: &Instruction) -> bool {
-    use OperandCode as C;
-    let operands = instruction.row().operands();
-    operands.iter().any(|code| matches!(code, C::Mm | C::MmRm | C::MmM32 | C::MmM64))
-}
-
 /// Whether AH to BH are named.
-pub(super) fn names_high_byte(instruction: &Instruction) -> bool {
+fn names_high_byte(instruction: &Instruction) -> bool {
     instruction.operands().any(
         |operand| matches!(operand, Operand::Register(Register::Gpr8(register)) if register.shift() == 8),
     )
 }
 
-/// Whether AH to BH are named beside a register that takes a REX prefix, with which they cannot be.
-fn names_unreachable_byte(instruction: &Instruction) -> bool {
-    let extended = |operand| match operand {
-        Operand::Register(Register::Gpr16(Gpr::Esp) | Register::Gpr32(Gpr::Esp)) => true,
-        Operand::Memory(memory) => memory.base == Some(Gpr::Esp) || is_based(memory.segment),
-        _ => false,
-    };
-    names_high_byte(instruction) && instruction.operands().any(extended)
+/// Whether ESP or SP is named as a register.
+fn names_stack_pointer(instruction: &Instruction, traits: Traits) -> bool {
+    const NUMBER: u8 = Gpr::Esp as u8;
+    let modrm = instruction.modrm();
+    traits.contains(Traits::GENERAL_REG) && modrm >> 3 & 7 == NUMBER
+        || traits.contains(Traits::GENERAL_RM) && modrm >= 0xc0 && modrm & 7 == NUMBER
+        || traits.contains(Traits::GENERAL_OPCODE) && instruction.opcode() & 7 == NUMBER
 }
 
 /// Whether the host may do otherwise than the reference: flags that are undefined, and stores of the
@@ -144,7 +182,7 @@ fn is_open(instruction: &Instruction) -> bool {
     }
 }
 
-fn by_operation(instruction: &Instruction) -> Option<Kind> {
+fn by_operation(instruction: &Instruction, traits: Traits, in_memory: bool) -> Option<Kind> {
     use Operation as O;
     let operation = instruction.operation();
     let word = instruction.prefixes().contains(Prefixes::OPERAND_SIZE);
@@ -158,7 +196,7 @@ fn by_operation(instruction: &Instruction) -> Option<Kind> {
         }
         O::Lea => Kind::Address,
         O::Inc | O::Dec if !instruction.row().has_modrm() => Kind::Step,
-        O::Push | O::Pop if word || is_segment(instruction) => return None,
+        O::Push | O::Pop if word || traits.contains(Traits::SYSTEM) => return None,
         O::Push => Kind::Push,
         O::Pop => Kind::Pop,
         O::Leave if !word => Kind::Leave,
@@ -171,83 +209,13 @@ fn by_operation(instruction: &Instruction) -> Option<Kind> {
         O::Jmp if !word => Kind::Jump,
         O::Call if !word => Kind::Call,
         O::Ret if !word => Kind::Return,
-        O::Mov if is_segment(instruction) || is_system_move(instruction) => return None,
-        O::Bt | O::Bts | O::Btr | O::Btc if reaches_far(instruction) => return None,
+        O::Mov if traits.contains(Traits::SYSTEM) => return None,
+        // With the index in a register they reach beyond the operand.
+        O::Bt | O::Bts | O::Btr | O::Btc if in_memory && !traits.contains(Traits::IMMEDIATE) => return None,
         // What more than 16 bits are shifted in is up to the maker.
         O::Shld | O::Shrd if word && !(opcode & 1 == 0 && instruction.immediate() & 31 <= 16) => return None,
         O::Bswap | O::Crc32 if word => return None,
-        _ if is_plain(operation) => Kind::Plain,
+        _ if traits.contains(Traits::PLAIN) => Kind::Plain,
         _ => return None,
     })
-}
-
-fn is_segment(instruction: &Instruction) -> bool {
-    instruction.operands().any(|operand| matches!(operand, Operand::Register(Register::Segment(_))))
-}
-
-fn is_system_move(instruction: &Instruction) -> bool {
-    let system = |operand| matches!(operand, Operand::Register(Register::Control(_) | Register::Debug(_)));
-    instruction.operands().any(system)
-}
-
-/// A bit test whose index in a register reaches beyond the operand in memory.
-fn reaches_far(instruction: &Instruction) -> bool {
-    matches!(instruction.operand(0), Some(Operand::Memory(_)))
-        && matches!(instruction.operand(1), Some(Operand::Register(_)))
-}
-
-#[rustfmt::skip]
-const fn is_plain(operation: Operation) -> bool {
-    use Operation as O;
-    match operation {
-        O::Mov | O::Movzx | O::Movsx | O::Xchg | O::Xadd | O::Cmpxchg | O::Cmpxchg8b | O::Bswap | O::Lahf
-        | O::Sahf | O::Cmovcc | O::Movbe | O::Cbw | O::Cwde | O::Cwd | O::Cdq | O::Movnti => true,
-        O::Add | O::Adc | O::Sub | O::Sbb | O::Cmp | O::Inc | O::Dec | O::Neg | O::Mul | O::Imul | O::Div
-        | O::Idiv | O::Adcx | O::Adox => true,
-        O::And | O::Or | O::Xor | O::Not | O::Test => true,
-        O::Rol | O::Ror | O::Rcl | O::Rcr | O::Shl | O::Shr | O::Sar | O::Shld | O::Shrd => true,
-        O::Bt | O::Bts | O::Btr | O::Btc | O::Bsf | O::Bsr | O::Setcc | O::Popcnt | O::Tzcnt | O::Lzcnt
-        | O::Crc32 => true,
-        O::Stc | O::Clc | O::Cmc => true,
-        O::Wait | O::Emms => true,
-        O::Sfence | O::Lfence | O::Mfence | O::Ldmxcsr | O::Stmxcsr => true,
-        // Approximations and the makers' own choice of a NaN are the reference's on every host.
-        O::Rcpps | O::Rcpss | O::Rsqrtps | O::Rsqrtss | O::Dpps | O::Dppd => false,
-        // They have their operand in EDI without saying so.
-        O::Maskmovq | O::Maskmovdqu => false,
-        O::Extrq | O::Insertq | O::Movntss | O::Movntsd => false,
-        _ => is_x87(operation) || is_vector(operation),
-    }
-}
-
-/// x87 instructions but those that load and store the whole state or environment.
-pub(super) const fn is_x87(operation: Operation) -> bool {
-    use Operation as O;
-    if is_transcendental(operation) && !HAS_HOST_UNIT {
-        return false;
-    }
-    let number = operation as u16;
-    let from = O::Fld as u16;
-    let to = O::Fnop as u16;
-    from <= number
-        && number <= to
-        && !matches!(operation, O::Fnstenv | O::Fldenv | O::Fnsave | O::Frstor)
-        // It clears the addresses of the last instruction and operand, too, which the host knows not.
-        && !matches!(operation, O::Fninit)
-        // The reference has ways of its own where silicon differs by maker.
-        && !matches!(operation, O::Fbld | O::Fbstp)
-}
-
-/// Instructions of which every make has bits of its own.
-const fn is_transcendental(operation: Operation) -> bool {
-    use Operation as O;
-    matches!(
-        operation,
-        O::Fsin | O::Fcos | O::Fsincos | O::Fptan | O::Fpatan | O::F2xm1 | O::Fyl2x | O::Fyl2xp1
-    )
-}
-
-const fn is_vector(operation: Operation) -> bool {
-    let number = operation as u16;
-    Operation::Movd as u16 <= number && number <= Operation::Gf2p8mulb as u16
 }

@@ -1,17 +1,19 @@
 //! Instructions that the host executes as they are: other registers in ModRM, and memory behind GS.
 
-use pentimento_decoder::{Instruction, MandatoryPrefix, MemoryOperand, OperandCode, Operation, Prefixes};
+use pentimento_decoder::{Instruction, MandatoryPrefix, MemoryOperand, OperandCode, Prefixes};
 use pentimento_registers::{Gpr, SegmentRegister};
 
 use super::block::Writer;
-use super::kind::{is_based, is_x87, names_high_byte};
+use super::kind::{Item, is_based};
+use super::traits::Traits;
 use crate::emit::{Mem, Opcode, R8, R9, Rm};
 use crate::frame::Frame;
 use crate::stubs::host_register;
 
 impl Writer<'_> {
     /// An instruction that the host executes as it is.
-    pub(super) fn plain(&mut self, instruction: &Instruction) {
+    pub(super) fn plain(&mut self, item: &Item) {
+        let instruction = &item.found.instruction;
         let row = instruction.row();
         let mut opcode =
             Opcode { prefix: 0, escape: row.map().escape(), byte: instruction.opcode(), wide: false };
@@ -30,17 +32,20 @@ impl Writer<'_> {
         if word && matches!(opcode.prefix, 0xf2 | 0xf3) {
             self.emit.byte(0x66);
         }
-        if row.has_modrm() {
-            let rm = self.rm(instruction);
+        if item.traits.contains(Traits::MODRM) {
+            let rm = self.rm(item);
             let number = instruction.modrm() >> 3 & 7;
-            let reg = if names_general_in_reg(row.operands()) { host_register(number) } else { number };
+            let general = item.traits.contains(Traits::GENERAL_REG);
+            let reg = if general { host_register(number) } else { number };
             self.emit.modrm(opcode, reg, rm);
         } else {
-            self.short(instruction, opcode);
+            self.short(item, opcode);
         }
-        self.immediates(instruction);
-        if self.draft.uses_x87
-            && let Some(memory) = x87_data(instruction)
+        if item.traits.contains(Traits::IMMEDIATE) {
+            self.immediates(instruction);
+        }
+        if item.traits.contains(Traits::X87_DATA)
+            && let Some(memory) = item.memory
         {
             let mem = self.effective(&memory);
             self.emit.lea(R8, mem);
@@ -49,8 +54,9 @@ impl Writer<'_> {
     }
 
     /// LEA: an address of the guest's as a number.
-    pub(super) fn load_address(&mut self, instruction: &Instruction) {
-        let Some(memory) = instruction.memory() else { return };
+    pub(super) fn load_address(&mut self, item: &Item) {
+        let instruction = &item.found.instruction;
+        let Some(memory) = item.memory else { return };
         let mem = Mem { guest: false, ..self.effective(&memory) };
         let register = host_register(instruction.modrm() >> 3 & 7);
         self.emit.modrm(sized(instruction, 0x8d), register, Rm::Mem(mem));
@@ -63,13 +69,13 @@ impl Writer<'_> {
     }
 
     /// An instruction without ModRM: its registers are implied or in the opcode.
-    fn short(&mut self, instruction: &Instruction, opcode: Opcode) {
+    fn short(&mut self, item: &Item, opcode: Opcode) {
         use OperandCode as C;
-        let operands = instruction.row().operands();
+        let operands = item.found.instruction.row().operands();
         if let Some(moffs) = operands.iter().position(|code| matches!(code, C::Moffs8 | C::Moffsv)) {
             // With an offset alone the host's opcode would have another length.
             let byte = if moffs == 0 { 0x88 } else { 0x8a } | opcode.byte & 1;
-            let Some(memory) = instruction.memory() else { return };
+            let Some(memory) = item.memory else { return };
             let mem = self.address(&memory);
             return self.emit.modrm(Opcode { byte, ..opcode }, 0, Rm::Mem(mem));
         }
@@ -77,8 +83,7 @@ impl Writer<'_> {
             self.emit.byte(opcode.prefix);
         }
         let number = opcode.byte & 7;
-        let general =
-            operands.iter().any(|code| matches!(code, C::Opv)) || instruction.operation() == Operation::Bswap;
+        let general = item.traits.contains(Traits::GENERAL_OPCODE);
         let register = if general { host_register(number) } else { number };
         if register > 7 {
             self.emit.byte(0x41);
@@ -88,14 +93,14 @@ impl Writer<'_> {
     }
 
     /// What ModRM's rm names.
-    pub(super) fn rm(&mut self, instruction: &Instruction) -> Rm {
-        match instruction.memory() {
+    fn rm(&mut self, item: &Item) -> Rm {
+        match item.memory {
             // AH to BH cannot be named together with R10.
-            Some(memory) if names_high_byte(instruction) => Rm::Mem(self.effective(&memory)),
+            Some(memory) if item.high_byte => Rm::Mem(self.effective(&memory)),
             Some(memory) => Rm::Mem(self.address(&memory)),
             None => {
-                let number = instruction.modrm() & 7;
-                let general = names_general_in_rm(instruction.row().operands());
+                let number = item.found.instruction.modrm() & 7;
+                let general = item.traits.contains(Traits::GENERAL_RM);
                 Rm::Reg(if general { host_register(number) } else { number })
             }
         }
@@ -156,27 +161,6 @@ impl Writer<'_> {
             }
         }
     }
-}
-
-/// Whether ModRM's reg is a general register of 16 or 32 bits.
-fn names_general_in_reg(operands: &[OperandCode]) -> bool {
-    use OperandCode as C;
-    operands.iter().any(|code| matches!(code, C::Rv | C::R16 | C::R32))
-}
-
-/// Whether ModRM's rm is a general register of 16 or 32 bits where it is no memory.
-fn names_general_in_rm(operands: &[OperandCode]) -> bool {
-    use OperandCode as C;
-    operands
-        .iter()
-        .any(|code| matches!(code, C::Rmv | C::Rm16 | C::Rm32 | C::RvM16 | C::R32M8 | C::R32M16 | C::RmR32))
-}
-
-/// The memory operand of an x87 instruction that counts as the last one's.
-fn x87_data(instruction: &Instruction) -> Option<MemoryOperand> {
-    use Operation as O;
-    let control = matches!(instruction.operation(), O::Fldcw | O::Fnstcw | O::Fnstsw);
-    if is_x87(instruction.operation()) && !control { instruction.modrm_address() } else { None }
 }
 
 /// A one-byte opcode with operands as wide as the instruction's.

@@ -4,11 +4,13 @@
 //! of PUSH moves it once, and no instruction waits for the one before. It catches up before it is read as a
 //! number, and before every way out but exceptions, whose [`Point`](super::Point) says how far it was.
 
-use pentimento_decoder::{Instruction, Operand, Operation, Register};
+use pentimento_decoder::{Operand, Operation, Register};
 use pentimento_execute::blocks::FlagEffect;
 use pentimento_registers::{Eflags, Gpr};
 
 use super::block::{Fix, Writer};
+use super::kind::Item;
+use super::traits::Traits;
 use crate::emit::{Mem, Opcode, R8, R9, Reg, Rm};
 use crate::frame::ESP;
 use crate::stubs::host_register;
@@ -42,7 +44,8 @@ impl Writer<'_> {
 
     /// An instruction that does nothing but move the stack pointer by a known distance, or copy it: true
     /// if that is done.
-    pub(super) fn moves_stack(&mut self, instruction: &Instruction, at: usize) -> bool {
+    pub(super) fn moves_stack(&mut self, item: &Item, at: usize) -> bool {
+        let instruction = &item.found.instruction;
         let register = |index| match instruction.operand(index) {
             Some(Operand::Register(Register::Gpr32(register))) => Some(register),
             _ => None,
@@ -53,7 +56,7 @@ impl Writer<'_> {
                 true
             }
             (Operation::Add | Operation::Sub, Some(Gpr::Esp), None)
-                if instruction.memory().is_none() && self.flags_are_dead(at + 1) =>
+                if item.memory.is_none() && self.flags_are_dead(at + 1) =>
             {
                 let distance = instruction.immediate() as i32;
                 let near = distance.unsigned_abs() <= FARTHEST as u32;
@@ -64,9 +67,8 @@ impl Writer<'_> {
                 near
             }
             (Operation::Lea, Some(Gpr::Esp), _) => {
-                let distance = instruction
-                    .memory()
-                    .filter(|memory| memory.base == Some(Gpr::Esp) && memory.index.is_none());
+                let distance =
+                    item.memory.filter(|memory| memory.base == Some(Gpr::Esp) && memory.index.is_none());
                 let distance = distance.map(|memory| memory.displacement as i32);
                 let near = distance.filter(|distance| distance.unsigned_abs() <= FARTHEST as u32);
                 if let Some(distance) = near {
@@ -80,7 +82,7 @@ impl Writer<'_> {
 
     /// Whether the block's instructions from place `at` on set all flags before anybody sees them.
     fn flags_are_dead(&self, at: usize) -> bool {
-        for found in self.found.iter().skip(at) {
+        for Item { found, .. } in self.items.iter().skip(at) {
             let effect = FlagEffect::of(&found.instruction);
             if found.lacking || effect.observes_all || !effect.read.is_empty() {
                 return false;
@@ -93,42 +95,37 @@ impl Writer<'_> {
     }
 
     /// PUSH of 32 bits.
-    pub(super) fn push(&mut self, instruction: &Instruction) {
-        self.settle_if_named(instruction);
+    pub(super) fn push(&mut self, item: &Item) {
+        if item.names_stack {
+            self.settle_stack();
+        }
         let place = self.stack(-4);
-        match instruction.operand(0) {
-            Some(Operand::Register(Register::Gpr32(register))) => {
-                self.emit.store(place, host_register(register as u8));
-            }
-            Some(Operand::Memory(memory)) => {
-                let mem = self.address(&memory);
-                self.emit.load(R8, mem);
-                self.emit.store(place, R8);
-            }
-            _ => self.emit.store_immediate(place, instruction.immediate()),
+        if let Some(memory) = item.memory {
+            let mem = self.address(&memory);
+            self.emit.load(R8, mem);
+            self.emit.store(place, R8);
+        } else if let Some(register) = named(item) {
+            self.emit.store(place, host_register(register));
+        } else {
+            self.emit.store_immediate(place, item.found.instruction.immediate());
         }
         self.move_stack(-4);
     }
 
     /// POP of 32 bits. An address that counts from ESP counts from where it is afterwards.
-    pub(super) fn pop(&mut self, instruction: &Instruction) {
+    pub(super) fn pop(&mut self, item: &Item) {
         let place = self.stack(0);
-        match instruction.operand(0) {
-            Some(Operand::Register(Register::Gpr32(Gpr::Esp))) => {
-                self.emit.load(ESP, place);
-                self.stack_ahead = 0;
-            }
-            Some(Operand::Register(Register::Gpr32(register))) => {
-                self.emit.load(host_register(register as u8), place);
-                self.move_stack(4);
-            }
-            Some(Operand::Memory(memory)) => {
-                self.emit.load(R9, place);
-                self.stack_ahead += 4;
-                let mem = self.address(&memory);
-                self.emit.store(mem, R9);
-            }
-            _ => {}
+        if item.names_stack {
+            self.emit.load(ESP, place);
+            self.stack_ahead = 0;
+        } else if let Some(memory) = item.memory {
+            self.emit.load(R9, place);
+            self.stack_ahead += 4;
+            let mem = self.address(&memory);
+            self.emit.store(mem, R9);
+        } else if let Some(register) = named(item) {
+            self.emit.load(host_register(register), place);
+            self.move_stack(4);
         }
     }
 
@@ -150,9 +147,14 @@ impl Writer<'_> {
     }
 }
 
-/// Whether ESP is an operand, and not only part of an address.
-pub(super) fn names_stack_pointer(instruction: &Instruction) -> bool {
-    instruction.operands().any(|operand| {
-        matches!(operand, Operand::Register(Register::Gpr16(Gpr::Esp) | Register::Gpr32(Gpr::Esp)))
-    })
+/// The number of the register that PUSH or POP names.
+const fn named(item: &Item) -> Option<u8> {
+    let instruction = &item.found.instruction;
+    if item.traits.contains(Traits::GENERAL_OPCODE) {
+        Some(instruction.opcode() & 7)
+    } else if item.traits.contains(Traits::MODRM) {
+        Some(instruction.modrm() & 7)
+    } else {
+        None
+    }
 }

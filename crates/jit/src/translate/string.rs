@@ -91,7 +91,8 @@ impl Writer<'_> {
         let site = self.emit.jmp();
         self.emit.bind_short(one);
         self.emit.copy_wide(RCX, R8);
-        self.cold.push(Cold::Chunks { site, at, back: self.emit.offset() });
+        let (left, eip) = (self.counted(at), self.items[at].found.eip());
+        self.draft.cold.push(Cold::Chunks { site, left, eip, back: self.emit.offset() });
         let both = instruction.operation() == Operation::Movs;
         self.work(instruction, at, both, if both { Fix::Both } else { Fix::Destination });
         self.emit.bind_short(nothing);
@@ -155,7 +156,7 @@ impl Writer<'_> {
 
     /// Counts the chunks of a repeated instruction beyond the first; too many are for the reference. RCX
     /// has their number, and R8 the counter.
-    pub(super) fn chunks(&mut self, at: usize, back: u32) {
+    pub(super) fn chunks(&mut self, left: i32, eip: u32, back: u32) {
         self.emit.copy_wide(R9, RCX);
         self.emit.copy_wide(RCX, R8);
         self.emit.copy(R8, RAX);
@@ -174,6 +175,6 @@ impl Writer<'_> {
         self.emit.bind_short(few);
         self.emit.restore_flags();
         self.emit.copy(RAX, R8);
-        self.reference(at);
+        self.reference(left, eip);
     }
 }
