@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::description::{Description, OpenFlags};
 use super::descriptor::FileDescriptors;
-use super::object::{Entries, Object, Transfer, Whence};
+use super::object::{Entries, Object, Reply, Request, Transfer, Whence};
 use super::readiness::{Events, Readiness};
 use super::states::{Families, Kept, States};
 use crate::arena::{Arena, Id};
@@ -416,6 +416,31 @@ impl Files {
     pub(crate) fn readable_bytes(&mut self, caller: &Caller<'_>, id: Id<Description>) -> Result<u32, Errno> {
         let (object, access) = self.operate(caller, id)?;
         object.readable_bytes(self, &access)
+    }
+
+    /// Bytes that a request of ioctl(2) reads where its argument points.
+    ///
+    /// # Errors
+    /// What keeps the object from taking the request before it is read.
+    pub(crate) fn request_size(
+        &mut self,
+        caller: &Caller<'_>,
+        id: Id<Description>,
+        number: u32,
+    ) -> Result<usize, Errno> {
+        let (object, access) = self.operate(caller, id)?;
+        object.request_size(self, &access, number)
+    }
+
+    /// ioctl(2), with the bytes that [`Self::request_size`] asked for.
+    pub(crate) fn request(
+        &mut self,
+        caller: &Caller<'_>,
+        id: Id<Description>,
+        request: &Request<'_>,
+    ) -> Result<Reply, Failure> {
+        let (object, access) = self.operate(caller, id)?;
+        object.request(self, &access, request)
     }
 
     /// What poll(2) tells of an open file.

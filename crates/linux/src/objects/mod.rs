@@ -40,7 +40,7 @@ pub(crate) use epoll::Control;
 #[cfg(all(test, unix))]
 pub(crate) use files::IN_FLIGHT_MAX;
 pub(crate) use files::{Files, KeptFiles, Opener};
-pub(crate) use object::{Mappable, Whence};
+pub(crate) use object::{Mappable, Reply, Request, Whence};
 pub(crate) use pidfd::ProcessFile;
 pub(crate) use pipe::Opened;
 pub(crate) use readiness::{Events, Readiness};
@@ -49,4 +49,4 @@ pub(crate) use socket::{
     AF_INET, AF_INET6, AF_UNIX, Peer, Received, Sending, Socket, SocketAddress, SocketKind,
 };
 pub(crate) use stream::{Standard, StreamFile, Streams};
-pub(crate) use terminal::{Modes, PTS_MAJOR, TTY_MAJOR, Terminal, TerminalDevices, TerminalFile, Terminals};
+pub(crate) use terminal::{PTS_MAJOR, TTY_MAJOR, TerminalDevices, TerminalFile, Terminals};

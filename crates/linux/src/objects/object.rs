@@ -14,6 +14,7 @@ use super::files::Files;
 use super::readiness::{Events, Readiness};
 use crate::arena::Id;
 use crate::errno::Errno;
+use crate::record::Record;
 use crate::vfs::{Caller, DirectoryEntry, ProcessView};
 use crate::wait::{Failure, Wait};
 
@@ -60,6 +61,36 @@ impl Transfer<'_> {
     pub(crate) fn block<T>(&self, wait: Wait) -> Result<T, Failure> {
         Err(if self.waits { Failure::Block(wait) } else { Errno::EAGAIN.into() })
     }
+}
+
+/// A request of ioctl(2).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request<'a> {
+    /// What is asked for.
+    pub(crate) number: u32,
+    /// The third argument as it is.
+    pub(crate) argument: u32,
+    /// The bytes where that points to: as many as [`Object::request_size`] said.
+    pub(crate) bytes: &'a [u8],
+}
+
+impl Request<'_> {
+    /// A 32-bit word of the bytes.
+    pub(crate) fn word(&self, index: usize) -> u32 {
+        let (words, _) = self.bytes.as_chunks();
+        words.get(index).copied().map_or(0, u32::from_le_bytes)
+    }
+}
+
+/// What ioctl(2) does after a request was served.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// Returns 0.
+    Done,
+    /// Stores this where the argument points, and returns 0.
+    Structure(Record),
+    /// Returns a descriptor for this open file, with the close-on-exec flag or without.
+    Opened(Id<Description>, bool),
 }
 
 /// An open file's operations. Callers have checked the access mode, and that the description is no
@@ -130,6 +161,24 @@ pub(crate) trait Object: Any + Debug + Send + Sync {
     fn readable_bytes(&self, files: &mut Files, access: &Transfer<'_>) -> Result<u32, Errno> {
         let _ = (files, access);
         Err(Errno::ENOTTY)
+    }
+
+    /// Bytes that a request of ioctl(2) reads where its argument points. The errno says why there will be
+    /// no reading: that an object does not take a request is found before a bad pointer is.
+    fn request_size(&self, files: &mut Files, access: &Transfer<'_>, number: u32) -> Result<usize, Errno> {
+        let _ = (files, access, number);
+        Ok(0)
+    }
+
+    /// ioctl(2), as far as the object's own requests go.
+    fn request(
+        &self,
+        files: &mut Files,
+        access: &Transfer<'_>,
+        request: &Request<'_>,
+    ) -> Result<Reply, Failure> {
+        let _ = (files, access, request);
+        Err(Errno::ENOTTY.into())
     }
 
     /// Whether opening its link in `/proc/PID/fd` makes one more description of it, where it has no

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::description::OpenFlags;
 use super::files::Files;
-use super::object::{Object, Transfer};
+use super::object::{Object, Reply, Request, Transfer};
 use super::readiness::{Events, Readiness};
 use super::states::{Family, Kept};
 use crate::errno::Errno;
@@ -222,6 +222,15 @@ impl Object for StreamFile {
 
     fn readable_bytes(&self, _: &mut Files, _: &Transfer<'_>) -> Result<u32, Errno> {
         Ok(0)
+    }
+
+    fn request(
+        &self,
+        files: &mut Files,
+        access: &Transfer<'_>,
+        request: &Request<'_>,
+    ) -> Result<Reply, Failure> {
+        Ok(files.stream_request(access.caller, self.0, request.number)?)
     }
 
     fn check_reopening(&self) -> Result<(), Errno> {

@@ -52,6 +52,11 @@ impl ProcessView for Processes<'_> {
         process.map_or((0, 0), |process| (process.group.number(), process.session.number()))
     }
 
+    fn session_of(&self, group: u32) -> Option<u32> {
+        let member = self.processes.values().find(|process| process.group.number() == group);
+        member.map(|process| process.session.number())
+    }
+
     fn ignores(&self, signal: Signal) -> bool {
         let Some(task) = self.tasks.get(&self.current) else { return false };
         let ignored = self

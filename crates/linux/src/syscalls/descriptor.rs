@@ -2,7 +2,7 @@
 
 use crate::errno::Errno;
 use crate::kernel::{Arguments, Call};
-use crate::objects::{FileDescriptor, OpenFlags};
+use crate::objects::{FileDescriptor, OpenFlags, Reply, Request};
 use crate::record::Record;
 use crate::vfs::LockOwner;
 use crate::wait::CallResult;
@@ -200,6 +200,18 @@ pub(super) fn ioctl(call: &mut Call<'_>, [fd, request, argument, ..]: Arguments)
             call.user().write(argument, held)?;
             Ok(0)
         }
-        _ => super::terminal::request(call, id, request, argument),
+        number => {
+            let size = call.with_files(|files, caller| files.request_size(caller, id, number))?;
+            let bytes = call.user().bytes(argument, size as u32)?;
+            let request = Request { number, argument, bytes: &bytes };
+            match call.with_files(|files, caller| files.request(caller, id, &request))? {
+                Reply::Done => Ok(0),
+                Reply::Structure(record) => {
+                    call.user().copy_out(argument, record.as_bytes())?;
+                    Ok(0)
+                }
+                Reply::Opened(file, close_on_exec) => Ok(call.add_descriptor(file, 0, close_on_exec)?),
+            }
+        }
     }
 }

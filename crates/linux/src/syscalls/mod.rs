@@ -23,7 +23,6 @@ mod signal;
 mod socket;
 mod system;
 pub(crate) mod table;
-mod terminal;
 mod thread;
 mod time;
 mod trace;

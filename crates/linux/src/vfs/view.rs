@@ -109,6 +109,12 @@ pub(crate) trait ProcessView {
         (0, 0)
     }
 
+    /// The session of a process group; `None` where the group has no process.
+    fn session_of(&self, group: u32) -> Option<u32> {
+        let _ = group;
+        None
+    }
+
     /// Whether the calling thread blocks or ignores a signal.
     fn ignores(&self, signal: Signal) -> bool {
         let _ = signal;

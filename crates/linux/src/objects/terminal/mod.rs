@@ -2,6 +2,6 @@
 
 mod discipline;
 mod pty;
+mod requests;
 
-pub(crate) use discipline::{Modes, Terminal};
 pub(crate) use pty::{PTS_MAJOR, TTY_MAJOR, TerminalDevices, TerminalFile, Terminals};

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use super::discipline::{Terminal, TerminalRead, Typed};
+use super::requests::Side;
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::host::TerminalSize;
 use crate::objects::description::{Description, OpenFlags};
 use crate::objects::files::{Files, Opener};
-use crate::objects::object::{Object, Transfer};
+use crate::objects::object::{Object, Reply, Request, Transfer};
 use crate::objects::readiness::{Events, Readiness};
 use crate::objects::states::{Family, Kept, State};
 use crate::objects::stream::Standard;
@@ -107,6 +108,19 @@ impl Object for TerminalFile {
         Ok(files.states[self.0].readable() as u32)
     }
 
+    fn request_size(&self, files: &mut Files, access: &Transfer<'_>, number: u32) -> Result<usize, Errno> {
+        files.terminal_request_size(access.caller, (self.0, Side::Slave), number)
+    }
+
+    fn request(
+        &self,
+        files: &mut Files,
+        access: &Transfer<'_>,
+        request: &Request<'_>,
+    ) -> Result<Reply, Failure> {
+        files.terminal_request(access.caller, (self.0, Side::Slave), request)
+    }
+
     fn check_reopening(&self) -> Result<(), Errno> {
         Ok(())
     }
@@ -169,6 +183,19 @@ impl Object for MasterFile {
     fn readable_bytes(&self, files: &mut Files, _: &Transfer<'_>) -> Result<u32, Errno> {
         Ok(files.states[self.0].printed() as u32)
     }
+
+    fn request_size(&self, files: &mut Files, access: &Transfer<'_>, number: u32) -> Result<usize, Errno> {
+        files.terminal_request_size(access.caller, (self.0, Side::Master), number)
+    }
+
+    fn request(
+        &self,
+        files: &mut Files,
+        access: &Transfer<'_>,
+        request: &Request<'_>,
+    ) -> Result<Reply, Failure> {
+        files.terminal_request(access.caller, (self.0, Side::Master), request)
+    }
 }
 
 /// Opens the devices of terminals.
@@ -189,23 +216,13 @@ impl Opener for TerminalDevices {
 
 impl Files {
     /// A terminal by number.
-    pub(crate) fn terminal(&self, id: Id<Terminal>) -> &Terminal {
+    pub(super) fn terminal(&self, id: Id<Terminal>) -> &Terminal {
         &self.states[id]
     }
 
     /// A terminal by number, to change it.
-    pub(crate) fn terminal_mut(&mut self, id: Id<Terminal>) -> &mut Terminal {
+    pub(super) fn terminal_mut(&mut self, id: Id<Terminal>) -> &mut Terminal {
         &mut self.states[id]
-    }
-
-    /// The terminal of a description of either side, and whether that is the side of programs.
-    pub(crate) fn terminal_of(&self, id: Id<Description>) -> Result<(Id<Terminal>, bool), Errno> {
-        let description = self.description(id);
-        match (description.as_kind(), description.as_kind()) {
-            (Some(TerminalFile(terminal)), _) => Ok((*terminal, true)),
-            (_, Some(MasterFile(terminal))) => Ok((*terminal, false)),
-            _ => Err(Errno::ENOTTY),
-        }
     }
 
     /// The terminal with the device number 136:`number`.
@@ -214,7 +231,7 @@ impl Files {
     }
 
     /// The controlling terminal of the caller's session.
-    pub(crate) fn controlling_terminal(&self, caller: &Caller<'_>) -> Option<Id<Terminal>> {
+    pub(super) fn controlling_terminal(&self, caller: &Caller<'_>) -> Option<Id<Terminal>> {
         let (_, session) = caller.view.processes.job();
         let mut terminals = self.states.iter::<Terminal>();
         terminals.find(|(_, terminal)| terminal.session == session && session != 0).map(|(id, _)| id)
@@ -286,7 +303,7 @@ impl Files {
 
     /// What keeps a background process from using its terminal: SIGTTIN or SIGTTOU, and a wait for
     /// it; EIO where the signal would be lost (job control in termios(3)).
-    pub(crate) fn check_foreground(
+    pub(super) fn check_foreground(
         &mut self,
         caller: &Caller<'_>,
         id: Id<Terminal>,
@@ -444,7 +461,7 @@ impl Files {
     }
 
     /// Changes a terminal's size, of which its foreground group hears (SIGWINCH).
-    pub(crate) fn resize_terminal(&mut self, id: Id<Terminal>, size: TerminalSize) {
+    pub(super) fn resize_terminal(&mut self, id: Id<Terminal>, size: TerminalSize) {
         let terminal = &mut self.states[id];
         if terminal.size != size {
             terminal.size = size;
@@ -472,7 +489,7 @@ impl Files {
     }
 
     /// Gives the console to the session that uses it first.
-    pub(crate) fn adopt_console(&mut self, caller: &Caller<'_>, id: Id<Terminal>) {
+    pub(super) fn adopt_console(&mut self, caller: &Caller<'_>, id: Id<Terminal>) {
         let terminal = &mut self.states[id];
         if terminal.number.is_none() && terminal.session == 0 {
             let (group, session) = caller.view.processes.job();
