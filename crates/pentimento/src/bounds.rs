@@ -35,12 +35,14 @@ pub struct Bounds {
     pub(crate) timeout: Option<Duration>,
     /// An instruction that is not executed, unless the run begins there.
     pub(crate) address: Option<u32>,
+    /// The first instruction counts as one that the run has come to: it goes on from another one.
+    pub(crate) arriving: bool,
 }
 
 impl Bounds {
     /// No bounds: to the end of the program, or for ever.
     pub const fn none() -> Self {
-        Self { budget: u64::MAX, timeout: None, address: None }
+        Self { budget: u64::MAX, timeout: None, address: None, arriving: false }
     }
 
     /// At most this many instructions: [`Halt::Budget`].

@@ -8,6 +8,7 @@ use pentimento_linux::host::{Clock, Discard, Entropy, Input, Network, Output, Tr
 use pentimento_linux::{Config, Kernel, Limits, TimeMode};
 
 use crate::provisions::Provisions;
+use crate::told::{Telling, Told};
 use crate::trace_hash::{TraceHash, Witnessed};
 use crate::{EngineKind, Error, Machine};
 
@@ -174,6 +175,11 @@ impl MachineBuilder {
         let mut environment = Environment::new(self.model);
         environment.gates = Gates::Linux;
         environment.random = self.config.seed;
+        let told: [Told; 2] = Default::default();
+        for (told, stream) in told.iter().zip([&mut self.config.output, &mut self.config.error]) {
+            let output = core::mem::replace(stream, Box::new(Discard));
+            *stream = Box::new(Telling { output, told: told.clone() });
+        }
         let hash = self.trace_hash.then(TraceHash::default);
         if let Some(hash) = &hash {
             for (descriptor, stream) in [(1, &mut self.config.output), (2, &mut self.config.error)] {
@@ -188,6 +194,7 @@ impl MachineBuilder {
         let terminal = self.config.output.terminal_size().is_some();
         let mut machine = Machine::new(Kernel::new(self.config), environment, self.engine);
         machine.trace_hash = hash;
+        machine.told = told;
         self.provisions.place(&mut machine.kernel)?;
         machine.surroundings = self.provisions.surroundings(&mut machine.kernel, user, terminal);
         Ok(machine)

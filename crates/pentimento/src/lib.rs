@@ -65,6 +65,8 @@ mod error;
 #[cfg(feature = "gdb")]
 pub mod gdb;
 mod halt;
+#[cfg(feature = "linux")]
+mod history;
 pub mod hooks;
 #[cfg(feature = "linux")]
 pub mod host;
@@ -76,6 +78,8 @@ mod snapshot;
 #[cfg(feature = "linux")]
 mod start;
 #[cfg(feature = "linux")]
+mod told;
+#[cfg(feature = "linux")]
 mod trace_hash;
 
 pub use bounds::Bounds;
@@ -86,6 +90,8 @@ pub use engine::EngineKind;
 #[cfg(feature = "linux")]
 pub use error::Error;
 pub use halt::Halt;
+#[cfg(feature = "linux")]
+pub use history::{History, Past};
 pub use hooks::{Edge, HookId, Hooks, Reply, View};
 #[cfg(feature = "linux")]
 pub use host::Capture;

@@ -13,6 +13,7 @@ use pentimento_registers::{CpuState, Exception};
 use crate::bounds::Left;
 use crate::builder::MachineBuilder;
 use crate::provisions::Surroundings;
+use crate::told::Told;
 use crate::trace_hash::TraceHash;
 use crate::{Bounds, EngineKind, Halt};
 
@@ -72,6 +73,8 @@ pub struct Machine {
     pub(crate) interrupted: Option<TaskId>,
     /// What programs get beside their arguments.
     pub(crate) surroundings: Surroundings,
+    /// How far standard output and error are.
+    pub(crate) told: [Told; 2],
 }
 
 /// What the kernel asks within its own work.
@@ -108,6 +111,7 @@ impl Machine {
             halted: false,
             interrupted: None,
             surroundings: Surroundings::default(),
+            told: Default::default(),
         }
     }
 
@@ -181,7 +185,7 @@ impl Machine {
             }
             let before = self.statistics.instructions;
             let until = Until::budget(if single { 1 } else { left.slice() });
-            let watch = (single && before != begun).then_some(bounds.address);
+            let watch = (single && (bounds.arriving || before != begun)).then_some(bounds.address);
             if let Some(halt) = self.turn(until, watch) {
                 return halt;
             }
@@ -427,6 +431,11 @@ impl Machine {
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.statistics
+    }
+
+    /// From here on, output that the host has is not given to it again when the machine goes back, or is.
+    pub(crate) fn tell_once(&self, once: bool) {
+        self.told.iter().for_each(|told| told.tell_once(once));
     }
 
     /// What the engines of all address spaces have counted of their own work, by name: how much a

@@ -6,6 +6,7 @@ use pentimento_execute::Environment;
 use pentimento_linux::{KernelSnapshot, RestoreError, SpaceId, TaskId};
 use pentimento_registers::CpuState;
 
+use crate::told::Told;
 use crate::trace_hash::TraceHash;
 use crate::{Machine, Statistics};
 
@@ -19,6 +20,8 @@ pub struct MachineSnapshot {
     last_state: CpuState,
     statistics: Statistics,
     trace_hash: Option<u64>,
+    /// Bytes that had been written to standard output and error.
+    written: [u64; 2],
     code_ends: HashMap<SpaceId, Option<u32>>,
     halted: bool,
     interrupted: Option<TaskId>,
@@ -64,6 +67,7 @@ impl Machine {
             last_state: self.last_state.clone(),
             statistics: self.statistics,
             trace_hash: self.trace_hash.as_ref().map(TraceHash::value),
+            written: self.told.each_ref().map(Told::written),
             code_ends: self.code_ends.clone(),
             halted: self.halted,
             interrupted: self.interrupted,
@@ -87,6 +91,9 @@ impl Machine {
         self.statistics = snapshot.statistics;
         if let (Some(hash), Some(value)) = (&self.trace_hash, snapshot.trace_hash) {
             hash.put_back(value);
+        }
+        for (told, written) in self.told.iter().zip(snapshot.written) {
+            told.go_back(written);
         }
         self.code_ends.clone_from(&snapshot.code_ends);
         self.halted = snapshot.halted;
