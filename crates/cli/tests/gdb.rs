@@ -221,3 +221,57 @@ fn whoever_is_let_go_runs_on_and_whoever_is_killed_does_not() {
     let Some((_, code, _)) = session(PROGRAM, &["kill"]) else { return };
     assert_eq!(code, Some(137));
 }
+
+#[test]
+fn time_runs_backwards_to_breakpoints_writes_and_steps() {
+    let commands = [
+        "break crash",
+        "break inner",
+        "continue",
+        "watch *(int *) &counter",
+        "continue",
+        "print *(int *) &counter",
+        "reverse-stepi",
+        "print *(int *) &counter",
+        "x/i $pc",
+        "continue",
+        "reverse-continue",
+        "x/i $pc",
+        "print *(int *) &counter",
+        "delete 3",
+        "reverse-continue",
+        "x/i $pc",
+        "delete",
+        "reverse-continue",
+        "print $eip == (int) &_start",
+        "break inner",
+        "continue",
+        "set var *(int *) &counter = 2",
+        "stepi",
+        "reverse-stepi",
+        "delete",
+        "continue",
+    ];
+    let Some((printed, code, errors)) = session(PROGRAM, &commands) else { return };
+    check(
+        &printed,
+        &[
+            "Breakpoint 2, 0x",
+            "Hardware watchpoint 3",
+            "= 42",
+            "= 1",
+            "addl   $0x29,",
+            "Hardware watchpoint 3",
+            "New value = 42",
+            "Hardware watchpoint 3",
+            "addl   $0x29,",
+            "= 1",
+            "Breakpoint 2, 0x",
+            "No more reverse-execution history",
+            "= 1",
+            "Breakpoint 4, 0x",
+            "exited with code 053",
+        ],
+    );
+    assert_eq!((code, errors.as_str()), (Some(43), ""), "{printed}");
+}

@@ -1,5 +1,6 @@
 //! Going back: by snapshots taken on the way, and by running again from one of them.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use pentimento_linux::{RestoreError, TaskId};
@@ -53,6 +54,8 @@ const BARREN: u32 = 10_000;
 pub struct History {
     /// Oldest first; the first one is where the history begins.
     snapshots: Vec<MachineSnapshot>,
+    /// Moments at which the host has changed the machine: their snapshots stay, whatever else is thinned.
+    changes: BTreeSet<u64>,
     interval: u64,
     most: usize,
 }
@@ -81,7 +84,8 @@ impl History {
     /// `most` are kept (at least 4).
     pub fn with(machine: &mut Machine, interval: u64, most: usize) -> Self {
         machine.tell_once(true);
-        Self { snapshots: vec![machine.snapshot()], interval: interval.max(1), most: most.max(4) }
+        let snapshots = vec![machine.snapshot()];
+        Self { snapshots, changes: BTreeSet::new(), interval: interval.max(1), most: most.max(4) }
     }
 
     /// Ends the history, and forgets its snapshots.
@@ -133,7 +137,7 @@ impl History {
         let wanted = wanted.max(self.beginning());
         if wanted < now(machine) {
             let before = self.snapshots.partition_point(|snapshot| moment(snapshot) <= wanted).max(1);
-            self.snapshots.truncate(before);
+            self.cut(before);
             self.restore_newest(machine)?;
         }
         for distance in APPROACH {
@@ -145,6 +149,20 @@ impl History {
         }
         run_to(machine, wanted);
         Ok(Past::Reached)
+    }
+
+    /// The host has changed registers or memory: later moments are those of the changed machine, earlier
+    /// ones stay as they were.
+    pub fn note_change(&mut self, machine: &mut Machine) {
+        let moment_of_change = now(machine);
+        while self.snapshots.len() > 1
+            && let Some(same) = self.snapshots.pop_if(|newest| moment(newest) >= moment_of_change)
+        {
+            let _ = machine.forget(&same);
+        }
+        self.changes.insert(moment_of_change);
+        self.snapshots.push(machine.snapshot());
+        self.thin(machine);
     }
 
     /// Goes back by one instruction.
@@ -176,7 +194,7 @@ impl History {
             if self.snapshots.len() == 1 {
                 return self.go_to_beginning(machine);
             }
-            self.snapshots.pop();
+            self.cut(self.snapshots.len() - 1);
         }
     }
 
@@ -210,7 +228,7 @@ impl History {
             if self.snapshots.len() == 1 {
                 return self.go_to_beginning(machine);
             }
-            self.snapshots.pop();
+            self.cut(self.snapshots.len() - 1);
         }
         // The last write is behind the newest snapshot, and at the end or before.
         loop {
@@ -232,9 +250,17 @@ impl History {
     }
 
     fn go_to_beginning(&mut self, machine: &mut Machine) -> Result<Past, RestoreError> {
-        self.snapshots.truncate(1);
+        self.cut(1);
         self.restore_newest(machine)?;
         Ok(Past::Beginning)
+    }
+
+    /// Drops all snapshots but the first `left`, which is about to be restored; with them go the host's
+    /// changes, which are undone.
+    fn cut(&mut self, left: usize) {
+        self.snapshots.truncate(left);
+        let newest = self.snapshots.last().map_or(0, moment);
+        self.changes.split_off(&(newest + 1));
     }
 
     fn restore_newest(&self, machine: &mut Machine) -> Result<(), RestoreError> {
@@ -268,7 +294,8 @@ impl History {
             // Parts of 2^20 of its age.
             (u128::from(gap) << 20) / u128::from(age)
         };
-        if let Some(least) = (1..self.snapshots.len() - 1).min_by_key(|index| worth(*index)) {
+        let free = |index: &usize| !self.changes.contains(&moment(&self.snapshots[*index]));
+        if let Some(least) = (1..self.snapshots.len() - 1).filter(free).min_by_key(|index| worth(*index)) {
             let snapshot = self.snapshots.remove(least);
             let _ = machine.forget(&snapshot);
         }

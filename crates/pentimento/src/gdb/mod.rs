@@ -22,6 +22,10 @@
 //! guest changes. While there are any, or watchpoints, code runs one instruction at a time. Who runs
 //! next stays the machine's business: a step of one thread ends when it has made it, and others may
 //! have run in between. An exception stops the machine before its signal is taken.
+//!
+//! A session keeps a [`History`](crate::History), so GDB goes back, too: `reverse-stepi`, `reverse-step`, and
+//! `reverse-continue` to the last breakpoint or write to what is watched. What GDB changes in registers and
+//! memory holds from that moment on, and not for those before.
 
 mod registers;
 mod signals;

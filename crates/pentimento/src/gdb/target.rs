@@ -7,6 +7,9 @@ use gdbstub::target::ext::base::multithread::{
     MultiThreadBase, MultiThreadResume, MultiThreadResumeOps, MultiThreadSchedulerLocking,
     MultiThreadSchedulerLockingOps, MultiThreadSingleStep, MultiThreadSingleStepOps,
 };
+use gdbstub::target::ext::base::reverse_exec::{
+    ReplayLogPosition, ReverseCont, ReverseContOps, ReverseStep, ReverseStepOps,
+};
 use gdbstub::target::ext::breakpoints::{
     Breakpoints, BreakpointsOps, HwWatchpoint, HwWatchpointOps, SwBreakpoint, SwBreakpointOps, WatchKind,
 };
@@ -21,13 +24,23 @@ use pentimento_memory::Access;
 use super::registers::{description, from_gdb, to_gdb};
 use super::signals::gdb_signal;
 use super::tid;
-use crate::{Halt, Machine, TaskId};
+use crate::{Halt, History, Machine, Past, RestoreError, TaskId};
 
 /// Instructions between two looks at the connection.
 const SLICE: u64 = 100_000;
 
 /// A wait for the host between two looks at the connection.
 const NAP: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// Where the machine goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Direction {
+    Forwards,
+    /// By one instruction.
+    BackOne,
+    /// To a breakpoint or a write.
+    Back,
+}
 
 /// What a thread is to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +78,8 @@ pub(super) struct Debugged<'a> {
     watchpoints: Vec<Watchpoint>,
     /// What GDB wants of single threads; all others go on.
     resumes: Vec<(Tid, Resume)>,
+    history: History,
+    direction: Direction,
     /// How the machine ended.
     ended: Option<Halt>,
     description: String,
@@ -73,7 +88,9 @@ pub(super) struct Debugged<'a> {
 impl<'a> Debugged<'a> {
     pub(super) fn new(machine: &'a mut Machine) -> Self {
         let (watchpoints, resumes) = (Vec::new(), Vec::new());
-        Self { machine, watchpoints, resumes, ended: None, description: description() }
+        let history = History::of(machine);
+        let (direction, ended) = (Direction::Forwards, None);
+        Self { machine, watchpoints, resumes, history, direction, ended, description: description() }
     }
 
     /// Gives the machine back; how it ended, if it did.
@@ -81,6 +98,7 @@ impl<'a> Debugged<'a> {
         for watchpoint in std::mem::take(&mut self.watchpoints) {
             self.unwatch(watchpoint);
         }
+        self.history.end(self.machine);
         self.ended
     }
 
@@ -101,12 +119,15 @@ impl<'a> Debugged<'a> {
 
     /// Runs until something stops the machine, or for so short that GDB is not kept waiting.
     pub(super) fn run_a_while(&mut self) -> Option<MultiThreadStopReason<u32>> {
+        if self.direction != Direction::Forwards {
+            return self.go_back();
+        }
         let stepping: Vec<Tid> =
             self.resumes.iter().filter(|(_, resume)| *resume == Resume::Step).map(|(tid, _)| *tid).collect();
         let single = !stepping.is_empty() || !self.watchpoints.is_empty();
         for _ in 0..if single { SLICE / 10 } else { 1 } {
             let before = self.machine.statistics().instructions;
-            let halt = self.machine.run(if single { 1 } else { SLICE });
+            let halt = self.history.run(self.machine, if single { 1 } else { SLICE });
             let current = self.current();
             if let Some(stop) = self.watched(current) {
                 return Some(stop);
@@ -125,6 +146,75 @@ impl<'a> Debugged<'a> {
             }
         }
         None
+    }
+
+    /// Goes back as far as GDB wants.
+    fn go_back(&mut self) -> Option<MultiThreadStopReason<u32>> {
+        let watchpoints = self.watchpoints.clone();
+        let found = match self.direction {
+            Direction::BackOne => self.step_back(&watchpoints),
+            _ => self.find_back(&watchpoints),
+        };
+        self.watch_again(&watchpoints);
+        self.ended = None;
+        let Some(tid) = self.current() else { return Some(MultiThreadStopReason::Signal(Signal::SIGTRAP)) };
+        Some(match found {
+            Ok((Past::Breakpoint(_), _)) => MultiThreadStopReason::SwBreak(tid),
+            Ok((Past::Written, Some(Watchpoint { start: addr, kind, .. }))) => {
+                MultiThreadStopReason::Watch { tid, kind, addr }
+            }
+            Ok((Past::Beginning, _)) => {
+                MultiThreadStopReason::ReplayLog { tid: Some(tid), pos: ReplayLogPosition::Begin }
+            }
+            _ => MultiThreadStopReason::SignalWithThread { tid, signal: Signal::SIGTRAP },
+        })
+    }
+
+    /// Watches all ranges, whatever was watched before, and forgets the accesses until now.
+    fn watch_again(&mut self, watchpoints: &[Watchpoint]) {
+        let Some(memory) = self.machine.memory() else { return };
+        for watchpoint in watchpoints {
+            let _ = memory.watch(watchpoint.start, watchpoint.length);
+        }
+        let _ = memory.take_watch_hits();
+    }
+
+    /// Goes back by one instruction; GDB wants to hear of it if that wrote to what is watched.
+    fn step_back(&mut self, watchpoints: &[Watchpoint]) -> Result<(Past, Option<Watchpoint>), RestoreError> {
+        let past = self.history.reverse_step(self.machine)?;
+        if past != Past::Reached || watchpoints.is_empty() {
+            return Ok((past, None));
+        }
+        self.watch_again(watchpoints);
+        self.history.run(self.machine, 1);
+        let hits = self.machine.memory().map(|memory| memory.take_watch_hits()).unwrap_or_default();
+        self.history.reverse_step(self.machine)?;
+        let written = watchpoints.iter().find(|watchpoint| {
+            hits.iter().any(|hit| watchpoint.hit(hit.address, hit.length, hit.access).is_some())
+        });
+        Ok(written.map_or((past, None), |watchpoint| (Past::Written, Some(*watchpoint))))
+    }
+
+    /// Goes back to whatever was last: a breakpoint, or a write to what is watched. Reads that are watched
+    /// stop nobody who goes back.
+    fn find_back(&mut self, watchpoints: &[Watchpoint]) -> Result<(Past, Option<Watchpoint>), RestoreError> {
+        let now = |machine: &Machine| machine.statistics().instructions;
+        let present = now(self.machine);
+        let mut best = (self.history.reverse_continue(self.machine)?, None);
+        let mut moment = now(self.machine);
+        for watchpoint in watchpoints.iter().filter(|watchpoint| watchpoint.kind != WatchKind::Read) {
+            self.history.go_to(self.machine, present)?;
+            let Watchpoint { start, length, .. } = *watchpoint;
+            let past = self.history.reverse_to_write(self.machine, start, length)?;
+            if past == Past::Written && (now(self.machine) > moment || best.0 == Past::Beginning) {
+                best = (past, Some(*watchpoint));
+                moment = now(self.machine);
+            }
+        }
+        if now(self.machine) != moment {
+            self.history.go_to(self.machine, moment)?;
+        }
+        Ok(best)
     }
 
     /// The watchpoint that was hit since the last time.
@@ -214,6 +304,7 @@ impl MultiThreadBase for Debugged<'_> {
         let parts = self.machine.kernel().parts(task).ok_or(TargetError::NonFatal)?;
         let tls = *parts.descriptors.tls;
         from_gdb(registers, parts.cpu, tls);
+        self.history.note_change(self.machine);
         Ok(())
     }
 
@@ -227,11 +318,9 @@ impl MultiThreadBase for Debugged<'_> {
 
     fn write_addrs(&mut self, start: u32, data: &[u8], thread: Tid) -> TargetResult<(), Self> {
         let task = self.find(thread).ok_or(TargetError::NonFatal)?;
-        if self.machine.kernel().write_memory(task, start, data) == data.len() {
-            Ok(())
-        } else {
-            Err(TargetError::NonFatal)
-        }
+        let written = self.machine.kernel().write_memory(task, start, data);
+        self.history.note_change(self.machine);
+        if written == data.len() { Ok(()) } else { Err(TargetError::NonFatal) }
     }
 
     fn list_active_threads(&mut self, register: &mut dyn FnMut(Tid)) -> Result<(), Self::Error> {
@@ -256,6 +345,7 @@ impl MultiThreadResume for Debugged<'_> {
     }
 
     fn clear_resume_actions(&mut self) -> Result<(), Self::Error> {
+        self.direction = Direction::Forwards;
         self.resumes.clear();
         Ok(())
     }
@@ -269,8 +359,31 @@ impl MultiThreadResume for Debugged<'_> {
         Some(self)
     }
 
+    fn support_reverse_step(&mut self) -> Option<ReverseStepOps<'_, Tid, Self>> {
+        Some(self)
+    }
+
+    fn support_reverse_cont(&mut self) -> Option<ReverseContOps<'_, Tid, Self>> {
+        Some(self)
+    }
+
     fn support_scheduler_locking(&mut self) -> Option<MultiThreadSchedulerLockingOps<'_, Self>> {
         Some(self)
+    }
+}
+
+/// One instruction of the machine, whoever executed it.
+impl ReverseStep<Tid> for Debugged<'_> {
+    fn reverse_step(&mut self, _: Tid) -> Result<(), Self::Error> {
+        self.direction = Direction::BackOne;
+        Ok(())
+    }
+}
+
+impl ReverseCont<Tid> for Debugged<'_> {
+    fn reverse_cont(&mut self) -> Result<(), Self::Error> {
+        self.direction = Direction::Back;
+        Ok(())
     }
 }
 
