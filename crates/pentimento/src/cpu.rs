@@ -47,7 +47,7 @@ pub struct Cpu {
     engine: Box<dyn Engine>,
     kind: EngineKind,
     /// Where it is among the events that hooks hear of.
-    position: Position,
+    pub(crate) position: Position,
 }
 
 impl Cpu {

@@ -94,6 +94,8 @@ pub use halt::Halt;
 pub use history::{History, Past};
 pub use hooks::{Edge, HookId, Hooks, Reply, View};
 #[cfg(feature = "linux")]
+pub use hooks::{GuestCall, MachineView};
+#[cfg(feature = "linux")]
 pub use host::Capture;
 #[cfg(feature = "linux")]
 pub use machine::{Machine, Statistics};
@@ -116,7 +118,9 @@ pub use pentimento_linux as linux;
 #[cfg(all(feature = "linux", unix))]
 pub use pentimento_linux::LocalFolder;
 #[cfg(feature = "linux")]
-pub use pentimento_linux::{Crash, Kernel, Limits, Mount, ProcessId, RestoreError, TaskId, TimeMode};
+pub use pentimento_linux::{
+    Crash, Kernel, KernelEvent, Limits, Mount, ProcessId, RestoreError, TaskId, TimeMode,
+};
 pub use pentimento_memory::{
     Access, AddressSpace, Backing, BlockFault, Fault, FaultKind, MapError, MmioHandler, NoSuchSnapshot,
     PAGE_SIZE, Permissions, Region, RegionKind, SharedError, SharedMemory, SnapshotId, Value, WatchHit,

@@ -12,6 +12,7 @@ use pentimento_registers::{CpuState, Exception};
 
 use crate::bounds::Left;
 use crate::builder::MachineBuilder;
+use crate::hooks::{Hooks, Positions, Reply};
 use crate::provisions::Surroundings;
 use crate::told::Told;
 use crate::trace_hash::TraceHash;
@@ -51,10 +52,14 @@ pub struct Machine {
     /// Whether runs stop where a task raises an exception that becomes a signal, before anybody takes it
     /// ([`Halt::Raised`]): for debuggers. Running on delivers the signal.
     pub stop_at_exceptions: bool,
+    /// What is called while it runs.
+    pub hooks: Hooks,
     pub(crate) kernel: Kernel,
     pub(crate) environment: Environment,
     pub(crate) engine: EngineKind,
     engines: HashMap<SpaceId, Box<dyn Engine>>,
+    /// Where the tasks are among the events that hooks hear of.
+    pub(crate) positions: Positions,
     /// What the engines of address spaces that are no more had counted.
     ended_counts: BTreeMap<String, u64>,
     /// Who ran last: whose registers and memory a host sees.
@@ -98,6 +103,8 @@ impl Machine {
         Self {
             breakpoints: BTreeSet::new(),
             stop_at_exceptions: false,
+            hooks: Hooks::default(),
+            positions: Positions::default(),
             kernel,
             environment,
             engine,
@@ -204,6 +211,7 @@ impl Machine {
                 add_counts(&mut self.ended_counts, engine.counts());
             }
             self.code_ends.remove(&space);
+            self.positions.keep(&self.kernel);
         }
     }
 
@@ -222,7 +230,12 @@ impl Machine {
     /// Lets the task whose turn it is run as far as `until` says, or to the end of its quantum; not at
     /// all if `watch` is there and it is at a breakpoint or at the address in `watch`.
     fn turn(&mut self, until: Until, watch: Option<Option<u32>>) -> Option<Halt> {
-        let (task, space, quantum) = match self.kernel.schedule() {
+        self.kernel.keep_events(self.hooks.wants_events());
+        let next = self.kernel.schedule();
+        if let Some(halt) = self.tell_events() {
+            return Some(halt);
+        }
+        let (task, space, quantum) = match next {
             Next::Run { task, space, quantum } => (task, space, quantum),
             Next::Finished(Termination::Exited(status)) => return Some(Halt::Exited(status)),
             Next::Finished(Termination::Killed(_)) if self.halted => return Some(Halt::Halted),
@@ -257,7 +270,8 @@ impl Machine {
             environment: &mut self.environment,
             descriptors: parts.descriptors,
         };
-        let Stop { executed, exit } = engine.run(&mut guest, until);
+        let listening = (self.positions.of(task), Some(task));
+        let Stop { executed, exit } = self.hooks.run(&mut **engine, &mut guest, until, listening);
         self.statistics.instructions += executed;
         self.interrupted = exit.is_pause().then_some(task);
         if !exit.is_pause() {
@@ -271,7 +285,13 @@ impl Machine {
         }
         self.halted = self.is_halt(task, space, exit);
         self.kernel.retire(task, executed);
-        let halt = self.handle(task, exit);
+        if self.ask_hooks(task, exit) == Reply::Pass {
+            let halt = self.handle(task, exit);
+            if halt.is_some() {
+                return halt;
+            }
+        }
+        let halt = self.tell_events();
         if self.stop_at_exceptions
             && exit.exception().is_some()
             && let Some((signal, crash)) = self.kernel.raised(task)
@@ -308,10 +328,49 @@ impl Machine {
             && byte == HLT
     }
 
+    /// Asks the hooks about what a task's code came to, before the kernel hears of it.
+    fn ask_hooks(&mut self, task: TaskId, exit: Exit) -> Reply {
+        if let Exit::PageFault(fault) = exit {
+            if !self.hooks.wants_faults() {
+                return Reply::Pass;
+            }
+            if self.kernel.resolve_fault(task, fault) {
+                self.statistics.exceptions += 1;
+                return Reply::Done;
+            }
+        }
+        let Some(parts) = self.kernel.parts(task) else { return Reply::Pass };
+        let mut guest = Guest {
+            state: parts.cpu,
+            memory: parts.memory,
+            environment: &mut self.environment,
+            descriptors: parts.descriptors,
+        };
+        match exit {
+            Exit::PageFault(fault) => self.hooks.fault(&mut guest, &fault, Some(task)),
+            Exit::Exception { exception, error_code } => {
+                self.hooks.exception(&mut guest, (exception, error_code), Some(task))
+            }
+            Exit::Interrupt(vector) => match self.hooks.interrupt(&mut guest, vector, Some(task)) {
+                Reply::Pass => self.hooks.system_call(&mut guest, task),
+                Reply::Done => Reply::Done,
+            },
+            _ => Reply::Pass,
+        }
+    }
+
+    /// Tells the hooks what the kernel has done; says how the run ends if one wants it to.
+    fn tell_events(&mut self) -> Option<Halt> {
+        if self.hooks.wants_events() {
+            self.hooks.tell_events(&mut self.kernel, &mut self.environment);
+        }
+        self.hooks.stopped.take().map(Halt::Hook)
+    }
+
     /// Brings the kernel what a task's code came to.
     fn handle(&mut self, task: TaskId, exit: Exit) -> Option<Halt> {
         match exit {
-            Exit::Budget | Exit::CodeEnd => {}
+            Exit::Budget | Exit::Observer | Exit::CodeEnd => {}
             Exit::Stopped => return Some(Halt::Stopped),
             // The only gate that is open: `Gates::Linux`.
             Exit::Interrupt(_) | Exit::Sysenter | Exit::Syscall => {

@@ -4,6 +4,7 @@ use pentimento_registers::Gpr;
 
 use super::Kernel;
 use crate::errno::Errno;
+use crate::event::KernelEvent;
 use crate::ids::{ProcessId, TaskId, Termination};
 use crate::resource::Resource;
 use crate::signal::frame::Delivery;
@@ -169,7 +170,7 @@ impl Kernel {
                 Action::DEFAULT => match info.signal.default_action() {
                     DefaultAction::Ignore | DefaultAction::Continue => {}
                     DefaultAction::Terminate => {
-                        self.trace_signal(id, info.signal);
+                        self.trace_signal(id, info.signal, None);
                         if self.first == Some(process) {
                             self.crash = raised.map(|(_, crash)| crash);
                         }
@@ -182,7 +183,7 @@ impl Kernel {
                     }
                 },
                 _ => {
-                    self.trace_signal(id, info.signal);
+                    self.trace_signal(id, info.signal, Some(action.handler));
                     self.call_handler(id, &info, action);
                 }
             }
@@ -196,7 +197,8 @@ impl Kernel {
         }
     }
 
-    fn trace_signal(&mut self, task: TaskId, signal: Signal) {
+    fn trace_signal(&mut self, task: TaskId, signal: Signal, handler: Option<u32>) {
+        self.tell(|| KernelEvent::Signal { task, signal: signal.number(), handler });
         if let Some(trace) = &mut self.host.trace {
             trace.signal(task, &signal.name());
         }

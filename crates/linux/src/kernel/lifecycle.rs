@@ -6,6 +6,7 @@ use pentimento_registers::{CpuState, Gpr, TlsDescriptors};
 use super::Kernel;
 use crate::errno::Errno;
 use crate::error::Error;
+use crate::event::KernelEvent;
 use crate::futex::Key;
 use crate::ids::{ProcessId, TaskId, Termination};
 use crate::loader;
@@ -223,6 +224,7 @@ impl Kernel {
         );
         self.make_runnable(task);
         self.first.get_or_insert(id);
+        self.tell(|| KernelEvent::ProcessStarted { process: id, parent: None });
         Ok(id)
     }
 
@@ -274,6 +276,7 @@ impl Kernel {
             process.threads.retain(|thread| *thread != id);
             process.instructions = process.instructions.wrapping_add(task.instructions);
         }
+        self.tell(|| KernelEvent::ThreadEnded { process: task.process, task: id });
     }
 
     /// Writes 0 where set_tid_address(2) or CLONE_CHILD_CLEARTID says, and wakes who waits for it.
@@ -313,6 +316,7 @@ impl Kernel {
         for thread in threads {
             self.release_task(thread);
         }
+        self.tell(|| KernelEvent::ProcessEnded { process: id, how });
         self.release_memory(id);
         self.fs.unlock_all(LockOwner::Process(id.number()), None);
         self.wake_files();
@@ -457,6 +461,7 @@ impl Kernel {
         self.own_descriptors(leader, files);
         let files = self.task(leader).files;
         self.fs.close_on_exec(&mut self.files[files]);
+        self.tell(|| KernelEvent::Executed { process: id });
     }
 
     /// The thread that calls execve takes the number of its process.

@@ -11,6 +11,7 @@ use crate::arena::{Arena, Id};
 use crate::config::{Config, Limits};
 use crate::errno::Errno;
 use crate::error::Error;
+use crate::event::KernelEvent;
 use crate::futex::Futexes;
 use crate::host;
 use crate::ids::{Crash, ProcessId, TaskId, Termination};
@@ -136,6 +137,8 @@ pub struct Kernel {
     snapshots: Vec<Arc<Kept>>,
     /// The memory of spaces that have ended, and that snapshots have.
     ended_memory: BTreeMap<SpaceId, AddressSpace>,
+    /// What has happened since the host asked last, if it wants to know.
+    pub(crate) events: Option<Vec<KernelEvent>>,
 }
 
 /// The number before the first process's: low enough to look usual, and not 1, which signals treat specially.
@@ -186,6 +189,7 @@ impl Kernel {
             unimplemented: BTreeMap::new(),
             snapshots: Vec::new(),
             ended_memory: BTreeMap::new(),
+            events: None,
         }
     }
 
@@ -403,6 +407,31 @@ impl Kernel {
     /// [`RestoreError::NoSuchSnapshot`].
     pub fn forget(&mut self, snapshot: &KernelSnapshot) -> Result<(), RestoreError> {
         self.forget_snapshot(snapshot)
+    }
+
+    /// Whether the kernel keeps [events](Self::take_events), of which the host then has to take note.
+    pub fn keep_events(&mut self, keep: bool) {
+        if keep != self.events.is_some() {
+            self.events = keep.then(Vec::new);
+        }
+    }
+
+    /// What has happened since the last call, oldest first, if [events are kept](Self::keep_events).
+    pub fn take_events(&mut self) -> Vec<KernelEvent> {
+        self.events.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Tells the host of an event, if it wants to know.
+    pub(crate) fn tell(&mut self, event: impl FnOnce() -> KernelEvent) {
+        if let Some(events) = &mut self.events {
+            events.push(event());
+        }
+    }
+
+    /// Brings in the page that an access needs which the memory of `task` refused, and says whether it may
+    /// start again. If not, nothing has happened: [`page_fault`](Self::page_fault) makes a signal of it.
+    pub fn resolve_fault(&mut self, task: TaskId, fault: Fault) -> bool {
+        self.tasks.contains_key(&task) && self.space(task).resolve(fault).is_ok()
     }
 
     /// How often each system call was called that is not implemented, by number.

@@ -114,6 +114,7 @@ impl Kernel {
             paused,
             snapshots,
             ended_memory: _,
+            events: _,
         } = self;
         let image = |memory: SharedMemory| memory.image().ok().map(|image| (memory, image));
         let kept = Kept {

@@ -32,6 +32,7 @@ use pentimento_registers::Gpr;
 pub use table::{ArgumentKind, SystemCall, system_calls};
 
 use crate::errno::Errno;
+use crate::event::KernelEvent;
 use crate::ids::{ProcessId, TaskId};
 use crate::kernel::{Arguments, Call, Kernel};
 use crate::signal::Info;
@@ -116,6 +117,8 @@ impl Call<'_> {
         }
         if let Some(pending) = task.call.take() {
             self.trace_result(&pending, Some(value));
+            let (task, PendingCall { number, arguments, .. }) = (self.task_id, pending);
+            self.kernel.tell(|| KernelEvent::CallEnded { task, number, arguments, result: value });
         }
         None
     }

@@ -5,6 +5,7 @@ use pentimento_registers::Gpr;
 
 use super::thread::{UserDescriptor, set_descriptor};
 use crate::errno::Errno;
+use crate::event::KernelEvent;
 use crate::ids::{ProcessId, TaskId, Termination};
 use crate::kernel::{Arguments, Call, Kernel};
 use crate::resource::Resource;
@@ -250,6 +251,11 @@ fn create(call: &mut Call<'_>, request: Request) -> Result<u32, Errno> {
         super::pidfd::give(call, ProcessId(number), request.descriptor)?;
     }
     call.kernel.make_runnable(id);
+    let parent = Some(call.process_id);
+    call.kernel.tell(|| match is_thread {
+        true => KernelEvent::ThreadStarted { process, task: id },
+        false => KernelEvent::ProcessStarted { process, parent },
+    });
     Ok(number)
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Listener<'a> {
 /// What calling a hook takes besides the hook.
 pub(super) struct Calls<'a> {
     /// Where hooks are added and removed meanwhile.
-    hooks: &'a mut Hooks,
+    pub(super) hooks: &'a mut Hooks,
     task: Option<Task>,
 }
 
@@ -58,7 +58,7 @@ impl Calls<'_> {
     }
 
     #[inline]
-    fn is_removed(&self, id: HookId) -> bool {
+    pub(super) fn is_removed(&self, id: HookId) -> bool {
         !self.hooks.removed.is_empty() && self.hooks.removed.contains(&id)
     }
 
@@ -79,7 +79,7 @@ impl Calls<'_> {
 
     /// Calls all of `hooks`.
     #[inline]
-    fn tell<'h, F: ?Sized + 'h>(
+    pub(super) fn tell<'h, F: ?Sized + 'h>(
         &mut self,
         hooks: impl Iterator<Item = &'h mut Hook<F>>,
         guest: &mut Guest<'_>,

@@ -18,6 +18,8 @@
 //! ```
 
 mod listener;
+#[cfg(feature = "linux")]
+mod machine;
 mod view;
 
 use std::fmt;
@@ -31,6 +33,10 @@ use pentimento_memory::{Access, Fault};
 use pentimento_registers::Exception;
 
 use listener::{Listener, Listening};
+#[cfg(feature = "linux")]
+pub(crate) use machine::Positions;
+#[cfg(feature = "linux")]
+pub use machine::{GuestCall, MachineView};
 pub use view::View;
 
 /// The task that runs, on a machine that has tasks.
@@ -105,6 +111,8 @@ struct Lists {
     interrupts: Vec<Hook<OnInterrupt>>,
     faults: Vec<Hook<OnFault>>,
     exceptions: Vec<Hook<OnException>>,
+    #[cfg(feature = "linux")]
+    machine: machine::MachineLists,
 }
 
 type Operations = &'static [Operation];
@@ -119,6 +127,8 @@ impl Lists {
         self.interrupts.append(&mut more.interrupts);
         self.faults.append(&mut more.faults);
         self.exceptions.append(&mut more.exceptions);
+        #[cfg(feature = "linux")]
+        self.machine.append(&mut more.machine);
     }
 
     fn remove(&mut self, id: HookId) {
@@ -130,6 +140,8 @@ impl Lists {
         self.interrupts.retain(|hook| hook.id != id);
         self.faults.retain(|hook| hook.id != id);
         self.exceptions.retain(|hook| hook.id != id);
+        #[cfg(feature = "linux")]
+        self.machine.remove(id);
     }
 
     fn interests(&self) -> Interests {
@@ -346,7 +358,8 @@ impl Hooks {
     }
 
     /// Calls `hook` where memory refuses an access in `range`, because nothing is mapped or it is not
-    /// allowed. With [`Reply::Done`], the page being there now, the instruction starts again.
+    /// allowed; on a machine, where its kernel has no page for it either. With [`Reply::Done`], the page
+    /// being there now, the instruction starts again.
     pub fn on_fault(
         &mut self,
         range: impl RangeBounds<u32>,
@@ -474,13 +487,15 @@ impl Hooks {
 /// How many there are.
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Lists { instructions, operations, blocks, fetches, accesses, interrupts, faults, exceptions } =
-            &self.lists;
-        f.debug_struct("Hooks")
-            .field("instructions", &(instructions.len() + operations.len()))
-            .field("blocks", &blocks.len())
-            .field("accesses", &(fetches.len() + accesses.len()))
-            .field("others", &(interrupts.len() + faults.len() + exceptions.len()))
-            .finish_non_exhaustive()
+        let lists = &self.lists;
+        let mut debug = f.debug_struct("Hooks");
+        debug
+            .field("instructions", &(lists.instructions.len() + lists.operations.len()))
+            .field("blocks", &lists.blocks.len())
+            .field("accesses", &(lists.fetches.len() + lists.accesses.len()))
+            .field("exits", &(lists.interrupts.len() + lists.faults.len() + lists.exceptions.len()));
+        #[cfg(feature = "linux")]
+        debug.field("machine", &lists.machine.len());
+        debug.finish_non_exhaustive()
     }
 }

@@ -6,6 +6,7 @@ use pentimento_execute::Environment;
 use pentimento_linux::{KernelSnapshot, RestoreError, SpaceId, TaskId};
 use pentimento_registers::CpuState;
 
+use crate::hooks::Positions;
 use crate::told::Told;
 use crate::trace_hash::TraceHash;
 use crate::{Machine, Statistics};
@@ -25,6 +26,8 @@ pub struct MachineSnapshot {
     code_ends: HashMap<SpaceId, Option<u32>>,
     halted: bool,
     interrupted: Option<TaskId>,
+    /// What hooks had heard of.
+    positions: Positions,
 }
 
 impl MachineSnapshot {
@@ -44,7 +47,7 @@ impl Machine {
     /// that is read after a snapshot is remembered, to be read again after [`restore`](Self::restore).
     /// Connections to the host's network go on if they are still there, and are reset if not. Folders
     /// that are mounted [read-write](crate::Mount::ReadWrite) keep what was written to them, and the host's
-    /// clock goes on. Breakpoints and other wishes of the host are no part of the machine.
+    /// clock goes on. Breakpoints, hooks and other wishes of the host are no part of the machine.
     ///
     /// ```
     /// use pentimento::{Gpr, Halt, Machine};
@@ -71,6 +74,7 @@ impl Machine {
             code_ends: self.code_ends.clone(),
             halted: self.halted,
             interrupted: self.interrupted,
+            positions: self.positions.clone(),
         }
     }
 
@@ -98,6 +102,7 @@ impl Machine {
         self.code_ends.clone_from(&snapshot.code_ends);
         self.halted = snapshot.halted;
         self.interrupted = snapshot.interrupted;
+        self.positions.clone_from(&snapshot.positions);
         self.forget_ended_spaces();
         Ok(())
     }

@@ -6,6 +6,7 @@ mod file;
 mod machine;
 
 use pentimento_execute::Environment;
+use pentimento_execute::observe::Position;
 use pentimento_memory::{NoSuchSnapshot, SnapshotId};
 use pentimento_registers::{CpuState, LocalDescriptors, TlsDescriptors};
 
@@ -26,6 +27,8 @@ pub struct Snapshot {
     /// The address space that `memory` is a snapshot of.
     space: u64,
     memory: SnapshotId,
+    /// What hooks had heard of.
+    position: Position,
 }
 
 impl Snapshot {
@@ -41,7 +44,7 @@ impl Cpu {
     /// Remembers registers, memory, time-stamp counter and descriptor tables. Snapshots nest; each costs
     /// as much as pages were written since the one before. Not covered, as in
     /// [`AddressSpace::snapshot`](crate::AddressSpace::snapshot): devices' own state and the content of
-    /// shared objects; and breakpoints.
+    /// shared objects; breakpoints and hooks.
     ///
     /// ```
     /// use pentimento::{Cpu, Gpr, Halt, Permissions};
@@ -66,6 +69,7 @@ impl Cpu {
             local: self.local.clone(),
             space: self.memory.identity(),
             memory: self.memory.snapshot(),
+            position: self.position.clone(),
         }
     }
 
@@ -84,6 +88,7 @@ impl Cpu {
         self.environment.stop = stop;
         self.tls = snapshot.tls;
         self.local.clone_from(&snapshot.local);
+        self.position.clone_from(&snapshot.position);
         Ok(())
     }
 
