@@ -1,6 +1,6 @@
 //! The machine around the CPU: what instructions can see besides registers and memory.
 
-use crate::{CpuModel, StopHandle};
+use crate::{Breakpoints, CpuModel, StopHandle};
 
 /// Which ways out of its own code the guest has: the privilege levels of the interrupt gates.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -32,6 +32,9 @@ pub struct Environment {
     /// belongs. Reading and writing there is as anywhere. An engine that has run code need not
     /// notice an address that is set then; it may be taken away at any time.
     pub code_end: Option<u32>,
+    /// Where runs stop: before an instruction at one of these an engine leaves with
+    /// [`Exit::Breakpoint`](crate::Exit::Breakpoint), unless it is the first of the run.
+    pub breakpoints: Breakpoints,
     /// State of the generator behind RDRAND and RDSEED; a host that wants other numbers seeds it.
     pub random: u64,
     /// Where other threads ask for a stop. A clone of an environment listens to the same requests.
@@ -57,6 +60,7 @@ impl Environment {
             processor: 0,
             gates: Gates::All,
             code_end: None,
+            breakpoints: Breakpoints::default(),
             random: 0,
             stop: StopHandle::default(),
             #[cfg(feature = "count-slow")]

@@ -14,6 +14,9 @@ pub enum Exit {
     Budget,
     /// A [`StopHandle`](crate::StopHandle) asked for it. The request is taken; the guest can go on.
     Stopped,
+    /// The next instruction has a breakpoint: it is at one of
+    /// [`Environment::breakpoints`](crate::Environment::breakpoints).
+    Breakpoint,
     /// An [`Observer`](crate::observe::Observer) asked for it.
     Observer,
     /// INT n was executed; EIP is behind it.
@@ -54,14 +57,15 @@ impl Exit {
     /// Whether the guest was cut off where it could simply have gone on.
     #[must_use]
     pub const fn is_pause(&self) -> bool {
-        matches!(self, Self::Budget | Self::Stopped | Self::Observer)
+        matches!(self, Self::Budget | Self::Stopped | Self::Breakpoint | Self::Observer)
     }
 
     /// Whether the instruction that led here has completed, and so counts as executed.
     #[must_use]
     pub const fn completes_instruction(&self) -> bool {
         match self {
-            Self::Budget | Self::Stopped | Self::Observer | Self::CodeEnd | Self::PageFault(_) => false,
+            Self::Budget | Self::Stopped | Self::Breakpoint | Self::Observer => false,
+            Self::CodeEnd | Self::PageFault(_) => false,
             Self::Interrupt(_) | Self::Sysenter | Self::Syscall => true,
             Self::Exception { exception, .. } => exception.is_trap(),
         }

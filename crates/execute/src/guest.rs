@@ -105,6 +105,8 @@ pub trait Engine: Send {
         while executed < budget && exit == Exit::Budget {
             if guest.environment.stop.take() {
                 exit = Exit::Stopped;
+            } else if executed > 0 && guest.environment.breakpoints.contains(guest.state.eip) {
+                exit = Exit::Breakpoint;
             } else if let Err(why) = observed.step(guest, &mut executed) {
                 exit = why;
             }

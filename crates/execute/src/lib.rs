@@ -38,6 +38,7 @@ extern crate std;
 mod binary_arithmetic;
 mod bit_byte;
 pub mod blocks;
+mod breakpoints;
 mod context;
 mod control_transfer;
 mod cpuid;
@@ -72,6 +73,7 @@ pub mod vector;
 mod width;
 pub mod x87;
 
+pub use breakpoints::Breakpoints;
 pub use context::Context;
 pub use dispatch::{Handler, handler, handler_on};
 pub use environment::{Environment, Gates};

@@ -18,6 +18,9 @@ impl Engine for Reference {
             if guest.environment.stop.take() {
                 return Stop { executed, exit: Exit::Stopped };
             }
+            if executed > 0 && guest.environment.breakpoints.contains(guest.state.eip) {
+                return Stop { executed, exit: Exit::Breakpoint };
+            }
             if let Err(exit) = self.step(guest) {
                 return Stop { executed: executed + u64::from(exit.completes_instruction()), exit };
             }
@@ -27,7 +30,7 @@ impl Engine for Reference {
 }
 
 impl Reference {
-    /// Executes one instruction.
+    /// Executes one instruction, whether it has a breakpoint or not.
     ///
     /// # Errors
     /// Why execution cannot simply go on; never [`Exit::Budget`].

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use pentimento_execute::blocks::Flow;
 use pentimento_execute::observe::Interests;
-use pentimento_execute::{Context, CpuModel};
+use pentimento_execute::{Breakpoints, Context, CpuModel, Environment};
 use pentimento_memory::engine::{CodeChanges, CodeReader, CodeWrite};
 use pentimento_memory::{AddressSpace, PAGE_SIZE};
 
@@ -40,6 +40,8 @@ pub(crate) struct Blocks {
     paused: Option<usize>,
     /// The model that it was compiled for.
     model: CpuModel,
+    /// In no block is an instruction at one of these.
+    breakpoints: Breakpoints,
     /// What an observer wants to hear of, if the blocks are for one.
     interests: Option<Interests>,
     /// Knows the address space that the blocks are of, and what was written to their code.
@@ -56,6 +58,7 @@ impl Blocks {
             blocks: BTreeMap::new(),
             paused: None,
             model: CpuModel::Max,
+            breakpoints: Breakpoints::default(),
             interests: None,
             reader: CodeReader::new(),
             epoch: 0,
@@ -78,16 +81,22 @@ impl Blocks {
         self.epoch += 1;
     }
 
-    /// Brings the blocks up to date with what was written to their code and with the CPU model.
+    /// Brings the blocks up to date with what was written to their code, with the CPU model and with
+    /// breakpoints.
     #[inline]
-    pub(crate) fn refresh(&mut self, memory: &mut AddressSpace, model: CpuModel) {
+    pub(crate) fn refresh(&mut self, memory: &mut AddressSpace, environment: &Environment) {
         if !self.reader.is_current(memory) {
             self.invalidate(memory);
         }
-        if model != self.model {
-            self.model = model;
+        if environment.model != self.model {
+            self.model = environment.model;
             self.clear();
         }
+        let mut known = core::mem::take(&mut self.breakpoints);
+        environment.breakpoints.bring_up_to_date(&mut known, |address| {
+            self.drop_blocks(CodeWrite { address, length: 1 });
+        });
+        self.breakpoints = known;
     }
 
     #[cold]

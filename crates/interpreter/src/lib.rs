@@ -118,7 +118,7 @@ impl Interpreter {
             if guest.environment.stop.take() {
                 return Stop { executed: budget - left, exit: Exit::Stopped };
             }
-            self.code.refresh(guest.memory, guest.environment.model);
+            self.code.refresh(guest.memory, guest.environment);
             // For a single step a block would not pay.
             let block = match left > 1 && fits(guest.state) {
                 true => self.code.enter(&mut guest.context()),
@@ -136,6 +136,9 @@ impl Interpreter {
                     self.chain(block, guest, &mut left, least, observed.as_deref_mut())
                 }
                 Some(block) if observed.is_none() => self.begin(block, guest, &mut left),
+                _ if left < budget && guest.environment.breakpoints.contains(guest.state.eip) => {
+                    Leave::Exit(Exit::Breakpoint)
+                }
                 _ => match step(guest, &mut left, observed.as_deref_mut()) {
                     Ok(()) => Leave::Continue,
                     Err(exit) => Leave::Exit(exit),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use pentimento_decoder::{DecodeError, Instruction, decode};
-use pentimento_execute::{CpuModel, Environment};
+use pentimento_execute::{Breakpoints, CpuModel, Environment};
 use pentimento_memory::engine::{CodeChanges, CodeReader, CodeWrite};
 use pentimento_memory::{AddressSpace, PAGE_SIZE};
 
@@ -149,6 +149,8 @@ pub(crate) struct Cache {
     statistics: Statistics,
     /// Instructions handed to the reference, by mnemonic.
     handed: BTreeMap<&'static str, u64>,
+    /// In no block is an instruction at one of these.
+    breakpoints: Breakpoints,
     /// How often code without a translation was asked for, by a hash of its address.
     visits: Box<[u8; VISITED]>,
     dump: Option<Dump>,
@@ -239,6 +241,7 @@ impl Cache {
             dropped: 0,
             statistics: Statistics::default(),
             handed: BTreeMap::new(),
+            breakpoints: Breakpoints::default(),
             visits: Box::new([0; VISITED]),
             dump: Dump::requested(),
         })
@@ -297,7 +300,20 @@ impl Cache {
 
     /// Brings the blocks up to date with what was written to their code, with the CPU model, and with
     /// the segments.
-    pub(crate) fn refresh(&mut self, memory: &mut AddressSpace, model: CpuModel, surroundings: Surroundings) {
+    pub(crate) fn refresh(
+        &mut self,
+        memory: &mut AddressSpace,
+        environment: &Environment,
+        surroundings: Surroundings,
+    ) {
+        let mut known = core::mem::take(&mut self.breakpoints);
+        environment.breakpoints.bring_up_to_date(&mut known, |address| {
+            for key in self.overlapping(CodeWrite { address, length: 1 }) {
+                self.drop_block(key);
+            }
+        });
+        self.breakpoints = known;
+        let model = environment.model;
         if model != self.model || surroundings != self.surroundings && self.based {
             self.clear();
         }

@@ -141,6 +141,9 @@ impl Translator {
 
     /// Runs in the interpreter.
     fn interpret(&mut self, guest: &mut Guest<'_>, until: Until, executed: &mut u64) -> Next {
+        if is_breakpoint(guest, *executed) {
+            return Next::Leave(Exit::Breakpoint);
+        }
         let stop = self.interpreter.run(guest, until);
         self.cold = self.cold.saturating_sub(stop.executed);
         *executed += stop.executed;
@@ -160,7 +163,7 @@ impl Translator {
         };
         self.surroundings.fs = Self::is_flat_but_for_base(guest.state, SegmentRegister::Fs);
         self.surroundings.gs = Self::is_flat_but_for_base(guest.state, SegmentRegister::Gs);
-        cache.refresh(guest.memory, guest.environment.model, self.surroundings);
+        cache.refresh(guest.memory, guest.environment, self.surroundings);
         let backwards = guest.state.eflags.contains(Eflags::DF);
         let eip = guest.state.eip;
         let list = core::mem::take(&mut self.indirect);
@@ -287,6 +290,9 @@ fn compare_last(guest: &mut Guest<'_>, width: u32, both: bool) {
 
 /// Executes the instruction at EIP by the reference.
 fn reference(guest: &mut Guest<'_>, executed: &mut u64) -> Next {
+    if is_breakpoint(guest, *executed) {
+        return Next::Leave(Exit::Breakpoint);
+    }
     let before = guest.environment.time_stamp;
     let result = Reference.step(guest);
     *executed += guest.environment.time_stamp.wrapping_sub(before) & 1;
@@ -295,6 +301,11 @@ fn reference(guest: &mut Guest<'_>, executed: &mut u64) -> Next {
         Ok(()) => Next::Interpreter,
         Err(exit) => Next::Leave(exit),
     }
+}
+
+/// Whether EIP has a breakpoint and is not that of the run's first instruction.
+fn is_breakpoint(guest: &Guest<'_>, executed: u64) -> bool {
+    executed > 0 && guest.environment.breakpoints.contains(guest.state.eip)
 }
 
 /// Executes at most `most` instructions by the reference, and `least` at least.

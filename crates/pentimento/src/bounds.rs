@@ -1,12 +1,13 @@
 //! How far a run may go.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use pentimento_execute::StopHandle;
+use pentimento_execute::{Environment, StopHandle};
 
 use crate::Halt;
 
@@ -57,10 +58,21 @@ impl Bounds {
     }
 
     /// To the instruction at this EIP, which is not executed: [`Halt::Reached`]. A
-    /// run that begins there first leaves it. Engines do not know of addresses: the code runs one
-    /// instruction at a time, some tens of times slower.
+    /// run that begins there first leaves it.
     pub const fn until(self, address: u32) -> Self {
         Self { address: Some(address), ..self }
+    }
+}
+
+impl Bounds {
+    /// Tells engines where the run stops: at `breakpoints` and at its own address. Says whether there is
+    /// any such place.
+    pub(crate) fn stops(&self, breakpoints: &BTreeSet<u32>, environment: &mut Environment) -> bool {
+        let own = self.address.filter(|address| !breakpoints.contains(address));
+        let before = breakpoints.range(..own.unwrap_or(0));
+        let behind = breakpoints.range(own.unwrap_or(0)..);
+        environment.breakpoints.set(before.chain(&own).chain(behind).copied());
+        own.is_some() || !breakpoints.is_empty()
     }
 }
 

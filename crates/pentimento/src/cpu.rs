@@ -40,7 +40,7 @@ pub struct Cpu {
     /// The LDT.
     pub local: LocalDescriptors,
     /// Where runs stop, before the instruction at each of these EIPs ([`Halt::Breakpoint`]); a run that
-    /// begins at one leaves it. While there are any, code runs one instruction at a time.
+    /// begins at one leaves it. What runs between them is as fast as without.
     pub breakpoints: BTreeSet<u32>,
     /// What is called while it runs.
     pub hooks: Hooks,
@@ -84,7 +84,7 @@ impl Cpu {
     }
 
     fn run_on(&mut self, bounds: &Bounds, left: &mut Left) -> Halt {
-        let single = bounds.address.is_some() || !self.breakpoints.is_empty();
+        let stops = bounds.stops(&self.breakpoints, &mut self.environment);
         let mut begun = false;
         while left.budget > 0 {
             if left.is_over() {
@@ -93,7 +93,7 @@ impl Cpu {
             let mut slice = left.slice();
             while slice > 0 {
                 let eip = self.state.eip;
-                if single && begun {
+                if stops && begun {
                     if bounds.address == Some(eip) {
                         return Halt::Reached(eip);
                     }
@@ -101,8 +101,8 @@ impl Cpu {
                         return Halt::Breakpoint(eip);
                     }
                 }
-                let Stop { executed, exit } = self.run_engine(Until::budget(if single { 1 } else { slice }));
-                begun = true;
+                let Stop { executed, exit } = self.run_engine(Until::budget(slice));
+                begun |= executed > 0;
                 slice = slice.saturating_sub(executed);
                 left.budget = left.budget.saturating_sub(executed);
                 if let Some(halt) = self.answer(exit) {
@@ -119,7 +119,7 @@ impl Cpu {
         let Self { state, memory, environment, hooks, .. } = self;
         let mut guest = Guest { state, memory, environment, descriptors };
         let reply = match exit {
-            Exit::Budget | Exit::Observer => Reply::Done,
+            Exit::Budget | Exit::Breakpoint | Exit::Observer => Reply::Done,
             Exit::Interrupt(vector) => hooks.interrupt(&mut guest, vector, None),
             Exit::PageFault(fault) => hooks.fault(&mut guest, &fault, None),
             Exit::Exception { exception, error_code } => {

@@ -46,8 +46,8 @@ pub struct Statistics {
 /// ```
 pub struct Machine {
     /// Where runs stop, before the instruction at each of these EIPs, whoever comes to it
-    /// ([`Halt::Breakpoint`]); a run whose first instruction it would be leaves it. While there are any,
-    /// code runs one instruction at a time.
+    /// ([`Halt::Breakpoint`]); a run whose first instruction it would be leaves it. What runs between them
+    /// is as fast as without.
     pub breakpoints: BTreeSet<u32>,
     /// Whether runs stop where a task raises an exception that becomes a signal, before anybody takes it
     /// ([`Halt::Raised`]): for debuggers. Running on delivers the signal.
@@ -181,7 +181,7 @@ impl Machine {
         /// Such turns in a row that cost nothing: system calls that wait, pages that come in.
         const FREE: u32 = 16;
         let mut barren = 0;
-        let single = bounds.address.is_some() || !self.breakpoints.is_empty();
+        let stops = bounds.stops(&self.breakpoints, &mut self.environment);
         let begun = self.statistics.instructions;
         while left.budget > 0 {
             if self.environment.stop.take() {
@@ -191,8 +191,8 @@ impl Machine {
                 return Halt::Timeout;
             }
             let before = self.statistics.instructions;
-            let until = Until::budget(if single { 1 } else { left.slice() });
-            let watch = (single && (bounds.arriving || before != begun)).then_some(bounds.address);
+            let until = Until::budget(left.slice());
+            let watch = (stops && (bounds.arriving || before != begun)).then_some(bounds.address);
             if let Some(halt) = self.turn(until, watch) {
                 return halt;
             }
@@ -370,7 +370,7 @@ impl Machine {
     /// Brings the kernel what a task's code came to.
     fn handle(&mut self, task: TaskId, exit: Exit) -> Option<Halt> {
         match exit {
-            Exit::Budget | Exit::Observer | Exit::CodeEnd => {}
+            Exit::Budget | Exit::Breakpoint | Exit::Observer | Exit::CodeEnd => {}
             Exit::Stopped => return Some(Halt::Stopped),
             // The only gate that is open: `Gates::Linux`.
             Exit::Interrupt(_) | Exit::Sysenter | Exit::Syscall => {

@@ -358,3 +358,39 @@ fn hooks_answer_in_the_cpus_place() {
         assert_eq!(registers, [0x21, 8, 3, 1 + 2 * 7 + 5], "{engine}");
     }
 }
+
+/// Breakpoints that come when the code is hot stop it, each time that it comes there, in the middle of
+/// blocks and between them, and go again; with hooks as without.
+#[test]
+fn breakpoints_come_and_go_at_any_time() {
+    let source = "again: inc eax\n add ebx, eax\n cmp eax, edx\n jne again\n jmp again";
+    for engine in EngineKind::ALL {
+        for hooked in [false, true] {
+            let mut cpu = cpu(*engine, source);
+            assert_eq!(cpu.run(3_000_000), Halt::Budget);
+            if hooked {
+                cpu.hooks.on_block(.., |_| ());
+            }
+            for (address, eax) in [(CODE + 3, 750_001), (CODE, 750_001), (CODE + 5, 750_002)] {
+                cpu.breakpoints.insert(address);
+                assert_eq!(cpu.run(100), Halt::Breakpoint(address), "{engine}");
+                assert_eq!(cpu.state.gpr(Gpr::Eax), eax, "{engine}: {address:#x}");
+                cpu.breakpoints.clear();
+                assert_eq!(cpu.run(0), Halt::Budget, "{engine}");
+            }
+            cpu.breakpoints.extend([CODE + 1, CODE + 5]);
+            let before = cpu.environment.time_stamp;
+            for _ in 0..1000 {
+                assert_eq!(cpu.run(100), Halt::Breakpoint(CODE + 1), "{engine}");
+                assert_eq!(cpu.run(100), Halt::Breakpoint(CODE + 5), "{engine}");
+            }
+            // inc, add, cmp, jne: one round each time, the first one already begun.
+            assert_eq!(cpu.environment.time_stamp - before, 4 * 1000, "{engine}");
+            let until = pentimento::Bounds::none().until(CODE + 3);
+            assert_eq!(cpu.run(until), Halt::Breakpoint(CODE + 1), "{engine}");
+            assert_eq!(cpu.run(until), Halt::Reached(CODE + 3), "{engine}");
+            cpu.breakpoints.clear();
+            assert_eq!(cpu.run(3_000_001), Halt::Budget, "{engine}");
+        }
+    }
+}

@@ -85,7 +85,7 @@ impl Default for CodeWindow {
 }
 
 /// The instruction at `eip`; `None` where there is none that could be compiled: bytes that cannot be
-/// fetched or decoded, and what would run over the end of the address space or of the code.
+/// fetched or decoded, what would run over the end of the address space or of the code, and breakpoints.
 #[must_use]
 pub fn find(
     window: &mut CodeWindow,
@@ -95,7 +95,7 @@ pub fn find(
 ) -> Option<Found> {
     let instruction = decode(window.at(memory, eip)).ok()?;
     let next = eip.checked_add(instruction.length().into())?;
-    if environment.is_code_end(eip, instruction.length().into()) {
+    if environment.is_code_end(eip, instruction.length().into()) || environment.breakpoints.contains(eip) {
         return None;
     }
     let flow = flow(&instruction);
