@@ -7,7 +7,7 @@
 use pentimento_decoder::{
     DecodeErrorKind, Instruction, Operand, OperandSize, Operation, Prefixes, Register, decode,
 };
-use pentimento_registers::{CpuState, Eflags, Gpr, SegmentRegister, StatusWord};
+use pentimento_registers::{ControlWord, CpuState, Eflags, F80, Gpr, SegmentRegister, StatusWord};
 
 use crate::case::{Case, Chunk, Ending};
 use crate::compare::{Mask, compare, undefined_flags};
@@ -68,6 +68,8 @@ pub(crate) struct Latitude<'a> {
     bytes: Vec<OpenBytes>,
     /// Of general registers: the freedom, the register, and which of its bits.
     registers: Vec<(Freedom, Gpr, u32)>,
+    /// The physical x87 register, and the denormal in it, that the last instruction leaves as it is.
+    unchanged: Option<(usize, F80)>,
     /// Where a dot product went: the XMM register and the bits of its lanes.
     dot_product: Option<(usize, u32)>,
 }
@@ -85,6 +87,7 @@ impl<'a> Latitude<'a> {
             everything: beyond_the_tables(&case.code),
             bytes: Vec::new(),
             registers: Vec::new(),
+            unchanged: None,
             dot_product: None,
         };
         for (index, step) in steps.iter().enumerate() {
@@ -108,6 +111,11 @@ impl<'a> Latitude<'a> {
         }
         if is_long_double_shift(step) {
             self.open_destination(step, is_last);
+        }
+        match unchanged_denormal(step) {
+            Some(unchanged) if is_last => self.unchanged = Some(unchanged),
+            Some(_) => self.everything = self.everything.or(Some(Freedom::UnchangedDenormal)),
+            None => {}
         }
         let lanes = match instruction.operation() {
             O::Dpps => Some(32),
@@ -190,6 +198,16 @@ impl<'a> Latitude<'a> {
         if let Some((index, bits)) = self.dot_product {
             excused.take(Freedom::DotProductNan, |mine, theirs| {
                 take_over_nans(&mut mine.state.xmm[index], theirs.state.xmm[index], bits);
+            });
+        }
+        if let Some((register, operand)) = self.unchanged
+            && silicon.state.x87.registers[register] == operand
+        {
+            excused.take(Freedom::UnchangedDenormal, |mine, theirs| {
+                let underflow = StatusWord::UE | StatusWord::ES | StatusWord::B;
+                let (mine, theirs) = (&mut mine.state.x87, &theirs.state.x87);
+                mine.registers[register] = theirs.registers[register];
+                mine.status = mine.status.difference(underflow) | theirs.status & underflow;
             });
         }
         excused.take(Freedom::X87Pointers, |mine, theirs| {
@@ -367,6 +385,23 @@ fn is_long_double_shift(step: &Step) -> bool {
     matches!(instruction.operation(), Operation::Shld | Operation::Shrd)
         && instruction.operand_size() == OperandSize::Word
         && count & 31 > 16
+}
+
+/// The register and value of ST(0) where an instruction has it for its result, a denormal, and underflow
+/// is unmasked.
+fn unchanged_denormal(step: &Step) -> Option<(usize, F80)> {
+    let x87 = &step.state.x87;
+    let value = |index| x87.registers[x87.physical(index)];
+    let (first, second) = (value(0), value(1));
+    let magnitude = (second.exponent(), second.significand);
+    let keeps = match step.instruction.operation() {
+        Operation::Fprem | Operation::Fprem1 => magnitude == (0x7fff, 1 << 63),
+        Operation::Fscale => magnitude == (0, 0),
+        _ => false,
+    };
+    let denormal = first.exponent() == 0 && first.significand != 0;
+    let unmasked = !x87.control.contains(ControlWord::UM);
+    (keeps && denormal && unmasked).then_some((x87.physical(0), first))
 }
 
 fn is_stacked_selector(instruction: &Instruction) -> bool {

@@ -36,6 +36,9 @@ pub enum Freedom {
     /// An x87 store that raises an unmasked exception, to a destination that cannot be written: AMD's
     /// CPUs find the fault first, Intel's the exception, which keeps them from storing.
     RaisingStore,
+    /// FPREM and FPREM1 by an infinity and FSCALE by zero, of a denormal, with underflow unmasked: the
+    /// result is tiny, which raises #U, but Intel's CPUs leave the operand and look no further.
+    UnchangedDenormal,
     /// #AC for sixteen bytes: "may or may not be generated" (SDM volume 2, MOVUPS and its kin).
     AlignmentCheck,
     /// Which of several NaNs is the sum of DPPS and DPPD: on Intel's CPUs lanes differ in it.
@@ -63,6 +66,7 @@ impl Freedom {
         Self::ReservedPrefix,
         Self::UnalignedSha,
         Self::RaisingStore,
+        Self::UnchangedDenormal,
         Self::AlignmentCheck,
         Self::DotProductNan,
         Self::MakersOwn,
@@ -119,6 +123,9 @@ const INTEL: &[Use] = &[
     all(Freedom::ReservedPrefix),
     all(Freedom::UnalignedSha),
     all(Freedom::RaisingStore),
+    only(Freedom::UnchangedDenormal, "fprem"),
+    only(Freedom::UnchangedDenormal, "fprem1"),
+    only(Freedom::UnchangedDenormal, "fscale"),
     all(Freedom::AlignmentCheck),
     all(Freedom::DotProductNan),
     all(Freedom::MakersOwn),

@@ -171,13 +171,14 @@ fn names_stack_pointer(instruction: &Instruction, traits: Traits) -> bool {
         || traits.contains(Traits::GENERAL_OPCODE) && instruction.opcode() & 7 == NUMBER
 }
 
-/// Whether the host may do otherwise than the reference: flags that are undefined, and stores of the
-/// x87 unit that raise an exception and would fault.
+/// Whether the host may do otherwise than the reference: flags that are undefined, stores of the x87
+/// unit that raise an exception and would fault, and operands that it leaves tiny without saying so.
 fn is_open(instruction: &Instruction) -> bool {
     use Operation as O;
     match instruction.operation() {
         O::And | O::Or | O::Xor | O::Test => false,
         O::Fst | O::Fstp | O::Fist | O::Fistp | O::Fisttp => instruction.memory().is_some(),
+        O::Fprem | O::Fprem1 | O::Fscale => true,
         _ => !instruction.flags_undefined().is_empty() || instruction.flags_depend_on_count(),
     }
 }
