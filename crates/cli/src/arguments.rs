@@ -77,7 +77,7 @@ pub(crate) struct RunOptions {
     /// says otherwise.
     #[arg(long, value_name = "UID[:GID]", value_parser = identity)]
     pub(crate) user: Option<(u32, u32)>,
-    /// Bound what the guest uses; may be repeated. RESOURCE is memory (bytes of a process), processes,
+    /// Bound what the guest uses; may be repeated. RESOURCE is memory (bytes of the machine), processes,
     /// threads, descriptors (of a process), stack, file-size, files (bytes of each file system in
     /// memory), inodes or output (suffixes k, M, G).
     #[arg(long = "max", value_name = "RESOURCE=N", value_parser = bound)]
@@ -140,7 +140,7 @@ type Setter = fn(&mut Limits, u64) -> Result<(), TryFromIntError>;
 /// The resources of `--max`.
 #[rustfmt::skip]
 const RESOURCES: &[(&str, Setter)] = &[
-    ("memory",      |limits, value| { limits.memory = value; Ok(()) }),
+    ("memory",      |limits, value| { (limits.memory, limits.total_memory) = (value, value); Ok(()) }),
     ("processes",   |limits, value| { limits.processes = value.try_into()?; Ok(()) }),
     ("threads",     |limits, value| { limits.tasks = value.try_into()?; Ok(()) }),
     ("descriptors", |limits, value| { limits.descriptors = value.try_into()?; Ok(()) }),
@@ -374,6 +374,7 @@ mod tests {
             bound(text).unwrap().apply(&mut limits);
         }
         assert_eq!((limits.memory, limits.processes, limits.output), (64 << 20, 8, 1024));
+        assert_eq!(limits.total_memory, 64 << 20);
         assert!(bound("processes=8G").unwrap_err().contains("at most"));
         assert!(bound("happiness=1").unwrap_err().contains("memory, processes"));
         assert!(bound("memory").is_err() && bound("memory=much").is_err());

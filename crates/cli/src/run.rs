@@ -21,6 +21,7 @@ const SIGPIPE: u8 = 13;
 
 /// Runs the program; returns its exit code, or 128 and the number of the signal that killed it.
 pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
+    let begun = Instant::now();
     let current = std::env::current_dir()?;
     let (mut machine, keeping) = machine(options, &current)?;
     start(&mut machine, options, &current)?;
@@ -28,7 +29,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     let started = Instant::now();
     let mut bounds = Bounds::none().budget(options.limit.unwrap_or(u64::MAX));
     if let Some(timeout) = options.timeout {
-        bounds = bounds.timeout(timeout);
+        // Reading the program counts, too.
+        bounds = bounds.timeout(timeout.saturating_sub(begun.elapsed()));
     }
     let halt = match &options.gdb {
         Some(address) => debug(&mut machine, address)?,
@@ -59,7 +61,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
 }
 
 fn machine(options: &RunOptions, current: &Path) -> Result<(Machine, Keeping), Failure> {
-    let mut limits = Limits::default();
+    // Whoever reads the output decides how much of it there may be.
+    let mut limits = Limits { output: u64::MAX, ..Limits::default() };
     for bound in &options.bounds {
         bound.apply(&mut limits);
     }
@@ -167,6 +170,10 @@ fn install(machine: &mut Machine, program: &Path) -> Result<Vec<u8>, Failure> {
         Failure::new(format!("cannot read {}: {error}", program.display())).with_code(code)
     };
     let path = std::fs::canonicalize(program).map_err(refuse)?;
+    if !std::fs::metadata(&path).map_err(refuse)?.is_file() {
+        let reason = format!("cannot run {}: not a regular file", program.display());
+        return Err(Failure::new(reason).with_code(NOT_EXECUTABLE));
+    }
     let bytes = std::fs::read(&path).map_err(refuse)?;
     let guest = path.into_os_string().into_vec();
     machine.kernel().install_file(&guest, &bytes, 0o755).map_err(|error| Failure::new(error.to_string()))?;

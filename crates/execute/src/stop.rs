@@ -30,6 +30,12 @@ impl StopHandle {
         &self.0
     }
 
+    /// How many handles there are to the same request, this one included.
+    #[must_use]
+    pub fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     /// Takes the request, if there is one: for whoever honours it.
     #[inline]
     #[must_use]

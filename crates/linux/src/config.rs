@@ -34,6 +34,11 @@ impl Default for TimeMode {
 pub struct Limits {
     /// Bytes mapped in one address space; beyond it ENOMEM.
     pub memory: u64,
+    /// Bytes of the host's memory that the whole machine takes: pages of all processes, page tables, files
+    /// in memory, bytes in pipes and sockets, open files, names, tasks and whatever else the kernel keeps.
+    /// Beyond it ENOMEM, ENOSPC, EAGAIN or ENFILE, and a process that needs one more page is killed. What
+    /// an engine makes of code is not in it, nor are a host's snapshots.
+    pub total_memory: u64,
     /// Processes alive or zombies; beyond it fork fails with EAGAIN.
     pub processes: u32,
     /// Tasks (threads of all processes); beyond it clone fails with EAGAIN.
@@ -57,14 +62,15 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory: 3 << 30,
+            total_memory: 4 << 30,
             processes: 4096,
             tasks: 8192,
-            descriptors: 1 << 20,
+            descriptors: 1 << 17,
             stack: 8 << 20,
             file_size: u64::MAX,
             memory_files: 4 << 30,
-            inodes: 1 << 20,
-            output: u64::MAX,
+            inodes: 1 << 18,
+            output: 1 << 30,
         }
     }
 }

@@ -61,8 +61,19 @@ pub trait Output: Send {
     /// Writes some of `bytes` and says how many.
     ///
     /// # Errors
-    /// [`io::ErrorKind::BrokenPipe`] becomes SIGPIPE and EPIPE, others EIO.
+    /// [`io::ErrorKind::WouldBlock`] where nobody takes anything now: the guest waits, and the machine can
+    /// be stopped meanwhile. [`io::ErrorKind::BrokenPipe`] becomes SIGPIPE and EPIPE, others EIO.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Waits until [`write`](Self::write) may take something, at most for `timeout`, and tells whether it
+    /// may: for outputs that say [`io::ErrorKind::WouldBlock`].
+    ///
+    /// # Errors
+    /// Whatever keeps the host from waiting.
+    fn wait(&mut self, timeout: Duration) -> io::Result<bool> {
+        let _ = timeout;
+        Ok(true)
+    }
 
     /// The terminal behind the stream, if it is one.
     fn terminal_size(&self) -> Option<TerminalSize> {

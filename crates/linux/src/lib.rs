@@ -30,6 +30,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod account;
 mod arena;
 mod boot;
 mod config;

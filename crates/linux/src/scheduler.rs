@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 
 use crate::errno::Errno;
 use crate::ids::{ProcessId, TaskId};
+use crate::kernel::account::WAIT;
 use crate::wait::{CHANNELS_MAX, CallResult, Channel, Failure, Wait};
 
 /// Entries in the queues of channels, of all tasks together: beyond it ENOMEM.
@@ -57,6 +58,11 @@ impl Scheduler {
     /// Adds an event at `time` (monotonic nanoseconds).
     pub(crate) fn add_event(&mut self, time: u64, event: Event) {
         self.events.insert((time, event));
+    }
+
+    /// Bytes that waits and events take.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        (self.waiting.len() + self.events.len()) as u64 * WAIT
     }
 
     /// Takes an event back, if it is there.

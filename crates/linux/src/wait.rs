@@ -26,6 +26,8 @@ pub(crate) enum Channel {
     File(u64),
     /// The host's standard input.
     Console,
+    /// The host's standard output or error, which takes nothing.
+    Output,
     /// A signal arrived somewhere (signalfd).
     Signal,
 }

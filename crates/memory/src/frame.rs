@@ -37,6 +37,8 @@ struct Header {
     live: AtomicU32,
     /// Pages in this chunk.
     pages: usize,
+    /// The machine's source, which counts them; taken when the chunk goes.
+    source: Option<FrameSource>,
     /// References to each frame; the first is unused.
     references: [AtomicU32; FRAMES],
 }
@@ -182,6 +184,12 @@ impl FramePool {
 
     /// A frame with one reference and unspecified, possibly uninitialised, bytes.
     fn take(&mut self, place: Option<u32>) -> Option<NonNull<u8>> {
+        if let Some(source) = &self.source
+            && !source.has_room(1)
+            && self.free.is_empty()
+        {
+            return None;
+        }
         if self.file.is_none()
             && let Some(source) = &self.source
             && source.has_file()
@@ -208,7 +216,7 @@ impl FramePool {
                 {
                     return Some(frame);
                 }
-                Newest::new(pages)?
+                Newest::new(pages, self.source.as_ref())?
             }
         };
         self.newest = Some(Newest { used: newest.used + 1, ..newest });
@@ -378,12 +386,19 @@ unsafe fn is_unique(frame: NonNull<u8>) -> bool {
 }
 
 impl Newest {
-    /// A new chunk, or `None` where the host has no memory for one.
-    fn new(pages: usize) -> Option<Self> {
+    /// A new chunk, or `None` where the host has no memory for one, or `source` none left.
+    fn new(pages: usize, source: Option<&FrameSource>) -> Option<Self> {
+        if source.is_some_and(|source| !source.has_room(pages)) {
+            return None;
+        }
         // SAFETY: the layout's size is not zero.
         let chunk = NonNull::new(unsafe { alloc(layout(pages)?) }.cast::<Header>())?;
         let references = [const { AtomicU32::new(0) }; FRAMES];
-        let header = Header { live: AtomicU32::new(pages as u32 - 1), pages, references };
+        if let Some(source) = source {
+            source.count_chunk(pages, true);
+        }
+        let source = source.cloned();
+        let header = Header { live: AtomicU32::new(pages as u32 - 1), pages, source, references };
         // SAFETY: the block is new, large enough (asserted above) and aligned.
         unsafe { chunk.write(header) };
         Some(Self { chunk, pages, used: 1 })
@@ -414,9 +429,15 @@ unsafe fn counter<'a>(frame: NonNull<u8>) -> &'a AtomicU32 {
 unsafe fn retire(chunk: NonNull<Header>, count: u32) {
     // SAFETY: the caller's frames keep the chunk alive until they are subtracted here.
     let header = unsafe { chunk.as_ref() };
-    let layout = layout(header.pages);
+    let pages = header.pages;
+    let layout = layout(pages);
     if header.live.fetch_sub(count, Ordering::Release) == count {
         fence(Ordering::Acquire);
+        // SAFETY: nobody else looks at the header any more, and what is read from it is not used there again.
+        let source = unsafe { (&raw const (*chunk.as_ptr()).source).read() };
+        if let Some(source) = source {
+            source.count_chunk(pages, false);
+        }
         if let Some(layout) = layout {
             // SAFETY: no frame of the chunk is live, so nothing refers to it any more; the layout
             // is the one that it was allocated with.

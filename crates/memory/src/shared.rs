@@ -22,6 +22,7 @@ pub use image::SharedImage;
 use crate::frame::FramePool;
 use crate::marks::{Log, Marks};
 use crate::memory_file::MemoryFile;
+use crate::source::FrameSource;
 use crate::{FaultKind, PAGE_SIZE};
 
 /// Nobody holds the object.
@@ -176,8 +177,21 @@ impl SharedMemory {
     /// # Errors
     /// [`SharedError::OutOfRange`] above [`Self::MAX_LENGTH`], [`SharedError::OutOfMemory`].
     pub fn new(length: u64) -> Result<Self, SharedError> {
+        Self::with(FramePool::of_chunks(), length)
+    }
+
+    /// As [`new`](Self::new), with pages from a machine's source: they count towards its
+    /// [limit](FrameSource::set_limit).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn new_from(frames: &FrameSource, length: u64) -> Result<Self, SharedError> {
+        Self::with(FramePool::new(frames), length)
+    }
+
+    fn with(pool: FramePool, length: u64) -> Result<Self, SharedError> {
         let state = State {
-            pool: FramePool::of_chunks(),
+            pool,
             frames: Vec::new(),
             length: 0,
             marks: BTreeMap::new(),

@@ -41,8 +41,12 @@ pub struct FrameSource {
 
 #[derive(Default)]
 struct Shared {
-    /// Frames of all chunks that were ever allocated.
+    /// Frames of all chunks that were ever allocated, before there was a memory file.
     of_chunks: AtomicUsize,
+    /// Pages of all chunks that are allocated now.
+    chunk_pages: AtomicUsize,
+    /// Pages that chunks and the memory file may have together; 0 for as many as the host has.
+    limit: AtomicUsize,
     file: LazyFile,
     reservations: Reservations,
 }
@@ -77,6 +81,56 @@ impl FrameSource {
 
     fn bytes(&self, which: fn((usize, usize)) -> usize) -> u64 {
         self.shared.file.get().map_or(0, |file| which(file.usage()) as u64 * u64::from(PAGE_SIZE))
+    }
+
+    /// Bytes of the host's memory that the source has taken: what is in use, the first pages of the machine
+    /// included, and what is idle.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.held_pages() as u64 * u64::from(PAGE_SIZE)
+    }
+
+    fn held_pages(&self) -> usize {
+        let (used, idle) = self.shared.file.get().map_or((0, 0), |file| file.usage());
+        used + idle + self.shared.chunk_pages.load(Ordering::Relaxed)
+    }
+
+    /// Limits [`held_bytes`](Self::held_bytes) from now on, in whole pages; `None` lifts the limit. What would
+    /// need more fails as if the host had no memory: [`FaultKind::OutOfMemory`](crate::FaultKind::OutOfMemory)
+    /// and its kin. Idle memory goes back to the host first.
+    pub fn set_limit(&self, bytes: Option<u64>) {
+        let pages = bytes.map_or(0, |bytes| (bytes / u64::from(PAGE_SIZE)).max(1));
+        self.shared.limit.store(usize::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Whether `more` pages can be taken from the host or from what is idle.
+    #[inline]
+    pub(crate) fn has_room(&self, more: usize) -> bool {
+        let limit = self.shared.limit.load(Ordering::Relaxed);
+        limit == 0 || self.held_pages() + more <= limit || self.make_room(more, limit)
+    }
+
+    /// [`Self::has_room`] where the limit is near: gives idle memory back where that is worth the search.
+    #[cold]
+    fn make_room(&self, more: usize, limit: usize) -> bool {
+        /// Idle pages that may stay while the limit is reached.
+        const FEW: usize = 256;
+        let Some(file) = self.shared.file.get() else { return false };
+        let (used, idle) = file.usage();
+        let used = used + self.shared.chunk_pages.load(Ordering::Relaxed) + more;
+        if used <= limit && used + idle > limit + FEW {
+            file.trim(0);
+        }
+        used <= limit
+    }
+
+    /// A chunk of `pages` pages is allocated, or given back to the host.
+    pub(crate) fn count_chunk(&self, pages: usize, allocated: bool) {
+        if allocated {
+            self.shared.chunk_pages.fetch_add(pages, Ordering::Relaxed);
+        } else {
+            self.shared.chunk_pages.fetch_sub(pages, Ordering::Relaxed);
+        }
     }
 
     /// Gives what nobody uses back to the host: for a machine that is going to wait for long.

@@ -143,6 +143,13 @@ impl AddressSpace {
         self.resident
     }
 
+    /// Bytes of the host's memory that the page table takes: 16 KiB for each four megabytes that were ever
+    /// mapped, and where an engine asked for a flat copy, 16 MiB of which the host provides what is used.
+    #[must_use]
+    pub fn table_bytes(&self) -> u64 {
+        self.table.bytes() as u64
+    }
+
     /// Limits [`Self::resident_pages`]; `None` lifts the limit. What would need more fails with
     /// [`FaultKind::OutOfMemory`](crate::FaultKind::OutOfMemory) or [`MapError::OutOfMemory`]. Shared objects do not count.
     pub fn set_resident_limit(&mut self, pages: Option<u32>) {

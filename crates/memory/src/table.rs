@@ -169,6 +169,13 @@ impl Table {
         Some(())
     }
 
+    /// Bytes that the table takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let leaves: u32 = self.entered.iter().map(|word| word.count_ones()).sum();
+        let flat = if self.is_flat() { size_of::<Flat>() } else { 0 };
+        size_of::<Root>() + leaves as usize * size_of::<Leaf>() + flat
+    }
+
     /// The first page in `page..end` whose group was ever entered.
     pub(crate) fn next_entered(&self, page: u32, end: u32) -> Option<u32> {
         let mut group = page / GROUP;

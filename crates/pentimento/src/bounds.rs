@@ -57,6 +57,11 @@ impl Bounds {
         Self { timeout: Some(timeout), ..self }
     }
 
+    /// Up to a moment of the host's clock: [`Halt::Timeout`], at once where it has passed.
+    pub fn deadline(self, moment: Instant) -> Self {
+        self.timeout(moment.saturating_duration_since(Instant::now()))
+    }
+
     /// To the instruction at this EIP, which is not executed: [`Halt::Reached`]. A
     /// run that begins there first leaves it.
     pub const fn until(self, address: u32) -> Self {

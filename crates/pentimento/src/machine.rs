@@ -18,8 +18,10 @@ use crate::told::Told;
 use crate::trace_hash::TraceHash;
 use crate::{Bounds, EngineKind, Halt};
 
-/// The longest that the host sleeps before it looks whether it is to stop.
+/// The longest that the host sleeps before it looks whether it is to stop: where nobody else can ask for
+/// it, and where somebody can.
 const NAP: Duration = Duration::from_millis(50);
+const SHORT_NAP: Duration = Duration::from_micros(500);
 
 /// What a machine has done so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -138,6 +140,7 @@ impl Machine {
     /// As [`run`](Self::run), but sleeps where that would be [`Halt::Waiting`]. A timeout and a stop
     /// handle end the sleep, too.
     pub fn run_and_wait(&mut self, bounds: impl Into<Bounds>) -> Halt {
+        let nap = self.longest_nap();
         let bounds = bounds.into();
         let stop = self.stop_handle();
         let mut left = Left::of(&bounds, &stop);
@@ -146,7 +149,7 @@ impl Machine {
             if !matches!(halt, Halt::Waiting { .. }) {
                 return left.end(halt, &stop);
             }
-            self.kernel.wait(left.time(NAP));
+            self.kernel.wait(left.time(nap));
         }
     }
 
@@ -154,9 +157,10 @@ impl Machine {
     /// whether something may have happened. A stop handle ends the sleep; the request stays for the
     /// next run.
     pub fn wait(&mut self, longest: Duration) -> bool {
+        let longest_nap = self.longest_nap();
         let mut left = longest;
         while !self.environment.stop.is_requested() {
-            let nap = left.min(NAP);
+            let nap = left.min(longest_nap);
             if self.kernel.wait(nap) {
                 return true;
             }
@@ -166,6 +170,13 @@ impl Machine {
             }
         }
         true
+    }
+
+    /// How long the host may sleep before it looks whether it is to stop.
+    fn longest_nap(&self) -> Duration {
+        /// The handles of the machine itself: the environment's, and the kernel's.
+        const OWN: usize = 2;
+        if self.environment.stop.holders() > OWN { SHORT_NAP } else { NAP }
     }
 
     /// The machine's monotonic clock, in which [`Halt::Waiting`] says until when: instructions in

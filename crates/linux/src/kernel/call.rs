@@ -94,11 +94,25 @@ impl<'k> Call<'k> {
     /// # Errors
     /// [`Failure::Pause`].
     pub(crate) fn spend_bytes(&mut self, bytes: u32, done: u32) -> Result<(), Failure> {
+        self.kernel.audit_if_due();
         let spent = self.kernel.fs.work.spend_bytes(bytes.into());
         if spent.is_err() {
             self.pending()?.progress = done;
         }
         spent
+    }
+
+    /// Notes that the call is going to make something of `bytes` of the host's memory.
+    ///
+    /// # Errors
+    /// ENOMEM where the machine may not have that much more.
+    pub(crate) fn charge(&mut self, bytes: u64) -> Result<(), Errno> {
+        let charged = self.kernel.fs.vfs.account.charge(bytes);
+        if charged.is_ok() || !self.kernel.fs.vfs.account.is_vague() {
+            return charged;
+        }
+        self.kernel.audit();
+        self.kernel.fs.vfs.account.charge(bytes)
     }
 
     /// The caller's descriptor table.
@@ -173,7 +187,9 @@ impl<'k> Call<'k> {
         close_on_exec: bool,
     ) -> Result<u32, Errno> {
         let limit = self.descriptor_limit();
-        let too_many = self.kernel.fs.has_too_many_files();
+        /// What an open file and its entry in the table take.
+        const OPEN: u64 = 512;
+        let too_many = self.kernel.fs.has_too_many_files() || self.charge(OPEN).is_err();
         let file = self.kernel.fs.description(description).vnode;
         let descriptors = self.descriptors();
         let free = if too_many { Err(Errno::ENFILE) } else { descriptors.free(from, limit) };

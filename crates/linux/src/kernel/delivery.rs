@@ -3,6 +3,8 @@
 use pentimento_registers::Gpr;
 
 use super::Kernel;
+use super::account::SIGNAL;
+use crate::account::Account;
 use crate::errno::Errno;
 use crate::event::KernelEvent;
 use crate::ids::{ProcessId, TaskId, Termination};
@@ -18,10 +20,11 @@ use crate::vdso;
 use crate::wait::{Channel, Restart};
 
 /// Signals that may be queued for a process or a thread (RLIMIT_SIGPENDING).
-fn room(process: &Process) -> u64 {
+fn room(process: &Process, account: &Account) -> u64 {
     /// Whatever the limit says: what waits takes the host's memory.
     const MOST: u64 = 1 << 16;
-    process.limits[Resource::Sigpending].soft.min(MOST)
+    let most = if account.exceeds(SIGNAL) { 0 } else { MOST };
+    process.limits[Resource::Sigpending].soft.min(most)
 }
 
 impl Kernel {
@@ -31,7 +34,8 @@ impl Kernel {
             return;
         }
         let Some(process) = self.processes.get_mut(&id) else { return };
-        let room = room(process);
+        let room = room(process, &self.fs.vfs.account);
+        self.fs.vfs.account.note(SIGNAL);
         process.pending.push(info, room);
         for task in process.threads.clone() {
             if self.interrupt(task, info.signal) {
@@ -46,9 +50,9 @@ impl Kernel {
         if !self.prepare_signal(process, info.signal) {
             return;
         }
-        let Some(room) = self.processes.get(&process).map(room) else {
-            return;
-        };
+        let Some(process) = self.processes.get(&process) else { return };
+        let room = room(process, &self.fs.vfs.account);
+        self.fs.vfs.account.note(SIGNAL);
         if let Some(task) = self.tasks.get_mut(&id) {
             task.pending.push(info, room);
             self.interrupt(id, info.signal);

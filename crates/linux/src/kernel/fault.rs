@@ -27,7 +27,12 @@ impl Kernel {
         if !self.tasks.contains_key(&task) {
             return;
         }
-        let (signal, code) = match self.space(task).resolve(fault) {
+        let mut resolved = self.space(task).resolve(fault);
+        if resolved == Err(BadAccess::OutOfMemory) && self.audit() {
+            // There is more room than the account knew of.
+            resolved = Ok(());
+        }
+        let (signal, code) = match resolved {
             Ok(()) => return,
             Err(BadAccess::NoArea) => (Signal::SEGV, code::SEGV_MAPERR),
             Err(BadAccess::Forbidden) => (Signal::SEGV, code::SEGV_ACCERR),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use pentimento_memory::{AddressSpace, Fault, FrameSource};
 use pentimento_registers::{CpuState, DescriptorTables, Exception};
 
+use crate::account::Account;
 use crate::arena::{Arena, Id};
 use crate::config::{Config, Limits};
 use crate::errno::Errno;
@@ -27,6 +28,7 @@ use crate::task::{Process, Task};
 use crate::time::Timekeeper;
 use crate::vfs::{ArchiveError, Last, Location, Mount, Owner};
 
+pub(crate) mod account;
 mod call;
 mod delivery;
 mod fault;
@@ -158,6 +160,8 @@ impl Kernel {
             time.realtime(),
         );
         fs.grant_network(config.network);
+        let frames = FrameSource::new();
+        fs.vfs.account = Account::new(config.limits.total_memory, &frames);
         Self {
             host: HostSide { entropy: config.entropy, trace: config.trace },
             limits: config.limits,
@@ -170,7 +174,7 @@ impl Kernel {
             tasks: Numbered::default(),
             processes: Numbered::default(),
             spaces: Arena::default(),
-            frames: FrameSource::new(),
+            frames,
             ended_spaces: Vec::new(),
             actions: Arena::default(),
             files: Arena::default(),
@@ -198,6 +202,14 @@ impl Kernel {
     /// [`Next::Idle`], and what was going on continues when it is called again.
     pub fn heed(&mut self, request: Box<dyn host::StopRequest>) {
         self.fs.work.heed(request);
+    }
+
+    /// Bytes of the host's memory that the machine takes now, of
+    /// [`Limits::total_memory`](crate::Limits::total_memory): added up anew, in time proportional to what
+    /// there is.
+    pub fn held_memory(&mut self) -> u64 {
+        self.audit();
+        self.fs.vfs.account.taken()
     }
 
     /// Mounts something at an absolute path of the guest, which is made if it is missing; `/`

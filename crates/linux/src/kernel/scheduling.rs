@@ -35,6 +35,9 @@ impl Kernel {
                 self.fs.pump_network();
                 self.wake_files();
             }
+            if self.awaits_output() && self.fs.wait_for_output(Duration::ZERO) {
+                self.wake(Channel::Output);
+            }
             let Some((task, left)) = self.pick() else {
                 match self.idle() {
                     Some(next) => return next,
@@ -181,6 +184,11 @@ impl Kernel {
         self.scheduler.waiters(Channel::Console).next().is_some() || self.fs.has_console()
     }
 
+    /// Whether somebody waits for an output of the host to take something.
+    fn awaits_output(&self) -> bool {
+        self.scheduler.waiters(Channel::Output).next().is_some()
+    }
+
     /// Lets virtual time pass until somebody may run; says what else is to be done where that is not
     /// enough.
     fn idle(&mut self) -> Option<Next> {
@@ -191,7 +199,7 @@ impl Kernel {
             self.wake(Channel::Console);
             return None;
         }
-        let outside = console || self.fs.has_bridges();
+        let outside = console || self.fs.has_bridges() || self.awaits_output();
         match next {
             Some(next) if !self.time.is_real() => {
                 self.time.pass_until(next);
@@ -211,6 +219,11 @@ impl Kernel {
         let left = self.next_event().map(|next| Duration::from_nanos(next.saturating_sub(now)));
         let nap = left.map_or(longest, |left| left.min(longest));
         let happened = match (self.awaits_console(), self.fs.has_bridges()) {
+            _ if self.awaits_output() => {
+                let alone = !self.awaits_console() && !self.fs.has_bridges();
+                self.fs.wait_for_output(if alone { nap } else { nap.min(TURN) });
+                true
+            }
             (true, true) => {
                 self.fs.wait_for_network(nap.min(TURN));
                 true

@@ -91,6 +91,14 @@ impl FileDescriptors {
         Ok(descriptor)
     }
 
+    /// Bytes that the table takes.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.slots.capacity() as u64 * Self::SLOT
+    }
+
+    /// Bytes that a number takes, used or not.
+    pub(crate) const SLOT: u64 = size_of::<Option<FileDescriptor>>() as u64 + 1;
+
     /// All entries by number.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, FileDescriptor)> {
         self.slots.iter().enumerate().filter_map(|(fd, slot)| slot.map(|slot| (fd as u32, slot)))

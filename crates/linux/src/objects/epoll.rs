@@ -24,6 +24,9 @@ const EDGE_TRIGGERED: u32 = 1 << 31;
 /// Report once, then wait to be armed again (EPOLLONESHOT).
 const ONE_SHOT: u32 = 1 << 30;
 
+/// What an interest takes of the host's memory.
+const INTEREST: u64 = 256;
+
 /// A file that a set watches, by descriptor and description.
 type Key = (u32, Id<Description>);
 
@@ -169,6 +172,7 @@ impl Files {
         if self.watchers.len() >= INTERESTS_MAX {
             return Err(Errno::ENOSPC.into());
         }
+        self.vfs.account.charge(INTEREST)?;
         let Some(inner) = inner else { return Ok(()) };
         let (mut heights, mut depths) = (BTreeMap::new(), BTreeMap::new());
         let height = self.height(inner, &mut heights)?;

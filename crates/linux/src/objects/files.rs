@@ -159,6 +159,24 @@ impl Files {
         }
     }
 
+    /// Bytes of the host's memory that files and what is open on them take.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        /// An open file, its object and its state.
+        const OPEN: u64 = 400;
+        /// An entry of a small map.
+        const SMALL: u64 = 96;
+        let entries = 2 * self.watchers.len() + self.activity.len() + self.locks.count();
+        self.vfs.held_bytes()
+            + self.states.held_bytes()
+            + self.descriptions.len() as u64 * OPEN
+            + (entries + self.leftovers.len()) as u64 * SMALL
+    }
+
+    /// Bytes that all pipes, sockets and directory listings of the machine may hold together.
+    pub(super) fn most_in_flight(&self) -> u64 {
+        IN_FLIGHT_MAX.min(self.vfs.account.share_in_flight())
+    }
+
     /// The channels on which something has happened since the last call, in order.
     pub(crate) fn take_woken(&mut self) -> Vec<Channel> {
         std::mem::take(&mut self.woken)

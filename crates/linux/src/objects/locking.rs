@@ -5,6 +5,9 @@ use crate::errno::Errno;
 use crate::vfs::{Lock, LockFamily, LockOwner, Vnode};
 use crate::wait::{Failure, Wait};
 
+/// What a lock takes of the host's memory.
+const LOCK: u64 = 96;
+
 impl Files {
     /// Takes a lock, or waits for it if `waits`; EAGAIN otherwise.
     pub(crate) fn lock(&mut self, file: Vnode, wanted: Lock, waits: bool) -> Result<(), Failure> {
@@ -12,6 +15,7 @@ impl Files {
             let wait = Wait::on(self.locks.channel());
             return Err(if waits { Failure::Block(wait) } else { Errno::EAGAIN.into() });
         }
+        self.vfs.account.charge(LOCK).map_err(|_| Errno::ENOLCK)?;
         if self.locks.take(file, wanted)? {
             // A lock that becomes weaker may let others in.
             self.wake(self.locks.channel());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::description::{Description, OpenFlags};
-use super::files::{Files, IN_FLIGHT_MAX};
+use super::files::Files;
 use super::object::{Object, Transfer};
 use super::readiness::{Events, Readiness};
 use super::states::{Family, Kept, State};
@@ -191,12 +191,13 @@ impl Object for PipeEnd {
     }
 
     fn write(&self, files: &mut Files, access: &Transfer<'_>, bytes: &[u8]) -> Result<usize, Failure> {
-        let spent = files.in_flight >= IN_FLIGHT_MAX;
+        let spent = files.in_flight >= files.most_in_flight();
         let pipe = &mut files.states[self.0];
         let channel = pipe.channel;
         let written = if spent && pipe.readers > 0 { None } else { pipe.write(bytes)? };
         let Some(written) = written else { return access.block(Wait::on(channel)) };
         files.in_flight += written as u64;
+        files.vfs.account.note(written as u64);
         files.wake(channel);
         Ok(written)
     }

@@ -31,6 +31,8 @@ pub(crate) struct Streams {
     error: Box<dyn Output>,
     /// Bytes that the guest may still write to output and error together; beyond it ENOSPC.
     output_room: u64,
+    /// Whether output and error took nothing when they were written to last.
+    blocked: [bool; 2],
     /// Bytes of input that the guest has read.
     position: u64,
     /// What the host said while there were snapshots, for who goes back to one.
@@ -60,7 +62,7 @@ impl Streams {
         error: Box<dyn Output>,
         output_room: u64,
     ) -> Self {
-        Self { input, output, error, output_room, position: 0, remembered: None }
+        Self { input, output, error, output_room, blocked: [false; 2], position: 0, remembered: None }
     }
 
     /// The terminal behind a stream, if it is one.
@@ -136,11 +138,32 @@ impl Streams {
         }
     }
 
-    /// Writes all of `bytes`, as far as the limit and the host let it.
-    pub(crate) fn write(&mut self, which: Standard, bytes: &[u8]) -> Result<usize, Errno> {
+    /// Waits until the outputs that took nothing may take something, at most for `timeout`; says whether one
+    /// may.
+    pub(crate) fn wait_for_output(&mut self, timeout: Duration) -> bool {
+        let [output, error] = self.blocked;
+        let longest = if output && error { timeout / 2 } else { timeout };
+        output && self.output.wait(longest).unwrap_or(true)
+            || error && self.error.wait(longest).unwrap_or(true)
+    }
+
+    /// Whether an output took nothing when it was written to last, and takes nothing now.
+    fn is_blocked(&mut self, which: Standard) -> bool {
+        let error = which == Standard::Error;
+        let sink = if error { &mut self.error } else { &mut self.output };
+        self.blocked[usize::from(error)] && !sink.wait(Duration::ZERO).unwrap_or(true)
+    }
+
+    /// Whether the standard output takes something now.
+    pub(crate) fn takes_output(&mut self) -> bool {
+        self.output.wait(Duration::ZERO).unwrap_or(true)
+    }
+
+    /// Writes all of `bytes`, as far as the limit and the host let it; waits where it takes nothing.
+    pub(crate) fn write(&mut self, which: Standard, bytes: &[u8]) -> Result<usize, Failure> {
         let length = self.output_room.min(bytes.len() as u64) as usize;
         if length == 0 && !bytes.is_empty() {
-            return Err(Errno::ENOSPC);
+            return Err(Errno::ENOSPC.into());
         }
         let sink = if which == Standard::Error { &mut self.error } else { &mut self.output };
         let mut done = 0;
@@ -150,12 +173,17 @@ impl Streams {
                 Ok(written) => done += written.min(length - done),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) if done > 0 => break,
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Err(Errno::EPIPE),
-                Err(_) => return Err(Errno::EIO),
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Err(Errno::EPIPE.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked[usize::from(which == Standard::Error)] = true;
+                    return Err(Failure::Block(Wait::on(Channel::Output)));
+                }
+                Err(_) => return Err(Errno::EIO.into()),
             }
         }
+        self.blocked[usize::from(which == Standard::Error)] = false;
         self.output_room -= done as u64;
-        if done == 0 && length > 0 { Err(Errno::EIO) } else { Ok(done) }
+        if done == 0 && length > 0 { Err(Errno::EIO.into()) } else { Ok(done) }
     }
 }
 
@@ -201,16 +229,22 @@ impl Object for StreamFile {
         }
     }
 
-    fn write(&self, files: &mut Files, _: &Transfer<'_>, bytes: &[u8]) -> Result<usize, Failure> {
+    fn write(&self, files: &mut Files, access: &Transfer<'_>, bytes: &[u8]) -> Result<usize, Failure> {
         if self.0 == Standard::Input {
             return Err(Errno::EBADF.into());
         }
-        Ok(files.streams().write(self.0, bytes)?)
+        match files.streams().write(self.0, bytes) {
+            Err(Failure::Block(wait)) => access.block(wait),
+            other => other,
+        }
     }
 
     fn readiness(&self, files: &mut Files, _: &Caller<'_>, _: OpenFlags) -> Readiness {
         if self.0 != Standard::Input {
-            return Readiness::default().with(Events::WRITABLE, true);
+            return match files.streams().is_blocked(self.0) {
+                true => Readiness::on(Channel::Output),
+                false => Readiness::default().with(Events::WRITABLE, true),
+            };
         }
         // Who waits although there is input waits for something else, and must not be woken by
         // that input again and again.
@@ -252,6 +286,12 @@ impl Files {
     /// Whether input is to be remembered from here on: while there are snapshots.
     pub(crate) fn remember_input(&mut self, snapshots: bool) {
         self.streams().remember(snapshots);
+    }
+
+    /// Waits until an output that took nothing may take something, at most for `timeout`; says whether one
+    /// may.
+    pub(crate) fn wait_for_output(&mut self, timeout: Duration) -> bool {
+        self.streams().wait_for_output(timeout)
     }
 
     /// Waits until standard input has something to say, at most for `timeout` (`None`: for ever).

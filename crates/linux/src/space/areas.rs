@@ -143,6 +143,11 @@ impl Areas {
         self.mapped
     }
 
+    /// How many areas there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_start.len()
+    }
+
     /// Bytes of areas in `[start, end)`.
     pub(crate) fn mapped_within(&self, start: u32, end: u32) -> u64 {
         self.overlapping(start, end)

@@ -24,6 +24,9 @@ pub(crate) const MMAP_MIN: u32 = 0x1_0000;
 /// Bytes that come in from a file at once, around the page that is accessed (as Linux's fault-around).
 const LOADED_AT_ONCE: u32 = 16 * PAGE_SIZE;
 
+/// An object takes a byte for each so many of its size before any page of it is there.
+pub(crate) const OBJECT_SHARE: u64 = 512;
+
 /// How close to a growing stack another area may come (stack_guard_gap: 256 pages).
 const STACK_GUARD: u32 = 256 * PAGE_SIZE;
 
@@ -163,7 +166,7 @@ impl Space {
         Ok(())
     }
 
-    /// Maps a new anonymous object of `length` bytes that forks share.
+    /// Maps a new anonymous object of `length` bytes that forks share: its number, and its memory.
     ///
     /// # Errors
     /// As for [`map`](Self::map).
@@ -172,9 +175,8 @@ impl Space {
         start: u32,
         length: u32,
         area: Area,
-        object: u64,
+        (object, memory): (u64, SharedMemory),
     ) -> Result<(), Errno> {
-        let memory = SharedMemory::new(u64::from(length)).map_err(|_| Errno::ENOMEM)?;
         self.objects.insert(object, memory);
         self.map(start, length, Area { backing: AreaSource::Shared { object, offset: 0 }, ..area })
     }
@@ -225,6 +227,23 @@ impl Space {
             _ => self.memory.map(start, length, permissions),
         };
         mapped.map_err(|_| Errno::ENOMEM)
+    }
+
+    /// Bytes of the host's memory that page table and areas take.
+    pub(crate) fn own_bytes(&self) -> u64 {
+        /// What an area takes.
+        const AREA: u64 = 160;
+        self.memory.table_bytes() + self.areas.len() as u64 * AREA
+    }
+
+    /// What stands behind areas, by a number of its own: what each takes beside its pages.
+    pub(crate) fn object_bytes(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let sources = self.areas.iter().filter_map(|(_, area)| area.source.as_ref()?.held());
+        let object = |(number, memory): (&u64, &SharedMemory)| {
+            // Apart from addresses, which are never so high.
+            (number | 1 << 63, memory.len().unwrap_or(0) / OBJECT_SHARE)
+        };
+        self.objects.iter().map(object).chain(sources)
     }
 
     /// A copy with number `id` that shares no future writes but those to shared areas.

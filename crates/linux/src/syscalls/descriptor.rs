@@ -2,7 +2,7 @@
 
 use crate::errno::Errno;
 use crate::kernel::{Arguments, Call};
-use crate::objects::{FileDescriptor, OpenFlags, Reply, Request};
+use crate::objects::{FileDescriptor, FileDescriptors, OpenFlags, Reply, Request};
 use crate::record::Record;
 use crate::vfs::LockOwner;
 use crate::wait::CallResult;
@@ -34,6 +34,9 @@ fn duplicate_to(call: &mut Call<'_>, fd: u32, target: u32, close_on_exec: bool) 
     if target >= call.descriptor_limit() {
         return Err(Errno::EBADF.into());
     }
+    // The table grows to the number.
+    let more = (target + 1).saturating_sub(call.descriptors().end());
+    call.charge(u64::from(more) * FileDescriptors::SLOT)?;
     call.kernel.fs.hold(description);
     let file = call.kernel.fs.description(description).vnode;
     let descriptor = FileDescriptor { description, file, close_on_exec };

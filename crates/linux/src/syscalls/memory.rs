@@ -5,7 +5,7 @@ use pentimento_memory::{PAGE_SIZE, Permissions, SharedMemory};
 use crate::errno::Errno;
 use crate::kernel::{Arguments, Call, Kernel};
 use crate::objects::Mappable;
-use crate::space::{Area, AreaSource};
+use crate::space::{Area, AreaSource, OBJECT_SHARE};
 use crate::space::{FileMapping, MMAP_MIN, Space, TASK_SIZE, page_align};
 use crate::vfs::{NoProcesses, View, Vnode};
 use crate::wait::CallResult;
@@ -41,8 +41,10 @@ fn protection(bits: u32) -> Permissions {
 /// brk(2): the system call returns the break, changed or not.
 pub(super) fn brk(call: &mut Call<'_>, [wanted, ..]: Arguments) -> CallResult {
     let lowest = lowest_address(call);
+    let more = wanted.saturating_sub(call.space().heap_end);
+    let charged = charge_mapping(call, more, false);
     let space = call.space();
-    if wanted < space.heap_start {
+    if wanted < space.heap_start || charged.is_err() {
         return Ok(space.heap_end);
     }
     let (Some(old), Some(new)) = (page_align(space.heap_end), page_align(wanted)) else {
@@ -80,6 +82,7 @@ pub(super) fn mmap2(call: &mut Call<'_>, [address, length, bits, flags, fd, page
         _ => return Err(Errno::EINVAL.into()),
     };
     let offset = u64::from(page) * u64::from(PAGE_SIZE);
+    charge_mapping(call, length, shared)?;
     let lowest = lowest_address(call);
     let start = choose_address(call.space(), address, length, flags, lowest)?;
     let mut area = Area::private(protection(bits), AreaSource::Anonymous);
@@ -90,11 +93,25 @@ pub(super) fn mmap2(call: &mut Call<'_>, [address, length, bits, flags, fd, page
     }
     if shared {
         let object = call.kernel.new_object();
-        call.space().map_shared(start, length, area, object)?;
+        let memory = SharedMemory::new_from(&call.kernel.frames, length.into()).map_err(|_| Errno::ENOMEM)?;
+        call.space().map_shared(start, length, area, (object, memory))?;
     } else {
         call.space().map(start, length, area)?;
     }
     Ok(start)
+}
+
+/// Charges what a mapping takes before any page of it is there: areas, tables, an object.
+fn charge_mapping(call: &mut Call<'_>, length: u32, shared: bool) -> Result<(), Errno> {
+    /// Three areas: the new one, and what it leaves on both sides of another.
+    const AREAS: u64 = 512;
+    /// A leaf of the page table, and the bytes that it is for.
+    const LEAF: u64 = 16 << 10;
+    const LEAF_BYTES: u64 = 4 << 20;
+    let length = u64::from(length);
+    // Small mappings share their leaves.
+    let tables = length / LEAF_BYTES * LEAF;
+    call.charge(AREAS + tables + if shared { length / OBJECT_SHARE } else { 0 })
 }
 
 /// The lowest address at which `task` may map: 0 for the superuser (CAP_SYS_RAWIO).
@@ -198,6 +215,7 @@ pub(super) fn mprotect(call: &mut Call<'_>, [address, length, bits, ..]: Argumen
         return Err(Errno::EINVAL.into());
     }
     let length = page_align(length).ok_or(Errno::ENOMEM)?;
+    charge_mapping(call, 0, false)?;
     let space = call.space();
     let mut start = address;
     if bits & GROWS_DOWN != 0 {
@@ -247,6 +265,7 @@ pub(super) fn mremap(
     }
     aligned(old)?;
     let new_length = whole_pages(new_length, Errno::EINVAL)?;
+    charge_mapping(call, new_length, false)?;
     let old_length = page_align(old_length).ok_or(Errno::EINVAL)?;
     let lowest = lowest_address(call);
     let space = call.space();

@@ -34,6 +34,7 @@ pub use table::{ArgumentKind, SystemCall, system_calls};
 use crate::errno::Errno;
 use crate::event::KernelEvent;
 use crate::ids::{ProcessId, TaskId};
+use crate::kernel::account::WAIT;
 use crate::kernel::{Arguments, Call, Kernel};
 use crate::signal::Info;
 use crate::wait::{CallResult, Failure, PendingCall, Restart};
@@ -64,10 +65,19 @@ impl Kernel {
 }
 
 impl Call<'_> {
+    /// Charges what a wait takes; ENOMEM where that is too much.
+    fn admit(&mut self, outcome: CallResult) -> CallResult {
+        if let Err(Failure::Block(wait)) = &outcome {
+            self.charge(wait.channels.len() as u64 * WAIT)?;
+        }
+        outcome
+    }
+
     /// Runs the handler once, and does with the task what comes of it. The call has been paused for the
     /// host as often as `pauses` says.
     fn run(&mut self, number: u32, arguments: Arguments, pauses: u32) -> Option<Restart> {
         self.kernel.fs.work.begin(pauses);
+        self.kernel.audit_if_due();
         // A call that ends its task takes the printed arguments with it.
         let pending = self.kernel.host.trace.is_some().then(|| self.task().call.clone()).flatten();
         let outcome = match table::find(number).and_then(|row| row.handler) {
@@ -75,7 +85,8 @@ impl Call<'_> {
             None => self.kernel.report_unimplemented(number),
         };
         self.kernel.wake_files();
-        let value = match self.kernel.scheduler.admit(outcome) {
+        let outcome = self.kernel.scheduler.admit(outcome);
+        let value = match self.admit(outcome) {
             Ok(value) => value,
             Err(Failure::Errno(errno)) => errno.to_register(),
             Err(Failure::NoReturn) => {

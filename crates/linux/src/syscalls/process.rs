@@ -206,6 +206,9 @@ fn check_process_limit(call: &mut Call<'_>) -> Result<(), Errno> {
     if count >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
 }
 
+/// What a task takes, its process included.
+const TASK: u64 = 4096;
+
 /// Makes the new task, and gives its number.
 fn create(call: &mut Call<'_>, request: Request) -> Result<u32, Errno> {
     let flags = request.flags;
@@ -214,6 +217,8 @@ fn create(call: &mut Call<'_>, request: Request) -> Result<u32, Errno> {
         return Err(Errno::EAGAIN);
     }
     check_process_limit(call)?;
+    let table = if flags.contains(CloneFlags::FILES) { 0 } else { call.descriptors().held_bytes() };
+    call.charge(TASK + table)?;
     if flags.contains(CloneFlags::PIDFD) {
         super::pidfd::prepare(call, request.descriptor)?;
     }
@@ -316,6 +321,8 @@ fn create_process(call: &mut Call<'_>, number: u32, request: Request) -> Result<
     let space = if flags.contains(CloneFlags::VM) {
         call.kernel.spaces.hold(space)
     } else {
+        let copied = call.kernel.spaces[space].own_bytes();
+        call.charge(copied)?;
         call.kernel.fork_memory(space)?
     };
     let actions = call.process().actions;

@@ -2,6 +2,7 @@
 
 use crate::errno::Errno;
 use crate::ids::{ProcessId, TaskId};
+use crate::kernel::account::TIMER;
 use crate::kernel::{Arguments, Call, Kernel};
 use crate::record::Record;
 use crate::signal::{Signal, SignalSet};
@@ -420,6 +421,7 @@ pub(super) fn timer_create(call: &mut Call<'_>, [clock, event, out, ..]: Argumen
         return Err(Errno::EAGAIN.into());
     }
     let id = timers.created;
+    call.charge(TIMER).map_err(|_| Errno::EAGAIN)?;
     call.user().write(out, id)?;
     // Without an event the timer's own number is the value.
     let value = if event == 0 { id } else { value };

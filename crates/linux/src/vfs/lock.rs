@@ -77,6 +77,11 @@ impl Locks {
         )
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     /// Woken whenever a lock is given up.
     pub(crate) fn channel(&self) -> Channel {
         self.channel

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pentimento_memory::{SharedError, SharedMemory};
 
+use super::content::Content;
 use super::folder::HostFile;
 use super::system::Vfs;
 use super::view::{Caller, View};
@@ -28,14 +29,31 @@ pub(crate) struct MappedFile {
 /// Where the pages of a private mapping come from when they are first accessed. What the guest does
 /// to the file meanwhile does not show: mmap(2) leaves that open.
 #[derive(Clone, Debug)]
-pub(crate) struct PageSource(Arc<dyn HostFile>);
+pub(crate) enum PageSource {
+    /// A file of the host.
+    Host(Arc<dyn HostFile>),
+    /// The content of a file in memory as it was when it was mapped.
+    Memory(Content),
+}
 
 impl PageSource {
+    /// What it keeps of the host's memory, and a number that other sources which keep the same have, too.
+    pub(crate) fn held(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Host(_) => None,
+            Self::Memory(content) => Some((content.address(), content.used())),
+        }
+    }
+
     /// Fills `buffer` from `offset` on, and says how many bytes there were before the end.
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let file = match self {
+            Self::Host(file) => file,
+            Self::Memory(content) => return Ok(content.read(offset, buffer)),
+        };
         let mut done = 0;
         while done < buffer.len() {
-            match self.0.read_at(offset + done as u64, &mut buffer[done..])? {
+            match file.read_at(offset + done as u64, &mut buffer[done..])? {
                 0 => break,
                 read => done += read,
             }
@@ -45,9 +63,13 @@ impl PageSource {
 }
 
 impl PartialEq for PageSource {
-    /// The same open file of the host.
+    /// The same open file of the host, or the same content.
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        match (self, other) {
+            (Self::Host(own), Self::Host(other)) => Arc::ptr_eq(own, other),
+            (Self::Memory(own), Self::Memory(other)) => own.address() == other.address(),
+            _ => false,
+        }
     }
 }
 
@@ -80,7 +102,7 @@ impl Vfs {
             return Ok(mapped.memory.clone());
         }
         let size = self.attributes(caller, file)?.size;
-        let memory = SharedMemory::new(size)?;
+        let memory = SharedMemory::new_from(self.account.frames(), size)?;
         let mut chunk = vec![0; CHUNK];
         let mut offset = 0;
         while offset < size {
@@ -109,13 +131,15 @@ impl Vfs {
         self.mapped.values().map(|mapped| &mapped.memory)
     }
 
-    /// The host's file from which private mappings of `file` can take pages as they are first
-    /// accessed; `None` where the content is in memory anyway.
+    /// Where private mappings of `file` can take pages from as they are first accessed: the host's file, or
+    /// the content of a large one in memory. `None` where a copy is made at once.
     pub(crate) fn page_source(&mut self, file: Vnode) -> Option<PageSource> {
         if self.mapped.contains_key(&file) {
             return None;
         }
-        self.mounts.get_mut(file.volume).ok()?.volume.host_file(file.node).map(PageSource)
+        let volume = &mut self.mounts.get_mut(file.volume).ok()?.volume;
+        let content = || volume.large_content(file.node).map(PageSource::Memory);
+        content().or_else(|| volume.host_file(file.node).map(PageSource::Host))
     }
 
     /// An address space that shares the mapping of another one (fork).
@@ -186,6 +210,7 @@ impl Vfs {
         offset: u64,
         bytes: &[u8],
     ) -> Result<usize, Errno> {
+        self.account.charge(bytes.len() as u64).map_err(|_| Errno::ENOSPC)?;
         let volume = &mut self.mounts.get_mut(file.volume)?.volume;
         let written = volume.write(view, file.node, offset, bytes)?;
         if let Some(mapped) = self.mapped.get(&file) {

@@ -39,8 +39,11 @@ impl Vfs {
         target: &[u8],
         device: DeviceNumber,
     ) -> Result<Vnode, Errno> {
+        /// What a file takes before it has content.
+        const NODE: u64 = 1024;
         let directory = walked.directory;
         self.check_change_of_names(caller, directory)?;
+        self.account.charge(NODE).map_err(|_| Errno::ENOSPC)?;
         let above = self.attributes(caller, directory)?;
         let mut owner = caller.credentials.owner();
         let mut mode = mode & 0o7777 & !caller.location.umask;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use pentimento_memory::FrameSource;
+
 use super::attributes::{Attributes, FileType, Owner, Timestamp};
 use super::mapping::MappedFile;
 use super::mount::{Mounted, Mounts};
@@ -10,6 +12,7 @@ use super::tree::{Capacity, Tree};
 use super::view::{Caller, Location};
 use super::vnode::{NodeId, ROOT, Vnode, VolumeId};
 use super::volume::NAME_MAX;
+use crate::account::Account;
 use crate::errno::Errno;
 
 /// A file without a name: a pipe, a socket, an event counter...
@@ -37,6 +40,8 @@ pub(crate) struct Vfs {
     pub(super) capacity: Capacity,
     /// Whom files of host folders belong to.
     pub(super) owner: Owner,
+    /// What the machine takes of the host's memory.
+    pub(crate) account: Account,
 }
 
 impl Vfs {
@@ -61,7 +66,16 @@ impl Vfs {
             mapped: BTreeMap::new(),
             capacity,
             owner,
+            account: Account::new(u64::MAX, &FrameSource::new()),
         }
+    }
+
+    /// Bytes of the host's memory that all volumes and files without a name take.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        /// A file without a name.
+        const ANONYMOUS: u64 = size_of::<Anonymous>() as u64 + 64;
+        let volumes = self.mounts.iter().map(|(_, mounted)| mounted.volume.held_bytes());
+        volumes.sum::<u64>() + self.anonymous.len() as u64 * ANONYMOUS
     }
 
     /// Whom files of host folders belong to.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::archive::ArchiveError;
 use super::attributes::{Attributes, Change, DeviceNumber, FileType, Owner, Timestamp};
+use super::content::Content;
 use super::folder::HostFile;
 use super::view::View;
 use super::vnode::{NodeId, Vnode};
@@ -159,6 +160,12 @@ pub(crate) trait Volume: Send + Sync + Debug {
         None
     }
 
+    /// The content of a regular file that is in memory and takes long to copy.
+    fn large_content(&self, node: NodeId) -> Option<Content> {
+        let _ = node;
+        None
+    }
+
     /// Writes to a regular file, growing it; fewer bytes than given where room ends.
     fn write(&mut self, view: &View<'_>, node: NodeId, offset: u64, bytes: &[u8]) -> Result<usize, Errno>;
 
@@ -184,6 +191,11 @@ pub(crate) trait Volume: Send + Sync + Debug {
 
     /// The inverse of [`Volume::retain`].
     fn release(&mut self, node: NodeId);
+
+    /// Bytes of the host's memory that its files, names and attributes take.
+    fn held_bytes(&self) -> u64 {
+        0
+    }
 
     /// The figures of statfs(2).
     fn statistics(&self) -> VolumeStatistics;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use pentimento_linux::host::{Input, Output, TerminalSize};
@@ -79,13 +80,51 @@ pub enum HostOutput {
     Error,
 }
 
+/// Bytes that a pipe takes at once that takes anything (PIPE_BUF); so do terminals and sockets.
+const AT_ONCE: usize = 4096;
+
+impl HostOutput {
+    fn write_to(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+        if !Self::takes(&fd, Duration::ZERO)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        // What is not read by somebody takes everything.
+        let whole = bytes.len() <= AT_ONCE
+            || rustix::fs::fstat(&fd).is_ok_and(|stat| {
+                rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile
+            });
+        let bytes = if whole { bytes } else { &bytes[..AT_ONCE] };
+        Ok(rustix::io::write(fd, bytes)?)
+    }
+
+    /// Waits until a write does not; also where it would fail.
+    fn takes(fd: impl AsFd, timeout: Duration) -> io::Result<bool> {
+        let mut descriptors = [PollFd::new(&fd, PollFlags::OUT)];
+        let timeout = Timespec {
+            tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        match poll(&mut descriptors, Some(&timeout)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 impl Output for HostOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Standard => rustix::io::write(io::stdout(), bytes),
-            Self::Error => rustix::io::write(io::stderr(), bytes),
+            Self::Standard => Self::write_to(io::stdout(), bytes),
+            Self::Error => Self::write_to(io::stderr(), bytes),
         }
-        .map_err(Into::into)
+    }
+
+    fn wait(&mut self, timeout: Duration) -> io::Result<bool> {
+        match self {
+            Self::Standard => Self::takes(io::stdout(), timeout),
+            Self::Error => Self::takes(io::stderr(), timeout),
+        }
     }
 
     fn terminal_size(&self) -> Option<TerminalSize> {

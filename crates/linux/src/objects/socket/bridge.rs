@@ -326,6 +326,7 @@ impl Files {
         let socket = &mut self.states[to];
         socket.held += bytes.len();
         self.in_flight += bytes.len() as u64;
+        self.vfs.account.note(bytes.len() as u64);
         socket.incoming.push_back(Message { bytes, from, rights: Vec::new(), sender: Peer::default() });
         let channel = socket.channel;
         self.wake(channel);

@@ -9,7 +9,7 @@ use super::state::{
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::objects::description::{Description, OpenFlags};
-use crate::objects::files::{Files, IN_FLIGHT_MAX};
+use crate::objects::files::Files;
 use crate::objects::object::{Object, Transfer};
 use crate::objects::readiness::{Events, Readiness};
 use crate::vfs::{Caller, FileType};
@@ -220,11 +220,12 @@ impl Files {
             Err(errno) => return Err(errno.into()),
         };
         let from = self.states[id].local.clone();
+        let most = self.most_in_flight();
         let receiver = &mut self.states[to];
         let room = BUFFER_MAX.saturating_sub(receiver.held);
         let channel = receiver.channel;
         let length = if kind == SocketKind::Stream { bytes.len().min(room) } else { bytes.len() };
-        let spent = self.in_flight >= IN_FLIGHT_MAX;
+        let spent = self.in_flight >= most;
         let full = if kind == SocketKind::Stream { length == 0 && !bytes.is_empty() } else { length > room }
             || spent;
         if receiver.receive_closed && kind != SocketKind::Stream && !internet {
@@ -249,6 +250,7 @@ impl Files {
         let receiver = &mut self.states[to];
         receiver.held += length;
         self.in_flight += length as u64;
+        self.vfs.account.note(length as u64);
         let joins = kind == SocketKind::Stream
             && rights.is_empty()
             && receiver.incoming.back().is_some_and(|last| last.sender == sending.sender);

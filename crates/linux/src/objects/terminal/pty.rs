@@ -442,6 +442,7 @@ impl Files {
             return;
         }
         let Some(console) = self.console() else { return };
+        self.flush_console(console);
         let mut bytes = [0; 256];
         while self.streams().input_is_ready() {
             match self.streams().read(&mut bytes) {
@@ -478,7 +479,8 @@ impl Files {
             return;
         }
         let mut bytes = [0; 4096];
-        loop {
+        // What the host does not take now stays in the terminal.
+        while self.streams().takes_output() {
             match self.states[id].fetch(&mut bytes) {
                 0 => return,
                 length => {

@@ -12,7 +12,7 @@ use crate::vfs::folder::{HostFile, fill};
 use crate::vfs::view::View;
 use crate::vfs::vnode::{NodeId, ROOT};
 use crate::vfs::volume::{
-    Allocation, DirectoryEntry, LinkTarget, Name, NewNode, RenameMode, Volume, VolumeStatistics,
+    Allocation, DirectoryEntry, LinkTarget, NAME_MAX, Name, NewNode, RenameMode, Volume, VolumeStatistics,
 };
 
 impl Volume for Tree {
@@ -281,6 +281,20 @@ impl Volume for Tree {
             }
             self.collect(id);
         }
+    }
+
+    fn large_content(&self, node: NodeId) -> Option<Content> {
+        /// Bytes from which on a file is large.
+        const LARGE: u64 = 1 << 20;
+        match &self.nodes.get(&node)?.body {
+            Body::Memory(content) if content.size() >= LARGE => Some(content.clone()),
+            _ => None,
+        }
+    }
+
+    fn held_bytes(&self) -> u64 {
+        // A node, its entry in a directory, and its name twice.
+        self.used_bytes + (self.nodes.size() * (2 * size_of::<Node>() + NAME_MAX)) as u64
     }
 
     fn statistics(&self) -> VolumeStatistics {
