@@ -115,6 +115,12 @@ pub trait Engine: Send {
         Stop { executed, exit }
     }
 
+    /// The address space that it knew is no more. It keeps what may serve in another one where the same
+    /// program runs, and says whether there is anything: if not, any other engine would do as well.
+    fn retire(&mut self) -> bool {
+        false
+    }
+
     /// What it has counted of its own work since it began, by name: for reports. Engines that count
     /// nothing have nothing to say.
     fn counts(&self) -> Vec<(String, u64)> {

@@ -10,12 +10,15 @@ use pentimento_execute::{Breakpoints, CpuModel, Environment};
 use pentimento_memory::engine::{CodeChanges, CodeReader, CodeWrite};
 use pentimento_memory::{AddressSpace, PAGE_SIZE};
 
+use self::aside::Aside;
 use crate::dump::Dump;
 use crate::emit::{Emitter, displacement};
 use crate::frame::Frame;
 use crate::host::{CodeMemory, Entry, JumpTable};
 use crate::stubs::{self, Stubs};
 use crate::translate::{Draft, Exit, Fix, MOST, Point, Surroundings};
+
+mod aside;
 
 /// Bytes of code memory, of which the host provides what is used.
 const CODE_BYTES: usize = 64 << 20;
@@ -60,12 +63,23 @@ impl Hasher for KeyHasher {
     }
 }
 
-/// Where to enter a block.
+/// A block, which may be one of code that is not there.
 #[derive(Clone, Copy, Debug)]
 struct Block {
+    /// Where to enter it.
     entry: u32,
+    /// Where to enter it with the x87 state loaded.
     loaded_entry: u32,
+    /// The first of its bytes of guest code among all.
+    code: u32,
+    /// How many there are.
+    length: u32,
+    /// It is what it is because FS and GS were so.
+    based: Option<Based>,
 }
+
+/// Whether FS and GS add their base and nothing else.
+type Based = (bool, bool);
 
 /// What is known of the block of a key.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +150,9 @@ pub(crate) struct Cache {
     ranges: Vec<HostRange>,
     points: Vec<Point>,
     exits: Vec<(Exit, u32)>,
+    /// The guest code of all blocks, one after the other.
+    codes: Vec<u8>,
+    aside: Aside,
     reader: CodeReader,
     /// What the blocks were translated for.
     model: CpuModel,
@@ -177,13 +194,18 @@ pub(crate) struct Statistics {
     pub(crate) reference: u64,
     /// Exceptions of the host's CPU.
     pub(crate) faults: u64,
+    /// Address spaces that ran translated code.
+    pub(crate) promoted: u64,
+    /// Blocks that served again, in another address space or behind a change of segments.
+    pub(crate) reused: u64,
 }
 
 impl Statistics {
     /// Each by its name.
-    fn named(&self) -> [(&'static str, u64); 10] {
+    fn named(&self) -> [(&'static str, u64); 11] {
         [
             ("blocks translated", self.blocks),
+            ("blocks reused", self.reused),
             ("bytes of guest code translated", self.guest_bytes),
             ("bytes of host code", self.host_bytes),
             ("microseconds translating", self.nanoseconds / 1000),
@@ -192,7 +214,7 @@ impl Statistics {
             ("times translated code was entered", self.entries),
             ("instructions handed to the reference", self.reference),
             ("exceptions of the host", self.faults),
-            ("address spaces promoted", 1),
+            ("address spaces promoted", self.promoted),
         ]
     }
 }
@@ -233,6 +255,8 @@ impl Cache {
             ranges: Vec::new(),
             points: Vec::new(),
             exits: Vec::new(),
+            codes: Vec::new(),
+            aside: Aside::default(),
             reader: CodeReader::new(),
             model: CpuModel::Max,
             surroundings,
@@ -261,12 +285,13 @@ impl Cache {
         *self.handed.entry(mnemonic).or_default() += 1;
     }
 
-    /// Whether there is a translation of the code at `eip`, or it has been asked for often enough to make
+    /// Whether there is a translation of the code of `key`, or it has been asked for often enough to make
     /// one.
-    pub(crate) fn is_worth_it(&mut self, eip: u32, backwards: bool) -> bool {
+    pub(crate) fn is_worth_it(&mut self, memory: &mut AddressSpace, key: Key) -> bool {
         /// Executions by the reference that cost less than a translation.
         const VISITS: u8 = 2;
-        if self.has(eip) || backwards {
+        let (eip, backwards) = key;
+        if backwards || self.has(eip) || self.revive(memory, key).is_some() {
             return true;
         }
         let visits = &mut self.visits[(eip ^ eip >> 16) as usize % VISITED];
@@ -293,6 +318,8 @@ impl Cache {
         self.ranges.clear();
         self.points.clear();
         self.exits.clear();
+        self.codes.clear();
+        self.aside.clear();
         self.dropped = 0;
         (self.uses_x87, self.based) = (false, false);
         self.emit.restart(self.stubs.end);
@@ -311,18 +338,25 @@ impl Cache {
             for key in self.overlapping(CodeWrite { address, length: 1 }) {
                 self.drop_block(key);
             }
+            self.forget_aside(address);
         });
         self.breakpoints = known;
         let model = environment.model;
-        if model != self.model || surroundings != self.surroundings && self.based {
+        if model != self.model {
             self.clear();
         }
-        (self.model, self.surroundings) = (model, surroundings);
+        let based = core::mem::replace(&mut self.surroundings, surroundings) != surroundings && self.based;
+        self.model = model;
+        if based {
+            self.put_based_aside();
+        }
         if self.reader.is_current(memory) {
             return;
         }
+        let is_another = !self.reader.knows(memory);
         let writes = match self.reader.catch_up(memory) {
             CodeChanges::Writes(writes) if self.dropped < MOST_DROPPED => writes,
+            CodeChanges::Everything if is_another => return self.move_to(memory),
             // What dropped blocks have left behind is no longer worth walking over.
             _ => return self.clear(),
         };
@@ -354,14 +388,18 @@ impl Cache {
     /// Drops a block: jumps to it find the way out that they had before. Its own exits stay among those
     /// that lead to their targets until everything is dropped: nobody executes them any more.
     fn drop_block(&mut self, key: Key) {
-        if self.lengths.remove(&key).is_none() {
-            return;
+        if self.unlink(key).is_some() {
+            self.statistics.dropped += 1;
+            self.dropped += 1;
         }
-        let Some(node) = self.nodes.get_mut(&key) else { return };
-        node.block = None;
+    }
+
+    /// Lets nothing lead to a block any more.
+    fn unlink(&mut self, key: Key) -> Option<Block> {
+        self.lengths.remove(&key)?;
+        let node = self.nodes.get_mut(&key)?;
+        let block = node.block.take();
         let mut number = node.incoming;
-        self.statistics.dropped += 1;
-        self.dropped += 1;
         if core::mem::take(&mut node.listed) {
             self.table.set(key.0, 0);
         }
@@ -369,6 +407,7 @@ impl Cache {
             self.code.write(exit.site.0, &displacement(exit.site, exit.stub).to_le_bytes());
             number = *next;
         }
+        block
     }
 
     /// Where a run that was interrupted before the instruction at `eip` goes on in the middle of a block
@@ -408,7 +447,7 @@ impl Cache {
         key: Key,
         list: bool,
     ) -> Option<Start> {
-        let known = self.block(key).map(|block| block.entry);
+        let known = self.block(key).or_else(|| self.revive(memory, key)).map(|block| block.entry);
         let entry = known.or_else(|| {
             let started = Instant::now();
             let entry = self.translate(memory, environment, key);
@@ -448,11 +487,14 @@ impl Cache {
             dump.block(memory, eip, draft, address, self.emit.bytes());
         }
         self.emit.restart(host.end);
-        Some(self.install(key))
+        let code = self.codes.len();
+        self.codes.resize(code + self.draft.length as usize, 0);
+        memory.fetch(eip, &mut self.codes[code..]);
+        Some(self.install(key, code as u32))
     }
 
     /// Makes a block known, and jumps to it and from it lead where they should.
-    fn install(&mut self, key: Key) -> u32 {
+    fn install(&mut self, key: Key, code: u32) -> u32 {
         let draft = &self.draft;
         self.statistics.blocks += 1;
         self.statistics.guest_bytes += u64::from(draft.length);
@@ -467,15 +509,14 @@ impl Cache {
             points: (first_point, self.points.len() as u32),
         });
         let first = self.exits.len() as u32;
-        let block = Block { entry: draft.entry, loaded_entry: draft.loaded_entry };
-        self.lengths.insert(key, draft.length);
-        let node = self.nodes.entry(key).or_insert(Node::UNKNOWN);
-        node.block = Some(block);
-        let mut number = node.incoming;
-        while let Some((exit, next)) = self.exits.get(number as usize).copied() {
-            self.lead(exit, block);
-            number = next;
-        }
+        let block = Block {
+            entry: draft.entry,
+            loaded_entry: draft.loaded_entry,
+            code,
+            length: draft.length,
+            based: draft.based.then_some((self.surroundings.fs, self.surroundings.gs)),
+        };
+        self.link(key, block);
         for place in 0..self.draft.exits.len() {
             let exit = self.draft.exits[place];
             let node = self.nodes.entry(exit.key()).or_insert(Node::UNKNOWN);
@@ -487,6 +528,18 @@ impl Cache {
             }
         }
         block.entry
+    }
+
+    /// Lets what leads to the code of a block lead to the block.
+    fn link(&mut self, key: Key, block: Block) {
+        self.lengths.insert(key, block.length);
+        let node = self.nodes.entry(key).or_insert(Node::UNKNOWN);
+        node.block = Some(block);
+        let mut number = node.incoming;
+        while let Some((exit, next)) = self.exits.get(number as usize).copied() {
+            self.lead(exit, block);
+            number = next;
+        }
     }
 
     /// Lets an exit lead to a block.

@@ -34,7 +34,7 @@ const MOST_STEPS: u64 = MOST as u64 + TAIL;
 
 /// The translator, with the blocks that it has translated.
 ///
-/// Its blocks are those of one address space. Given another one, it forgets them and begins anew.
+/// Its blocks are those of one address space. Given another one, it keeps those whose code is there, too.
 pub struct Translator {
     interpreter: Interpreter,
     /// `None` until the guest is hot.
@@ -172,7 +172,9 @@ impl Translator {
         let known = cache.statistics().blocks;
         let start = match middle {
             Some(start) => start,
-            None if !self.eager && !cache.is_worth_it(eip, backwards) => return walk(guest, given, executed),
+            None if !self.eager && !cache.is_worth_it(guest.memory, (eip, backwards)) => {
+                return walk(guest, given, executed);
+            }
             None => match cache.entry(guest.memory, guest.environment, (eip, backwards), list) {
                 Some(start) => start,
                 None => return reference(guest, executed),
@@ -423,6 +425,12 @@ impl Engine for Translator {
     /// In the interpreter, whose blocks have operations that tell of events.
     fn run_observed(&mut self, guest: &mut Guest<'_>, until: Until, observed: &mut Observed<'_>) -> Stop {
         self.interpreter.run_observed(guest, until, observed)
+    }
+
+    fn retire(&mut self) -> bool {
+        self.interpreter = Interpreter::new();
+        (self.interrupted, self.indirect) = (None, false);
+        !self.refused
     }
 
     fn counts(&self) -> Vec<(String, u64)> {

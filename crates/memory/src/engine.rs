@@ -80,6 +80,12 @@ impl CodeReader {
         self.space == space.identity && self.generation == generation(space) && !space.code.is_behind()
     }
 
+    /// Whether `space` is the one that the reader knows.
+    #[must_use]
+    pub fn knows(&self, space: &AddressSpace) -> bool {
+        self.space == space.identity
+    }
+
     /// The [`generation`] that the reader knows.
     #[inline(always)]
     #[must_use]

@@ -135,8 +135,9 @@ impl MachineBuilder {
         self
     }
 
-    /// Whether stack, mappings and position-independent programs lie at addresses that follow from the
-    /// seed, as they do without a word, or always at the same ones.
+    /// Whether stack, heap, mappings and position-independent programs lie at addresses that follow from the
+    /// seed, as they do without a word, or always at the same ones. Stack and heap lie elsewhere in each
+    /// process; mappings and programs in each machine, so that its processes share translations.
     #[must_use]
     pub fn randomize_addresses(mut self, randomize: bool) -> Self {
         self.config.randomize_addresses = randomize;

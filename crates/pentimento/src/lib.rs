@@ -60,6 +60,7 @@ mod bounds;
 mod builder;
 mod cpu;
 mod engine;
+mod engines;
 #[cfg(feature = "linux")]
 mod error;
 #[cfg(feature = "gdb")]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
 
-use pentimento_execute::{Engine, Environment, Exit, Guest, Stop, StopHandle, Until};
+use pentimento_execute::{Environment, Exit, Guest, Stop, StopHandle, Until};
 use pentimento_linux::host::StopRequest;
 use pentimento_linux::{Kernel, Next, ProcessId, SpaceId, TaskId, Termination};
 use pentimento_memory::AddressSpace;
@@ -12,6 +12,7 @@ use pentimento_registers::{CpuState, Exception};
 
 use crate::bounds::Left;
 use crate::builder::MachineBuilder;
+use crate::engines::Engines;
 use crate::hooks::{Hooks, Positions, Reply};
 use crate::provisions::Surroundings;
 use crate::told::Told;
@@ -58,12 +59,9 @@ pub struct Machine {
     pub hooks: Hooks,
     pub(crate) kernel: Kernel,
     pub(crate) environment: Environment,
-    pub(crate) engine: EngineKind,
-    engines: HashMap<SpaceId, Box<dyn Engine>>,
+    engines: Engines,
     /// Where the tasks are among the events that hooks hear of.
     pub(crate) positions: Positions,
-    /// What the engines of address spaces that are no more had counted.
-    ended_counts: BTreeMap<String, u64>,
     /// Who ran last: whose registers and memory a host sees.
     pub(crate) current: Option<TaskId>,
     /// Its registers as they were when it last left its code: they outlive it.
@@ -109,9 +107,7 @@ impl Machine {
             positions: Positions::default(),
             kernel,
             environment,
-            engine,
-            engines: HashMap::new(),
-            ended_counts: BTreeMap::new(),
+            engines: Engines::new(engine),
             current: None,
             last_state: CpuState::new(),
             statistics: Statistics::default(),
@@ -218,9 +214,7 @@ impl Machine {
     /// Drops the code that was decoded for address spaces that are no more.
     pub(crate) fn forget_ended_spaces(&mut self) {
         for space in self.kernel.take_ended_spaces() {
-            if let Some(engine) = self.engines.remove(&space) {
-                add_counts(&mut self.ended_counts, engine.counts());
-            }
+            self.engines.end(space);
             self.code_ends.remove(&space);
             self.positions.keep(&self.kernel);
         }
@@ -273,7 +267,7 @@ impl Machine {
         }
         self.environment.code_end = self.code_ends.get(&space).copied().flatten();
         self.halted = false;
-        let engine = self.engines.entry(space).or_insert_with(|| self.engine.start());
+        let engine = self.engines.of(space, parts.program);
         let until = Until { budget: until.budget.min(quantum), ..until };
         let mut guest = Guest {
             state: parts.cpu,
@@ -282,7 +276,7 @@ impl Machine {
             descriptors: parts.descriptors,
         };
         let listening = (self.positions.of(task), Some(task));
-        let Stop { executed, exit } = self.hooks.run(&mut **engine, &mut guest, until, listening);
+        let Stop { executed, exit } = self.hooks.run(engine, &mut guest, until, listening);
         self.statistics.instructions += executed;
         self.interrupted = exit.is_pause().then_some(task);
         if !exit.is_pause() {
@@ -483,7 +477,7 @@ impl Machine {
     /// The engine that runs it.
     #[must_use]
     pub const fn engine(&self) -> EngineKind {
-        self.engine
+        self.engines.kind()
     }
 
     /// The task that ran last, or that will run first.
@@ -512,11 +506,7 @@ impl Machine {
     /// translator has translated, for instance.
     #[must_use]
     pub fn engine_counts(&self) -> BTreeMap<String, u64> {
-        let mut counts = self.ended_counts.clone();
-        for engine in self.engines.values() {
-            add_counts(&mut counts, engine.counts());
-        }
-        counts
+        self.engines.counts()
     }
 
     /// A hash over what has happened so far, or `None` unless
@@ -544,16 +534,10 @@ impl Machine {
 }
 
 /// The engine, what has happened so far, and the registers of the task that left its code last.
-fn add_counts(sums: &mut BTreeMap<String, u64>, counts: Vec<(String, u64)>) {
-    for (name, count) in counts {
-        *sums.entry(name).or_default() += count;
-    }
-}
-
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Machine")
-            .field("engine", &self.engine)
+            .field("engine", &self.engines.kind())
             .field("model", &self.environment.model.name())
             .field("statistics", &self.statistics)
             .field("task", &self.current)

@@ -147,7 +147,7 @@ impl Kernel {
         space.data_limit = data;
         space.read_implies_exec = personality & READ_IMPLIES_EXEC != 0;
         let surroundings = MachineFacts {
-            randomize: self.randomize && personality & ADDR_NO_RANDOMIZE == 0,
+            placement: self.placement.clone().filter(|_| personality & ADDR_NO_RANDOMIZE == 0),
             hardware_capabilities: (self.cpuid)(1, 0)[EDX],
             ids,
         };

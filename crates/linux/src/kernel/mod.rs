@@ -83,6 +83,8 @@ pub struct Parts<'a> {
     pub memory: &'a mut AddressSpace,
     /// The segment descriptors that it can load.
     pub descriptors: DescriptorTables<'a>,
+    /// The path of the program that its process executes.
+    pub program: &'a [u8],
 }
 
 /// The host's side of a machine.
@@ -95,7 +97,10 @@ pub(crate) struct HostSide {
 pub struct Kernel {
     pub(crate) host: HostSide,
     pub(crate) limits: Limits,
-    pub(crate) randomize: bool,
+    /// What the addresses of programs and mappings are drawn from, by each program from the start: the same
+    /// code lies at the same addresses in all processes of a machine, so that translations of it serve them
+    /// all, and at others in another machine. `None` if nothing is drawn.
+    pub(crate) placement: Option<Random>,
     /// The processor that programs are told of.
     pub(crate) cpuid: Cpuid,
     /// User and group of processes that nobody forked.
@@ -165,7 +170,7 @@ impl Kernel {
         Self {
             host: HostSide { entropy: config.entropy, trace: config.trace },
             limits: config.limits,
-            randomize: config.randomize_addresses,
+            placement: config.randomize_addresses.then(|| Random::new(!config.seed)),
             cpuid: config.cpuid,
             identity: config.identity,
             random: Random::new(config.seed),
@@ -346,6 +351,7 @@ impl Kernel {
             cpu: &mut task.cpu,
             memory: &mut space.memory,
             descriptors: DescriptorTables { tls: &task.tls, local: &space.local_descriptors },
+            program: &space.program,
         })
     }
 

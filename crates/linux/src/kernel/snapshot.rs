@@ -86,7 +86,7 @@ impl Kernel {
         let Self {
             host: _,
             limits: _,
-            randomize: _,
+            placement: _,
             cpuid: _,
             identity: _,
             random,

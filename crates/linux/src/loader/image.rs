@@ -42,10 +42,10 @@ impl Program {
 }
 
 /// What the machine contributes to a program's start.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct MachineFacts {
-    /// Choose addresses at random.
-    pub(crate) randomize: bool,
+    /// What the addresses of programs and mappings are drawn from; `None` for fixed ones.
+    pub(crate) placement: Option<Random>,
     /// AT_HWCAP.
     pub(crate) hardware_capabilities: u32,
     /// AT_UID, AT_EUID, AT_GID and AT_EGID.
@@ -64,30 +64,30 @@ pub(crate) fn load(
     space: &mut Space,
     program: &Program,
     arguments: &Arguments,
-    surroundings: MachineFacts,
+    mut surroundings: MachineFacts,
     random: &mut Random,
 ) -> Result<CpuState, LoadError> {
     let elf = Elf::parse(&program.file)?;
-    let pages = |random: &mut Random, count: u64| {
-        if surroundings.randomize { random.below(count) as u32 * PAGE_SIZE } else { 0 }
+    let is_random = surroundings.placement.is_some();
+    let mut own = |count: u64| if is_random { random.below(count) as u32 * PAGE_SIZE } else { 0 };
+    let mut common = |count: u64| {
+        surroundings.placement.as_mut().map_or(0, |placement| placement.below(count) as u32 * PAGE_SIZE)
     };
     space.program.clone_from(&program.executable);
     space.interpreter = elf.interpreter.clone().unwrap_or_default();
     space.read_implies_exec |= elf.executable_stack.is_none();
-    let stack_top = TASK_SIZE - PAGE_SIZE - pages(random, 0x800);
-    space.mmap_base = space.mmap_base.min(stack_top) - pages(random, 0x100) - (128 << 10);
+    let stack_top = TASK_SIZE - PAGE_SIZE - own(0x800);
+    space.mmap_base = space.mmap_base.min(stack_top) - common(0x100) - (128 << 10);
     map_stack(space, stack_top, elf.executable_stack.unwrap_or(true))?;
 
     let base = match elf.kind {
         ImageKind::Fixed => 0,
-        ImageKind::Relocatable => {
-            PROGRAM_BASE.wrapping_sub(elf.extent().0).wrapping_add(pages(random, 0x100))
-        }
+        ImageKind::Relocatable => PROGRAM_BASE.wrapping_sub(elf.extent().0).wrapping_add(common(0x100)),
     };
     map_elf(space, &elf, &program.file, base, (surroundings.lowest(), false))?;
     let image_end = page_align(base.wrapping_add(elf.extent().1)).ok_or(LoadError::Memory)?;
     // A program may end where user memory does: then there is no room for a heap, and brk says so.
-    space.heap_start = image_end.saturating_add(pages(random, 0x2000)).min(TASK_SIZE);
+    space.heap_start = image_end.saturating_add(own(0x2000)).min(TASK_SIZE);
     space.heap_end = space.heap_start;
 
     let mut entry = base.wrapping_add(elf.entry);
@@ -102,7 +102,7 @@ pub(crate) fn load(
         entry = interpreter_base.wrapping_add(interpreter.entry);
     }
     vdso::map(space).map_err(|_| LoadError::Memory)?;
-    let mut auxiliary = auxiliary_vector(&elf, base, interpreter_base, surroundings);
+    let mut auxiliary = auxiliary_vector(&elf, base, interpreter_base, &surroundings);
     auxiliary.push((32, space.vdso + vdso::VSYSCALL)); // AT_SYSINFO
     auxiliary.push((33, space.vdso)); // AT_SYSINFO_EHDR
     let pointer = stack::build(space, stack_top, &program.path, arguments, &auxiliary, random)?;
@@ -192,7 +192,7 @@ fn map_segment(
 }
 
 /// The auxiliary vector (getauxval(3)).
-fn auxiliary_vector(elf: &Elf, base: u32, interpreter: u32, surroundings: MachineFacts) -> Auxiliary {
+fn auxiliary_vector(elf: &Elf, base: u32, interpreter: u32, surroundings: &MachineFacts) -> Auxiliary {
     let [uid, euid, gid, egid] = surroundings.ids;
     vec![
         (16, surroundings.hardware_capabilities), // AT_HWCAP

@@ -1,0 +1,130 @@
+//! Blocks of code that is not there now: an address space ends, and the next one has the same programs and
+//! libraries at the same places, but nobody knows that before they are compared.
+//!
+//! Such blocks lie aside, by page, with nothing leading to them. Where code is executed that has no
+//! block, those of its page are compared with what is there. What is the same is linked again, and what is
+//! not is forgotten.
+
+use std::collections::BTreeMap;
+
+use pentimento_memory::{AddressSpace, PAGE_SIZE};
+
+use super::{Block, Cache, Key, LONGEST};
+use crate::emit::displacement;
+use crate::translate::MOST;
+
+/// Blocks by the number of the page in which they begin.
+pub(super) type Aside = BTreeMap<u32, Vec<(Key, Block)>>;
+
+/// What is where a block's code was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Code {
+    Same,
+    Other,
+    /// Nothing that could be executed, or not yet: pages of files come when they are touched.
+    Absent,
+}
+
+impl Cache {
+    /// Goes over to another address space: of its blocks those stay whose code is there, too.
+    pub(super) fn move_to(&mut self, memory: &mut AddressSpace) {
+        self.statistics.promoted += 1;
+        let known: Vec<(Key, Block)> =
+            self.lengths.keys().filter_map(|key| Some((*key, self.block(*key)?))).collect();
+        let is_same = |(key, block): &(Key, Block)| self.compare(memory, *key, *block) == Code::Same;
+        if !known.iter().any(is_same) {
+            return self.put_all_aside(known);
+        }
+        for (key, block) in known {
+            if self.compare(memory, key, block) == Code::Same
+                && self.reader.watch(memory, key.0, block.length)
+            {
+                self.statistics.reused += 1;
+            } else {
+                self.put_aside(key);
+            }
+        }
+    }
+
+    /// Puts all blocks aside.
+    fn put_all_aside(&mut self, known: Vec<(Key, Block)>) {
+        for (exit, _) in &self.exits {
+            self.code.write(exit.site.0, &displacement(exit.site, exit.stub).to_le_bytes());
+        }
+        for (key, node) in &mut self.nodes {
+            node.block = None;
+            if core::mem::take(&mut node.listed) {
+                self.table.set(key.0, 0);
+            }
+        }
+        self.lengths.clear();
+        for (key, block) in known {
+            self.aside.entry(key.0 / PAGE_SIZE).or_default().push((key, block));
+        }
+    }
+
+    /// Puts the blocks aside that are what they are because of another FS or GS.
+    pub(super) fn put_based_aside(&mut self) {
+        let now = (self.surroundings.fs, self.surroundings.gs);
+        let others = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.block.and_then(|block| block.based).is_some_and(|based| based != now));
+        let keys: Vec<Key> = others.map(|(key, _)| *key).collect();
+        for key in keys {
+            self.put_aside(key);
+        }
+    }
+
+    /// Forgets the blocks that lie aside and have the byte at `address`.
+    pub(super) fn forget_aside(&mut self, address: u32) {
+        let page = address / PAGE_SIZE;
+        for (_, waiting) in self.aside.range_mut(page.saturating_sub(1)..=page) {
+            waiting.retain(|((eip, _), block)| address.wrapping_sub(*eip) >= block.length);
+        }
+    }
+
+    fn put_aside(&mut self, key: Key) {
+        if let Some(block) = self.unlink(key) {
+            self.aside.entry(key.0 / PAGE_SIZE).or_default().push((key, block));
+        }
+    }
+
+    /// Links the blocks again that lie aside for the page of `key` and whose code is there. Gives that of
+    /// `key`, if it is among them.
+    pub(super) fn revive(&mut self, memory: &mut AddressSpace, key: Key) -> Option<Block> {
+        let page = key.0 / PAGE_SIZE;
+        let now = (self.surroundings.fs, self.surroundings.gs);
+        let mut waiting = self.aside.remove(&page)?;
+        waiting.retain(|(key, block)| {
+            let code = self.compare(memory, *key, *block);
+            if code == Code::Absent || block.based.is_some_and(|based| based != now) {
+                return true;
+            }
+            let revives = code == Code::Same
+                && self.block(*key).is_none()
+                && self.reader.watch(memory, key.0, block.length);
+            if revives {
+                self.statistics.reused += 1;
+                self.link(*key, *block);
+            }
+            false
+        });
+        if !waiting.is_empty() {
+            self.aside.insert(page, waiting);
+        }
+        self.block(key)
+    }
+
+    /// What is in memory where a block's code was.
+    fn compare(&self, memory: &AddressSpace, (eip, _): Key, block: Block) -> Code {
+        let code = &self.codes[block.code as usize..][..block.length as usize];
+        let mut bytes = [0; MOST * LONGEST as usize];
+        let bytes = &mut bytes[..code.len()];
+        match memory.fetch(eip, bytes) == bytes.len() {
+            true if bytes == code => Code::Same,
+            true => Code::Other,
+            false => Code::Absent,
+        }
+    }
+}
