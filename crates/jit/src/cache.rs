@@ -28,8 +28,6 @@ const MOST_BLOCK_BYTES: usize = 64 << 10;
 const MOST_DROPPED: u32 = 4096;
 /// Bytes of an instruction.
 const LONGEST: u32 = 15;
-/// Addresses of which visits are counted apart.
-const VISITED: usize = 1 << 16;
 
 /// What a block is the translation of: the code at an address, for string instructions that go forwards
 /// (false) or backwards.
@@ -168,8 +166,6 @@ pub(crate) struct Cache {
     handed: BTreeMap<&'static str, u64>,
     /// In no block is an instruction at one of these.
     breakpoints: Breakpoints,
-    /// How often code without a translation was asked for, by a hash of its address.
-    visits: Box<[u8; VISITED]>,
     dump: Option<Dump>,
 }
 
@@ -266,7 +262,6 @@ impl Cache {
             statistics: Statistics::default(),
             handed: BTreeMap::new(),
             breakpoints: Breakpoints::default(),
-            visits: Box::new([0; VISITED]),
             dump: Dump::requested(),
         })
     }
@@ -283,20 +278,6 @@ impl Cache {
         let mnemonic = instruction_at(memory, eip).map_or("(none)", |found| found.operation().mnemonic());
         self.statistics.reference += 1;
         *self.handed.entry(mnemonic).or_default() += 1;
-    }
-
-    /// Whether there is a translation of the code of `key`, or it has been asked for often enough to make
-    /// one.
-    pub(crate) fn is_worth_it(&mut self, memory: &mut AddressSpace, key: Key) -> bool {
-        /// Executions by the reference that cost less than a translation.
-        const VISITS: u8 = 2;
-        let (eip, backwards) = key;
-        if backwards || self.has(eip) || self.revive(memory, key).is_some() {
-            return true;
-        }
-        let visits = &mut self.visits[(eip ^ eip >> 16) as usize % VISITED];
-        *visits = visits.saturating_add(1);
-        *visits > VISITS
     }
 
     /// What has happened so far, to add to.

@@ -21,7 +21,7 @@ use crate::translate::{Fix, MOST, MOST_UNCOUNTED, Surroundings, width};
 use crate::x87;
 
 /// Instructions that a guest executes in the interpreter before it is translated.
-const HOT: u64 = 1 << 20;
+const HOT: u64 = 1 << 18;
 
 /// Instructions by which translated code may overrun what it is given.
 const TAIL: u64 = MOST_UNCOUNTED as u64;
@@ -48,8 +48,6 @@ pub struct Translator {
     interrupted: Option<u32>,
     /// Translated code was left at an indirect jump, whose target is not in the jump table.
     indirect: bool,
-    /// Whatever is executed is translated, be it once.
-    eager: bool,
     /// The host has no memory for code: the interpreter executes everything.
     refused: bool,
 }
@@ -95,7 +93,6 @@ impl Translator {
             cold,
             interrupted: None,
             indirect: false,
-            eager: cold == 0,
             refused: !Self::is_supported(),
         }
     }
@@ -172,9 +169,6 @@ impl Translator {
         let known = cache.statistics().blocks;
         let start = match middle {
             Some(start) => start,
-            None if !self.eager && !cache.is_worth_it(guest.memory, (eip, backwards)) => {
-                return walk(guest, given, executed);
-            }
             None => match cache.entry(guest.memory, guest.environment, (eip, backwards), list) {
                 Some(start) => start,
                 None => return reference(guest, executed),
@@ -316,20 +310,6 @@ fn steps(guest: &mut Guest<'_>, most: u64, least: u64, executed: &mut u64) -> Ne
     while *executed < end {
         match reference(guest, executed) {
             Next::Translated => {}
-            next => return next,
-        }
-    }
-    Next::Translated
-}
-
-/// Executes instructions by the reference up to the first that does not lead to the next one, at most
-/// `most` of them or a block.
-fn walk(guest: &mut Guest<'_>, most: u64, executed: &mut u64) -> Next {
-    let end = *executed + most.min(MOST as u64);
-    while *executed < end {
-        let eip = guest.state.eip;
-        match reference(guest, executed) {
-            Next::Translated if matches!(guest.state.eip.wrapping_sub(eip), 1..=15) => {}
             next => return next,
         }
     }
