@@ -11,6 +11,7 @@ use pentimento_memory::engine::{CodeChanges, CodeReader, CodeWrite};
 use pentimento_memory::{AddressSpace, PAGE_SIZE};
 
 use self::aside::Aside;
+use self::mixed::MixedPages;
 use crate::dump::Dump;
 use crate::emit::{Emitter, displacement};
 use crate::frame::Frame;
@@ -19,6 +20,7 @@ use crate::stubs::{self, Stubs};
 use crate::translate::{Draft, Exit, Fix, MOST, Point, Surroundings};
 
 mod aside;
+mod mixed;
 
 /// Bytes of code memory, of which the host provides what is used.
 const CODE_BYTES: usize = 64 << 20;
@@ -151,6 +153,7 @@ pub(crate) struct Cache {
     /// The guest code of all blocks, one after the other.
     codes: Vec<u8>,
     aside: Aside,
+    pub(crate) mixed: MixedPages,
     reader: CodeReader,
     /// What the blocks were translated for.
     model: CpuModel,
@@ -253,6 +256,7 @@ impl Cache {
             exits: Vec::new(),
             codes: Vec::new(),
             aside: Aside::default(),
+            mixed: MixedPages::default(),
             reader: CodeReader::new(),
             model: CpuModel::Max,
             surroundings,
@@ -348,7 +352,8 @@ impl Cache {
             let end = write.address.saturating_add(write.length - 1);
             for page in write.address / PAGE_SIZE..=end / PAGE_SIZE {
                 let address = page * PAGE_SIZE;
-                if self.overlapping(CodeWrite { address, length: PAGE_SIZE }).is_empty() {
+                let kept = !self.overlapping(CodeWrite { address, length: PAGE_SIZE }).is_empty();
+                if !kept && !self.mixed.is_unwatched(page) {
                     self.reader.release(memory, address);
                 }
             }

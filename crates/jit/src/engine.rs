@@ -154,19 +154,23 @@ impl Translator {
     /// were.
     fn enter(&mut self, guest: &mut Guest<'_>, given: u64, executed: &mut u64) -> Next {
         let Some(cache) = self.cache.as_mut() else { return Next::Interpreter };
-        let Some(base) = reservation(guest.memory) else {
-            self.cold = HOT;
-            return Next::Translated;
-        };
         self.surroundings.fs = Self::is_flat_but_for_base(guest.state, SegmentRegister::Fs);
         self.surroundings.gs = Self::is_flat_but_for_base(guest.state, SegmentRegister::Gs);
         cache.refresh(guest.memory, guest.environment, self.surroundings);
         let backwards = guest.state.eflags.contains(Eflags::DF);
         let eip = guest.state.eip;
         let list = core::mem::take(&mut self.indirect);
+        if let Some(rest) = cache.mixed.rest(eip) {
+            let until = Until { budget: given, block_end: rest.min(given) };
+            let before = *executed;
+            let next = self.interpret(guest, until, executed);
+            if let Some(cache) = self.cache.as_mut() {
+                cache.rest_from(guest.memory, eip, *executed - before);
+            }
+            return next;
+        }
         let goes_on = self.interrupted.take() == Some(eip) && !backwards && !cache.has(eip);
         let middle = if goes_on && given >= MOST as u64 { cache.middle(eip) } else { None };
-        let known = cache.statistics().blocks;
         let start = match middle {
             Some(start) => start,
             None => match cache.entry(guest.memory, guest.environment, (eip, backwards), list) {
@@ -174,9 +178,8 @@ impl Translator {
                 None => return reference(guest, executed),
             },
         };
-        // Code that was just translated is watched, which may have taken the host's permission to store.
-        let base = if cache.statistics().blocks == known { Some(base) } else { reservation(guest.memory) };
-        let Some(base) = base else {
+        // Not before: where code is watched, the host takes back its permission to store.
+        let Some(base) = reservation(guest.memory) else {
             self.cold = HOT;
             return Next::Translated;
         };
@@ -212,7 +215,12 @@ impl Translator {
             cache.statistics().faults += 1;
             fix(guest, place, frame);
             guest.state.eip = place.eip;
+            let address = (frame.address as u32).wrapping_add(frame.minus_base);
+            let is_guests = frame.address.wrapping_sub(frame.base) <= u64::from(u32::MAX);
             let next = reference(guest, executed);
+            if is_guests {
+                cache.stored_beside(guest.memory, address);
+            }
             self.interrupted = Some(guest.state.eip);
             return next;
         }

@@ -90,6 +90,8 @@ pub(crate) struct Frame {
     pub(crate) uncounted: u32,
     /// Offset in the code memory of what raised an exception.
     pub(crate) fault: u32,
+    /// Of an access that the host refused, its address there.
+    pub(crate) address: u64,
     /// At the end of the budget: the flags are lost, and the next instruction sets all of them.
     pub(crate) flags_lost: u32,
     /// The low half of minus `base`.
@@ -152,6 +154,7 @@ impl Frame {
             uncounted: 0,
             flags_lost: 0,
             fault: 0,
+            address: 0,
             minus_base: 0,
             backwards: 0,
             counter: 0,

@@ -29,6 +29,7 @@ impl Cache {
     /// Goes over to another address space: of its blocks those stay whose code is there, too.
     pub(super) fn move_to(&mut self, memory: &mut AddressSpace) {
         self.statistics.promoted += 1;
+        self.mixed.clear();
         let known: Vec<(Key, Block)> =
             self.lengths.keys().filter_map(|key| Some((*key, self.block(*key)?))).collect();
         let is_same = |(key, block): &(Key, Block)| self.compare(memory, *key, *block) == Code::Same;

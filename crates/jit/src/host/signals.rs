@@ -57,7 +57,10 @@ unsafe extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut 
         let rip = registers[RIP] as u64;
         if running.blocks.contains(&rip) {
             // SAFETY: the frame is borrowed for the run by translated code, which stands still.
-            unsafe { (*running.frame).fault = (rip - running.code) as u32 };
+            unsafe {
+                (*running.frame).fault = (rip - running.code) as u32;
+                (*running.frame).address = (*info).si_addr() as u64;
+            }
             registers[RIP] = running.fault as i64;
             return;
         }
