@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::bench::measure::children_time;
 use crate::process::{cargo, conformance, run};
-use crate::{Failure, fixtures, guests, licences, perf, portable, publish, skips, tail_calls, tidy};
+use crate::{Failure, attack, fixtures, guests, licences, perf, portable, publish, skips, tail_calls, tidy};
 
 struct Step {
     name: &'static str,
@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     Step { name: "decode-diff", run: || conformance("decode-diff", &[]) },
     Step { name: "lockstep",    run: lockstep },
     Step { name: "oracle",      run: || conformance("oracle", &["--cases".into(), "200000".into()]) },
+    Step { name: "attack",      run: || attack::run_task(&["--quick".into()]) },
     Step { name: "guests",      run: || guests::run_task(&["--suite=busybox".into()]) },
 ];
 

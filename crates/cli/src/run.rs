@@ -1,5 +1,6 @@
 //! `pentimento run`: a Linux program in a machine of its own.
 
+use std::io::IsTerminal;
 use std::net::TcpListener;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -44,6 +45,11 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
         output::say(format_args!("trace hash:   {hash:016x}"));
     }
     keeping.finish(&mut machine)?;
+    if !std::io::stdin().is_terminal() {
+        // Nothing of it is left to do but to give memory back, which the host does faster at the end of the
+        // process. A terminal has to be put back into its modes.
+        std::mem::forget(machine);
+    }
     match halt {
         // A guest whose reader went away goes as quietly as it would from a shell.
         Halt::Exited(_) | Halt::Killed { signal: SIGPIPE, .. } => {}

@@ -200,7 +200,8 @@ pub fn mappings_left(space: &AddressSpace) -> usize {
 /// Prepares `space` for a long run: from now on [`AddressSpace::read_fast`] and its kin find what they
 /// look for. It costs tens of microseconds, once.
 pub fn prepare_fast(space: &mut AddressSpace) {
-    space.table.flatten();
+    let source = space.pool.source().cloned();
+    space.table.flatten(source.as_ref());
 }
 
 /// Whether [`prepare_fast`] has done its work.

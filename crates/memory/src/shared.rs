@@ -214,6 +214,17 @@ impl SharedMemory {
         Some(self.hold().ok()?.state().length)
     }
 
+    /// The offset of the first page at or behind `offset` that somebody has written to, or read as one that
+    /// may be written; all others are zeros. `None` where there is none, or an address space holds the object.
+    #[must_use]
+    pub fn next_page(&self, offset: u64) -> Option<u64> {
+        let mut held = self.hold().ok()?;
+        let page = u64::from(PAGE_SIZE);
+        let first = usize::try_from(offset / page).ok()?;
+        let ahead = held.state().frames.get(first..)?.iter().position(Option::is_some)?;
+        Some((first + ahead) as u64 * page)
+    }
+
     /// Whether the object is known to have no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {

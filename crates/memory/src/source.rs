@@ -45,6 +45,8 @@ struct Shared {
     of_chunks: AtomicUsize,
     /// Pages of all chunks that are allocated now.
     chunk_pages: AtomicUsize,
+    /// Flat copies of page tables.
+    flats: AtomicUsize,
     /// Pages that chunks and the memory file may have together; 0 for as many as the host has.
     limit: AtomicUsize,
     file: LazyFile,
@@ -124,8 +126,27 @@ impl FrameSource {
         used <= limit
     }
 
+    /// Whether one more page table may have a flat copy of `bytes`: such copies take addresses, if hardly any
+    /// memory, and those of one machine at most half of what it may have of memory.
+    pub(crate) fn take_flat(&self, bytes: usize) -> bool {
+        let limit = self.shared.limit.load(Ordering::Relaxed).saturating_mul(PAGE_SIZE as usize);
+        let most = if limit == 0 { usize::MAX } else { limit / 2 / bytes };
+        let taken = self.shared.flats.fetch_add(1, Ordering::Relaxed) < most;
+        if !taken {
+            self.give_flat();
+        }
+        taken
+    }
+
+    /// A page table has no flat copy any more.
+    pub(crate) fn give_flat(&self) {
+        self.shared.flats.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// A chunk of `pages` pages is allocated, or given back to the host.
     pub(crate) fn count_chunk(&self, pages: usize, allocated: bool) {
+        // The allocator keeps its own words in the page before an aligned block.
+        let pages = pages + 1;
         if allocated {
             self.shared.chunk_pages.fetch_add(pages, Ordering::Relaxed);
         } else {

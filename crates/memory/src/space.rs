@@ -144,7 +144,7 @@ impl AddressSpace {
     }
 
     /// Bytes of the host's memory that the page table takes: 16 KiB for each four megabytes that were ever
-    /// mapped, and where an engine asked for a flat copy, 16 MiB of which the host provides what is used.
+    /// mapped, and as much again where an engine asked for a flat copy.
     #[must_use]
     pub fn table_bytes(&self) -> u64 {
         self.table.bytes() as u64

@@ -17,6 +17,7 @@ use core::ptr::NonNull;
 
 use crate::entry::{Entry, READ_FAST, WATCHED, WRITE_FAST};
 use crate::reserved::{Reservation, shown};
+use crate::source::FrameSource;
 use crate::zeroed;
 
 /// Pages in a 4 GiB space.
@@ -64,6 +65,8 @@ pub(crate) struct Table {
     /// A copy of all entries in one array, or the array of zeros.
     flat: NonNull<Flat>,
     entered: [u64; GROUPS / 64],
+    /// Who counts the copy.
+    counted: Option<FrameSource>,
     /// Shows in place what the entries say.
     pub(crate) reservation: Option<Reservation>,
 }
@@ -77,7 +80,7 @@ impl Table {
             // SAFETY: the index is below the root's length, and the block is new.
             unsafe { root.cast::<NonNull<Leaf>>().add(group).write(empty_leaf()) };
         }
-        Some(Self { root, flat: empty_flat(), entered: [0; GROUPS / 64], reservation: None })
+        Some(Self { root, flat: empty_flat(), entered: [0; GROUPS / 64], counted: None, reservation: None })
     }
 
     /// The entry of the page that holds `address`.
@@ -106,10 +109,18 @@ impl Table {
         self.flat != empty_flat()
     }
 
-    /// Makes a flat copy, if the host has the memory for it.
-    pub(crate) fn flatten(&mut self) {
+    /// Makes a flat copy, if the host has the memory for it, and a machine with `source` may have one more.
+    pub(crate) fn flatten(&mut self, source: Option<&FrameSource>) {
         if self.is_flat() {
             return;
+        }
+        if self.counted.is_none()
+            && let Some(source) = source
+        {
+            if !source.take_flat(size_of::<Flat>()) {
+                return;
+            }
+            self.counted = Some(source.clone());
         }
         // Zero is the empty entry.
         let Some(flat) = zeroed::allocate(Layout::new::<Flat>()) else { return };
@@ -172,8 +183,9 @@ impl Table {
     /// Bytes that the table takes.
     pub(crate) fn bytes(&self) -> usize {
         let leaves: u32 = self.entered.iter().map(|word| word.count_ones()).sum();
-        let flat = if self.is_flat() { size_of::<Flat>() } else { 0 };
-        size_of::<Root>() + leaves as usize * size_of::<Leaf>() + flat
+        // Of the flat copy the host provides what leaves have, too.
+        let copies = if self.is_flat() { 2 } else { 1 };
+        size_of::<Root>() + leaves as usize * size_of::<Leaf>() * copies
     }
 
     /// The first page in `page..end` whose group was ever entered.
@@ -221,6 +233,9 @@ impl Drop for Table {
         if self.is_flat() {
             // SAFETY: `flatten` got it from there with this layout.
             unsafe { zeroed::free(self.flat.cast(), Layout::new::<Flat>()) };
+        }
+        if let Some(source) = &self.counted {
+            source.give_flat();
         }
         // SAFETY: `new` got it from the allocator with this layout.
         unsafe { dealloc(self.root.as_ptr().cast(), Layout::new::<Root>()) };

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pentimento::{Cpu, CpuModel, EngineKind, Exit, Gpr, MmioHandler, Permissions, Stop, StopHandle, Until};
 
@@ -82,6 +82,51 @@ fn a_request_before_the_run_is_not_lost() {
         cpu.stop_handle().stop();
         assert_eq!(cpu.run_engine(Until::budget(100)), Stop { executed: 0, exit: Exit::Stopped }, "{kind}");
         assert_eq!(cpu.run_engine(Until::budget(100)), Stop { executed: 100, exit: Exit::Budget }, "{kind}");
+    }
+}
+
+/// Where there is room for string instructions that take long.
+const LARGE: u32 = 0x100_0000;
+const LARGE_LENGTH: u32 = 16 << 20;
+
+#[rustfmt::skip]
+const LONG: &[(&str, &[u8])] = &[
+    // mov edi, LARGE; mov ecx, 1000000h; rep stosb; jmp
+    ("rep stosb",          &[0xbf, 0, 0, 0, 1, 0xb9, 0, 0, 0, 1, 0xf3, 0xaa, 0xeb, 0xf2]),
+    // std; mov edi, LARGE + ffffffh; mov ecx, 1000000h; rep stosb; jmp
+    ("backward rep stosb", &[0xfd, 0xbf, 0xff, 0xff, 0xff, 1, 0xb9, 0, 0, 0, 1, 0xf3, 0xaa, 0xeb, 0xf1]),
+    // mov esi, LARGE; mov edi, LARGE; mov ecx, 1000000h; repe cmpsb; jmp
+    ("repe cmpsb",         &[0xbe, 0, 0, 0, 1, 0xbf, 0, 0, 0, 1, 0xb9, 0, 0, 0, 1, 0xf3, 0xa6, 0xeb, 0xed]),
+    // fldpi; fsin; fstp st(0); jmp
+    ("fsin",               &[0xd9, 0xeb, 0xd9, 0xfe, 0xdd, 0xd8, 0xeb, 0xf8]),
+    // a prefix and an instruction that no handler has: lock inc dword ptr cs:[DATA]; fnsave [DATA]; jmp
+    ("rare ones",          &[0xf0, 0x2e, 0xff, 5, 0, 0x80, 0, 0, 0xdd, 0x35, 0, 0x80, 0, 0, 0xeb, 0xf0]),
+];
+
+/// The least of several attempts, so that what else the host does does not count.
+#[test]
+fn a_request_is_seen_within_a_millisecond() {
+    for kind in EngineKind::ALL {
+        for (name, body) in LOOPS.iter().chain(LONG) {
+            let mut cpu = cpu(*kind, body);
+            cpu.memory.map(LARGE, LARGE_LENGTH, Permissions::READ | Permissions::WRITE).unwrap();
+            let mut least = Duration::MAX;
+            for _ in 0..30 {
+                let handle = cpu.stop_handle();
+                let asked = thread::spawn(move || {
+                    thread::sleep(Duration::from_millis(3));
+                    let asked = Instant::now();
+                    handle.stop();
+                    asked
+                });
+                assert_eq!(cpu.run_engine(Until::budget(u64::MAX)).exit, Exit::Stopped, "{kind}, {name}");
+                least = least.min(Instant::now().saturating_duration_since(asked.join().unwrap()));
+                if least < Duration::from_millis(1) {
+                    break;
+                }
+            }
+            assert!(least < Duration::from_millis(1), "{kind}, {name}: {least:?}");
+        }
     }
 }
 

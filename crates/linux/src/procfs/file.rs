@@ -56,6 +56,7 @@ impl Object for TextFile {
             Some(text) if offset > 0 => text.clone(),
             _ => {
                 let text: Arc<[u8]> = text_of(files, access.caller, node)?.into();
+                files.vfs.account.charge(text.len() as u64)?;
                 files.states[self.0].0 = Some(text.clone());
                 text
             }

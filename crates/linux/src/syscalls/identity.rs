@@ -285,6 +285,7 @@ pub(super) fn setgroups16(call: &mut Call<'_>, [size, list, ..]: Arguments) -> C
     if size > GROUPS_MAX {
         return Err(Errno::EINVAL.into());
     }
+    call.charge(4 * u64::from(size))?;
     let bytes = call.user().bytes(list, size * 2)?;
     let groups = bytes.as_chunks::<2>().0.iter().map(|bytes| u16::from_le_bytes(*bytes).into()).collect();
     call.process().credentials.groups = groups;
@@ -299,6 +300,7 @@ pub(super) fn setgroups(call: &mut Call<'_>, [size, list, ..]: Arguments) -> Cal
     if size > GROUPS_MAX {
         return Err(Errno::EINVAL.into());
     }
+    call.charge(4 * u64::from(size))?;
     let bytes = call.user().bytes(list, size * 4)?;
     let groups = bytes.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
     call.process().credentials.groups = groups;

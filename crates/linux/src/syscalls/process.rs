@@ -218,7 +218,8 @@ fn create(call: &mut Call<'_>, request: Request) -> Result<u32, Errno> {
     }
     check_process_limit(call)?;
     let table = if flags.contains(CloneFlags::FILES) { 0 } else { call.descriptors().held_bytes() };
-    call.charge(TASK + table)?;
+    let groups = if is_thread { 0 } else { 4 * call.process().credentials.groups.len() as u64 };
+    call.charge(TASK + table + groups)?;
     if flags.contains(CloneFlags::PIDFD) {
         super::pidfd::prepare(call, request.descriptor)?;
     }

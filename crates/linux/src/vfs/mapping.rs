@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pentimento_memory::{SharedError, SharedMemory};
+use pentimento_memory::{PAGE_SIZE, SharedError, SharedMemory};
 
 use super::content::Content;
 use super::folder::HostFile;
@@ -111,8 +111,18 @@ impl Vfs {
                 break;
             }
             let length = read.min((size - offset) as usize);
-            memory.write(offset, &chunk[..length])?;
+            // What is zero anyway takes no page.
+            if chunk[..length].iter().any(|byte| *byte != 0) {
+                memory.write(offset, &chunk[..length])?;
+            }
             offset += length as u64;
+            // Where the file has a hole, and where it knows of them, there is nothing to read.
+            let volume = &mut self.mounts.get_mut(file.volume)?.volume;
+            if offset < size
+                && let Some(data) = volume.seek(file.node, offset, true)
+            {
+                offset = data.max(offset) / CHUNK as u64 * CHUNK as u64;
+            }
         }
         self.retain(file);
         self.mapped.insert(file, MappedFile { memory: memory.clone(), writes, holders: 1 });
@@ -171,8 +181,16 @@ impl Vfs {
         let size = mapped.memory.len().ok_or(Errno::EBUSY)?;
         let (mut new, mut old) = (vec![0; CHUNK], vec![0; CHUNK]);
         let mut offset = 0;
-        while offset < size {
-            let length = CHUNK.min((size - offset) as usize);
+        // Pages that nobody has are as zero as they were.
+        while let Some(page) = mapped.memory.next_page(offset).filter(|page| *page < size) {
+            offset = page;
+            let mut length = PAGE_SIZE as usize;
+            while length < CHUNK
+                && mapped.memory.next_page(page + length as u64) == Some(page + length as u64)
+            {
+                length += PAGE_SIZE as usize;
+            }
+            let length = length.min((size - offset) as usize);
             mapped.memory.read(offset, &mut new[..length])?;
             let read = volume.read(view, file.node, offset, &mut old[..length])?;
             old[read..length].fill(0);
@@ -210,7 +228,9 @@ impl Vfs {
         offset: u64,
         bytes: &[u8],
     ) -> Result<usize, Errno> {
-        self.account.charge(bytes.len() as u64).map_err(|_| Errno::ENOSPC)?;
+        // Whole pages, and what finds them.
+        let pages = (bytes.len() as u64).next_multiple_of(u64::from(PAGE_SIZE)) + u64::from(PAGE_SIZE);
+        self.account.charge(pages + pages / 32).map_err(|_| Errno::ENOSPC)?;
         let volume = &mut self.mounts.get_mut(file.volume)?.volume;
         let written = volume.write(view, file.node, offset, bytes)?;
         if let Some(mapped) = self.mapped.get(&file) {
