@@ -17,6 +17,7 @@ struct Package {
 const UNSAFE: &[Package] = &[
     Package { name: "pentimento-memory",      tests: &[], measuring: &["a_thousand_spaces_at_once_and_ten_thousand_in_turn", "a_memory_file_is_no_data_of_the_host_process"] },
     Package { name: "pentimento-interpreter", tests: &[], measuring: &[] },
+    Package { name: "pentimento-jit",         tests: &["--lib", "--tests"], measuring: &[] },
     Package { name: "pentimento-execute",     tests: &["--lib", "--test", "integer", "--test", "x87", "--test", "sse"], measuring: &[] },
 ];
 

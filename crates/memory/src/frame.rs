@@ -19,9 +19,9 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering, fence};
 
-use crate::PAGE_SIZE;
 use crate::memory_file::{EXTENT, MemoryFile};
 use crate::source::FrameSource;
+use crate::{PAGE_SIZE, sharing};
 
 const PAGE: usize = PAGE_SIZE as usize;
 /// Pages of a large chunk, its header's among them.
@@ -239,9 +239,7 @@ impl FramePool {
             return;
         }
         // SAFETY: the caller's reference keeps the chunk alive.
-        if unsafe { counter(frame) }.fetch_sub(1, Ordering::Release) == 1 {
-            // Whatever other holders read happens before the frame's next use.
-            fence(Ordering::Acquire);
+        if sharing::release(unsafe { counter(frame) }) {
             self.free.push(frame);
         }
     }
@@ -371,7 +369,7 @@ impl Drop for FramePool {
 /// `frame` came from a chunk, and the caller holds a reference to it.
 unsafe fn retain(frame: NonNull<u8>) {
     // SAFETY: the caller's reference keeps the chunk alive.
-    unsafe { counter(frame) }.fetch_add(1, Ordering::Relaxed);
+    sharing::retain(unsafe { counter(frame) });
 }
 
 /// Whether the caller's reference to `frame` of a chunk is the only one; then it may be written.
@@ -379,10 +377,8 @@ unsafe fn retain(frame: NonNull<u8>) {
 /// # Safety
 /// `frame` came from a chunk, and the caller holds a reference to it.
 unsafe fn is_unique(frame: NonNull<u8>) -> bool {
-    // SAFETY: the caller's reference keeps the chunk alive. Acquire pairs with the release in
-    // `release`: reads by earlier holders happen before the write that the caller is about to do.
-    // Nobody can add a reference without holding one, so "one" stays true.
-    unsafe { counter(frame) }.load(Ordering::Acquire) == 1
+    // SAFETY: the caller's reference keeps the chunk alive.
+    sharing::is_unique(unsafe { counter(frame) })
 }
 
 impl Newest {

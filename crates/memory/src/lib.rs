@@ -46,6 +46,11 @@
 
 extern crate alloc;
 
+/// What `sharing` is made of: the host's atomics, and loom's in the test of its interleavings.
+mod atomic {
+    pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+}
+
 mod block;
 mod bytes;
 mod code;
@@ -65,6 +70,7 @@ mod permissions;
 mod region;
 mod reserved;
 mod shared;
+mod sharing;
 mod snapshot;
 mod source;
 mod space;

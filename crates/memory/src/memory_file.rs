@@ -25,7 +25,7 @@ mod host {
     use alloc::sync::Arc;
     use alloc::vec::Vec;
     use core::ptr::{self, NonNull};
-    use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+    use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
     use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
 
@@ -35,7 +35,7 @@ mod host {
     use rustix::process::{Resource, getrlimit};
 
     use super::EXTENT;
-    use crate::PAGE_SIZE;
+    use crate::{PAGE_SIZE, sharing};
 
     const PAGE: usize = PAGE_SIZE as usize;
     /// Frames of a file: sixteen guests of 4 GiB.
@@ -176,9 +176,7 @@ mod host {
 
         /// Takes one from an extent's frames in use and owners; the last one gives it back.
         fn leave_extent(&self, extent: u32) {
-            let count = &self.counters().extents[extent as usize];
-            if count.fetch_sub(1, Ordering::Release) == 1 {
-                fence(Ordering::Acquire);
+            if sharing::release(&self.counters().extents[extent as usize]) {
                 self.lock().free.push(extent);
             }
         }
@@ -236,19 +234,18 @@ mod host {
 
         /// Adds a reference to frame `number`, to which the caller holds one.
         pub(crate) fn retain(&self, number: u32) {
-            self.counters().frames[number as usize].fetch_add(1, Ordering::Relaxed);
+            sharing::retain(&self.counters().frames[number as usize]);
         }
 
         /// Whether the caller's reference to frame `number` is the only one.
         pub(crate) fn is_unique(&self, number: u32) -> bool {
-            self.counters().frames[number as usize].load(Ordering::Acquire) == 1
+            sharing::is_unique(&self.counters().frames[number as usize])
         }
 
         /// Gives up a reference to frame `number`, and says whether it was the last.
         pub(crate) fn release(&self, number: u32) -> bool {
-            let last = self.counters().frames[number as usize].fetch_sub(1, Ordering::Release) == 1;
+            let last = sharing::release(&self.counters().frames[number as usize]);
             if last {
-                fence(Ordering::Acquire);
                 let used = self.used.fetch_sub(1, Ordering::Relaxed) - 1;
                 let idle = self.idle.fetch_add(1, Ordering::Relaxed) + 1;
                 self.leave_extent(number / EXTENT);

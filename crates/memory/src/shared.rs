@@ -22,15 +22,12 @@ pub use image::SharedImage;
 use crate::frame::FramePool;
 use crate::marks::{Log, Marks};
 use crate::memory_file::MemoryFile;
+use crate::sharing::Holder;
+pub(crate) use crate::sharing::Taken;
 use crate::source::FrameSource;
 use crate::{FaultKind, PAGE_SIZE};
 
-/// Nobody holds the object.
-const FREE: u64 = 0;
-/// A call on a handle holds it; no address space has this identity.
-const HANDLE: u64 = 1;
-
-const _: () = assert!(HANDLE < crate::identity::FIRST);
+const _: () = assert!(Holder::HANDLE < crate::identity::FIRST);
 
 /// A growable object of zero-filled pages that address spaces can share. Clones are handles to the
 /// same object, which lives as long as the last handle or mapping.
@@ -54,10 +51,7 @@ pub struct SharedMemory {
 }
 
 struct Object {
-    /// `FREE`, `HANDLE` or the identity of the address space that holds it.
-    holder: AtomicU64,
-    /// The identity of the address space that held it last, or `HANDLE` if frames went away since.
-    last: AtomicU64,
+    holder: Holder,
     /// The number of the newest write in the state's log, for those who do not hold the object.
     code_writes: AtomicU64,
     state: UnsafeCell<State>,
@@ -120,18 +114,6 @@ impl fmt::Debug for SharedMemory {
     }
 }
 
-/// How an address space came to hold an object.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taken {
-    /// It did already.
-    Before,
-    /// It held it last, and nobody else since: its pages are where they were, and nobody else has marked
-    /// code of it.
-    Again,
-    /// Others may have had it.
-    Now,
-}
-
 /// A handle that does not keep its object alive.
 pub(crate) struct WeakShared(Weak<Object>);
 
@@ -146,7 +128,7 @@ struct Held<'a>(&'a Object);
 
 impl Held<'_> {
     fn state(&mut self) -> &mut State {
-        // SAFETY: this value exists while `holder` is `HANDLE`, so nobody else reaches the state;
+        // SAFETY: this value exists while `holder` is this call's, so nobody else reaches the state;
         // the result borrows this value mutably, so there is one reference at a time.
         unsafe { &mut *self.0.state.get() }
     }
@@ -155,7 +137,7 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.0.publish();
-        self.0.holder.store(FREE, Ordering::Release);
+        self.0.holder.end_call();
     }
 }
 
@@ -198,8 +180,7 @@ impl SharedMemory {
             code_writes: Log::default(),
         };
         let object = Object {
-            holder: AtomicU64::new(FREE),
-            last: AtomicU64::new(HANDLE),
+            holder: Holder::nobody(),
             code_writes: AtomicU64::new(0),
             state: UnsafeCell::new(state),
         };
@@ -246,7 +227,7 @@ impl SharedMemory {
             return Err(SharedError::OutOfRange);
         }
         let mut held = self.hold()?;
-        self.object.last.store(HANDLE, Ordering::Relaxed);
+        self.object.holder.forget_last();
         let state = held.state();
         let pages = length.div_ceil(u64::from(PAGE_SIZE)) as usize;
         let more = pages.saturating_sub(state.frames.len());
@@ -328,29 +309,12 @@ impl SharedMemory {
     }
 
     fn hold(&self) -> Result<Held<'_>, SharedError> {
-        match self.object.holder.compare_exchange(FREE, HANDLE, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Ok(Held(&self.object)),
-            Err(_) => Err(SharedError::Busy),
-        }
+        if self.object.holder.take_for_call() { Ok(Held(&self.object)) } else { Err(SharedError::Busy) }
     }
 
     /// Makes the object that of the address space `id`, or `None` where another holds it.
     pub(crate) fn hold_for(&self, id: u64) -> Option<Taken> {
-        if !self.hold_as(id)? {
-            return Some(Taken::Before);
-        }
-        match self.object.last.swap(id, Ordering::Relaxed) == id {
-            true => Some(Taken::Again),
-            false => Some(Taken::Now),
-        }
-    }
-
-    /// Whether the object was not `id`'s and is now, or `None` where another holds it.
-    fn hold_as(&self, id: u64) -> Option<bool> {
-        match self.object.holder.compare_exchange(FREE, id, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Some(true),
-            Err(holder) => (holder == id).then_some(false),
-        }
+        self.object.holder.take_for(id)
     }
 
     /// Moves the object's frames into `file`, if they are in none: for address space `space`, which has
@@ -365,8 +329,7 @@ impl SharedMemory {
 
     /// Ends what [`Self::hold_for`] began.
     pub(crate) fn release_from(&self, id: u64) {
-        // Only the holder itself can find its own id here.
-        let _ = self.object.holder.compare_exchange(id, FREE, Ordering::Release, Ordering::Relaxed);
+        self.object.holder.release_from(id);
     }
 
     /// The host page of the object's page `index`.
@@ -440,7 +403,7 @@ impl SharedMemory {
 
     /// Calls `act` with the state, as `space`.
     fn with_state<R>(&self, space: u64, act: impl FnOnce(&mut State) -> R) -> Option<R> {
-        if self.hold_as(space)? {
+        if self.object.holder.take_briefly(space)? {
             return Some(act(Held(&self.object).state()));
         }
         // SAFETY: `space` holds the object, and it is its one thread that is here. What `act` does to
