@@ -9,7 +9,7 @@ use pentimento_linux::SpaceId;
 use crate::EngineKind;
 
 /// Engines of ended spaces that are kept.
-const MOST_RETIRED: usize = 8;
+const MOST_RETIRED: usize = 24;
 
 /// An engine, and the path of the program whose code it knows.
 struct Assigned {

@@ -32,12 +32,15 @@ impl Cache {
         self.mixed.clear();
         let known: Vec<(Key, Block)> =
             self.lengths.keys().filter_map(|key| Some((*key, self.block(*key)?))).collect();
-        let is_same = |(key, block): &(Key, Block)| self.compare(memory, *key, *block) == Code::Same;
+        let mut page = Fetched::new();
+        let is_same =
+            |(key, block): &(Key, Block)| page.compare(memory, key.0, self.code_of(*block)) == Code::Same;
         if !known.iter().any(is_same) {
             return self.put_all_aside(known);
         }
+        let mut page = Fetched::new();
         for (key, block) in known {
-            if self.compare(memory, key, block) == Code::Same
+            if page.compare(memory, key.0, self.code_of(block)) == Code::Same
                 && self.reader.watch(memory, key.0, block.length)
             {
                 self.statistics.reused += 1;
@@ -91,15 +94,24 @@ impl Cache {
         }
     }
 
+    /// The guest code that a block was made of.
+    fn code_of(&self, block: Block) -> &[u8] {
+        &self.codes[block.code as usize..][..block.length as usize]
+    }
+
     /// Links the blocks again that lie aside for the page of `key` and whose code is there. Gives that of
     /// `key`, if it is among them.
     pub(super) fn revive(&mut self, memory: &mut AddressSpace, key: Key) -> Option<Block> {
         let page = key.0 / PAGE_SIZE;
         let now = (self.surroundings.fs, self.surroundings.gs);
         let mut waiting = self.aside.remove(&page)?;
+        let mut fetched = Fetched::new();
         waiting.retain(|(key, block)| {
-            let code = self.compare(memory, *key, *block);
-            if code == Code::Absent || block.based.is_some_and(|based| based != now) {
+            if block.based.is_some_and(|based| based != now) {
+                return true;
+            }
+            let code = fetched.compare(memory, key.0, self.code_of(*block));
+            if code == Code::Absent {
                 return true;
             }
             let revives = code == Code::Same
@@ -116,14 +128,39 @@ impl Cache {
         }
         self.block(key)
     }
+}
 
-    /// What is in memory where a block's code was.
-    fn compare(&self, memory: &AddressSpace, (eip, _): Key, block: Block) -> Code {
-        let code = &self.codes[block.code as usize..][..block.length as usize];
-        let mut bytes = [0; MOST * LONGEST as usize];
-        let bytes = &mut bytes[..code.len()];
-        match memory.fetch(eip, bytes) == bytes.len() {
-            true if bytes == code => Code::Same,
+/// A page of code as it is now, for comparing many blocks with.
+struct Fetched {
+    /// Its number; `None` before the first.
+    number: Option<u32>,
+    bytes: [u8; PAGE_SIZE as usize],
+    /// How many there are.
+    length: usize,
+}
+
+impl Fetched {
+    const fn new() -> Self {
+        Self { number: None, bytes: [0; PAGE_SIZE as usize], length: 0 }
+    }
+
+    /// What is in memory where `code` was, at `eip`.
+    fn compare(&mut self, memory: &AddressSpace, eip: u32, code: &[u8]) -> Code {
+        let number = eip / PAGE_SIZE;
+        if self.number != Some(number) {
+            (self.number, self.length) = (Some(number), memory.fetch(number * PAGE_SIZE, &mut self.bytes));
+        }
+        let offset = (eip % PAGE_SIZE) as usize;
+        let here = code.len().min(self.bytes.len() - offset);
+        let Some(bytes) = self.bytes[..self.length].get(offset..offset + here) else { return Code::Absent };
+        if bytes != &code[..here] {
+            return Code::Other;
+        }
+        let rest = &code[here..];
+        let mut behind = [0; MOST * LONGEST as usize];
+        let behind = &mut behind[..rest.len()];
+        match memory.fetch(eip.wrapping_add(here as u32), behind) == rest.len() {
+            true if behind == rest => Code::Same,
             true => Code::Other,
             false => Code::Absent,
         }
