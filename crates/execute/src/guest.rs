@@ -121,6 +121,11 @@ pub trait Engine: Send {
         false
     }
 
+    /// Bytes of the host's memory that it holds for what it made of code, about.
+    fn footprint(&self) -> usize {
+        0
+    }
+
     /// What it has counted of its own work since it began, by name: for reports. Engines that count
     /// nothing have nothing to say.
     fn counts(&self) -> Vec<(String, u64)> {

@@ -277,6 +277,16 @@ impl Cache {
         named.chain(handed).collect()
     }
 
+    /// Bytes of the host's memory that all blocks take, about: their code and what is known of it.
+    pub(crate) fn footprint(&self) -> usize {
+        let listed = self.nodes.len() * size_of::<(Key, Node)>() * 2;
+        self.emit.offset() as usize
+            + self.codes.capacity()
+            + self.points.capacity() * size_of::<Point>()
+            + self.exits.capacity() * size_of::<(Exit, u32)>()
+            + listed
+    }
+
     /// Notes that the instruction at `eip` was handed to the reference because it has no translation.
     pub(crate) fn hand_over(&mut self, memory: &AddressSpace, eip: u32) {
         let mnemonic = instruction_at(memory, eip).map_or("(none)", |found| found.operation().mnemonic());

@@ -421,6 +421,10 @@ impl Engine for Translator {
         !self.refused
     }
 
+    fn footprint(&self) -> usize {
+        self.cache.as_ref().map_or(0, |cache| cache.footprint())
+    }
+
     fn counts(&self) -> Vec<(String, u64)> {
         self.cache.as_ref().map_or_else(Vec::new, |cache| cache.counts())
     }

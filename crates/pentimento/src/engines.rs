@@ -10,6 +10,8 @@ use crate::EngineKind;
 
 /// Engines of ended spaces that are kept.
 const MOST_RETIRED: usize = 24;
+/// Bytes that they hold together.
+const MOST_RETIRED_BYTES: usize = 128 << 20;
 
 /// An engine, and the path of the program whose code it knows.
 struct Assigned {
@@ -58,7 +60,10 @@ impl Engines {
         } else {
             add_counts(&mut self.ended_counts, assigned.engine.counts());
         }
-        if self.retired.len() > MOST_RETIRED {
+        let held = |retired: &[Assigned]| -> usize {
+            retired.iter().map(|assigned| assigned.engine.footprint()).sum()
+        };
+        while self.retired.len() > MOST_RETIRED || held(&self.retired) > MOST_RETIRED_BYTES {
             let oldest = self.retired.remove(0);
             add_counts(&mut self.ended_counts, oldest.engine.counts());
         }
