@@ -40,6 +40,8 @@ pub(crate) enum Command {
     /// Run a 32-bit Linux program.
     #[command(before_long_help = GUEST_SEES)]
     Run(Box<RunOptions>),
+    /// Repeat a run that 'pentimento run --record' wrote down, without the host that it ran on.
+    Replay(ReplayOptions),
     /// Execute raw machine code and show the registers.
     Exec(ExecOptions),
     /// Disassemble raw machine code or an ELF file.
@@ -95,6 +97,9 @@ pub(crate) struct RunOptions {
     /// Print a hash of all that happened on standard error at the end.
     #[arg(long)]
     pub(crate) trace_hash: bool,
+    /// Write all that the run needs to be repeated to a file, for 'pentimento replay'.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
     /// The engine.
     #[arg(long, default_value = EngineKind::AUTO, value_parser = engine_parser())]
     pub(crate) engine: EngineKind,
@@ -108,6 +113,23 @@ pub(crate) struct RunOptions {
     /// Arguments of the program.
     #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<String>,
+}
+
+/// Options of `pentimento replay`.
+#[derive(Args, Debug)]
+pub(crate) struct ReplayOptions {
+    /// Wait for GDB at this address, such as 127.0.0.1:1234, and let it rule the run.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) gdb: Option<String>,
+    /// Print a hash of all that happened on standard error at the end.
+    #[arg(long)]
+    pub(crate) trace_hash: bool,
+    /// The engine, whichever one it was recorded on.
+    #[arg(long, default_value = EngineKind::AUTO, value_parser = engine_parser())]
+    pub(crate) engine: EngineKind,
+    /// What 'pentimento run --record' wrote.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 /// The networks that can be granted.

@@ -16,6 +16,7 @@ mod files;
 mod manual;
 mod numbers;
 mod output;
+mod replay;
 mod run;
 mod usage;
 
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     };
     conclude(match &arguments.command {
         Command::Run(options) => run::run(options),
+        Command::Replay(options) => replay::replay(options),
         Command::Exec(options) => exec::exec(options),
         Command::Disasm(options) => disasm::disasm(options),
         Command::Asm(options) => asm::asm(options),

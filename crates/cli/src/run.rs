@@ -12,7 +12,7 @@ use pentimento::{Bounds, Error, Halt, Limits, Machine, TaskId, TimeMode, gdb};
 
 use crate::arguments::{NetworkOption, RunOptions};
 use crate::exec::exit_code;
-use crate::failure::{Failure, NOT_EXECUTABLE, NOT_FOUND, OWN};
+use crate::failure::{Failure, NOT_EXECUTABLE, NOT_FOUND, OWN, reason};
 use crate::files::Keeping;
 use crate::output;
 use crate::usage::{cpu_seconds, peak_memory};
@@ -45,11 +45,27 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
         output::say(format_args!("trace hash:   {hash:016x}"));
     }
     keeping.finish(&mut machine)?;
+    if let Some(file) = &options.record {
+        write_recording(&machine, file)?;
+    }
     if !std::io::stdin().is_terminal() {
         // Nothing of it is left to do but to give memory back, which the host does faster at the end of the
         // process. A terminal has to be put back into its modes.
         std::mem::forget(machine);
     }
+    conclude(program, halt)
+}
+
+/// Writes what `pentimento replay` reads.
+fn write_recording(machine: &Machine, file: &Path) -> Result<(), Failure> {
+    let refuse =
+        |error: &dyn std::fmt::Display| Failure::new(format!("--record {}: {error}", file.display()));
+    let out = std::fs::File::create(file).map_err(|error| refuse(&reason(&error)))?;
+    machine.save_recording(out).map_err(|error| refuse(&error))
+}
+
+/// Says how the program ended, where that is out of the ordinary; the exit code.
+pub(crate) fn conclude(program: &str, halt: Halt) -> Result<u8, Failure> {
     match halt {
         // A guest whose reader went away goes as quietly as it would from a shell.
         Halt::Exited(_) | Halt::Killed { signal: SIGPIPE, .. } => {}
@@ -96,6 +112,9 @@ fn machine(options: &RunOptions, current: &Path) -> Result<(Machine, Keeping), F
     if options.trace_hash {
         builder = builder.trace_hash();
     }
+    if options.record.is_some() {
+        builder = builder.record();
+    }
     if options.files.root.is_none() {
         builder = builder.working_directory(current.as_os_str().as_bytes());
     }
@@ -106,7 +125,7 @@ fn machine(options: &RunOptions, current: &Path) -> Result<(Machine, Keeping), F
 }
 
 /// Lets GDB rule the machine; how it ended, unless GDB let it go.
-fn debug(machine: &mut Machine, address: &str) -> Result<Option<Halt>, Failure> {
+pub(crate) fn debug(machine: &mut Machine, address: &str) -> Result<Option<Halt>, Failure> {
     /// The signal of a program that is killed.
     const SIGKILL: u8 = 9;
     let refuse = |error: std::io::Error| Failure::new(format!("--gdb {address}: {error}"));
@@ -182,7 +201,7 @@ fn install(machine: &mut Machine, program: &Path) -> Result<Vec<u8>, Failure> {
     }
     let bytes = std::fs::read(&path).map_err(refuse)?;
     let guest = path.into_os_string().into_vec();
-    machine.kernel().install_file(&guest, &bytes, 0o755).map_err(|error| Failure::new(error.to_string()))?;
+    machine.install_file(&guest, &bytes, 0o755).map_err(|error| Failure::new(error.to_string()))?;
     Ok(guest)
 }
 

@@ -54,6 +54,12 @@ pub trait Input: Send {
     fn take_control(&mut self) -> bool {
         false
     }
+
+    /// Whether a machine that goes back to a snapshot finds here again what it read since. For all others
+    /// the machine remembers it.
+    fn rewinds(&self) -> bool {
+        false
+    }
 }
 
 /// Where the guest's standard output and error go.

@@ -8,6 +8,7 @@ use pentimento_linux::host::{Clock, Discard, Entropy, Input, Network, Output, Tr
 use pentimento_linux::{Config, Kernel, Limits, TimeMode};
 
 use crate::provisions::Provisions;
+use crate::record::{Recorder, Setup, Tape, put_between};
 use crate::told::{Telling, Told};
 use crate::trace_hash::{TraceHash, Witnessed};
 use crate::{EngineKind, Error, Machine};
@@ -42,6 +43,7 @@ pub struct MachineBuilder {
     model: CpuModel,
     engine: EngineKind,
     trace_hash: bool,
+    pub(crate) record: bool,
     pub(crate) provisions: Provisions,
 }
 
@@ -170,7 +172,30 @@ impl MachineBuilder {
     /// # Errors
     /// What was described cannot be had from this host, or a file or mount has no place in the
     /// guest's file system.
-    pub fn build(mut self) -> Result<Machine, Error> {
+    pub fn build(self) -> Result<Machine, Error> {
+        if !self.record {
+            return self.assemble(None);
+        }
+        if self.config.network.is_some() {
+            return Err(Error::NotRecordable);
+        }
+        self.assemble(Some(Tape::recording()))
+    }
+
+    /// The machine, whose host is a tape.
+    pub(crate) fn build_taped(self, tape: Tape) -> Result<Machine, Error> {
+        self.assemble(Some(tape))
+    }
+
+    fn assemble(mut self, tape: Option<Tape>) -> Result<Machine, Error> {
+        if let Some(identity) = self.provisions.user()? {
+            self.config.identity = identity;
+        }
+        let recorder = tape.map(|tape| {
+            let setup = Setup::of(&self.config, self.model, &self.provisions.items);
+            put_between(&mut self.config, &mut self.provisions.items, &tape);
+            Recorder { tape, setup, starts: Vec::new(), late: false }
+        });
         let model = self.model;
         self.config.cpuid = Arc::new(move |leaf, subleaf| model.cpuid(leaf, subleaf));
         let mut environment = Environment::new(self.model);
@@ -188,9 +213,6 @@ impl MachineBuilder {
                 *stream = Box::new(Witnessed { output, descriptor, hash: hash.clone() });
             }
         }
-        if let Some(identity) = self.provisions.user()? {
-            self.config.identity = identity;
-        }
         let user = self.config.identity.0;
         let terminal = self.config.output.terminal_size().is_some();
         let mut machine = Machine::new(Kernel::new(self.config), environment, self.engine);
@@ -198,6 +220,10 @@ impl MachineBuilder {
         machine.told = told;
         self.provisions.place(&mut machine.kernel)?;
         machine.surroundings = self.provisions.surroundings(&mut machine.kernel, user, terminal);
+        machine.recorder = recorder;
+        if let Some(recorder) = &mut machine.recorder {
+            recorder.setup.surroundings = machine.surroundings.clone();
+        }
         Ok(machine)
     }
 }

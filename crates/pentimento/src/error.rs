@@ -34,6 +34,9 @@ pub enum Error {
     #[cfg(feature = "images")]
     #[error(transparent)]
     Image(#[from] pentimento_images::ImageError),
+    /// The machine has the host's network, and what comes from there is not recorded.
+    #[error("a machine with the host's network cannot be recorded")]
+    NotRecordable,
     /// No program was named.
     #[error("no program to start")]
     NoProgram,

@@ -74,7 +74,11 @@ pub mod host;
 #[cfg(feature = "linux")]
 mod machine;
 #[cfg(feature = "linux")]
+mod provided;
+#[cfg(feature = "linux")]
 mod provisions;
+#[cfg(feature = "linux")]
+mod record;
 mod snapshot;
 #[cfg(feature = "linux")]
 mod start;
@@ -130,6 +134,8 @@ pub use pentimento_registers::{
     Condition, ControlWord, CpuState, Descriptor, DescriptorTables, Eflags, Exception, F80, Gpr, Gpr8,
     LocalDescriptors, Mxcsr, Segment, SegmentRegister, StatusWord, Tag, TlsDescriptors, X87State,
 };
+#[cfg(feature = "linux")]
+pub use record::{Recording, RecordingError};
 #[cfg(feature = "linux")]
 pub use snapshot::MachineSnapshot;
 pub use snapshot::{Snapshot, SnapshotError};

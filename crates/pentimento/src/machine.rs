@@ -14,7 +14,8 @@ use crate::bounds::Left;
 use crate::builder::MachineBuilder;
 use crate::engines::Engines;
 use crate::hooks::{Hooks, Positions, Reply};
-use crate::provisions::Surroundings;
+use crate::provided::Surroundings;
+use crate::record::{Moment, Recorder, Start};
 use crate::told::Told;
 use crate::trace_hash::TraceHash;
 use crate::{Bounds, EngineKind, Halt};
@@ -78,6 +79,10 @@ pub struct Machine {
     pub(crate) interrupted: Option<TaskId>,
     /// What programs get beside their arguments.
     pub(crate) surroundings: Surroundings,
+    /// What is recorded, or replayed.
+    pub(crate) recorder: Option<Recorder>,
+    /// How often the machine has waited for its host.
+    pub(crate) waits: u64,
     /// How far standard output and error are.
     pub(crate) told: [Told; 2],
 }
@@ -116,6 +121,8 @@ impl Machine {
             halted: false,
             interrupted: None,
             surroundings: Surroundings::default(),
+            recorder: None,
+            waits: 0,
             told: Default::default(),
         }
     }
@@ -232,9 +239,23 @@ impl Machine {
         self.turn(Until::block_end(least, most), None)
     }
 
+    /// Tells the tape, if there is one, how far the machine is.
+    fn mark_moment(&self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.tape.come_to(self.moment());
+        }
+    }
+
+    /// How far the machine is, in what is the same in every run.
+    pub(crate) const fn moment(&self) -> Moment {
+        let Statistics { instructions, system_calls, exceptions } = self.statistics;
+        Moment { instructions, entries: system_calls + exceptions, waits: self.waits }
+    }
+
     /// Lets the task whose turn it is run as far as `until` says, or to the end of its quantum; not at
     /// all if `watch` is there and it is at a breakpoint or at the address in `watch`.
     fn turn(&mut self, until: Until, watch: Option<Option<u32>>) -> Option<Halt> {
+        self.mark_moment();
         self.kernel.keep_events(self.hooks.wants_events());
         let next = self.kernel.schedule();
         if let Some(halt) = self.tell_events() {
@@ -247,7 +268,10 @@ impl Machine {
             Next::Finished(Termination::Killed(signal)) => {
                 return Some(Halt::Killed { signal, crash: self.kernel.crash() });
             }
-            Next::Waiting { until } => return Some(Halt::Waiting { until }),
+            Next::Waiting { until } => {
+                self.waits += 1;
+                return Some(Halt::Waiting { until });
+            }
             Next::Deadlock => return Some(Halt::Deadlock),
             // Idle: nobody runs this turn.
             _ => return None,
@@ -380,14 +404,17 @@ impl Machine {
             // The only gate that is open: `Gates::Linux`.
             Exit::Interrupt(_) | Exit::Sysenter | Exit::Syscall => {
                 self.statistics.system_calls += 1;
+                self.mark_moment();
                 self.kernel.system_call(task);
             }
             Exit::PageFault(fault) => {
                 self.statistics.exceptions += 1;
+                self.mark_moment();
                 self.kernel.page_fault(task, fault);
             }
             Exit::Exception { exception, error_code } => {
                 self.statistics.exceptions += 1;
+                self.mark_moment();
                 self.kernel.exception(task, exception, error_code);
             }
             _ => debug_assert!(false, "an exit that the machine has no answer to: {exit:?}"),
@@ -433,9 +460,8 @@ impl Machine {
         argv: &[Vec<u8>],
         envp: &[Vec<u8>],
     ) -> Result<ProcessId, crate::Error> {
-        let argv: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
-        let envp: Vec<&[u8]> = envp.iter().map(Vec::as_slice).collect();
-        Ok(self.kernel.spawn(path, &argv, &envp)?)
+        let start = Start::Program { path: path.to_vec(), argv: argv.to_vec(), envp: envp.to_vec() };
+        Ok(self.make(start)?)
     }
 
     /// Starts the program in a host file; the guest knows it by the same path.
@@ -453,9 +479,7 @@ impl Machine {
         let name = path.as_os_str().as_encoded_bytes();
         let bytes = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
         let (argv, envp) = (bytes(argv), bytes(envp));
-        let argv: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
-        let envp: Vec<&[u8]> = envp.iter().map(Vec::as_slice).collect();
-        Ok(self.kernel.spawn_image(name, &file, &argv, &envp)?)
+        Ok(self.make(Start::Image { path: name.to_vec(), file, argv, envp })?)
     }
 
     /// Starts raw machine code: `length` bytes of memory at `base` that allow everything, the code
@@ -466,6 +490,25 @@ impl Machine {
     /// # Errors
     /// `base` is no multiple of 4096, or there is not that much memory.
     pub fn load_code(&mut self, base: u32, code: &[u8], length: u32) -> Result<ProcessId, crate::Error> {
+        Ok(self.make(Start::Code { base, code: code.to_vec(), length })?)
+    }
+
+    /// Puts a file at an absolute path of the guest, with these permission bits.
+    ///
+    /// # Errors
+    /// There is no room for it, or a directory is in its place.
+    pub fn install_file(&mut self, path: &[u8], content: &[u8], mode: u32) -> Result<(), crate::Error> {
+        self.make(Start::File { path: path.to_vec(), content: content.to_vec(), mode })?;
+        Ok(())
+    }
+
+    /// [`load_code`](Self::load_code).
+    pub(crate) fn place_code(
+        &mut self,
+        base: u32,
+        code: &[u8],
+        length: u32,
+    ) -> Result<ProcessId, pentimento_linux::Error> {
         let process = self.kernel.spawn_code(base, code, length)?;
         if let Some(space) = self.kernel.space_of(process) {
             self.code_ends.insert(space, Some(base.wrapping_add(code.len() as u32)));

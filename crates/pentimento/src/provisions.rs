@@ -2,6 +2,7 @@
 
 use pentimento_linux::{Kernel, Mount};
 
+use crate::provided::{Item, Surroundings, Variable};
 use crate::{Error, MachineBuilder};
 
 /// Where programs are looked for unless the host says otherwise, as Debian's root has it.
@@ -10,19 +11,10 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// Bytes of `/etc/passwd` that are read.
 const PASSWD_MAX: usize = 1 << 20;
 
-/// A variable and its value.
-type Variable = (Vec<u8>, Vec<u8>);
-
-/// Something to put into the guest's file system.
-enum Item {
-    Mount(Vec<u8>, Mount),
-    File { path: Vec<u8>, content: Vec<u8>, mode: u32 },
-}
-
 /// What a [`MachineBuilder`] has been told about files and environment.
 #[derive(Default)]
 pub(crate) struct Provisions {
-    items: Vec<Item>,
+    pub(crate) items: Vec<Item>,
     /// Variables beside or instead of the default ones.
     environment: Vec<Variable>,
     /// No variables but those.
@@ -33,15 +25,6 @@ pub(crate) struct Provisions {
     /// The image that is the root.
     #[cfg(feature = "images")]
     image: Option<pentimento_images::Image>,
-}
-
-/// What [`Machine::start`](crate::Machine::start) gives a program beside its arguments.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct Surroundings {
-    pub(crate) environment: Vec<Variable>,
-    pub(crate) directory: Option<Vec<u8>>,
-    /// The program and arguments that an image names.
-    pub(crate) command: Vec<Vec<u8>>,
 }
 
 impl Provisions {
@@ -110,13 +93,6 @@ impl Provisions {
             };
         }
         Surroundings::default()
-    }
-}
-
-impl Surroundings {
-    /// The value of a variable.
-    pub(crate) fn variable(&self, wanted: &[u8]) -> Option<&[u8]> {
-        self.environment.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.as_slice())
     }
 }
 

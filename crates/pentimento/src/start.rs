@@ -2,6 +2,7 @@
 
 use pentimento_linux::{Errno, ProcessId};
 
+use crate::record::Start;
 use crate::{Error, Machine};
 
 /// Where programs are looked for in an environment without PATH, as execvp(3) does.
@@ -66,7 +67,8 @@ impl Machine {
         };
         let process = self.spawn_bytes(&absolute, &argv, &environment)?;
         if let Some(directory) = &surroundings.directory {
-            self.kernel.change_directory(process, directory).map_err(|source| Error::Directory {
+            let start = Start::Directory { path: directory.clone() };
+            self.make(start).map_err(|source| Error::Directory {
                 path: String::from_utf8_lossy(directory).into_owned(),
                 source,
             })?;

@@ -318,6 +318,12 @@ impl Kernel {
         Duration::from_nanos(self.time.monotonic())
     }
 
+    /// The process that was made last, the kernel's own number before the first.
+    #[must_use]
+    pub fn newest_process(&self) -> ProcessId {
+        ProcessId(self.last_number)
+    }
+
     /// The tasks of all processes, by number.
     pub fn tasks(&self) -> impl Iterator<Item = TaskId> + '_ {
         self.tasks.keys()

@@ -93,7 +93,7 @@ impl Streams {
     pub(crate) fn remember(&mut self, snapshots: bool) {
         match &mut self.remembered {
             Some(remembered) => remembered.grows = snapshots,
-            None if snapshots => {
+            None if snapshots && !self.input.rewinds() => {
                 self.remembered = Some(Remembered { grows: true, start: self.position, bytes: Vec::new() });
             }
             None => {}

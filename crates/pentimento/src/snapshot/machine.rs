@@ -21,6 +21,7 @@ pub struct MachineSnapshot {
     last_state: CpuState,
     statistics: Statistics,
     trace_hash: Option<u64>,
+    waits: u64,
     /// Bytes that had been written to standard output and error.
     written: [u64; 2],
     code_ends: HashMap<SpaceId, Option<u32>>,
@@ -70,6 +71,7 @@ impl Machine {
             last_state: self.last_state.clone(),
             statistics: self.statistics,
             trace_hash: self.trace_hash.as_ref().map(TraceHash::value),
+            waits: self.waits,
             written: self.told.each_ref().map(Told::written),
             code_ends: self.code_ends.clone(),
             halted: self.halted,
@@ -95,6 +97,10 @@ impl Machine {
         self.statistics = snapshot.statistics;
         if let (Some(hash), Some(value)) = (&self.trace_hash, snapshot.trace_hash) {
             hash.put_back(value);
+        }
+        self.waits = snapshot.waits;
+        if let Some(recorder) = &self.recorder {
+            recorder.tape.go_back_to(self.moment());
         }
         for (told, written) in self.told.iter().zip(snapshot.written) {
             told.go_back(written);
