@@ -120,7 +120,7 @@ pub(super) fn chmod(call: &mut Call<'_>, [path, mode, ..]: Arguments) -> CallRes
 
 /// fchmod(2).
 pub(super) fn fchmod(call: &mut Call<'_>, [fd, mode, ..]: Arguments) -> CallResult {
-    let file = vnode(call, fd)?;
+    let file = changeable(call, fd)?;
     set_mode(call, file, mode)
 }
 
@@ -134,6 +134,13 @@ pub(super) fn fchmodat(call: &mut Call<'_>, [fd, path, mode, ..]: Arguments) -> 
 pub(super) fn fchmodat2(call: &mut Call<'_>, [fd, path, mode, flags, ..]: Arguments) -> CallResult {
     let file = find_at(call, fd, path, flags)?;
     set_mode(call, file, mode)
+}
+
+/// The file of a descriptor that may be more than a path (O_PATH).
+fn changeable(call: &mut Call<'_>, fd: u32) -> Result<Vnode, Errno> {
+    let id = call.open_file(fd)?;
+    let description = call.kernel.fs.description(id);
+    if description.is_path() { Err(Errno::EBADF) } else { Ok(description.vnode) }
 }
 
 fn set_owner(call: &mut Call<'_>, file: Vnode, uid: u32, gid: u32) -> CallResult {
@@ -175,7 +182,7 @@ pub(super) fn lchown32(call: &mut Call<'_>, [path, uid, gid, ..]: Arguments) -> 
 
 /// fchown(2).
 pub(super) fn fchown32(call: &mut Call<'_>, [fd, uid, gid, ..]: Arguments) -> CallResult {
-    let file = vnode(call, fd)?;
+    let file = changeable(call, fd)?;
     set_owner(call, file, uid, gid)
 }
 

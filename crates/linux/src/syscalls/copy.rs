@@ -87,6 +87,9 @@ pub(super) fn sendfile(call: &mut Call<'_>, arguments: Arguments) -> CallResult 
         return send(call, arguments, None);
     }
     let offset = call.user().read::<u32>(address)?;
+    if offset as i32 <= -1 {
+        return Err(Errno::EINVAL.into());
+    }
     let moved = send(call, arguments, Some(offset.into()))?;
     call.user().write(address, offset.wrapping_add(moved))?;
     Ok(moved)

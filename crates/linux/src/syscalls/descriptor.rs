@@ -72,6 +72,10 @@ pub(super) fn close_range(call: &mut Call<'_>, [first, last, flags, ..]: Argumen
     if flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 || first > last {
         return Err(Errno::EINVAL.into());
     }
+    if flags & CLOSE_RANGE_UNSHARE != 0 {
+        let files = call.task().files;
+        call.kernel.own_descriptors(call.task_id, files);
+    }
     for fd in first..=last.min(call.descriptors().end()) {
         let descriptors = call.descriptors();
         if flags & CLOSE_RANGE_CLOEXEC != 0 {

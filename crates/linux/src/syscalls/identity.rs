@@ -100,6 +100,23 @@ macro_rules! getters {
             Ok(call.process().credentials.$field)
         }
     )*};
+    ($($(#[$doc:meta])* $name:ident => short $field:ident;)*) => {$(
+        $(#[$doc])*
+        pub(super) fn $name(call: &mut Call<'_>, _: Arguments) -> CallResult {
+            Ok(shorten(call.process().credentials.$field).into())
+        }
+    )*};
+}
+
+getters! {
+    /// getuid(2) with a 16-bit result.
+    getuid16 => short uid;
+    /// geteuid(2) with a 16-bit result.
+    geteuid16 => short euid;
+    /// getgid(2) with a 16-bit result.
+    getgid16 => short gid;
+    /// getegid(2) with a 16-bit result.
+    getegid16 => short egid;
 }
 
 getters! {
@@ -198,6 +215,40 @@ fn set_file(call: &mut Call<'_>, which: Which, id: u32) -> CallResult {
     Ok(old[3])
 }
 
+/// A 16-bit number as the calls with 32-bit ones take it.
+const fn widen(id: u32) -> u32 {
+    if id & 0xffff == 0xffff { KEEP } else { id & 0xffff }
+}
+
+/// The 16-bit forms: a number of which all bits are set leaves things as they are.
+macro_rules! short_setters {
+    ($($(#[$doc:meta])* $name:ident => $wide:ident;)*) => {$(
+        $(#[$doc])*
+        pub(super) fn $name(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+            $wide(call, arguments.map(widen))
+        }
+    )*};
+}
+
+short_setters! {
+    /// setuid(2) with a 16-bit number.
+    setuid16 => setuid;
+    /// setgid(2) with a 16-bit number.
+    setgid16 => setgid;
+    /// setreuid(2) with 16-bit numbers.
+    setreuid16 => setreuid;
+    /// setregid(2) with 16-bit numbers.
+    setregid16 => setregid;
+    /// setresuid(2) with 16-bit numbers.
+    setresuid16 => setresuid;
+    /// setresgid(2) with 16-bit numbers.
+    setresgid16 => setresgid;
+    /// setfsuid(2) with a 16-bit number.
+    setfsuid16 => setfsuid;
+    /// setfsgid(2) with a 16-bit number.
+    setfsgid16 => setfsgid;
+}
+
 /// The calls that change numbers, for users and for groups.
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident => $common:ident($which:ident, $($pattern:ident)|+);)*) => {$(
@@ -248,6 +299,30 @@ pub(super) fn getresgid(call: &mut Call<'_>, [real, effective, saved, ..]: Argum
     get_all(call, Which::Group, [real, effective, saved])
 }
 
+/// getresuid(2) and getresgid(2) with 16-bit numbers.
+fn get_all16(call: &mut Call<'_>, which: Which, addresses: [u32; 3]) -> CallResult {
+    let ids = which.get(&call.process().credentials);
+    for (address, id) in addresses.into_iter().zip(ids) {
+        call.user().write(address, shorten(id))?;
+    }
+    Ok(0)
+}
+
+/// getresuid(2) with 16-bit numbers.
+pub(super) fn getresuid16(call: &mut Call<'_>, [real, effective, saved, ..]: Arguments) -> CallResult {
+    get_all16(call, Which::User, [real, effective, saved])
+}
+
+/// getresgid(2) with 16-bit numbers.
+pub(super) fn getresgid16(call: &mut Call<'_>, [real, effective, saved, ..]: Arguments) -> CallResult {
+    get_all16(call, Which::Group, [real, effective, saved])
+}
+
+/// A user or group in 16 bits; one that needs more shows as the overflow one.
+fn shorten(id: u32) -> u16 {
+    u16::try_from(id).unwrap_or(65_534)
+}
+
 /// getgroups(2).
 pub(super) fn getgroups(call: &mut Call<'_>, [size, list, ..]: Arguments) -> CallResult {
     let groups = call.process().credentials.groups.clone();
@@ -270,8 +345,7 @@ pub(super) fn getgroups16(call: &mut Call<'_>, [size, list, ..]: Arguments) -> C
         return Err(Errno::EINVAL.into());
     }
     if size != 0 {
-        let short = |group: u32| u16::try_from(group).unwrap_or(65_534);
-        let record = groups.iter().fold(Record::new(), |record, group| record.u16(short(*group)));
+        let record = groups.iter().fold(Record::new(), |record, group| record.u16(shorten(*group)));
         call.user().copy_out(list, record.as_bytes())?;
     }
     Ok(count)

@@ -80,7 +80,7 @@ pub(super) fn pidfd_send_signal(call: &mut Call<'_>, [fd, number, info, flags, .
     let info = match (signal, info) {
         (None, _) => None,
         (Some(signal), 0) => Some(sent_by(call, signal, code::USER)),
-        (Some(signal), address) => Some(made_info(call, signal, address, own == target)?),
+        (signal, address) => made_info(call, signal, address, own == target)?,
     };
     if call.kernel.processes.get(&target).is_none_or(|process| process.ended.is_some()) {
         return Err(Errno::ESRCH.into());

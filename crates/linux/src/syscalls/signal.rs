@@ -437,22 +437,30 @@ pub(super) fn tkill(call: &mut Call<'_>, [target, number, ..]: Arguments) -> Cal
 }
 
 /// The `siginfo_t` that a program made; only to itself may it claim to be the kernel or kill(2).
-pub(super) fn made_info(call: &mut Call<'_>, signal: Signal, address: u32, own: bool) -> Result<Info, Errno> {
+pub(super) fn made_info(
+    call: &mut Call<'_>,
+    signal: Option<Signal>,
+    address: u32,
+    own: bool,
+) -> Result<Option<Info>, Errno> {
     let bytes: [u8; Info::SIZE as usize] = call.user().array(address)?;
-    let info = Info::from_bytes(signal, &bytes);
+    // Signal 0 asks whether there is somebody, and is checked like others.
+    let info = Info::from_bytes(signal.unwrap_or(Signal::KILL), &bytes);
     if !own && (info.code >= 0 || info.code == code::TKILL) {
         return Err(Errno::EPERM);
     }
-    Ok(info)
+    Ok(signal.map(|_| info))
 }
 
 /// rt_sigqueueinfo(2).
 pub(super) fn rt_sigqueueinfo(call: &mut Call<'_>, [target, number, address, ..]: Arguments) -> CallResult {
-    let signal = Signal::new(number).ok_or(Errno::EINVAL)?;
+    let signal = signal_or_zero(number)?;
     let own = call.process_id;
     let info = made_info(call, signal, address, own.0 == target)?;
-    limit_queue(call)?;
-    send_to_process(call.kernel, own, ProcessId(target), Some(signal), Some(info))
+    if signal.is_some() {
+        limit_queue(call)?;
+    }
+    send_to_process(call.kernel, own, ProcessId(target), signal, info)
 }
 
 /// rt_tgsigqueueinfo(2).
@@ -460,11 +468,13 @@ pub(super) fn rt_tgsigqueueinfo(
     call: &mut Call<'_>,
     [process, target, number, address, ..]: Arguments,
 ) -> CallResult {
-    let signal = Signal::new(number).ok_or(Errno::EINVAL)?;
+    let signal = signal_or_zero(number)?;
     let own = call.process_id;
     let info = made_info(call, signal, address, own.0 == process)?;
-    limit_queue(call)?;
-    send_to_task(call, Some(process), target, Some(signal), Some(info))
+    if signal.is_some() {
+        limit_queue(call)?;
+    }
+    send_to_task(call, Some(process), target, signal, info)
 }
 
 /// Fails with EAGAIN if too many signals are queued (RLIMIT_SIGPENDING).

@@ -234,8 +234,11 @@ pub(super) fn personality(call: &mut Call<'_>, [wanted, ..]: Arguments) -> CallR
     Ok(before)
 }
 
+/// The highest capability that there is (CAP_CHECKPOINT_RESTORE).
+const LAST_CAPABILITY: u32 = 40;
+
 /// prctl(2).
-pub(super) fn prctl(call: &mut Call<'_>, [option, value, ..]: Arguments) -> CallResult {
+pub(super) fn prctl(call: &mut Call<'_>, [option, value, other, ..]: Arguments) -> CallResult {
     match option {
         1 if value == 0 || Signal::new(value).is_some() => call.process().attributes.death_signal = value,
         2 => {
@@ -257,7 +260,11 @@ pub(super) fn prctl(call: &mut Call<'_>, [option, value, ..]: Arguments) -> Call
         // PR_GET_SECCOMP, PR_GET_TIMING
         21 | 13 => {}
         // PR_CAPBSET_READ
-        23 => return if value <= 40 { Ok(1) } else { Err(Errno::EINVAL.into()) },
+        23 => return if value <= LAST_CAPABILITY { Ok(1) } else { Err(Errno::EINVAL.into()) },
+        // PR_GET_SECUREBITS: none is set.
+        27 => {}
+        // PR_CAP_AMBIENT: the set is empty, and without capabilities that could be passed on stays so.
+        47 => return ambient(value, other),
         29 => call.process().attributes.timer_slack = value,
         30 => return Ok(call.process().attributes.timer_slack),
         36 => call.process().attributes.subreaper = u32::from(value != 0),
@@ -270,6 +277,20 @@ pub(super) fn prctl(call: &mut Call<'_>, [option, value, ..]: Arguments) -> Call
         _ => return Err(Errno::EINVAL.into()),
     }
     Ok(0)
+}
+
+/// prctl(PR_CAP_AMBIENT).
+fn ambient(operation: u32, capability: u32) -> CallResult {
+    const IS_SET: u32 = 1;
+    const RAISE: u32 = 2;
+    const LOWER: u32 = 3;
+    const CLEAR_ALL: u32 = 4;
+    match operation {
+        CLEAR_ALL if capability == 0 => Ok(0),
+        IS_SET | LOWER if capability <= LAST_CAPABILITY => Ok(0),
+        RAISE if capability <= LAST_CAPABILITY => Err(Errno::EPERM.into()),
+        _ => Err(Errno::EINVAL.into()),
+    }
 }
 
 /// Calls that are known and do nothing here: vhangup(2), sync(2)'s kind without files, and so on.

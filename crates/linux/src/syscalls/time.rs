@@ -102,6 +102,8 @@ impl Call<'_> {
                 let instructions = self.task().instructions;
                 Ok(self.kernel.time.processor_time(instructions))
             }
+            // The clock of a descriptor, of which there are none here.
+            clock if clock as i32 <= -1 && clock & 3 == 3 => Err(Errno::EINVAL),
             // A process's or thread's processor clock: its number inverted, above three bits of kind.
             clock if clock as i32 <= -1 => {
                 let number = !((clock as i32) >> 3) as u32;
