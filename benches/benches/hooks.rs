@@ -21,7 +21,8 @@ const INSTRUCTIONS: u64 = 100_000_000;
 /// and how many million events there were a second.
 fn run(program: &Path, engine: EngineKind, add: impl FnOnce(&mut Hooks, Counter)) -> (f64, f64) {
     let mut machine = Machine::builder().engine(engine).build().unwrap();
-    machine.load_file(program, &["kernel"], &[]).unwrap();
+    // Rounds without end.
+    machine.load_file(program, &["kernel", "1000000000"], &[]).unwrap();
     // Until it is hot.
     machine.run(INSTRUCTIONS / 10);
     let counter = Counter::default();
