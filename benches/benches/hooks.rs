@@ -56,6 +56,9 @@ fn main() {
             let (blocks, block_count) = run(&program, *engine, |hooks, counter| {
                 hooks.on_block(.., move |_| counter.add());
             });
+            let (counts, _) = run(&program, *engine, |hooks, _| {
+                hooks.count_blocks(..);
+            });
             let (instructions, instruction_count) = run(&program, *engine, |hooks, counter| {
                 hooks.on_instruction(.., move |_, _| counter.add());
             });
@@ -63,8 +66,9 @@ fn main() {
                 hooks.on_access(.., move |_, _| counter.add());
             });
             println!(
-                "{name} {engine}: plain {plain:.2} ns an instruction; blocks {:.2} times, {block_count:.0} M/s; \
+                "{name} {engine}: plain {plain:.2} ns an instruction; counted blocks {:.2} times; blocks {:.2} times, {block_count:.0} M/s; \
                  instructions {:.2} times, {instruction_count:.0} M/s; accesses {:.2} times, {access_count:.0} M/s",
+                counts / plain,
                 blocks / plain,
                 instructions / plain,
                 accesses / plain,

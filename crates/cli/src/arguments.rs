@@ -87,6 +87,10 @@ pub(crate) struct RunOptions {
     /// Print each system call on standard error.
     #[arg(long)]
     pub(crate) strace: bool,
+    /// Write a line for each instruction into this file: address, bytes, text, what it has changed of
+    /// registers, and its accesses to memory.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
     /// Print counts and times on standard error at the end.
     #[arg(long)]
     pub(crate) stats: bool,

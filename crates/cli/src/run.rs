@@ -1,6 +1,7 @@
 //! `pentimento run`: a Linux program in a machine of its own.
 
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal};
 use std::net::TcpListener;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::time::Instant;
 
 use pentimento::host::{HostEntropy, HostInput, HostNetwork, HostOutput, Invocation, TraceSink};
 use pentimento::linux::{Errno, Error as LinuxError, LoadError};
-use pentimento::{Bounds, Error, Halt, Limits, Machine, TaskId, TimeMode, gdb};
+use pentimento::{Bounds, Error, Halt, Limits, Machine, TaskId, TimeMode, Trace as InstructionTrace, gdb};
 
 use crate::arguments::{NetworkOption, RunOptions};
 use crate::exec::exit_code;
@@ -33,6 +34,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
         // Reading the program counts, too.
         bounds = bounds.timeout(timeout.saturating_sub(begun.elapsed()));
     }
+    let trace = options.trace.as_deref().map(|path| Tracing::start(&mut machine, path)).transpose()?;
     let halt = match &options.gdb {
         Some(address) => debug(&mut machine, address)?,
         None => None,
@@ -43,6 +45,9 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     }
     if let Some(hash) = machine.trace_hash() {
         output::say(format_args!("trace hash:   {hash:016x}"));
+    }
+    if let Some(trace) = trace {
+        trace.finish(&mut machine)?;
     }
     keeping.finish(&mut machine)?;
     if let Some(file) = &options.record {
@@ -122,6 +127,29 @@ fn machine(options: &RunOptions, current: &Path) -> Result<(Machine, Keeping), F
     let (builder, keeping) = options.files.apply(builder, current)?;
     let machine = builder.build().map_err(|error| Failure::new(error.to_string()))?;
     Ok((machine, keeping))
+}
+
+/// `--trace`: a file that is being written.
+struct Tracing<'a> {
+    path: &'a Path,
+    trace: InstructionTrace<BufWriter<File>>,
+}
+
+impl<'a> Tracing<'a> {
+    fn start(machine: &mut Machine, path: &'a Path) -> Result<Self, Failure> {
+        let file = File::create(path).map_err(|error| Self::failure(path, &error))?;
+        let trace = InstructionTrace::start(&mut machine.hooks, BufWriter::new(file));
+        Ok(Self { path, trace })
+    }
+
+    fn finish(self, machine: &mut Machine) -> Result<(), Failure> {
+        let finished = self.trace.finish(&mut machine.hooks);
+        finished.map(drop).map_err(|error| Self::failure(self.path, &error))
+    }
+
+    fn failure(path: &Path, error: &std::io::Error) -> Failure {
+        Failure::new(format!("--trace {}: {error}", path.display()))
+    }
 }
 
 /// Lets GDB rule the machine; how it ended, unless GDB let it go.

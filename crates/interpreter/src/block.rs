@@ -8,9 +8,10 @@ use pentimento_execute::observe::{Interests, ends_block};
 use pentimento_execute::{Context, handler_on};
 
 use crate::arena::Op;
+use crate::counters::Counters;
 use crate::drivers::{Always, branch};
 use crate::handlers::indirect::{CASES, case, lookup};
-use crate::observed::Before;
+use crate::observed::{Before, stay};
 use crate::select::select;
 use crate::step::{MOST, MOST_BRANCHES, Step};
 
@@ -19,6 +20,7 @@ pub(crate) struct Builder<'c, 'm> {
     context: &'c mut Context<'m>,
     /// What an observer wants to hear of, if the block is for one.
     interests: Option<&'c Interests>,
+    counters: &'c mut Counters,
     /// A block of the observer's may begin at the next instruction.
     starts: bool,
     window: CodeWindow,
@@ -30,9 +32,22 @@ pub(crate) struct Builder<'c, 'm> {
 
 impl<'c, 'm> Builder<'c, 'm> {
     /// A block that starts at the context's EIP.
-    pub(crate) fn new(context: &'c mut Context<'m>, interests: Option<&'c Interests>) -> Self {
+    pub(crate) fn new(
+        context: &'c mut Context<'m>,
+        interests: Option<&'c Interests>,
+        counters: &'c mut Counters,
+    ) -> Self {
         let eip = context.start;
-        Self { context, interests, starts: true, window: CodeWindow::new(), eip, count: 0, branches: 0 }
+        Self {
+            context,
+            interests,
+            counters,
+            starts: true,
+            window: CodeWindow::new(),
+            eip,
+            count: 0,
+            branches: 0,
+        }
     }
 
     /// Puts the operations of the block into `ops` and `steps`, which are empty, and says how many
@@ -53,7 +68,8 @@ impl<'c, 'm> Builder<'c, 'm> {
                 None if self.count == 0 => return None,
                 _ => {
                     let (op, step) = connector(self.eip, self.count);
-                    ops.push(op);
+                    let stays = self.interests.is_some_and(|it| !it.notes_branches()) && !self.starts;
+                    ops.push(if stays { Op { handler: stay, ..op } } else { op });
                     steps.push(step);
                     break;
                 }
@@ -86,9 +102,11 @@ impl<'c, 'm> Builder<'c, 'm> {
     fn append(&mut self, ops: &mut Vec<Op>, steps: &mut Vec<Step>) -> Option<Flow> {
         let found = find(&mut self.window, self.context.memory, self.context.environment, self.eip)?;
         let before = self.interests.map(|interests| Before::of(&found, interests, self.starts));
-        for (op, step) in before.iter().flat_map(|before| before.operations(self.eip, self.count)) {
-            ops.push(op);
-            steps.push(step);
+        if let Some(before) = &before {
+            for (op, step) in before.operations(self.eip, self.count, self.counters) {
+                ops.push(op);
+                steps.push(step);
+            }
         }
         let Found { instruction, next, target, flow, lacking } = found;
         let handler = handler_on(self.context.environment.model, &instruction);
@@ -104,6 +122,7 @@ impl<'c, 'm> Builder<'c, 'm> {
             is_case: false,
             lacking,
             notes_accesses: before.is_some_and(|before| before.accesses),
+            sees_flags: true,
         });
         self.count += 1;
         self.branches += u16::from(flow == Flow::Branch);

@@ -11,6 +11,7 @@ use pentimento_memory::{AddressSpace, PAGE_SIZE};
 
 use crate::arena::{Arena, Op};
 use crate::block::{Builder, connector};
+use crate::counters::Counters;
 use crate::step::{MOST, Step};
 
 /// A block's place in memory and in the arena.
@@ -44,6 +45,7 @@ pub(crate) struct Blocks {
     breakpoints: Breakpoints,
     /// What an observer wants to hear of, if the blocks are for one.
     interests: Option<Interests>,
+    pub(crate) counters: Counters,
     /// Knows the address space that the blocks are of, and what was written to their code.
     pub(crate) reader: CodeReader,
     /// Changes when positions in the arena lose their meaning.
@@ -60,6 +62,7 @@ impl Blocks {
             model: CpuModel::Max,
             breakpoints: Breakpoints::default(),
             interests: None,
+            counters: Counters::default(),
             reader: CodeReader::new(),
             epoch: 0,
         }
@@ -158,7 +161,8 @@ impl Blocks {
         let (ops, steps) = &mut self.scratch;
         ops.clear();
         steps.clear();
-        let (instructions, length) = Builder::new(context, self.interests.as_ref()).build(ops, steps)?;
+        let (instructions, length) =
+            Builder::new(context, self.interests.as_ref(), &mut self.counters).build(ops, steps)?;
         let eip = context.start;
         if !self.reader.watch(context.memory, eip, length) {
             return None;

@@ -10,6 +10,7 @@ use pentimento_registers::{CpuState, DescriptorTables};
 
 use crate::arena::{Cursor, Jumps, Op, Spent, Steps, advance, dispatch, jump_slot};
 use crate::calls::Calls;
+use crate::counters::Counters;
 use crate::flags::{Lazy, PendingFlags};
 use crate::step::Step;
 use crate::x87::unit::UnitCache;
@@ -46,6 +47,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) silent: bool,
     /// Who hears of what happens, if the blocks are those of an observer.
     pub(crate) observed: Option<Observed<'a>>,
+    pub(crate) counters: &'a mut Counters,
 }
 
 /// How [`Frame::execute`] went.
@@ -93,6 +95,7 @@ impl<'a> Frame<'a> {
                 let completed = !trap.is_fault();
                 if self.observed.is_some() {
                     let counted = step.before + u16::from(completed);
+                    self.note_end(instruction, completed);
                     let _ = self.deliver(instruction, step.eip, (completed, counted), cpu, memory);
                 }
                 self.left -= i64::from(step.before) + i64::from(completed);
@@ -101,9 +104,10 @@ impl<'a> Frame<'a> {
         }
         let told = match &self.observed {
             Some(_) => self.deliver(instruction, step.eip, (true, step.before + 1), cpu, memory),
-            None => Told::GoOn,
+            None => Told::Unchanged,
         };
-        if told != Told::GoOn {
+        if !matches!(told, Told::Unchanged | Told::GoOn) {
+            self.note_end(instruction, true);
             self.left -= i64::from(step.before) + 1;
             self.leave = if told == Told::Leave { Leave::Exit(Exit::Observer) } else { Leave::Continue };
             return After::Stopped;
@@ -118,6 +122,9 @@ impl<'a> Frame<'a> {
             return After::Next;
         }
         self.left -= i64::from(step.before) + 1;
+        if self.observed.is_some() {
+            self.note_end(instruction, true);
+        }
         if interrupted || self.left < 0 {
             self.leave = Leave::Continue;
             return After::Stopped;

@@ -8,7 +8,7 @@
 //!
 //! From the ground up, each floor knowing those below it:
 //!
-//! - `outcome`, `step`, `arena`, `frame`, `flags`, `calls`, `x87::unit`: operations, how one follows the other, and
+//! - `outcome`, `step`, `counters`, `arena`, `frame`, `flags`, `calls`, `x87::unit`: operations, how one follows the other, and
 //!   what they share; the slow path.
 //! - `operand`, `drivers`: operands as types, and handlers that have an operation's type in them.
 //! - `handlers`, `vector`, `x87`: what operations do, by family.
@@ -28,6 +28,7 @@ mod arena;
 mod block;
 mod calls;
 mod code;
+mod counters;
 mod drivers;
 mod flags;
 mod frame;
@@ -89,6 +90,7 @@ impl Engine for Interpreter {
         observed.begin(guest.state.eip);
         let stop = self.run_blocks(guest, until, Some(observed));
         observed.end(guest.state.eip);
+        self.code.counters.settle(observed.observer);
         core::mem::swap(&mut self.code, &mut blocks);
         self.observed = Some(blocks);
         stop
@@ -218,6 +220,7 @@ impl Interpreter {
             x87: UnitCache::new(state),
             silent: is_silent(state.mxcsr),
             observed: observed.map(Observed::reborrow),
+            counters: &mut self.code.counters,
         };
         drive(Cursor::at(frame.ops, block.first), state, memory, &mut frame);
         frame.pending.settle(state);

@@ -16,7 +16,9 @@ pub(crate) fn select(ops: &mut [Op], steps: &[Step]) {
     for index in (0..ops.len().min(steps.len())).rev() {
         let Some(instruction) = steps[index].instruction else {
             // The block ends there, or an observer is told, who sees everything.
-            liveness = Liveness::at_end();
+            if steps[index].sees_flags {
+                liveness = Liveness::at_end();
+            }
             continue;
         };
         let by_reference = steps[index].lacking || steps[index].notes_accesses;

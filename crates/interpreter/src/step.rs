@@ -24,6 +24,8 @@ pub(crate) struct Step {
     pub(crate) lacking: bool,
     /// An observer hears of the accesses to memory that the instruction makes.
     pub(crate) notes_accesses: bool,
+    /// Of what is no instruction: all flags are somebody's.
+    pub(crate) sees_flags: bool,
 }
 
 /// The most instructions in a block.
@@ -46,6 +48,7 @@ impl Step {
             is_case: false,
             lacking: false,
             notes_accesses: false,
+            sees_flags: true,
         }
     }
 

@@ -9,6 +9,7 @@ use pentimento_registers::{CpuState, DescriptorTables, Gpr};
 use crate::Interpreter;
 use crate::arena::OpHandler;
 use crate::block::Builder;
+use crate::counters::Counters;
 use crate::frame::slow;
 use pentimento_execute::{Engine, Environment, Exit, Guest, MOST_UNHEARD, Reference, Stop, Until};
 
@@ -41,7 +42,7 @@ fn slow_operations(code: &[u8]) -> usize {
     let (mut state, mut memory, mut environment) = machine(code);
     let (mut ops, mut steps) = (Vec::new(), Vec::new());
     let mut guest = guest(&mut state, &mut memory, &mut environment);
-    Builder::new(&mut guest.context(), None).build(&mut ops, &mut steps).unwrap();
+    Builder::new(&mut guest.context(), None, &mut Counters::default()).build(&mut ops, &mut steps).unwrap();
     ops.iter().filter(|op| core::ptr::fn_addr_eq(op.handler, slow as OpHandler)).count()
 }
 

@@ -84,6 +84,7 @@ mod snapshot;
 mod start;
 #[cfg(feature = "linux")]
 mod told;
+mod trace;
 #[cfg(feature = "linux")]
 mod trace_hash;
 
@@ -97,7 +98,7 @@ pub use error::Error;
 pub use halt::Halt;
 #[cfg(feature = "linux")]
 pub use history::{History, Past};
-pub use hooks::{Edge, HookId, Hooks, Reply, View};
+pub use hooks::{Coverage, Edge, HookId, Hooks, Reply, StateView, View};
 #[cfg(feature = "linux")]
 pub use hooks::{GuestCall, MachineView};
 #[cfg(feature = "linux")]
@@ -139,6 +140,7 @@ pub use record::{Recording, RecordingError};
 #[cfg(feature = "linux")]
 pub use snapshot::MachineSnapshot;
 pub use snapshot::{Snapshot, SnapshotError};
+pub use trace::Trace;
 
 /// What the documentation promises of threads holds, or this does not compile.
 const fn is_send<T: Send>() {}

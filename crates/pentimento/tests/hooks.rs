@@ -394,3 +394,36 @@ fn breakpoints_come_and_go_at_any_time() {
         }
     }
 }
+
+/// Blocks that are counted are those that are told of, with other hooks about and without.
+#[test]
+fn counts_are_those_of_block_hooks() {
+    for program in programs() {
+        for engine in EngineKind::ALL {
+            let run = |others: u32, slice: u64| {
+                let mut cpu = cpu(*engine, &program);
+                cpu.state.set_gpr(Gpr::Ebx, DATA);
+                cpu.state.set_gpr(Gpr::Ebp, STACK - 64);
+                let (_, coverage) = cpu.hooks.count_blocks(..);
+                let told = Arc::new(Mutex::new(std::collections::BTreeMap::<u32, u64>::new()));
+                let list = told.clone();
+                match others {
+                    1 => drop(cpu.hooks.on_instruction(.., |_, _| ())),
+                    2 => drop(cpu.hooks.on_access(.., |_, _| ())),
+                    3 => drop(cpu.hooks.on_block(.., move |view| {
+                        *list.lock().unwrap().entry(view.state.eip).or_default() += 1;
+                    })),
+                    _ => {}
+                }
+                while cpu.run(slice) == Halt::Budget {}
+                let told: Vec<(u32, u64)> = told.lock().unwrap().clone().into_iter().collect();
+                (coverage.counts(), told)
+            };
+            let (counts, told) = run(3, u64::MAX);
+            assert_eq!(counts, told, "{engine}: {program:.100}");
+            for (others, slice) in [(0, u64::MAX), (0, 1), (0, 7), (0, 70), (1, u64::MAX), (1, 7), (2, 70)] {
+                assert_eq!(run(others, slice).0, counts, "{engine}: {others}, {slice}: {program:.100}");
+            }
+        }
+    }
+}

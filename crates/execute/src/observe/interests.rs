@@ -43,6 +43,8 @@ pub struct Interests {
     pub operations: Vec<Operation>,
     /// Blocks that begin at these EIPs.
     pub blocks: Ranges,
+    /// Blocks that begin at these EIPs, to be counted.
+    pub counts: Ranges,
     /// Accesses to memory; which of them matter is for the observer to say.
     pub memory: bool,
 }
@@ -51,7 +53,19 @@ impl Interests {
     /// Whether there is nothing to tell of.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.instructions.is_empty() && self.operations.is_empty() && self.blocks.is_empty() && !self.memory
+        self.instructions.is_empty()
+            && self.operations.is_empty()
+            && self.blocks.is_empty()
+            && self.counts.is_empty()
+            && !self.memory
+    }
+
+    /// Whether an engine has to note where blocks end, so that each block is known where it begins. Where
+    /// blocks are counted and nothing else is told of before instructions, there are cheaper ways.
+    #[must_use]
+    pub const fn notes_branches(&self) -> bool {
+        let tells = !self.instructions.is_empty() || !self.operations.is_empty();
+        !self.blocks.is_empty() || !self.counts.is_empty() && tells
     }
 
     /// Whether to tell of `instruction` at `eip`.

@@ -15,6 +15,7 @@
 //!   branch, taken or not, behind calls, returns, interrupts, where somebody begins to listen, and where
 //!   somebody has changed EIP. Nothing else begins one: what an engine compiles at once, and where a run was
 //!   interrupted, does not matter.
+//!   Blocks may also be counted only: that takes no call for each.
 //! - *Accesses to memory* are told of when the instruction that made them has completed, in their order.
 //!   Those of an instruction that faults have not happened, but for the finished iterations of a
 //!   repeated string instruction. Fetches, and what the kernel does, are none.
@@ -34,6 +35,8 @@ pub use observed::{Observed, Position, Told};
 /// How the guest is to go on after an event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Answer {
+    /// As before: the observer has written to no register.
+    Unchanged,
     /// As registers and memory now say.
     GoOn,
     /// The same, and the engine leaves with [`Exit::Observer`](crate::Exit::Observer) before the next
@@ -67,6 +70,10 @@ pub trait Observer {
     /// A block begins at EIP; `from` is the EIP of the branch that led there, `None` where it was none:
     /// at the beginning, after an exception, where somebody has set EIP.
     fn block(&mut self, guest: &mut Guest<'_>, from: Option<u32>) -> Answer;
+
+    /// Blocks at `eip` have begun `times` more, of those that
+    /// [are counted](Interests::counts). An engine may say so late, but no later than at the end of a run.
+    fn counted(&mut self, eip: u32, times: u64);
 
     /// An instruction has made `accesses`, of which there is at least one. The guest is as it has left it.
     fn accesses(&mut self, guest: &mut Guest<'_>, accesses: &[MemoryAccess]) -> Answer;

@@ -43,6 +43,18 @@ impl Position {
         self.arrival = Arrival::From(eip);
     }
 
+    /// Notes that what comes next is in the block that has begun.
+    #[inline]
+    pub fn stays(&mut self) {
+        self.arrival = Arrival::Inside;
+    }
+
+    /// Notes that what comes next begins a block.
+    #[inline]
+    pub fn arrives(&mut self) {
+        self.arrival = Arrival::Anyhow;
+    }
+
     /// Whether a block begins that has not been told of.
     #[inline]
     #[must_use]
@@ -60,6 +72,8 @@ impl Position {
 /// What became of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Told {
+    /// The instruction at EIP is next, and registers are as they were.
+    Unchanged,
     /// The instruction at EIP is next, as it was.
     GoOn,
     /// EIP or what an engine has compiled for is no longer what it was: to go on at EIP.
@@ -98,17 +112,21 @@ impl Observed<'_> {
     /// To be called where a run ends, at `eip`.
     pub fn end(&mut self, eip: u32) {
         self.position.eip = eip;
-        if self.observer.interests().blocks.is_empty() {
+        let interests = self.observer.interests();
+        if interests.blocks.is_empty() && interests.counts.is_empty() {
             // Nobody has kept count of branches.
             self.position.arrival = Arrival::Anyhow;
         }
     }
 
-    /// Tells of the block that begins at EIP, if one does, and of `instruction`, which is there.
-    pub fn announce(&mut self, guest: &mut Guest<'_>, instruction: &Instruction) -> Told {
+    /// Tells of the block that begins at EIP, if one does, and of `instruction`, which is there, if it is
+    /// `wanted`.
+    #[inline]
+    pub fn announce(&mut self, guest: &mut Guest<'_>, instruction: &Instruction, wanted: bool) -> Told {
         let eip = guest.state.eip;
         let was_told = self.position.told.take() == Some(eip);
         let version = generation(guest.memory);
+        let mut told = Told::Unchanged;
         let from = match core::mem::replace(&mut self.position.arrival, Arrival::Inside) {
             Arrival::Inside => None,
             Arrival::Anyhow => Some(None),
@@ -117,21 +135,22 @@ impl Observed<'_> {
         if let Some(from) = from
             && self.observer.interests().blocks.contains(eip)
         {
-            let leaves = self.observer.block(guest, from).leaves();
-            let told = self.after(guest, leaves, eip, version);
-            if told != Told::GoOn {
+            let answer = self.observer.block(guest, from);
+            told = self.after(guest, answer, eip, version);
+            if !matches!(told, Told::Unchanged | Told::GoOn) {
                 return told;
             }
         }
-        if was_told || !self.observer.interests().has_instruction(eip, instruction) {
-            return Told::GoOn;
+        if was_told || !wanted {
+            return told;
         }
         let answer = self.observer.instruction(guest, instruction);
-        let told = match (answer, self.after(guest, answer.leaves(), eip, version)) {
+        let after = match (answer, self.after(guest, answer, eip, version)) {
             (Answer::Done { leave }, _) => Told::Done { leave },
-            (_, told) => told,
+            (_, Told::Unchanged) => return told,
+            (_, after) => after,
         };
-        match told {
+        match after {
             Told::Done { .. } => {
                 if ends_block(instruction) && !self.position.is_arriving() {
                     self.position.branches(eip);
@@ -143,16 +162,20 @@ impl Observed<'_> {
             Told::Moved | Told::Leave if guest.state.eip == eip => self.position.told = Some(eip),
             _ => {}
         }
-        told
+        after
     }
 
-    /// What an event at `eip` comes to; `leaves` says whether the observer wants to.
-    fn after(&mut self, guest: &Guest<'_>, leaves: bool, eip: u32, version: u64) -> Told {
+    /// What the answer to an event at `eip` comes to.
+    #[inline]
+    fn after(&mut self, guest: &Guest<'_>, answer: Answer, eip: u32, version: u64) -> Told {
+        if answer == Answer::Unchanged && generation(guest.memory) == version {
+            return Told::Unchanged;
+        }
         let moved = guest.state.eip != eip;
         if moved {
             self.position.arrival = Arrival::Anyhow;
         }
-        if leaves {
+        if answer.leaves() {
             Told::Leave
         } else if moved || generation(guest.memory) != version || !fits(guest.state) {
             Told::Moved
@@ -178,19 +201,19 @@ impl Observed<'_> {
     /// Tells of the accesses that `instruction` has made, which has completed or not. Never [`Told::Done`].
     pub fn deliver(&mut self, guest: &mut Guest<'_>, instruction: &Instruction, completed: bool) -> Told {
         if self.position.accesses.is_empty() {
-            return Told::GoOn;
+            return Told::Unchanged;
         }
         if !completed {
             self.position.accesses.drop_unfinished(guest.state, instruction);
         }
         let accesses = self.position.accesses.take();
         if accesses.is_empty() {
-            return Told::GoOn;
+            return Told::Unchanged;
         }
         let (eip, version) = (guest.state.eip, generation(guest.memory));
-        let leaves = self.observer.accesses(guest, &accesses).leaves();
+        let answer = self.observer.accesses(guest, &accesses);
         self.position.accesses.give_back(accesses);
-        self.after(guest, leaves, eip, version)
+        self.after(guest, answer, eip, version)
     }
 
     /// Executes one instruction as [`Reference::step`] does, and tells of its events. Adds to `executed`
@@ -201,9 +224,14 @@ impl Observed<'_> {
     /// Why execution cannot simply go on; never [`Exit::Budget`].
     pub fn step(&mut self, guest: &mut Guest<'_>, executed: &mut u64) -> Result<(), Exit> {
         let mut instruction = Reference::find(guest)?;
-        match self.announce(guest, &instruction) {
+        let (eip, interests) = (guest.state.eip, self.observer.interests());
+        let (wanted, counts) = (interests.has_instruction(eip, &instruction), interests.counts.contains(eip));
+        if counts && self.position.is_arriving() {
+            self.observer.counted(eip, 1);
+        }
+        match self.announce(guest, &instruction, wanted) {
             // The observer may have written to the code.
-            Told::GoOn => instruction = Reference::find(guest)?,
+            Told::Unchanged | Told::GoOn => instruction = Reference::find(guest)?,
             Told::Moved => return Ok(()),
             Told::Done { leave } => {
                 guest.environment.time_stamp = guest.environment.time_stamp.wrapping_add(1);

@@ -227,6 +227,9 @@ fn again<'a>(
     if let Some(step) = frame.steps.get(cursor.index_in(frame.ops)) {
         cpu.eip = step.eip;
         frame.left -= i64::from(step.before) + 1;
+        if let Some(observed) = &mut frame.observed {
+            observed.position.stays();
+        }
     }
     if frame.left < 0 || generation(memory) != frame.generation {
         frame.leave = Leave::Continue;

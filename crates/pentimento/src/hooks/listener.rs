@@ -5,6 +5,7 @@ use pentimento_execute::Guest;
 use pentimento_execute::observe::{Answer, Interests, MemoryAccess, Observer};
 use pentimento_memory::Access;
 
+use super::view::StateView;
 use super::{Hook, HookId, Hooks, Lists, Reply, Task, View};
 
 /// The hooks, taken from where they were for as long as some may be called.
@@ -18,11 +19,13 @@ pub(super) struct Calls<'a> {
     /// Where hooks are added and removed meanwhile.
     pub(super) hooks: &'a mut Hooks,
     task: Option<Task>,
+    /// A hook has written to registers since the engine was told.
+    is_touched: bool,
 }
 
 impl<'a> Listener<'a> {
     pub(super) fn new(lists: &'a mut Lists, hooks: &'a mut Hooks, task: Option<Task>) -> Self {
-        Self { lists, calls: Calls { hooks, task } }
+        Self { lists, calls: Calls { hooks, task, is_touched: false } }
     }
 
     pub(super) const fn parts(&mut self) -> (&mut Lists, &mut Calls<'a>) {
@@ -43,7 +46,7 @@ impl Calls<'_> {
             return Reply::Pass;
         }
         let mut view = View {
-            state: guest.state,
+            state: StateView::new(guest.state),
             memory: guest.memory,
             environment: guest.environment,
             hooks: self.hooks,
@@ -51,7 +54,9 @@ impl Calls<'_> {
             stops: false,
         };
         let reply = call(&mut hook.call, &mut view);
-        if view.stops {
+        let (stops, touched) = (view.stops, view.state.is_touched);
+        self.is_touched |= touched;
+        if stops {
             self.hooks.stopped.get_or_insert(hook.id);
         }
         reply
@@ -100,8 +105,15 @@ impl Calls<'_> {
     }
 
     #[inline]
-    fn answer(&self) -> Answer {
-        if self.leaves() { Answer::Leave } else { Answer::GoOn }
+    fn answer(&mut self) -> Answer {
+        let is_touched = std::mem::take(&mut self.is_touched);
+        if self.leaves() {
+            Answer::Leave
+        } else if is_touched {
+            Answer::GoOn
+        } else {
+            Answer::Unchanged
+        }
     }
 }
 
@@ -125,6 +137,9 @@ impl Observer for Listening<'_, '_> {
         if !lists.fetches.is_empty() {
             fetched(lists, calls, guest, instruction, eip);
         }
+        if lists.operations.is_empty() {
+            return calls.answer();
+        }
         let asked = lists
             .operations
             .iter_mut()
@@ -142,6 +157,12 @@ impl Observer for Listening<'_, '_> {
         let here = lists.blocks.iter_mut().filter(|hook| hook.range.contains(&eip));
         calls.tell(here, guest, |call, view| call(view, from));
         calls.answer()
+    }
+
+    fn counted(&mut self, eip: u32, times: u64) {
+        for (_, coverage) in &self.listener.lists.counts {
+            coverage.add(eip, times);
+        }
     }
 
     fn accesses(&mut self, guest: &mut Guest<'_>, accesses: &[MemoryAccess]) -> Answer {

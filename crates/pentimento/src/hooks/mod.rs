@@ -17,6 +17,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod coverage;
 mod listener;
 #[cfg(feature = "linux")]
 mod machine;
@@ -32,12 +33,13 @@ use pentimento_execute::{Engine, Guest, Stop, Until};
 use pentimento_memory::{Access, Fault};
 use pentimento_registers::Exception;
 
+pub use coverage::Coverage;
 use listener::{Listener, Listening};
 #[cfg(feature = "linux")]
 pub(crate) use machine::Positions;
 #[cfg(feature = "linux")]
 pub use machine::{GuestCall, MachineView};
-pub use view::View;
+pub use view::{StateView, View};
 
 /// The task that runs, on a machine that has tasks.
 #[cfg(feature = "linux")]
@@ -108,6 +110,7 @@ struct Lists {
     blocks: Vec<Hook<OnBlock>>,
     fetches: Vec<Hook<OnAccess>>,
     accesses: Vec<(Accesses, Hook<OnAccess>)>,
+    counts: Vec<(HookId, Coverage)>,
     interrupts: Vec<Hook<OnInterrupt>>,
     faults: Vec<Hook<OnFault>>,
     exceptions: Vec<Hook<OnException>>,
@@ -124,6 +127,7 @@ impl Lists {
         self.blocks.append(&mut more.blocks);
         self.fetches.append(&mut more.fetches);
         self.accesses.append(&mut more.accesses);
+        self.counts.append(&mut more.counts);
         self.interrupts.append(&mut more.interrupts);
         self.faults.append(&mut more.faults);
         self.exceptions.append(&mut more.exceptions);
@@ -137,6 +141,7 @@ impl Lists {
         self.blocks.retain(|hook| hook.id != id);
         self.fetches.retain(|hook| hook.id != id);
         self.accesses.retain(|(_, hook)| hook.id != id);
+        self.counts.retain(|(other, _)| *other != id);
         self.interrupts.retain(|hook| hook.id != id);
         self.faults.retain(|hook| hook.id != id);
         self.exceptions.retain(|hook| hook.id != id);
@@ -155,6 +160,7 @@ impl Lists {
         self.instructions.iter().for_each(|hook| interests.instructions.add(hook.range.clone()));
         self.fetches.iter().for_each(|hook| interests.instructions.add(fetching(&hook.range)));
         self.blocks.iter().for_each(|hook| interests.blocks.add(hook.range.clone()));
+        self.counts.iter().for_each(|(_, coverage)| interests.counts.add(coverage.range()));
         self.operations.iter().for_each(|(operations, _)| interests.operations.extend_from_slice(operations));
         interests
     }
@@ -237,6 +243,15 @@ impl Hooks {
         let id = hook.id;
         self.lists.blocks.push(hook);
         id
+    }
+
+    /// Counts how often each block in `range` begins: the blocks of [`on_block`](Self::on_block), without a
+    /// call for each. What has been counted is in `coverage` when the run ends.
+    pub fn count_blocks(&mut self, range: impl RangeBounds<u32>) -> (HookId, Coverage) {
+        let Hook { id, range, .. } = self.add(range, Box::new(()));
+        let coverage = Coverage::of(range);
+        self.lists.counts.push((id, coverage.clone()));
+        (id, coverage)
     }
 
     /// Calls `hook` where a branch leads to a block in `range`.
