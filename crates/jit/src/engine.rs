@@ -199,7 +199,10 @@ impl Translator {
             (reason::BUDGET, _) => done += i64::from(frame.uncounted),
             (_, Some(place)) => {
                 done += place.uncounted;
-                if matches!(place.fix, Fix::Destination | Fix::Both) {
+                if place.fix == Fix::Steps {
+                    guest.state.set_gpr(Gpr::Ecx, guest.state.gpr(Gpr::Ecx) << 2 | frame.counter & 3);
+                }
+                if matches!(place.fix, Fix::Destination | Fix::Both | Fix::Steps) {
                     // Those that are left of a repeated instruction were counted.
                     let counter = guest.state.gpr(Gpr::Ecx);
                     done -= i64::from(counter.saturating_sub(1) / REPEAT_CHUNK);
@@ -256,7 +259,7 @@ fn fix(guest: &mut Guest<'_>, place: Place, frame: &Frame) {
         // The physical registers are what they were.
         Fix::Top => state.x87.top = (frame.x87_status >> 11 & 7) as u8,
         Fix::Destination => back(&[Gpr::Edi]),
-        Fix::Both => back(&[Gpr::Esi, Gpr::Edi]),
+        Fix::Both | Fix::Steps => back(&[Gpr::Esi, Gpr::Edi]),
         Fix::Scan => {
             let Ok(instruction) = instruction_at(guest.memory, place.eip) else { return };
             let both = instruction.operation() == Operation::Cmps;

@@ -36,6 +36,9 @@ pub(crate) enum Fix {
     Destination,
     /// ESI and EDI are.
     Both,
+    /// ESI and EDI are, and ECX counts steps of four bytes; what is left of those is in
+    /// [`Frame::counter`](crate::frame::Frame::counter)'s low two bits.
+    Steps,
     /// As those, by the operands of a repeated CMPS or SCAS, which has more to do than ECX says
     /// ([`Frame::behind`](crate::frame::Frame::behind)), and flags that may be older than its last iteration.
     Scan,

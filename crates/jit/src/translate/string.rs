@@ -5,7 +5,9 @@ use pentimento_execute::REPEAT_CHUNK;
 use pentimento_execute::blocks::Found;
 
 use super::block::{Cold, Fix, Writer};
-use crate::emit::{BASE, JRCXZ, Mem, Opcode, R8, R9, RAX, RCX, RDI, RSI, Reg, Rm, alu, condition};
+use crate::emit::{
+    BASE, JMP_SHORT, JRCXZ, Mem, Opcode, R8, R9, RAX, RCX, RDI, RSI, Reg, Rm, Site, alu, condition,
+};
 use crate::frame::{Frame, LEFT};
 
 /// The binary logarithm of the iterations that count as an instruction.
@@ -21,6 +23,17 @@ const SHRX_ECX_ECX_R9D: [u8; 5] = [0xc4, 0xe2, 0x33, 0xf7, 0xc9];
 const SHRX_R8D_R8D_R9D: [u8; 5] = [0xc4, 0x42, 0x33, 0xf7, 0xc0];
 /// `shlx r8d, r8d, r9d`.
 const SHLX_R8D_R8D_R9D: [u8; 5] = [0xc4, 0x42, 0x31, 0xf7, 0xc0];
+
+/// `not r9`.
+const NOT_R9: [u8; 3] = [0x49, 0xf7, 0xd1];
+/// `shrx rcx, r9, rcx`.
+const SHRX_RCX_R9_RCX: [u8; 5] = [0xc4, 0xc2, 0xf3, 0xf7, 0xc9];
+/// `shrx rcx, r8, rcx`.
+const SHRX_RCX_R8_RCX: [u8; 5] = [0xc4, 0xc2, 0xf3, 0xf7, 0xc8];
+/// `shlx r8, r8, r9`.
+const SHLX_R8_R8_R9: [u8; 5] = [0xc4, 0x42, 0xb1, 0xf7, 0xc0];
+/// `shrx rcx, r8, r9`.
+const SHRX_RCX_R8_R9: [u8; 5] = [0xc4, 0xc2, 0xb3, 0xf7, 0xc8];
 
 /// Bytes an element.
 pub(crate) fn width(instruction: &Instruction) -> i32 {
@@ -81,7 +94,7 @@ impl Writer<'_> {
     /// Each chunk of iterations counts as an instruction; one is counted with the block.
     pub(super) fn repeated(&mut self, instruction: &Instruction, at: usize) {
         self.settle_stack();
-        let nothing = self.emit.short(JRCXZ);
+        let nothing = self.far_if_zero();
         // mov r8, rcx; shrx ecx, ecx - 1, CHUNK_BITS; jrcxz: it is one chunk
         self.emit.copy_wide(R8, RCX);
         self.emit.immediate(R9, CHUNK_BITS);
@@ -95,7 +108,17 @@ impl Writer<'_> {
         self.draft.cold.push(Cold::Chunks { site, left, eip, back: self.emit.offset() });
         let both = instruction.operation() == Operation::Movs;
         self.work(instruction, at, both, if both { Fix::Both } else { Fix::Destination });
-        self.emit.bind_short(nothing);
+        self.emit.bind_here(nothing);
+    }
+
+    /// Jumps if RCX is zero, as far as may be.
+    fn far_if_zero(&mut self) -> Site {
+        let zero = self.emit.short(JRCXZ);
+        let other = self.emit.short(JMP_SHORT);
+        self.emit.bind_short(zero);
+        let site = self.emit.jmp();
+        self.emit.bind_short(other);
+        site
     }
 
     /// REP CMPS and REP SCAS, a chunk at a time, as above.
@@ -134,6 +157,11 @@ impl Writer<'_> {
             let mem = Mem { base: Some(BASE), index: Some((pointer, 1)), displacement: 0, guest: false };
             self.emit.lea_wide(pointer, mem);
         }
+        let copies = self.backwards && fix == Fix::Both && width(instruction) == 1;
+        let nothing_left = copies.then(|| {
+            self.copy_backwards(at);
+            self.emit.short(JRCXZ)
+        });
         if self.backwards {
             self.emit.byte(STD);
         }
@@ -147,11 +175,52 @@ impl Writer<'_> {
         if self.backwards {
             self.emit.byte(CLD);
         }
+        if let Some(site) = nothing_left {
+            self.emit.bind_short(site);
+        }
         self.emit.load(R8, Frame::minus_base());
         for &pointer in pointers {
             let mem = Mem { base: Some(pointer), index: Some((R8, 1)), displacement: 0, guest: false };
             self.emit.lea(pointer, mem);
         }
+    }
+
+    /// Copies four bytes at a time for a REP MOVSB that goes backwards, which hosts do byte by byte, and
+    /// leaves fewer than four. What is copied onto itself at less than that distance is left as it is. No
+    /// flag changes.
+    fn copy_backwards(&mut self, at: usize) {
+        self.emit.store(Frame::counter(), RCX);
+        self.emit.copy_wide(R8, RCX);
+        // r9 = rdi - rsi + 4: below 8 they are too near.
+        self.emit.copy_wide(R9, RSI);
+        self.emit.raw(&NOT_R9);
+        self.emit.lea_wide(R9, Mem { base: Some(RDI), index: Some((R9, 1)), displacement: 5, guest: false });
+        self.emit.immediate(RCX, 3);
+        self.emit.raw(&SHRX_RCX_R9_RCX);
+        let near = self.emit.short(JRCXZ);
+        self.emit.immediate(RCX, 2);
+        self.emit.raw(&SHRX_RCX_R8_RCX);
+        let few = self.emit.short(JRCXZ);
+        let again = self.emit.offset();
+        self.point(at, Fix::Steps);
+        self.emit.load(R9, Mem::host(RSI, -3));
+        self.emit.store(Mem::host(RDI, -3), R9);
+        self.emit.lea_wide(RSI, Mem::host(RSI, -4));
+        self.emit.lea_wide(RDI, Mem::host(RDI, -4));
+        self.emit.lea_wide(RCX, Mem::host(RCX, -1));
+        let done = self.emit.short(JRCXZ);
+        let distance = again.wrapping_sub(self.emit.offset() + 2);
+        self.emit.raw(&[JMP_SHORT, distance as u8]);
+        self.emit.bind_short(done);
+        // The counter's low two bits are left.
+        self.emit.immediate(R9, 62);
+        self.emit.raw(&SHLX_R8_R8_R9);
+        self.emit.raw(&SHRX_RCX_R8_R9);
+        let over = self.emit.short(JMP_SHORT);
+        self.emit.bind_short(near);
+        self.emit.bind_short(few);
+        self.emit.copy_wide(RCX, R8);
+        self.emit.bind_short(over);
     }
 
     /// Counts the chunks of a repeated instruction beyond the first; too many are for the reference. RCX
