@@ -40,6 +40,9 @@ pub(crate) enum Command {
     /// Run a 32-bit Linux program.
     #[command(before_long_help = GUEST_SEES)]
     Run(Box<RunOptions>),
+    /// Run a program on a screen that shows code, registers, stack, memory and system calls: step,
+    /// continue, and go back.
+    Debug(Box<RunOptions>),
     /// Repeat a run that 'pentimento run --record' wrote down, without the host that it ran on.
     Replay(ReplayOptions),
     /// Execute raw machine code and show the registers.

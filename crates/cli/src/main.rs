@@ -8,6 +8,7 @@
 mod arguments;
 mod asm;
 mod custom;
+mod debug;
 mod disasm;
 mod environment;
 mod exec;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
     };
     conclude(match &arguments.command {
         Command::Run(options) => run::run(options),
+        Command::Debug(options) => debug::debug(options),
         Command::Replay(options) => replay::replay(options),
         Command::Exec(options) => exec::exec(options),
         Command::Disasm(options) => disasm::disasm(options),

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use pentimento::host::{HostEntropy, HostInput, HostNetwork, HostOutput, Invocation, TraceSink};
 use pentimento::linux::{Errno, Error as LinuxError, LoadError};
-use pentimento::{Bounds, Error, Halt, Limits, Machine, TaskId, TimeMode, Trace as InstructionTrace, gdb};
+use pentimento::{
+    Bounds, Error, Halt, Limits, Machine, MachineBuilder, TaskId, TimeMode, Trace as InstructionTrace, gdb,
+};
 
 use crate::arguments::{NetworkOption, RunOptions};
 use crate::exec::exit_code;
@@ -88,6 +90,13 @@ pub(crate) fn conclude(program: &str, halt: Halt) -> Result<u8, Failure> {
 }
 
 fn machine(options: &RunOptions, current: &Path) -> Result<(Machine, Keeping), Failure> {
+    let (builder, keeping) = describe(options, current)?;
+    let machine = builder.build().map_err(|error| Failure::new(error.to_string()))?;
+    Ok((machine, keeping))
+}
+
+/// The machine that the options are about.
+pub(crate) fn describe(options: &RunOptions, current: &Path) -> Result<(MachineBuilder, Keeping), Failure> {
     // Whoever reads the output decides how much of it there may be.
     let mut limits = Limits { output: u64::MAX, ..Limits::default() };
     for bound in &options.bounds {
@@ -124,9 +133,7 @@ fn machine(options: &RunOptions, current: &Path) -> Result<(Machine, Keeping), F
         builder = builder.working_directory(current.as_os_str().as_bytes());
     }
     let builder = options.environment.apply(builder);
-    let (builder, keeping) = options.files.apply(builder, current)?;
-    let machine = builder.build().map_err(|error| Failure::new(error.to_string()))?;
-    Ok((machine, keeping))
+    options.files.apply(builder, current)
 }
 
 /// `--trace`: a file that is being written.
@@ -170,7 +177,7 @@ pub(crate) fn debug(machine: &mut Machine, address: &str) -> Result<Option<Halt>
 }
 
 /// Starts the program.
-fn start(machine: &mut Machine, options: &RunOptions, current: &Path) -> Result<(), Failure> {
+pub(crate) fn start(machine: &mut Machine, options: &RunOptions, current: &Path) -> Result<(), Failure> {
     let argv: Vec<&[u8]> = options.program.iter().chain(&options.arguments).map(String::as_bytes).collect();
     let started = match &options.program {
         Some(program) if options.files.root.is_none() => {
