@@ -4,7 +4,8 @@
 //! No processor takes part: the fuzzer puts numbers and arguments into the registers of whichever
 //! task the kernel schedules. Arguments are half valid, by the kinds that the kernel's own table
 //! gives them. A machine lives for some thousands of calls; its seed follows from the campaign's
-//! and its number, so each can be run again alone. What must hold: no panic, no call that takes
+//! and its number, so each can be run again alone. Now and then one call is made thousands of times, so that
+//! what it makes piles up, and some hosts want the machine to stop in the midst of calls. What must hold: no panic, no call that takes
 //! the host long, no growth of the host's memory or descriptors from machine to machine, nothing
 //! changed on the host beside the one folder that the guest was given to write in, and nothing seen
 //! of what lies beside it.
@@ -15,18 +16,19 @@ mod resources;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub use cage::Cage;
-use pentimento_linux::host::{Bytes, Output, TraceSink};
+use pentimento_linux::host::{Bytes, Output, StopRequest, TraceSink};
 use pentimento_linux::{Config, Invocation, Kernel, Limits, Mount, Next, TaskId};
 use pentimento_memory::Access;
 use pentimento_registers::{Exception, Gpr};
 pub use resources::Resources;
 
 use crate::generate::Random;
-use arguments::{Arguments, DATA, program};
+use arguments::{Arguments, Call, DATA, program};
 
 /// Calls that one machine makes at most.
 const CALLS_A_MACHINE: u64 = 20_000;
@@ -77,11 +79,14 @@ impl Campaign<'_> {
     /// Runs machine `number` for at most `calls` system calls.
     ///
     /// # Panics
-    /// If the kernel does, or if the guest has seen what lies beside its folders.
+    /// If the kernel does, if the guest has seen what lies beside its folders, or if the machine holds more
+    /// memory than it may.
     #[must_use]
     pub fn run_machine(&self, number: u64, calls: u64) -> Life {
         let mut machine = Machine::new(self, number);
         machine.run(calls.min(CALLS_A_MACHINE));
+        let (held, most) = (machine.kernel.held_memory(), machine.total_memory);
+        assert!(held <= most + most / 10, "the machine holds {held} bytes of {most}");
         if let Some(cage) = self.cage {
             assert!(!machine.has_seen(cage.secret()), "the guest has seen what lies beside its folders");
         }
@@ -116,6 +121,24 @@ impl TraceSink for Printer {
     fn unimplemented(&mut self, _: u32, _: &str) {}
 }
 
+/// A host that wants the machine to stop at every so many looks, and goes on at once.
+struct Whim {
+    looks: AtomicU64,
+    every: u64,
+}
+
+impl StopRequest for Whim {
+    fn is_requested(&self) -> bool {
+        self.looks.fetch_add(1, Ordering::Relaxed) % self.every == self.every - 1
+    }
+}
+
+/// A call that is made over and over, so that what it makes piles up.
+struct Habit {
+    call: Call,
+    left: u32,
+}
+
 /// A machine under fire.
 struct Machine {
     kernel: Kernel,
@@ -126,6 +149,10 @@ struct Machine {
     tasks: BTreeSet<TaskId>,
     /// Where ESP of the first task was at the start.
     stack: u32,
+    /// What the guest does all the time, for a while.
+    habit: Option<Habit>,
+    /// Bytes that the machine may take of the host's memory.
+    total_memory: u64,
     life: Life,
 }
 
@@ -133,11 +160,15 @@ impl Machine {
     fn new(campaign: &Campaign<'_>, number: u64) -> Self {
         let mut random = Random::new(campaign.seed, number);
         let output = Recorder::default();
+        // Some may pile up more than others.
+        let hoards = random.percent(25);
+        let total_memory = if hoards { 12 << 20 } else { 64 << 20 };
         let limits = Limits {
             memory: 24 << 20,
+            total_memory,
             processes: 24,
             tasks: 48,
-            descriptors: 64,
+            descriptors: if hoards { 20_000 } else { 64 },
             memory_files: 16 << 20,
             inodes: 2000,
             ..Limits::default()
@@ -152,6 +183,10 @@ impl Machine {
             ..Config::default()
         };
         let mut kernel = Kernel::new(config);
+        if random.percent(30) {
+            let (looks, every) = (AtomicU64::new(0), random.pick(&[3, 50, 1000]));
+            kernel.heed(Box::new(Whim { looks, every }));
+        }
         if let Some(cage) = campaign.cage.filter(|_| random.percent(30)) {
             // A mount can only fail where the host does not let the folder be opened.
             let _ = kernel.mount(b"/ro", Mount::ReadOnly(cage.read_only()));
@@ -172,6 +207,8 @@ impl Machine {
             output,
             tasks: BTreeSet::new(),
             stack: 0,
+            habit: None,
+            total_memory,
             life: Life::default(),
         };
         machine.prepare();
@@ -189,6 +226,10 @@ impl Machine {
         for signal in [1, 2, 4, 5, 7, 8, 10, 11, 12, 13, 14, 15, 23, 26, 27, 28, 29, 34, 35, 36] {
             self.call(task, RT_SIGACTION, [signal, DATA, 0, 8, 0, 0]);
         }
+        const SETRLIMIT: u32 = 75;
+        const RLIMIT_NOFILE: u32 = 7;
+        self.poke(task, DATA, &[20_000, 20_000]);
+        self.call(task, SETRLIMIT, [RLIMIT_NOFILE, DATA, 0, 0, 0, 0]);
         self.poke(task, DATA, &[0, 5000, 0, 5000]);
         self.call(task, SETITIMER, [0, DATA, 0, 0, 0, 0]);
     }
@@ -263,13 +304,20 @@ impl Machine {
             {
                 parts.cpu.set_gpr(Gpr::Esp, self.stack);
             }
-            let call = self.arguments.draw(&mut self.random, task.number());
+            let Habit { call, left } = match self.habit.take() {
+                Some(habit) => habit,
+                None => {
+                    let left = if self.random.below(200) == 0 { self.random.below(3000) } else { 0 };
+                    Habit { call: self.arguments.draw(&mut self.random, task.number()), left }
+                }
+            };
             if let Some(parts) = self.kernel.parts(task) {
                 for (address, bytes) in &call.memory {
                     let _ = parts.memory.write_bytes(*address, bytes);
                 }
             }
             self.call(task, call.number, call.arguments);
+            self.habit = left.checked_sub(1).map(|left| Habit { call, left });
         }
         let executed = self.random.pick(&[0, 10, 1000, 50_000, 200_000]);
         self.kernel.retire(task, executed);
