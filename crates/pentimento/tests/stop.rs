@@ -99,8 +99,8 @@ const LONG: &[(&str, &[u8])] = &[
     ("repe cmpsb",         &[0xbe, 0, 0, 0, 1, 0xbf, 0, 0, 0, 1, 0xb9, 0, 0, 0, 1, 0xf3, 0xa6, 0xeb, 0xed]),
     // fldpi; fsin; fstp st(0); jmp
     ("fsin",               &[0xd9, 0xeb, 0xd9, 0xfe, 0xdd, 0xd8, 0xeb, 0xf8]),
-    // a prefix and an instruction that no handler has: lock inc dword ptr cs:[DATA]; fnsave [DATA]; jmp
-    ("rare ones",          &[0xf0, 0x2e, 0xff, 5, 0, 0x80, 0, 0, 0xdd, 0x35, 0, 0x80, 0, 0, 0xeb, 0xf0]),
+    // a prefix and an instruction that no handler has: lock inc dword ptr ds:[DATA]; fnsave [DATA]; jmp
+    ("rare ones",          &[0xf0, 0x3e, 0xff, 5, 0, 0x80, 0, 0, 0xdd, 0x35, 0, 0x80, 0, 0, 0xeb, 0xf0]),
 ];
 
 /// The least of several attempts, so that what else the host does does not count.
