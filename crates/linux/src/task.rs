@@ -1,5 +1,7 @@
 //! Tasks (threads) and processes, and which kernel objects they hold.
 
+use core::sync::atomic::{AtomicI16, Ordering};
+
 use pentimento_registers::{CpuState, TlsDescriptors};
 
 use crate::arena::Id;
@@ -150,6 +152,8 @@ pub(crate) struct Process {
     pub(crate) timers: Timers,
     /// personality(2).
     pub(crate) personality: u32,
+    /// `/proc/PID/oom_score_adj`.
+    pub(crate) oom_adjustment: OomAdjustment,
     /// prctl(PR_SET_DUMPABLE), (PR_SET_NO_NEW_PRIVS), (PR_SET_PDEATHSIG), (PR_SET_CHILD_SUBREAPER).
     pub(crate) attributes: Attributes,
     /// Instructions of its ended threads.
@@ -158,6 +162,43 @@ pub(crate) struct Process {
     pub(crate) child_instructions: u64,
     /// Monotonic time of its start, nanoseconds.
     pub(crate) started: u64,
+}
+
+/// How much rather a process is to be ended where memory runs out than its size says, -1000 to 1000.
+///
+/// It is written through files, which are found with all processes borrowed: hence the atomics, which
+/// no two threads ever share.
+#[derive(Default, Debug)]
+pub(crate) struct OomAdjustment {
+    value: AtomicI16,
+    /// The least value that a user may set: what the superuser set last.
+    least: AtomicI16,
+}
+
+impl OomAdjustment {
+    /// The value.
+    pub(crate) fn get(&self) -> i16 {
+        self.value.load(Ordering::Relaxed)
+    }
+
+    /// Sets it, for a user not below what the superuser set last. Says whether it did.
+    pub(crate) fn set(&self, value: i16, privileged: bool) -> bool {
+        let allowed = privileged || value >= self.least.load(Ordering::Relaxed);
+        if allowed {
+            self.value.store(value, Ordering::Relaxed);
+        }
+        if privileged {
+            self.least.store(value, Ordering::Relaxed);
+        }
+        allowed
+    }
+}
+
+impl Clone for OomAdjustment {
+    fn clone(&self) -> Self {
+        let copy = |number: &AtomicI16| AtomicI16::new(number.load(Ordering::Relaxed));
+        Self { value: copy(&self.value), least: copy(&self.least) }
+    }
 }
 
 /// What prctl(2) sets and reports.

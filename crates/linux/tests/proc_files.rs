@@ -4,9 +4,11 @@
 mod guest;
 
 use guest::{DATA, Guest};
-use pentimento_linux::TaskId;
+use pentimento_linux::{Config, Errno, TaskId};
 
+const FORK: u32 = 2;
 const READ: u32 = 3;
+const WRITE: u32 = 4;
 const CLOSE: u32 = 6;
 const TIME: u32 = 13;
 const SETHOSTNAME: u32 = 74;
@@ -45,6 +47,35 @@ fn names_are_those_that_were_set() {
     assert_eq!(guest.call(task, SETDOMAINNAME, &[DATA + 5, 8]), Ok(0));
     assert_eq!(read(&mut guest, task, "/proc/sys/kernel/hostname"), "underpainting\n");
     assert_eq!(read(&mut guest, task, "/proc/sys/kernel/domainname"), "painting\n");
+}
+
+/// Writes into a file.
+fn write(guest: &mut Guest, task: TaskId, path: &str, text: &str) -> Result<u32, Errno> {
+    put(guest, task, path);
+    let fd = guest.call(task, OPENAT, &[AT_FDCWD, DATA, 1, 0])?;
+    put(guest, task, text);
+    let result = guest.call(task, WRITE, &[fd, DATA, text.len() as u32]);
+    guest.call(task, CLOSE, &[fd])?;
+    result
+}
+
+#[test]
+fn what_is_written_to_oom_score_adj_stays_and_goes_on_to_children() {
+    const PATH: &str = "/proc/self/oom_score_adj";
+    let mut guest = Guest::with(Config { identity: (1000, 1000), ..Config::default() });
+    let task = guest.running();
+    assert_eq!(read(&mut guest, task, PATH), "0\n");
+    assert_eq!(write(&mut guest, task, PATH, "500\n"), Ok(4));
+    assert_eq!(read(&mut guest, task, PATH), "500\n");
+    for (text, errno) in
+        [("-1", Errno::EACCES), ("1001", Errno::EINVAL), ("-1001", Errno::EINVAL), ("x", Errno::EINVAL)]
+    {
+        assert_eq!(write(&mut guest, task, PATH, text), Err(errno), "{text}");
+    }
+    let child = guest.call(task, FORK, &[]).unwrap();
+    assert_eq!(read(&mut guest, task, &format!("/proc/{child}/oom_score_adj")), "500\n");
+    assert_eq!(write(&mut guest, task, &format!("/proc/{child}/oom_score_adj"), "0"), Ok(1));
+    assert_eq!(read(&mut guest, task, PATH), "500\n");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::resource::{Limit, Resource, ResourceLimits};
 use crate::signal::{Actions, AlternateStack, Info, PendingSignals, Signal, SignalSet, code, flag};
 use crate::space::{Area, AreaSource};
 use crate::space::{Space, SpaceId, page_align};
-use crate::task::{Attributes, ChildEvent, Credentials, Process, Task, TaskState};
+use crate::task::{Attributes, ChildEvent, Credentials, OomAdjustment, Process, Task, TaskState};
 use crate::timer::Timers;
 use crate::vfs::Location;
 use crate::vfs::LockOwner;
@@ -191,6 +191,7 @@ impl Kernel {
             limits: self.initial_limits(),
             timers: Timers::default(),
             personality: 0,
+            oom_adjustment: OomAdjustment::default(),
             attributes: Attributes::default(),
             instructions: 0,
             child_instructions: 0,

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use pentimento_memory::{PAGE_SIZE, Permissions};
 
 use super::processes::Processes;
+use crate::errno::Errno;
 use crate::ids::{ProcessId, TaskId};
 use crate::resource::{Limit, Resource};
 use crate::signal::{Action, Signal, SignalSet};
@@ -183,6 +184,30 @@ pub(super) fn command_line(subject: &Subject<'_>) -> Vec<u8> {
 /// `comm`
 pub(super) fn name(subject: &Subject<'_>) -> Vec<u8> {
     [subject.name().as_bytes(), b"\n"].concat()
+}
+
+/// `oom_score`: as Linux has it for a process with little memory.
+pub(super) fn oom_score(subject: &Subject<'_>) -> Vec<u8> {
+    let adjustment = i32::from(subject.process.oom_adjustment.get());
+    format!("{}\n", (1000 + adjustment) * 2 / 3).into_bytes()
+}
+
+/// `oom_score_adj`
+pub(super) fn oom_adjustment(subject: &Subject<'_>) -> Vec<u8> {
+    format!("{}\n", subject.process.oom_adjustment.get()).into_bytes()
+}
+
+/// Sets `oom_score_adj`: from -1000 to 1000, for users not below what the superuser set last.
+pub(super) fn set_oom_adjustment(subject: &Subject<'_>, text: &[u8]) -> Result<(), Errno> {
+    let text = std::str::from_utf8(text.trim_ascii()).map_err(|_| Errno::EINVAL)?;
+    let wanted: i16 = text.parse().map_err(|_| Errno::EINVAL)?;
+    if !(-1000..=1000).contains(&wanted) {
+        return Err(Errno::EINVAL);
+    }
+    let caller = subject.view.tasks.get(&subject.view.current);
+    let caller = caller.and_then(|task| subject.view.processes.get(&task.process));
+    let privileged = caller.is_some_and(|process| process.credentials.euid == 0);
+    if subject.process.oom_adjustment.set(wanted, privileged) { Ok(()) } else { Err(Errno::EACCES) }
 }
 
 /// `environ`

@@ -17,8 +17,8 @@ pub(super) enum Content {
     System(fn(&Processes<'_>) -> String),
     /// A text about a process or thread.
     Process(fn(&Subject<'_>) -> Vec<u8>),
-    /// A setting of a process that has no meaning here: always 0, and what is written is forgotten.
-    Zero,
+    /// A setting of a process: its text, and what sets it.
+    Setting(fn(&Subject<'_>) -> Vec<u8>, fn(&Subject<'_>, &[u8]) -> Result<(), Errno>),
     /// A link, for the process whose number is given; 0 outside of processes' directories.
     Link(fn(&View<'_>, u32) -> Result<LinkTarget, Errno>),
     /// The mounts of the process, in the words of `mountinfo` or of mount(8).
@@ -116,8 +116,8 @@ pub(super) const PROCESS: &[ProcEntry] = &[
     entry("environ",         0o400, Content::Process(process::environment)),
     entry("limits",          0o444, Content::Process(process::limits)),
     entry("maps",            0o444, Content::Process(process::maps)),
-    entry("oom_score",       0o444, Content::Zero),
-    entry("oom_score_adj",   0o644, Content::Zero),
+    entry("oom_score",       0o444, Content::Process(process::oom_score)),
+    entry("oom_score_adj",   0o644, Content::Setting(process::oom_adjustment, process::set_oom_adjustment)),
     entry("stat",            0o444, Content::Process(process::stat)),
     entry("statm",           0o444, Content::Process(process::memory_pages)),
     entry("status",          0o444, Content::Process(process::status)),
@@ -182,7 +182,7 @@ mod tests {
                 }
             }
         }
-        let is_text = |row: &ProcEntry| matches!(row.content, Content::Process(_) | Content::Zero);
+        let is_text = |row: &ProcEntry| matches!(row.content, Content::Process(_) | Content::Setting(..));
         assert!(PROCESS.iter().take(THREAD_ENTRIES).all(is_text));
         assert!(!PROCESS.iter().skip(THREAD_ENTRIES).any(is_text));
     }

@@ -3,6 +3,7 @@
 use super::process::Subject;
 use super::processes::Processes;
 use super::table::{Content, PROCESS, SYSTEM};
+use crate::errno::Errno;
 use crate::signal::Signal;
 use crate::vfs::{Location, OpenFile, Owner, ProcessView};
 
@@ -84,11 +85,18 @@ impl ProcessView for Processes<'_> {
         }
     }
 
+    fn set_text(&self, row: usize, process: u32, thread: u32, text: &[u8]) -> Result<(), Errno> {
+        let subject = Subject::new(self, process, thread).ok_or(Errno::ESRCH)?;
+        match PROCESS.get(row).map(|row| row.content) {
+            Some(Content::Setting(_, set)) => set(&subject, text),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
     fn process_text(&self, row: usize, process: u32, thread: u32) -> Option<Vec<u8>> {
         let subject = Subject::new(self, process, thread)?;
         match PROCESS.get(row)?.content {
-            Content::Process(text) => Some(text(&subject)),
-            Content::Zero => Some(b"0\n".to_vec()),
+            Content::Process(text) | Content::Setting(text, _) => Some(text(&subject)),
             _ => None,
         }
     }

@@ -318,11 +318,10 @@ impl Volume for ProcVolume {
         Err(Errno::EINVAL)
     }
 
-    fn write(&mut self, _: &View<'_>, node: NodeId, _: u64, bytes: &[u8]) -> Result<usize, Errno> {
-        match Node::from_id(node)? {
-            node if matches!(node.content(), Some(Content::Zero)) => Ok(bytes.len()),
-            _ => Err(Errno::EINVAL),
-        }
+    fn write(&mut self, view: &View<'_>, node: NodeId, _: u64, bytes: &[u8]) -> Result<usize, Errno> {
+        let Node::Entry(row, process, thread) = Node::from_id(node)? else { return Err(Errno::EINVAL) };
+        view.processes.set_text(row, process, thread, bytes)?;
+        Ok(bytes.len())
     }
 
     fn allocate(&mut self, _: &View<'_>, _: NodeId, _: u64, _: u64, _: Allocation) -> Result<(), Errno> {
@@ -358,7 +357,7 @@ pub(super) fn text_of(files: &Files, caller: &Caller<'_>, node: NodeId) -> Resul
         }
         (_, Some(Content::Fixed(text))) => Ok(text.as_bytes().to_vec()),
         (Node::System(row), Some(Content::System(_))) => Ok(processes.system_text(row)),
-        (Node::Entry(row, process, thread), Some(Content::Process(_) | Content::Zero)) => {
+        (Node::Entry(row, process, thread), Some(Content::Process(_) | Content::Setting(..))) => {
             let thread = if thread == 0 { process } else { thread };
             processes.process_text(row, process, thread).ok_or(Errno::ESRCH)
         }

@@ -359,6 +359,7 @@ fn create_process(call: &mut Call<'_>, number: u32, request: Request) -> Result<
         limits: parent.limits,
         timers: Timers { limit: parent.limits[Resource::Cpu].soft, ..Timers::default() },
         personality: parent.personality,
+        oom_adjustment: parent.oom_adjustment.clone(),
         attributes: crate::task::Attributes { death_signal: 0, subreaper: 0, ..parent.attributes },
         instructions: 0,
         child_instructions: 0,

@@ -4,6 +4,7 @@ use bitflags::bitflags;
 
 use super::attributes::{FileCredentials, Owner, Timestamp};
 use super::vnode::{ROOT, Vnode, VolumeId};
+use crate::errno::Errno;
 use crate::signal::Signal;
 
 /// Root, working directory and umask (shared by CLONE_FS).
@@ -136,6 +137,12 @@ pub(crate) trait ProcessView {
     fn system_text(&self, row: usize) -> Vec<u8> {
         let _ = row;
         Vec::new()
+    }
+
+    /// Sets what a text of `/proc/PID` shows.
+    fn set_text(&self, row: usize, process: u32, thread: u32, text: &[u8]) -> Result<(), Errno> {
+        let _ = (row, process, thread, text);
+        Err(Errno::EINVAL)
     }
 
     /// What a text of `/proc/PID` says; `None` where there is no such process.
