@@ -136,7 +136,7 @@ fn a_program_is_stepped_run_and_taken_back() {
     debugger.press("c");
     debugger.expect(&["hello, 5 instructions", "breakpoint", "write(1, "]);
     debugger.press("m8048073\r");
-    debugger.expect(&["08048070  ", "Hello, world!."]);
+    debugger.expect(&["08048070  db cd 80 48 65", "...Hello, world!"]);
     debugger.press("q");
     assert_eq!(debugger.child.wait().unwrap().code(), Some(0));
 }
