@@ -23,6 +23,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("pentimento-assembler",   &[]),
     ("pentimento",             &["pentimento-assembler", "pentimento-custom", "pentimento-decoder", "pentimento-execute", "pentimento-images", "pentimento-interpreter", "pentimento-jit", "pentimento-linux", "pentimento-memory", "pentimento-registers"]),
     ("pentimento-cli",         &["pentimento"]),
+    ("pentimento-taint",       &["pentimento"]),
 ];
 
 /// Crates that build without the standard library.
