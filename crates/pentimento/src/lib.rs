@@ -60,6 +60,7 @@ mod bounds;
 mod builder;
 mod cpu;
 mod engine;
+#[cfg(feature = "linux")]
 mod engines;
 #[cfg(feature = "linux")]
 mod error;
