@@ -57,7 +57,12 @@ impl Archive {
     /// Unpacks `packages` and all that they depend on into `folder`, as a Debian system would have them.
     pub(crate) fn unpack_closure(&self, packages: &[&str], folder: &Path) -> Result<(), Failure> {
         let archives = self.state.join("cache/archives");
-        let listing = output(self.apt().args(["install", "--print-uris", "-y"]).args(packages))?;
+        // What lies in the folder of archives already is not listed: an empty one has nothing.
+        let empty = self.state.join("nothing");
+        std::fs::create_dir_all(empty.join("partial")).map_err(|error| error.to_string())?;
+        let nowhere = format!("Dir::Cache::archives={}", empty.display());
+        let listing =
+            output(self.apt().args(["-o", &nowhere, "install", "--print-uris", "-y"]).args(packages))?;
         output(self.apt().args(["install", "--download-only", "-y"]).args(packages))?;
         // A merged /usr, as every Debian since bookworm has it.
         for name in ["bin", "sbin", "lib"] {

@@ -36,6 +36,7 @@ enum Subject {
 const SUITES: &[Suite] = &[
     Suite { name: "busybox", packages: &["busybox-static"], subject: Subject::Program("bin/busybox") },
     Suite { name: "debian",  packages: DEBIAN,              subject: Subject::Shell },
+    Suite { name: "jits",    packages: JITS,                subject: Subject::Shell },
 ];
 
 /// The packages of the whole root.
@@ -44,7 +45,12 @@ const DEBIAN: &[&str] = &[
     "bash", "coreutils", "findutils", "grep", "sed", "gawk", "tar", "gzip", "bzip2", "xz-utils", "zstd",
     "diffutils", "bc", "file", "util-linux", "less", "procps", "python3.11", "perl", "lua5.4", "sqlite3",
     "openssl", "make", "gcc", "g++", "git", "redis-server", "nginx-light", "busybox", "stress-ng", "vim-tiny", "ncurses-base",
+    "brotli", "lame", "luajit",
 ];
+
+/// Programs that translate code themselves, and what their lines need.
+const JITS: &[&str] =
+    &["base-files", "bash", "coreutils", "luajit", "nodejs", "pypy3", "openjdk-17-jdk-headless"];
 
 /// How long one of our runs may take before it counts as hanging.
 const TIMEOUT: &str = "300s";
@@ -152,6 +158,7 @@ fn finish_root(root: &Path) -> Result<(), Failure> {
         }
     }
     let accounts = [("etc/passwd", "root:x:0:0:root:/root:/bin/bash\n"), ("etc/group", "root:x:0:\n")];
+    fs::create_dir_all(root.join("etc")).map_err(|error| format!("etc: {error}"))?;
     for (name, text) in accounts {
         fs::write(root.join(name), text).map_err(|error| format!("{name}: {error}"))?;
     }

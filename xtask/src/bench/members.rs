@@ -90,7 +90,7 @@ impl Kernel {
 }
 
 /// A command line for the shell of the Debian root of `cargo xtask guests`, with a run of 0.1 to
-/// 0.2 seconds natively.
+/// 0.4 seconds natively.
 pub(crate) struct Program {
     pub(crate) name: &'static str,
     pub(crate) line: &'static str,
@@ -105,4 +105,13 @@ pub(crate) const PROGRAMS: &[Program] = &[
     Program { name: "python3.11", line: "python3.11 -S -c 'print(sum(i * i % 7 for i in range(1800000)))'" },
     Program { name: "lua5.4",     line: "lua5.4 -e 'local s = 0 for i = 1, 9000000 do s = s + i % 7 * 3 end print(s)'" },
     Program { name: "sqlite3",    line: "sqlite3 :memory: 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) SELECT sum(i % 13), count(DISTINCT i % 1000) FROM n'" },
+    Program { name: "zstd",       line: "head -c 6000000 /usr/bin/python3.11 | zstd -q -5 -c > /dev/null" },
+    Program { name: "brotli",     line: "head -c 1500000 /usr/bin/python3.11 | brotli -q 6 -c > /dev/null" },
+    Program { name: "openssl",    line: "cat /usr/bin/python3.11 | openssl dgst -sha512; cat /usr/bin/python3.11 | openssl dgst -md5; openssl prime -hex -checks 40 7$(head -c 1100 /dev/zero | tr '\\0' F)" },
+    Program { name: "lame",       line: "head -c 400000 /usr/bin/python3.11 | lame -r -s 44.1 --quiet - - > /dev/null" },
+    Program { name: "python start", line: "for i in 1 2 3 4 5 6; do python3.11 -c pass; done" },
+    Program { name: "perl",       line: "perl -e 'my %h; for my $i (1 .. 700000) { $h{$i % 1000} .= $i } print length(join \"\", values %h), \"\\n\"'" },
+    Program { name: "gcc",        line: "perl -e 'for my $i (1 .. 150) { print \"int f$i(int *x, int n) { int s = $i; for (int i = 0; i < n; i++) { if (x[i] > s) s += x[i] * $i; else s ^= x[n - i]; } return s; }\\n\" }' | gcc -O2 -x c -S - -o /dev/null" },
+    Program { name: "make",       line: "d=$(mktemp -d) && cd $d && for i in $(seq 10); do echo \"int f$i(int x) { return x * $i; }\" > f$i.c; done && printf '%s\\n' 'all: $(patsubst %.c,%.o,$(wildcard *.c))' > Makefile && make -s && ls *.o | wc -l" },
+    Program { name: "short commands", line: "i=0; while [ $i -lt 100 ]; do /bin/true; echo $i | grep -q 7; i=$((i + 1)); done" },
 ];
