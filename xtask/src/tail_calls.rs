@@ -20,7 +20,7 @@ const CALLERS: &[&str] = &[
     "frame::Frame>::deliver",
     "frame::Frame>::note_end",
     "Engine>::run_observed",
-    "counters::Counters::settle",
+    "counters::Counters::",
     "arena::drive",
     "arena::Arena::append",
     "core::ptr::drop_in_place",

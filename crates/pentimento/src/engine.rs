@@ -83,6 +83,17 @@ impl EngineKind {
         self.description
     }
 
+    /// Whether what the architecture leaves open, such as flags that the SDM calls undefined, comes out as on
+    /// the reference, whatever the host's make. Of the others it comes out as the host's CPU has it.
+    #[must_use]
+    pub fn is_exact(self) -> bool {
+        #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+        let exact = self != Self::JIT;
+        #[cfg(not(all(feature = "jit", target_arch = "x86_64", target_os = "linux")))]
+        let exact = true;
+        exact
+    }
+
     /// An engine of this kind that has run nothing yet.
     #[must_use]
     pub fn start(self) -> Box<dyn Engine> {

@@ -23,7 +23,7 @@ impl Random {
 /// What a machine is recognised by at one moment: task, registers, and all that it has done.
 fn state(machine: &mut Machine) -> (u64, String, Option<u64>) {
     // What this engine puts into flags that the architecture leaves open depends on what it has translated.
-    let exact = machine.engine().name() != "jit";
+    let exact = machine.engine().is_exact();
     let task = machine.task();
     let hash = machine.trace_hash().filter(|_| exact);
     let registers = machine.state().map(|state| {

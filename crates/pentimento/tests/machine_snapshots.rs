@@ -60,7 +60,7 @@ struct End {
 fn run(machine: &mut Machine, output: &Capture) -> End {
     let halt = machine.run(MOST_INSTRUCTIONS);
     // What this engine puts into flags that the architecture leaves open depends on what it has translated.
-    let exact = machine.engine().name() != "jit";
+    let exact = machine.engine().is_exact();
     End {
         halt,
         hash: machine.trace_hash().filter(|_| exact),
