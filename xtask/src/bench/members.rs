@@ -112,6 +112,6 @@ pub(crate) const PROGRAMS: &[Program] = &[
     Program { name: "python start", line: "for i in 1 2 3 4 5 6; do python3.11 -c pass; done" },
     Program { name: "perl",       line: "perl -e 'my %h; for my $i (1 .. 700000) { $h{$i % 1000} .= $i } print length(join \"\", values %h), \"\\n\"'" },
     Program { name: "gcc",        line: "perl -e 'for my $i (1 .. 150) { print \"int f$i(int *x, int n) { int s = $i; for (int i = 0; i < n; i++) { if (x[i] > s) s += x[i] * $i; else s ^= x[n - i]; } return s; }\\n\" }' | gcc -O2 -x c -S - -o /dev/null" },
-    Program { name: "make",       line: "d=$(mktemp -d) && cd $d && for i in $(seq 10); do echo \"int f$i(int x) { return x * $i; }\" > f$i.c; done && printf '%s\\n' 'all: $(patsubst %.c,%.o,$(wildcard *.c))' > Makefile && make -s && ls *.o | wc -l" },
+    Program { name: "make",       line: "d=$(mktemp -d) && cd $d && for i in $(seq 10); do echo \"int f$i(int x) { return x * $i; }\" > f$i.c; done && printf '%s\\n' 'all: $(patsubst %.c,%.o,$(wildcard *.c))' > Makefile && make -s CC=gcc && ls *.o | wc -l" },
     Program { name: "short commands", line: "i=0; while [ $i -lt 100 ]; do /bin/true; echo $i | grep -q 7; i=$((i + 1)); done" },
 ];
