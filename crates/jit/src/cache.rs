@@ -160,8 +160,8 @@ pub(crate) struct Cache {
     pub(crate) surroundings: Surroundings,
     /// There is a block that uses the x87 unit.
     pub(crate) uses_x87: bool,
-    /// There is a block that was translated for what FS and GS are.
-    based: bool,
+    /// The linked blocks that were translated for what FS and GS are.
+    based: Vec<Key>,
     /// Blocks dropped since everything was.
     dropped: u32,
     statistics: Statistics,
@@ -261,7 +261,7 @@ impl Cache {
             model: CpuModel::Max,
             surroundings,
             uses_x87: false,
-            based: false,
+            based: Vec::new(),
             dropped: 0,
             statistics: Statistics::default(),
             handed: BTreeMap::new(),
@@ -279,12 +279,11 @@ impl Cache {
 
     /// Bytes of the host's memory that all blocks take, about: their code and what is known of it.
     pub(crate) fn footprint(&self) -> usize {
-        let listed = self.nodes.len() * size_of::<(Key, Node)>() * 2;
         self.emit.offset() as usize
             + self.codes.capacity()
             + self.points.capacity() * size_of::<Point>()
             + self.exits.capacity() * size_of::<(Exit, u32)>()
-            + listed
+            + self.nodes.capacity() * size_of::<(Key, Node)>()
     }
 
     /// Notes that the instruction at `eip` was handed to the reference because it has no translation.
@@ -316,7 +315,8 @@ impl Cache {
         self.codes.clear();
         self.aside.clear();
         self.dropped = 0;
-        (self.uses_x87, self.based) = (false, false);
+        self.uses_x87 = false;
+        self.based.clear();
         self.emit.restart(self.stubs.end);
     }
 
@@ -340,7 +340,7 @@ impl Cache {
         if model != self.model {
             self.clear();
         }
-        let based = core::mem::replace(&mut self.surroundings, surroundings) != surroundings && self.based;
+        let based = core::mem::replace(&mut self.surroundings, surroundings) != surroundings;
         self.model = model;
         if based {
             self.put_based_aside();
@@ -496,7 +496,6 @@ impl Cache {
         self.statistics.guest_bytes += u64::from(draft.length);
         self.statistics.host_bytes += u64::from(draft.host.end - draft.host.start);
         self.uses_x87 |= draft.uses_x87;
-        self.based |= draft.based;
         let first_point = self.points.len() as u32;
         self.points.extend(&draft.points);
         self.ranges.push(HostRange {
@@ -529,6 +528,7 @@ impl Cache {
     /// Lets what leads to the code of a block lead to the block.
     fn link(&mut self, key: Key, block: Block) {
         self.lengths.insert(key, block.length);
+        self.based.extend(block.based.map(|_| key));
         let node = self.nodes.entry(key).or_insert(Node::UNKNOWN);
         node.block = Some(block);
         let mut number = node.incoming;

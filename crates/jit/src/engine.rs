@@ -193,22 +193,18 @@ impl Translator {
         unsafe {
             cache.run(frame, start);
         }
+        self.left(guest, given, executed)
+    }
+
+    /// Takes what translated code has left, of a run of at most `given` instructions.
+    fn left(&mut self, guest: &mut Guest<'_>, given: u64, executed: &mut u64) -> Next {
+        let Self { cache: Some(cache), frame, .. } = self else { return Next::Interpreter };
         let place = if frame.reason == reason::FAULT { cache.place(frame.fault) } else { None };
         let mut done = given as i64 - (frame.left + frame.rest as i64);
-        match (frame.reason, place) {
-            (reason::BUDGET, _) => done += i64::from(frame.uncounted),
-            (_, Some(place)) => {
-                done += place.uncounted;
-                if place.fix == Fix::Steps {
-                    guest.state.set_gpr(Gpr::Ecx, guest.state.gpr(Gpr::Ecx) << 2 | frame.counter & 3);
-                }
-                if matches!(place.fix, Fix::Destination | Fix::Both | Fix::Steps) {
-                    // Those that are left of a repeated instruction were counted.
-                    let counter = guest.state.gpr(Gpr::Ecx);
-                    done -= i64::from(counter.saturating_sub(1) / REPEAT_CHUNK);
-                }
-            }
-            _ => {}
+        if let Some(place) = place {
+            done += uncounted(guest, place, frame);
+        } else if frame.reason == reason::BUDGET {
+            done += i64::from(frame.uncounted);
         }
         finish(frame, guest, cache);
         *executed += done as u64;
@@ -218,10 +214,8 @@ impl Translator {
             cache.statistics().faults += 1;
             fix(guest, place, frame);
             guest.state.eip = place.eip;
-            let address = (frame.address as u32).wrapping_add(frame.minus_base);
-            let is_guests = frame.address.wrapping_sub(frame.base) <= u64::from(u32::MAX);
             let next = reference(guest, executed);
-            if is_guests {
+            if let Ok(address) = u32::try_from(frame.address.wrapping_sub(frame.base)) {
                 cache.stored_beside(guest.memory, address);
             }
             self.interrupted = Some(guest.state.eip);
@@ -243,6 +237,20 @@ impl Translator {
             }
         }
     }
+}
+
+/// Instructions that were executed beyond those counted where an exception was raised. ECX becomes a number
+/// of iterations if it is none.
+fn uncounted(guest: &mut Guest<'_>, place: Place, frame: &Frame) -> i64 {
+    let counter = guest.state.gpr(Gpr::Ecx);
+    let iterations = match place.fix {
+        Fix::Steps => counter << 2 | frame.counter & 3,
+        Fix::Destination | Fix::Both => counter,
+        _ => return place.uncounted,
+    };
+    guest.state.set_gpr(Gpr::Ecx, iterations);
+    // Those that are left of a repeated instruction were counted.
+    place.uncounted - i64::from(iterations.saturating_sub(1) / REPEAT_CHUNK)
 }
 
 /// Makes the guest's what an instruction in the middle of its work has left otherwise.

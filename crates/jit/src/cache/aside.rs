@@ -35,15 +35,15 @@ impl Cache {
         let mut page = Fetched::new();
         let is_same =
             |(key, block): &(Key, Block)| page.compare(memory, key.0, self.code_of(*block)) == Code::Same;
-        if !known.iter().any(is_same) {
+        let same: Vec<bool> = known.iter().map(is_same).collect();
+        if !same.contains(&true) {
             return self.put_all_aside(known);
         }
-        let mut page = Fetched::new();
-        for (key, block) in known {
-            if page.compare(memory, key.0, self.code_of(block)) == Code::Same
-                && self.reader.watch(memory, key.0, block.length)
-            {
+        self.based.clear();
+        for ((key, block), same) in known.into_iter().zip(same) {
+            if same && self.reader.watch(memory, key.0, block.length) {
                 self.statistics.reused += 1;
+                self.based.extend(block.based.map(|_| key));
             } else {
                 self.put_aside(key);
             }
@@ -62,6 +62,7 @@ impl Cache {
             }
         }
         self.lengths.clear();
+        self.based.clear();
         for (key, block) in known {
             self.aside.entry(key.0 / PAGE_SIZE).or_default().push((key, block));
         }
@@ -70,13 +71,13 @@ impl Cache {
     /// Puts the blocks aside that are what they are because of another FS or GS.
     pub(super) fn put_based_aside(&mut self) {
         let now = (self.surroundings.fs, self.surroundings.gs);
-        let others = self
-            .nodes
-            .iter()
-            .filter(|(_, node)| node.block.and_then(|block| block.based).is_some_and(|based| based != now));
-        let keys: Vec<Key> = others.map(|(key, _)| *key).collect();
-        for key in keys {
-            self.put_aside(key);
+        // What was dropped has no block any more, and what was linked again is in the list twice.
+        for key in core::mem::take(&mut self.based) {
+            match self.block(key).and_then(|block| block.based) {
+                Some(based) if based != now => self.put_aside(key),
+                Some(_) => self.based.push(key),
+                None => {}
+            }
         }
     }
 
