@@ -12,18 +12,6 @@ use pentimento_registers::{CpuState, Gpr};
 
 use crate::hooks::{HookId, Hooks, Task, View};
 
-/// The registers that a line may show, in its order.
-const REGISTERS: [(&str, Gpr); 8] = [
-    ("eax", Gpr::Eax),
-    ("ecx", Gpr::Ecx),
-    ("edx", Gpr::Edx),
-    ("ebx", Gpr::Ebx),
-    ("esp", Gpr::Esp),
-    ("ebp", Gpr::Ebp),
-    ("esi", Gpr::Esi),
-    ("edi", Gpr::Edi),
-];
-
 /// A trace that is being written. Each line is an instruction that has been executed: its address, bytes
 /// and text, the general registers and flags that have changed, and the accesses to memory with their
 /// values:
@@ -133,11 +121,11 @@ impl<W: Write> Writer<W> {
     /// Writes `line`, whose instruction has left these registers and flags.
     fn write(&mut self, line: &Line, registers: &[u32; 8], flags: u32) {
         let mut text = line.text.clone();
-        for (name, register) in REGISTERS {
+        for register in Gpr::ALL {
             let index = usize::from(register.number());
             if registers[index] != line.registers[index] {
                 // Writing to a string does not fail.
-                let _ = write!(text, " {name}={:08x}", registers[index]);
+                let _ = write!(text, " {register}={:08x}", registers[index]);
             }
         }
         if flags != line.flags {

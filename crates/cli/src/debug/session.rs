@@ -264,11 +264,11 @@ impl Session {
         let rows = (0..room.memory as u32).map(|row| first.wrapping_add(row * 16));
         let memory = rows.map(|address| (address, self.read(address, 16))).collect();
         let before = &self.before;
-        let mut registers: Vec<Register> = NAMES
+        let mut registers: Vec<Register> = Gpr::ALL
             .iter()
-            .map(|(name, gpr)| {
+            .map(|gpr| {
                 let value = state.gpr(*gpr);
-                Register { name, value, changed: value != before.gpr(*gpr) }
+                Register { name: gpr.name(), value, changed: value != before.gpr(*gpr) }
             })
             .collect();
         registers.push(Register { name: "eip", value: state.eip, changed: state.eip != before.eip });
@@ -311,14 +311,3 @@ impl Session {
         Vec::new()
     }
 }
-
-const NAMES: [(&str, Gpr); 8] = [
-    ("eax", Gpr::Eax),
-    ("ecx", Gpr::Ecx),
-    ("edx", Gpr::Edx),
-    ("ebx", Gpr::Ebx),
-    ("esp", Gpr::Esp),
-    ("ebp", Gpr::Ebp),
-    ("esi", Gpr::Esi),
-    ("edi", Gpr::Edi),
-];
