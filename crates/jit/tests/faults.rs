@@ -3,15 +3,14 @@
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests stop where something is wrong")]
 
-use pentimento_execute::{Engine, Environment, Exit, Guest, Reference, Stop, Until};
-use pentimento_jit::Translator;
-use pentimento_memory::{AddressSpace, PAGE_SIZE, Permissions};
-use pentimento_registers::{CpuState, DescriptorTables, Gpr};
+mod machine;
 
-const CODE: u32 = 0x1000;
-const DATA: u32 = 0x8000;
-const STACK: u32 = 0x1_0000;
-const DATA_BYTES: u32 = STACK - DATA;
+use machine::{DATA, DATA_BYTES, Machine};
+use pentimento_execute::{Engine, Exit, Reference, Stop};
+use pentimento_jit::Translator;
+use pentimento_memory::Permissions;
+use pentimento_registers::Gpr;
+
 const ROUNDS: u32 = 250;
 
 /// Integer, stack, string, x87, MMX and SSE instructions that load, store or do both, between flags that
@@ -56,44 +55,16 @@ const LOOP: &[u8] = &[
     0xcd, 0x80,                               // int 80h
 ];
 
-struct Machine {
-    state: CpuState,
-    memory: AddressSpace,
-    environment: Environment,
+fn machine() -> Machine {
+    Machine::new(LOOP, &[(Gpr::Esi, DATA + 0x800), (Gpr::Ebp, ROUNDS), (Gpr::Eax, 0x8765_4321)])
 }
 
-impl Machine {
-    fn new() -> Self {
-        let mut memory = AddressSpace::new();
-        memory.map(CODE, PAGE_SIZE, Permissions::READ | Permissions::EXECUTE).unwrap();
-        memory.map(DATA, DATA_BYTES, Permissions::READ | Permissions::WRITE).unwrap();
-        memory.poke_bytes(CODE, LOOP).unwrap();
-        let mut state = CpuState::new();
-        state.eip = CODE;
-        state.set_gpr(Gpr::Esp, STACK);
-        state.set_gpr(Gpr::Esi, DATA + 0x800);
-        state.set_gpr(Gpr::Ebp, ROUNDS);
-        state.set_gpr(Gpr::Eax, 0x8765_4321);
-        Self { state, memory, environment: Environment::default() }
-    }
-
-    fn run(&mut self, engine: &mut dyn Engine, budget: u64) -> Stop {
-        let mut guest = Guest {
-            state: &mut self.state,
-            memory: &mut self.memory,
-            environment: &mut self.environment,
-            descriptors: DescriptorTables::EMPTY,
-        };
-        engine.run(&mut guest, Until::budget(budget))
-    }
-
-    /// Runs to the next access, which faults; then lets that happen. Says what the run came to.
-    fn run_to_access(&mut self, engine: &mut dyn Engine, forbidden: Permissions) -> Stop {
-        self.memory.protect(DATA, DATA_BYTES, forbidden).unwrap();
-        let stop = self.run(engine, 100_000);
-        self.memory.protect(DATA, DATA_BYTES, Permissions::READ | Permissions::WRITE).unwrap();
-        stop
-    }
+/// Runs to the next access, which faults; then lets that happen. Says what the run came to.
+fn run_to_access(machine: &mut Machine, engine: &mut dyn Engine, forbidden: Permissions) -> Stop {
+    machine.memory.protect(DATA, DATA_BYTES, forbidden).unwrap();
+    let stop = machine.run(engine, 100_000);
+    machine.memory.protect(DATA, DATA_BYTES, Permissions::READ | Permissions::WRITE).unwrap();
+    stop
 }
 
 #[test]
@@ -101,11 +72,15 @@ fn every_access_faults_as_on_the_reference() {
     // All accesses, or only stores.
     for forbidden in [Permissions::empty(), Permissions::READ] {
         let (mut translator, mut reference) = (Translator::eager(), Reference);
-        let (mut translated, mut expected) = (Machine::new(), Machine::new());
+        let (mut translated, mut expected) = (machine(), machine());
         let mut faults = 0;
         loop {
-            let stop = translated.run_to_access(&mut translator, forbidden);
-            assert_eq!(stop, expected.run_to_access(&mut reference, forbidden), "after {faults} faults");
+            let stop = run_to_access(&mut translated, &mut translator, forbidden);
+            assert_eq!(
+                stop,
+                run_to_access(&mut expected, &mut reference, forbidden),
+                "after {faults} faults"
+            );
             assert_eq!(translated.state, expected.state, "after {faults} faults");
             match stop.exit {
                 Exit::PageFault(_) => {}

@@ -3,13 +3,12 @@
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #![allow(clippy::unwrap_used, reason = "tests stop where something is wrong")]
 
-use pentimento_execute::{Engine, Environment, Exit, Guest, Reference, Stop, Until};
-use pentimento_jit::Translator;
-use pentimento_memory::{AddressSpace, Permissions};
-use pentimento_registers::{CpuState, DescriptorTables, Gpr};
+mod machine;
 
-const CODE: u32 = 0x1000;
-const DATA: u32 = 0x8000;
+use machine::{DATA, Machine};
+use pentimento_execute::{Engine, Exit, Reference};
+use pentimento_jit::Translator;
+use pentimento_registers::Gpr;
 
 /// Pushes, flags that live on, a stack pointer that blocks move late, a branch forwards and a call, in a
 /// loop that EBP counts.
@@ -42,43 +41,14 @@ const LOOP: &[u8] = &[
 ];
 const ROUNDS: u32 = 20_000;
 
-/// A guest before its first instruction.
-struct Machine {
-    state: CpuState,
-    memory: AddressSpace,
-    environment: Environment,
-}
-
-impl Machine {
-    fn new() -> Self {
-        let mut memory = AddressSpace::new();
-        memory.map(CODE, 0x1000, Permissions::READ | Permissions::EXECUTE).unwrap();
-        memory.map(DATA, 0x2000, Permissions::READ | Permissions::WRITE).unwrap();
-        memory.poke_bytes(CODE, LOOP).unwrap();
-        let mut state = CpuState::new();
-        state.eip = CODE;
-        state.set_gpr(Gpr::Esp, DATA + 0x2000);
-        state.set_gpr(Gpr::Esi, DATA);
-        state.set_gpr(Gpr::Ebp, ROUNDS);
-        state.set_gpr(Gpr::Eax, 0x8765_4321);
-        Self { state, memory, environment: Environment::default() }
-    }
-
-    fn run(&mut self, engine: &mut dyn Engine, budget: u64) -> Stop {
-        let mut guest = Guest {
-            state: &mut self.state,
-            memory: &mut self.memory,
-            environment: &mut self.environment,
-            descriptors: DescriptorTables::EMPTY,
-        };
-        engine.run(&mut guest, Until::budget(budget))
-    }
+fn machine() -> Machine {
+    Machine::new(LOOP, &[(Gpr::Esi, DATA), (Gpr::Ebp, ROUNDS), (Gpr::Eax, 0x8765_4321)])
 }
 
 #[test]
 fn what_was_interrupted_goes_on_where_it_was() {
     let (mut translator, mut reference) = (Translator::eager(), Reference);
-    let (mut translated, mut expected) = (Machine::new(), Machine::new());
+    let (mut translated, mut expected) = (machine(), machine());
     let mut random = 0x2545_f491_u32;
     let mut pauses = 0;
     loop {
