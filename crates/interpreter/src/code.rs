@@ -1,18 +1,17 @@
 //! The blocks of one address space: where they are, and how they go when their code is written to.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use pentimento_execute::blocks::Flow;
+use pentimento_execute::blocks::{Flow, KeptCode};
 use pentimento_execute::observe::Interests;
 use pentimento_execute::{Breakpoints, Context, CpuModel, Environment};
-use pentimento_memory::engine::{CodeChanges, CodeReader, CodeWrite};
-use pentimento_memory::{AddressSpace, PAGE_SIZE};
+use pentimento_memory::AddressSpace;
+use pentimento_memory::engine::{CodeChanges, CodeWrite};
 
 use crate::arena::{Arena, Op};
 use crate::block::{Builder, connector};
 use crate::counters::Counters;
-use crate::step::{MOST, Step};
+use crate::step::Step;
 
 /// A block's place in memory and in the arena.
 #[derive(Clone, Copy, Debug)]
@@ -21,22 +20,18 @@ pub(crate) struct Block {
     pub(crate) instructions: u16,
     /// Instructions before the first: not zero for what is left of a block.
     pub(crate) before: u16,
-    /// Bytes of code.
-    pub(crate) length: u32,
 }
 
 /// Operations in the arena above which everything is dropped and compiled again.
 const MOST_OPS: usize = 1 << 20;
-
-/// The longest instruction.
-const LONGEST: u32 = 15;
 
 /// Everything that was compiled for an address space.
 pub(crate) struct Blocks {
     pub(crate) arena: Arena,
     /// Where blocks are built before they go into the arena.
     scratch: (Vec<Op>, Vec<Step>),
-    blocks: BTreeMap<u32, Block>,
+    /// The blocks by their first EIP, and the address space that they are of.
+    pub(crate) kept: KeptCode<u32, Block>,
     /// The operation in the middle of a block before which the budget ended.
     paused: Option<usize>,
     /// The model that it was compiled for.
@@ -46,8 +41,6 @@ pub(crate) struct Blocks {
     /// What an observer wants to hear of, if the blocks are for one.
     interests: Option<Interests>,
     pub(crate) counters: Counters,
-    /// Knows the address space that the blocks are of, and what was written to their code.
-    pub(crate) reader: CodeReader,
     /// Changes when positions in the arena lose their meaning.
     pub(crate) epoch: u64,
 }
@@ -57,13 +50,12 @@ impl Blocks {
         Self {
             arena: Arena::new(),
             scratch: (Vec::new(), Vec::new()),
-            blocks: BTreeMap::new(),
+            kept: KeptCode::new(),
             paused: None,
             model: CpuModel::Max,
             breakpoints: Breakpoints::default(),
             interests: None,
             counters: Counters::default(),
-            reader: CodeReader::new(),
             epoch: 0,
         }
     }
@@ -79,7 +71,7 @@ impl Blocks {
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.arena.clear();
-        self.blocks.clear();
+        self.kept.clear();
         self.paused = None;
         self.epoch += 1;
     }
@@ -88,7 +80,7 @@ impl Blocks {
     /// breakpoints.
     #[inline]
     pub(crate) fn refresh(&mut self, memory: &mut AddressSpace, environment: &Environment) {
-        if !self.reader.is_current(memory) {
+        if !self.kept.reader.is_current(memory) {
             self.invalidate(memory);
         }
         if environment.model != self.model {
@@ -104,39 +96,22 @@ impl Blocks {
 
     #[cold]
     fn invalidate(&mut self, memory: &mut AddressSpace) {
-        let writes = match self.reader.catch_up(memory) {
+        let writes = match self.kept.catch_up(memory) {
             CodeChanges::Everything => return self.clear(),
             CodeChanges::Writes(writes) => writes,
         };
         for write in writes {
             self.drop_blocks(write);
-            let end = write.address.saturating_add(write.length - 1);
-            for page in write.address / PAGE_SIZE..=end / PAGE_SIZE {
-                let address = page * PAGE_SIZE;
-                if self.overlapping(CodeWrite { address, length: PAGE_SIZE }).is_empty() {
-                    self.reader.release(memory, address);
-                }
-            }
+            self.kept.release_unused(memory, write, |_| false);
         }
-    }
-
-    /// The blocks with code in the range.
-    fn overlapping(&self, range: CodeWrite) -> Vec<u32> {
-        let reach = u32::from(MOST) * LONGEST;
-        let end = range.address.saturating_add(range.length - 1);
-        let candidates = self.blocks.range(range.address.saturating_sub(reach)..=end);
-        candidates
-            .filter(|(start, block)| *start + (block.length - 1) >= range.address)
-            .map(|(start, _)| *start)
-            .collect()
     }
 
     /// Drops the blocks with code in the range; branches linked to them find a branch to whatever
     /// comes in their place.
     fn drop_blocks(&mut self, range: CodeWrite) {
         self.paused = None;
-        for eip in self.overlapping(range) {
-            let Some(block) = self.blocks.remove(&eip) else { continue };
+        for eip in self.kept.overlapping(range) {
+            let Some(block) = self.kept.remove(eip) else { continue };
             let (op, step) = connector(eip, 0);
             self.arena.replace(block.first as usize, op, step);
         }
@@ -145,7 +120,7 @@ impl Blocks {
     /// The block at the context's EIP, compiled if it has to be; `None` if there is no code that could be.
     pub(crate) fn enter(&mut self, context: &mut Context<'_>) -> Option<Block> {
         let eip = context.start;
-        let block = match (self.blocks.get(&eip), self.paused.take()) {
+        let block = match (self.kept.get(eip), self.paused.take()) {
             (Some(block), _) => *block,
             (None, Some(at)) if self.is_at(at, eip) => return Some(self.rest(at)),
             _ => self.compile(context)?,
@@ -164,12 +139,12 @@ impl Blocks {
         let (instructions, length) =
             Builder::new(context, self.interests.as_ref(), &mut self.counters).build(ops, steps)?;
         let eip = context.start;
-        if !self.reader.watch(context.memory, eip, length) {
+        if !self.kept.reader.watch(context.memory, eip, length) {
             return None;
         }
         let first = self.arena.append(ops, steps);
-        let block = Block { first, instructions, before: 0, length };
-        self.blocks.insert(eip, block);
+        let block = Block { first, instructions, before: 0 };
+        self.kept.insert(eip, length, block);
         Some(block)
     }
 
@@ -191,7 +166,7 @@ impl Blocks {
         let length = steps.iter().take_while(|step| goes_on(step)).count();
         let before = steps[0].before;
         let total = self.arena.ops().get(at + length).map_or(before, |op| op.count);
-        Block { first: at as u32, instructions: total - before, before, length: 0 }
+        Block { first: at as u32, instructions: total - before, before }
     }
 
     /// The last of the operations up to `count` behind `first` before which a run may end.

@@ -170,7 +170,7 @@ impl Interpreter {
         }
         while *left > 0
             && self.code.is_at(at, guest.state.eip)
-            && generation(guest.memory) == self.code.reader.generation()
+            && generation(guest.memory) == self.code.kept.reader.generation()
         {
             if let Err(exit) = step(guest, left, None) {
                 return Leave::Exit(exit);
@@ -215,7 +215,7 @@ impl Interpreter {
             end_of_time: environment.time_stamp.wrapping_add(here as u64),
             environment,
             descriptors: *descriptors,
-            generation: self.code.reader.generation(),
+            generation: self.code.kept.reader.generation(),
             leave: Leave::Continue,
             x87: UnitCache::new(state),
             silent: is_silent(state.mxcsr),

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use pentimento_decoder::{DecodeError, Instruction, decode};
+use pentimento_execute::blocks::KeptCode;
 use pentimento_execute::{Breakpoints, CpuModel, Environment};
-use pentimento_memory::engine::{CodeChanges, CodeReader, CodeWrite};
-use pentimento_memory::{AddressSpace, PAGE_SIZE};
+use pentimento_memory::AddressSpace;
+use pentimento_memory::engine::{CodeChanges, CodeWrite};
 
 use self::aside::Aside;
 use self::mixed::MixedPages;
@@ -17,7 +18,7 @@ use crate::emit::{Emitter, displacement};
 use crate::frame::Frame;
 use crate::host::{CodeMemory, Entry, JumpTable};
 use crate::stubs::{self, Stubs};
-use crate::translate::{Draft, Exit, Fix, MOST, Point, Surroundings};
+use crate::translate::{Draft, Exit, Fix, Point, Surroundings};
 
 mod aside;
 mod mixed;
@@ -143,8 +144,8 @@ pub(crate) struct Cache {
     entry: Entry,
     emit: Emitter,
     draft: Draft,
-    /// Bytes of guest code of each block.
-    lengths: BTreeMap<Key, u32>,
+    /// Which blocks there are, of what bytes of which address space.
+    kept: KeptCode<Key, ()>,
     /// Each block, and each that an exit leads to.
     nodes: HashMap<Key, Node, BuildHasherDefault<KeyHasher>>,
     ranges: Vec<HostRange>,
@@ -154,7 +155,6 @@ pub(crate) struct Cache {
     codes: Vec<u8>,
     aside: Aside,
     pub(crate) mixed: MixedPages,
-    reader: CodeReader,
     /// What the blocks were translated for.
     model: CpuModel,
     pub(crate) surroundings: Surroundings,
@@ -249,7 +249,7 @@ impl Cache {
             entry,
             emit,
             draft: Draft::new(),
-            lengths: BTreeMap::new(),
+            kept: KeptCode::new(),
             nodes: HashMap::default(),
             ranges: Vec::new(),
             points: Vec::new(),
@@ -257,7 +257,6 @@ impl Cache {
             codes: Vec::new(),
             aside: Aside::default(),
             mixed: MixedPages::default(),
-            reader: CodeReader::new(),
             model: CpuModel::Max,
             surroundings,
             uses_x87: false,
@@ -300,14 +299,14 @@ impl Cache {
 
     /// Drops all blocks.
     pub(crate) fn clear(&mut self) {
-        if !self.lengths.is_empty() {
+        if !self.kept.is_empty() {
             self.statistics.flushes += 1;
             // A jump to where a block was must find none, also on a host that keeps the table's memory.
             for ((eip, _), _) in self.nodes.drain().filter(|(_, node)| node.listed) {
                 self.table.set(eip, 0);
             }
             self.table.give_back();
-            self.lengths.clear();
+            self.kept.clear();
         }
         self.ranges.clear();
         self.points.clear();
@@ -330,7 +329,7 @@ impl Cache {
     ) {
         let mut known = core::mem::take(&mut self.breakpoints);
         environment.breakpoints.bring_up_to_date(&mut known, |address| {
-            for key in self.overlapping(CodeWrite { address, length: 1 }) {
+            for key in self.kept.overlapping(CodeWrite { address, length: 1 }) {
                 self.drop_block(key);
             }
             self.forget_aside(address);
@@ -345,40 +344,22 @@ impl Cache {
         if based {
             self.put_based_aside();
         }
-        if self.reader.is_current(memory) {
+        if self.kept.reader.is_current(memory) {
             return;
         }
-        let is_another = !self.reader.knows(memory);
-        let writes = match self.reader.catch_up(memory) {
+        let is_another = !self.kept.reader.knows(memory);
+        let writes = match self.kept.catch_up(memory) {
             CodeChanges::Writes(writes) if self.dropped < MOST_DROPPED => writes,
             CodeChanges::Everything if is_another => return self.move_to(memory),
             // What dropped blocks have left behind is no longer worth walking over.
             _ => return self.clear(),
         };
         for write in writes {
-            for key in self.overlapping(write) {
+            for key in self.kept.overlapping(write) {
                 self.drop_block(key);
             }
-            let end = write.address.saturating_add(write.length - 1);
-            for page in write.address / PAGE_SIZE..=end / PAGE_SIZE {
-                let address = page * PAGE_SIZE;
-                let kept = !self.overlapping(CodeWrite { address, length: PAGE_SIZE }).is_empty();
-                if !kept && !self.mixed.is_unwatched(page) {
-                    self.reader.release(memory, address);
-                }
-            }
+            self.kept.release_unused(memory, write, |page| self.mixed.is_unwatched(page));
         }
-    }
-
-    /// The blocks with code in the range.
-    fn overlapping(&self, range: CodeWrite) -> Vec<Key> {
-        let reach = MOST as u32 * LONGEST;
-        let end = range.address.saturating_add(range.length - 1);
-        let candidates = self.lengths.range((range.address.saturating_sub(reach), false)..=(end, true));
-        candidates
-            .filter(|((start, _), length)| *start + (**length - 1) >= range.address)
-            .map(|(key, _)| *key)
-            .collect()
     }
 
     /// Drops a block: jumps to it find the way out that they had before. Its own exits stay among those
@@ -392,7 +373,7 @@ impl Cache {
 
     /// Lets nothing lead to a block any more.
     fn unlink(&mut self, key: Key) -> Option<Block> {
-        self.lengths.remove(&key)?;
+        self.kept.remove(key)?;
         let node = self.nodes.get_mut(&key)?;
         let block = node.block.take();
         let mut number = node.incoming;
@@ -409,19 +390,15 @@ impl Cache {
     /// Where a run that was interrupted before the instruction at `eip` goes on in the middle of a block
     /// with instructions forwards; `None` if no block has a place for it.
     pub(crate) fn middle(&self, eip: u32) -> Option<Start> {
-        let reach = MOST as u32 * LONGEST;
-        let before = self.lengths.range((eip.saturating_sub(reach), false)..(eip, false)).rev();
-        before.filter(|((start, backwards), length)| !backwards && eip - start < **length).find_map(
-            |(key, _)| {
-                let points = self.points_around(self.block(*key)?.entry)?;
-                let point = points.iter().find(|point| point.enters && point.eip == eip)?;
-                Some(Start {
-                    offset: point.host,
-                    uncounted: point.uncounted.into(),
-                    stack_ahead: point.stack_ahead.into(),
-                })
-            },
-        )
+        self.kept.around(eip).filter(|(_, backwards)| !backwards).find_map(|key| {
+            let points = self.points_around(self.block(key)?.entry)?;
+            let point = points.iter().find(|point| point.enters && point.eip == eip)?;
+            Some(Start {
+                offset: point.host,
+                uncounted: point.uncounted.into(),
+                stack_ahead: point.stack_ahead.into(),
+            })
+        })
     }
 
     /// The block of a key, if there is one.
@@ -470,7 +447,7 @@ impl Cache {
         let (emit, stubs, surroundings) = (&mut self.emit, &self.stubs, &self.surroundings);
         let draft = &mut self.draft;
         if !draft.translate(emit, stubs, memory, environment, surroundings, key)
-            || !self.reader.watch(memory, eip, draft.length)
+            || !self.kept.reader.watch(memory, eip, draft.length)
         {
             let start = self.emit.origin();
             self.emit.restart(start);
@@ -527,7 +504,7 @@ impl Cache {
 
     /// Lets what leads to the code of a block lead to the block.
     fn link(&mut self, key: Key, block: Block) {
-        self.lengths.insert(key, block.length);
+        self.kept.insert(key, block.length, ());
         self.based.extend(block.based.map(|_| key));
         let node = self.nodes.entry(key).or_insert(Node::UNKNOWN);
         node.block = Some(block);

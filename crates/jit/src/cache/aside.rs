@@ -31,7 +31,7 @@ impl Cache {
         self.statistics.promoted += 1;
         self.mixed.clear();
         let known: Vec<(Key, Block)> =
-            self.lengths.keys().filter_map(|key| Some((*key, self.block(*key)?))).collect();
+            self.kept.keys().filter_map(|key| Some((key, self.block(key)?))).collect();
         let mut page = Fetched::new();
         let is_same =
             |(key, block): &(Key, Block)| page.compare(memory, key.0, self.code_of(*block)) == Code::Same;
@@ -41,7 +41,7 @@ impl Cache {
         }
         self.based.clear();
         for ((key, block), same) in known.into_iter().zip(same) {
-            if same && self.reader.watch(memory, key.0, block.length) {
+            if same && self.kept.reader.watch(memory, key.0, block.length) {
                 self.statistics.reused += 1;
                 self.based.extend(block.based.map(|_| key));
             } else {
@@ -61,7 +61,7 @@ impl Cache {
                 self.table.set(key.0, 0);
             }
         }
-        self.lengths.clear();
+        self.kept.clear();
         self.based.clear();
         for (key, block) in known {
             self.aside.entry(key.0 / PAGE_SIZE).or_default().push((key, block));
@@ -117,7 +117,7 @@ impl Cache {
             }
             let revives = code == Code::Same
                 && self.block(*key).is_none()
-                && self.reader.watch(memory, key.0, block.length);
+                && self.kept.reader.watch(memory, key.0, block.length);
             if revives {
                 self.statistics.reused += 1;
                 self.link(*key, *block);

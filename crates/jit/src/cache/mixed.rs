@@ -62,7 +62,7 @@ impl Cache {
     pub(crate) fn stored_beside(&mut self, memory: &mut AddressSpace, address: u32) {
         let number = address / PAGE_SIZE;
         let whole = CodeWrite { address: number * PAGE_SIZE, length: PAGE_SIZE };
-        if !self.mixed.0.contains_key(&number) && self.overlapping(whole).is_empty() {
+        if !self.mixed.0.contains_key(&number) && self.kept.overlapping(whole).is_empty() {
             return;
         }
         let page = self.mixed.0.entry(number).or_default();
@@ -73,15 +73,15 @@ impl Cache {
         page.refused = 0;
         if page.rest > 0 {
             // The interpreter watches the page, too, and translated code elsewhere stores to it.
-            page.unwatched = self.reader.leave_unwatched(memory, whole.address);
+            page.unwatched = self.kept.reader.leave_unwatched(memory, whole.address);
             return;
         }
         page.rest = REST << page.times;
         page.times = (page.times + 1).min(MOST_TIMES);
-        for key in self.overlapping(whole) {
+        for key in self.kept.overlapping(whole) {
             self.drop_block(key);
         }
-        self.reader.release(memory, whole.address);
+        self.kept.reader.release(memory, whole.address);
     }
 
     /// The interpreter has executed instructions from `eip` on, whose page is for it.
@@ -90,7 +90,7 @@ impl Cache {
         let Some(page) = self.mixed.0.get_mut(&number) else { return };
         page.rest = page.rest.saturating_sub(executed.max(1));
         if page.rest == 0 && core::mem::take(&mut page.unwatched) {
-            self.reader.release(memory, number * PAGE_SIZE);
+            self.kept.reader.release(memory, number * PAGE_SIZE);
         }
     }
 }
