@@ -1,19 +1,18 @@
 //! The entries of a tar file: ustar, GNU (long names, sparse files) and PAX records.
 //!
-//! The fields of headers are read by the `tar` crate. Its iterator would read long names of any
-//! length into memory, knows only GNU's own sparse files, and splits PAX records at line feeds,
-//! which a value may hold; so positions, records and sparse maps are read here.
+//! Headers and records are read by `pentimento-linux`, which has the same entries in the archives of what a
+//! guest has changed; here are positions in the file, long names and the maps of sparse files.
 
 use std::sync::Arc;
 
-use pentimento_linux::{DeviceNumber, HostFile, Timestamp, pax_records, pax_time};
+use pentimento_linux::{DeviceNumber, HostFile, TAR_BLOCK, TarAmendments, TarEntry, Timestamp};
 use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 
 use crate::error::ImageError;
 use crate::source::{Part, Piece, read_fully};
 
 /// Bytes of a header, and what everything is padded to.
-const BLOCK: u64 = 512;
+const BLOCK: u64 = TAR_BLOCK as u64;
 
 /// Bytes that a long name or the PAX records of one entry may have.
 const RECORDS_MAX: u64 = 1 << 20;
@@ -49,12 +48,7 @@ pub(crate) struct Member {
 /// What stands before an entry about it.
 #[derive(Clone, Default, Debug)]
 struct Amendments {
-    path: Option<Vec<u8>>,
-    target: Option<Vec<u8>>,
-    size: Option<u64>,
-    uid: Option<u64>,
-    gid: Option<u64>,
-    modified: Option<Timestamp>,
+    fields: TarAmendments,
     sparse: Sparse,
 }
 
@@ -86,27 +80,23 @@ fn number(text: &[u8]) -> Option<u64> {
 }
 
 impl Amendments {
-    /// Takes PAX records.
+    /// Takes PAX records. Names of users, comments, and extended attributes, of which the machine has none,
+    /// are read over.
     fn read(&mut self, records: &[u8]) -> Option<()> {
-        pax_records(records)?.into_iter().try_for_each(|(key, value)| self.take(key, value))
+        self.fields.take(records, |key, value| self.sparse.take(key, value))
     }
+}
 
+impl Sparse {
     fn take(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
         match key {
-            b"path" => self.path = Some(value.to_vec()),
-            b"linkpath" => self.target = Some(value.to_vec()),
-            b"size" => self.size = Some(number(value)?),
-            b"uid" => self.uid = Some(number(value)?),
-            b"gid" => self.gid = Some(number(value)?),
-            b"mtime" => self.modified = Some(pax_time(value)?),
-            b"GNU.sparse.name" => self.sparse.name = Some(value.to_vec()),
-            b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse.size = Some(number(value)?),
-            b"GNU.sparse.major" => self.sparse.map_in_data = number(value)? == 1,
-            b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => self.sparse.map.push(number(value)?),
+            b"GNU.sparse.name" => self.name = Some(value.to_vec()),
+            b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.size = Some(number(value)?),
+            b"GNU.sparse.major" => self.map_in_data = number(value)? == 1,
+            b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => self.map.push(number(value)?),
             b"GNU.sparse.map" => {
-                self.sparse.map = value.split(|byte| *byte == b',').map(number).collect::<Option<_>>()?;
+                self.map = value.split(|byte| *byte == b',').map(number).collect::<Option<_>>()?;
             }
-            // Names of users, comments, and extended attributes, of which the machine has none.
             _ => {}
         }
         Some(())
@@ -124,7 +114,7 @@ impl Entries {
     pub(crate) fn is_tar(file: &dyn HostFile) -> bool {
         let mut block = [0; BLOCK as usize];
         read_fully(file, 0, &mut block) == Ok(block.len())
-            && (has_checksum(Header::from_byte_slice(&block)) || block == [0; BLOCK as usize])
+            && (TarEntry::read(&block).is_ok() || block == [0; BLOCK as usize])
     }
 
     fn damaged<T>(&self, what: &'static str) -> Result<T, ImageError> {
@@ -161,21 +151,20 @@ impl Entries {
             if block == [0; BLOCK as usize] {
                 return Ok(None);
             }
-            let header = Header::from_byte_slice(&block);
-            if !has_checksum(header) {
-                return self.damaged("a header with a wrong checksum");
-            }
-            let Ok(size) = header.entry_size() else { return self.damaged("a size that is no number") };
-            let kind = block[156];
+            let header = match TarEntry::read(&block) {
+                Ok(header) => header,
+                Err(what) => return self.damaged(what),
+            };
+            let (kind, size) = (header.kind, header.size);
             let record = matches!(kind, b'x' | b'g' | b'L' | b'K' | b'V');
             if !record {
-                return self.entry(header, kind, amendments).map(Some);
+                return self.entry(&block, header, amendments).map(Some);
             }
             let bytes = self.records(size)?;
             let name = || bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
             match kind {
-                b'L' => amendments.path = Some(name()),
-                b'K' => amendments.target = Some(name()),
+                b'L' => amendments.fields.path = Some(name()),
+                b'K' => amendments.fields.target = Some(name()),
                 b'x' if amendments.read(&bytes).is_some() => {}
                 b'g' if self.global.read(&bytes).is_some() => amendments = self.global.clone(),
                 // The name of the volume.
@@ -197,32 +186,29 @@ impl Entries {
         Ok(())
     }
 
-    fn entry(&mut self, header: &Header, kind: u8, more: Amendments) -> Result<Member, ImageError> {
+    /// What an entry makes, of its header as bytes and as it was read.
+    fn entry(
+        &mut self,
+        block: &[u8; TAR_BLOCK],
+        mut header: TarEntry,
+        more: Amendments,
+    ) -> Result<Member, ImageError> {
         let start = self.offset;
-        let Some(mut entry) = plain_entry(header, &more) else {
-            return self.damaged("a field that is no number");
-        };
-        let size = more.size.or(header.entry_size().ok()).unwrap_or(0);
-        let target = || {
-            let own = || header.link_name_bytes().unwrap_or_default().into_owned();
-            more.target.clone().unwrap_or_else(own)
-        };
-        let device = || {
-            let field = |field: std::io::Result<Option<u32>>| field.ok().flatten().unwrap_or(0);
-            DeviceNumber::new(field(header.device_major()), field(header.device_minor()))
-        };
+        header.amend(more.fields);
+        let TarEntry { kind, mode, uid, gid, size, modified, target, device, .. } = header;
+        let path = more.sparse.name.clone().unwrap_or(header.path);
         let mut headers = BLOCK;
-        entry.content = match kind {
-            b'1' => MemberContent::HardLink(target()),
-            b'2' => MemberContent::Symlink(target()),
-            b'3' => MemberContent::CharacterDevice(device()),
-            b'4' => MemberContent::BlockDevice(device()),
+        let content = match kind {
+            b'1' => MemberContent::HardLink(target),
+            b'2' => MemberContent::Symlink(target),
+            b'3' => MemberContent::CharacterDevice(device),
+            b'4' => MemberContent::BlockDevice(device),
             b'5' | b'D' => MemberContent::Directory,
             b'6' => MemberContent::Fifo,
             // Before ustar there were no directories, only names that end like one.
-            0 | b'0' | b'7' if entry.path.ends_with(b"/") => MemberContent::Directory,
+            0 | b'0' | b'7' if path.ends_with(b"/") => MemberContent::Directory,
             0 | b'0' | b'7' if more.sparse.map_in_data => {
-                MemberContent::File(self.mapped_in_data(size, &more)?)
+                MemberContent::File(self.mapped_in_data(size, &more.sparse)?)
             }
             0 | b'0' | b'7' if !more.sparse.map.is_empty() => {
                 let pairs =
@@ -238,21 +224,19 @@ impl Entries {
                 MemberContent::File(self.part(start + BLOCK, size, size, [(0, size)].into_iter())?)
             }
             b'S' => {
-                let (map, blocks) = self.gnu_map(header)?;
+                let gnu = Header::from_byte_slice(block);
+                let (map, blocks) = self.gnu_map(gnu)?;
                 headers += blocks * BLOCK;
-                let whole = header.as_gnu().and_then(|gnu| gnu.real_size().ok()).unwrap_or(size);
+                let whole = gnu.as_gnu().and_then(|gnu| gnu.real_size().ok()).unwrap_or(size);
                 MemberContent::File(self.part(start + headers, size, whole, map.into_iter())?)
             }
             _ => {
-                return Err(ImageError::entry(
-                    &entry.path,
-                    "it is of a type that tar files of roots do not have",
-                ));
+                return Err(ImageError::entry(&path, "it is of a type that tar files of roots do not have"));
             }
         };
         let has_content = matches!(kind, 0 | b'0' | b'7' | b'S' | b'D');
         self.advance(headers, if has_content { size } else { 0 })?;
-        Ok(entry)
+        Ok(Member { path, content, mode, owner: (uid, gid), modified })
     }
 
     /// A file whose stored bytes are `stored` from `source` on, in pieces of (offset, length).
@@ -314,7 +298,7 @@ impl Entries {
 
     /// A sparse file of form 1.0: lines of decimal numbers before the data (how many pieces, and for
     /// each its offset and length), padded to whole blocks.
-    fn mapped_in_data(&self, size: u64, more: &Amendments) -> Result<Part, ImageError> {
+    fn mapped_in_data(&self, size: u64, sparse: &Sparse) -> Result<Part, ImageError> {
         let start = self.offset + BLOCK;
         let (mut numbers, mut text, mut at) = (Vec::new(), Vec::new(), 0);
         let mut wanted = 1;
@@ -341,35 +325,7 @@ impl Entries {
             }
         }
         let pairs = numbers[1..].chunks(2).map(|pair| (pair[0], pair.get(1).copied().unwrap_or(0)));
-        let whole = more.sparse.size.unwrap_or(size);
+        let whole = sparse.size.unwrap_or(size);
         self.part(start + at, size.saturating_sub(at), whole, pairs)
     }
-}
-
-/// Whether a header's checksum is right; some old programs summed signed bytes.
-fn has_checksum(header: &Header) -> bool {
-    let bytes = header.as_bytes();
-    let counted =
-        bytes.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { b' ' } else { *byte });
-    let unsigned: i64 = counted.clone().map(i64::from).sum();
-    let signed: i64 = counted.map(|byte| i64::from(byte as i8)).sum();
-    header.cksum().is_ok_and(|sum| i64::from(sum) == unsigned || i64::from(sum) == signed)
-}
-
-/// What a header and the records before it say of every entry.
-fn plain_entry(header: &Header, more: &Amendments) -> Option<Member> {
-    let path = more.sparse.name.clone().or(more.path.clone());
-    let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
-    let id = |field: std::io::Result<u64>, record: Option<u64>| {
-        record.or(field.ok()).and_then(|id| u32::try_from(id).ok())
-    };
-    let seconds = header.mtime().unwrap_or(0);
-    let modified = more.modified.unwrap_or(Timestamp { seconds: seconds as i64, nanoseconds: 0 });
-    Some(Member {
-        path,
-        content: MemberContent::Directory,
-        mode: header.mode().ok()? & 0o7777,
-        owner: (id(header.uid(), more.uid)?, id(header.gid(), more.gid)?),
-        modified,
-    })
 }

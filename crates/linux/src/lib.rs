@@ -80,5 +80,5 @@ pub use syscalls::{ArgumentKind, SystemCall, system_calls};
 pub use vfs::LocalFolder;
 pub use vfs::{
     ArchiveError, DeviceNumber, FileType, HostAccess, HostChange, HostEntry, HostFile, HostFolder,
-    HostMetadata, Mount, Timestamp, pax_records, pax_time,
+    HostMetadata, Mount, TAR_BLOCK, TarAmendments, TarEntry, Timestamp,
 };

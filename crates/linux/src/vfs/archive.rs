@@ -7,15 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attributes::{Change, DeviceNumber, FileType, Owner, Timestamp};
-use super::pax::{pax_records, pax_time};
+use super::tar_entry::{TAR_BLOCK, TarAmendments, TarEntry, pad};
 use super::tree::{Body, Slot, Tree};
 use super::view::{NoProcesses, View};
 use super::vnode::{NodeId, ROOT};
 use super::volume::{NAME_MAX, NewNode, Volume};
 use crate::errno::Errno;
-
-/// Bytes of a header, and what everything in the file is padded to.
-const BLOCK: usize = 512;
 
 /// What a removed name is called.
 const WHITEOUT: &[u8] = b".wh.";
@@ -30,11 +27,13 @@ const DEPTH_MAX: usize = 1024;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveError {
-    /// A header is cut off, its checksum is wrong, or a field holds no number.
-    #[error("no tar header at offset {offset}")]
+    /// A header or the records before it cannot be read.
+    #[error("the tar file has {what} at offset {offset}")]
     Header {
         /// Where in the file.
         offset: usize,
+        /// What is there in place of a header.
+        what: &'static str,
     },
     /// An entry's content is cut off.
     #[error("the content of {path} is cut off")]
@@ -50,145 +49,6 @@ pub enum ArchiveError {
         /// What the file system says of it.
         errno: Errno,
     },
-}
-
-/// What a header says.
-#[derive(Clone, Debug)]
-struct Header {
-    path: Vec<u8>,
-    kind: u8,
-    mode: u32,
-    owner: Owner,
-    size: u64,
-    modified: Timestamp,
-    target: Vec<u8>,
-    device: DeviceNumber,
-}
-
-/// Writes `number` in octal into a field that ends in a zero; the largest that fits otherwise.
-fn octal(field: &mut [u8], number: u64) {
-    let digits = field.len() - 1;
-    let number = number.min((1 << (3 * digits)) - 1);
-    field[..digits].copy_from_slice(format!("{number:0digits$o}").as_bytes());
-}
-
-fn parse_octal(field: &[u8]) -> Option<u64> {
-    let text = field.split(|byte| *byte == 0).next()?;
-    let text = std::str::from_utf8(text).ok()?.trim();
-    if text.is_empty() { Some(0) } else { u64::from_str_radix(text, 8).ok() }
-}
-
-impl Header {
-    fn block(&self, path: &[u8]) -> [u8; BLOCK] {
-        let mut block = [0; BLOCK];
-        let put = |block: &mut [u8; BLOCK], at: usize, room: usize, bytes: &[u8]| {
-            let length = bytes.len().min(room);
-            block[at..at + length].copy_from_slice(&bytes[..length]);
-        };
-        put(&mut block, 0, 100, path);
-        octal(&mut block[100..108], self.mode.into());
-        octal(&mut block[108..116], self.owner.uid.into());
-        octal(&mut block[116..124], self.owner.gid.into());
-        octal(&mut block[124..136], self.size);
-        octal(&mut block[136..148], u64::try_from(self.modified.seconds).unwrap_or(0));
-        block[156] = self.kind;
-        put(&mut block, 157, 100, &self.target);
-        put(&mut block, 257, 8, b"ustar\x0000");
-        octal(&mut block[329..337], self.device.major.into());
-        octal(&mut block[337..345], self.device.minor.into());
-        let sum = checksum(&block);
-        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        block
-    }
-
-    /// Appends the header, with PAX records before it where its fields are too small.
-    fn write(&self, archive: &mut Vec<u8>) {
-        let mut records = Vec::new();
-        let mut record = |key: &str, value: &[u8]| {
-            // The length counts its own digits.
-            let rest = key.len() + value.len() + 3;
-            let length =
-                (1..).map(|digits| rest + digits).find(|length| length.to_string().len() + rest == *length);
-            records.extend_from_slice(format!("{} {key}=", length.unwrap_or(rest)).as_bytes());
-            records.extend_from_slice(value);
-            records.push(b'\n');
-        };
-        if self.path.len() > 100 {
-            record("path", &self.path);
-        }
-        if self.target.len() > 100 {
-            record("linkpath", &self.target);
-        }
-        if self.size >= 1 << 33 {
-            record("size", self.size.to_string().as_bytes());
-        }
-        if self.modified.nanoseconds != 0 || self.modified.seconds < 0 {
-            let Timestamp { seconds, nanoseconds } = self.modified;
-            record("mtime", format!("{seconds}.{nanoseconds:09}").as_bytes());
-        }
-        if !records.is_empty() {
-            let size = records.len() as u64;
-            let pax = Self { kind: b'x', size, target: Vec::new(), ..self.clone() };
-            archive.extend_from_slice(&pax.block(b"././@PaxHeader"));
-            archive.extend_from_slice(&records);
-            pad(archive);
-        }
-        archive.extend_from_slice(&self.block(&self.path));
-    }
-
-    fn read(block: &[u8]) -> Option<Self> {
-        let sum = parse_octal(&block[148..156])?;
-        if u64::from(checksum(block)) != sum {
-            return None;
-        }
-        let text = |range: std::ops::Range<usize>| {
-            block[range].split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
-        };
-        let number = |range: std::ops::Range<usize>| parse_octal(&block[range]);
-        let small = |range| number(range).map(|number| number as u32);
-        let mut path = text(0..100);
-        if &block[257..262] == b"ustar" && block[345] != 0 {
-            let mut whole = text(345..500);
-            whole.push(b'/');
-            whole.extend_from_slice(&path);
-            path = whole;
-        }
-        Some(Self {
-            path,
-            kind: block[156],
-            mode: small(100..108)? & 0o7777,
-            owner: Owner { uid: small(108..116)?, gid: small(116..124)? },
-            size: number(124..136)?,
-            modified: Timestamp { seconds: number(136..148)? as i64, nanoseconds: 0 },
-            target: text(157..257),
-            device: DeviceNumber::new(small(329..337)?, small(337..345)?),
-        })
-    }
-
-    /// Applies PAX records.
-    fn amend(&mut self, records: &[u8]) -> Option<()> {
-        for (key, value) in pax_records(records)? {
-            match key {
-                b"path" => self.path = value.to_vec(),
-                b"linkpath" => self.target = value.to_vec(),
-                b"size" => self.size = std::str::from_utf8(value).ok()?.parse().ok()?,
-                b"mtime" => self.modified = pax_time(value)?,
-                _ => {}
-            }
-        }
-        Some(())
-    }
-}
-
-/// The sum of a header's bytes with its checksum field as spaces.
-fn checksum(block: &[u8]) -> u32 {
-    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-    let field: u32 = block[148..156].iter().map(|byte| u32::from(*byte)).sum();
-    sum - field + 8 * u32::from(b' ')
-}
-
-fn pad(archive: &mut Vec<u8>) {
-    archive.resize(archive.len().next_multiple_of(BLOCK), 0);
 }
 
 fn show(path: &[u8]) -> String {
@@ -294,11 +154,12 @@ impl Writer<'_> {
     }
 
     fn marker(&mut self, path: &[u8]) {
-        let header = Header {
+        let header = TarEntry {
             path: super::folder::join(self.below, path),
             kind: b'0',
             mode: 0,
-            owner: Owner::default(),
+            uid: 0,
+            gid: 0,
             size: 0,
             modified: Timestamp::default(),
             target: Vec::new(),
@@ -309,11 +170,12 @@ impl Writer<'_> {
 
     fn entry(&mut self, id: NodeId, path: &[u8], kind: u8) -> Result<(), Errno> {
         let attributes = self.tree.node(id)?.attributes;
-        let mut header = Header {
+        let mut header = TarEntry {
             path: super::folder::join(self.below, path),
             kind,
             mode: attributes.mode,
-            owner: Owner { uid: attributes.uid, gid: attributes.gid },
+            uid: attributes.uid,
+            gid: attributes.gid,
             size: if kind == b'0' { attributes.size } else { 0 },
             modified: attributes.modified,
             target: Vec::new(),
@@ -363,7 +225,7 @@ impl Writer<'_> {
 
 /// Ends a tar file.
 pub(super) fn end_archive(archive: &mut Vec<u8>) {
-    archive.resize(archive.len() + 2 * BLOCK, 0);
+    archive.resize(archive.len() + 2 * TAR_BLOCK, 0);
 }
 
 impl Tree {
@@ -395,33 +257,32 @@ impl Tree {
 
     /// Makes the changes that a tar file holds.
     pub(crate) fn load_changes(&mut self, archive: &[u8], now: Timestamp) -> Result<(), ArchiveError> {
-        let (mut offset, mut records) = (0, Vec::new());
+        let (mut offset, mut amendments) = (0, TarAmendments::default());
         // Directories get their times last, when nothing is put into them any more.
         let mut directories = Vec::new();
-        while let Some(block) = archive.get(offset..offset + BLOCK) {
+        while let Some(block) = archive.get(offset..).and_then(|rest| rest.first_chunk::<TAR_BLOCK>()) {
             if block.iter().all(|byte| *byte == 0) {
                 break;
             }
-            let mut header = Header::read(block).ok_or(ArchiveError::Header { offset })?;
-            if header.kind != b'x' && header.kind != b'g' {
-                header.amend(&records).ok_or(ArchiveError::Header { offset })?;
-                records.clear();
+            let damaged = |what| ArchiveError::Header { offset, what };
+            let mut entry = TarEntry::read(block).map_err(damaged)?;
+            let describes_another = matches!(entry.kind, b'x' | b'g');
+            if !describes_another {
+                entry.amend(std::mem::take(&mut amendments));
             }
-            offset += BLOCK;
-            let size = usize::try_from(header.size).ok().filter(|size| *size <= archive.len() - offset);
-            let size = size.ok_or_else(|| ArchiveError::Truncated { path: show(&header.path) })?;
-            let content = &archive[offset..offset + size];
-            offset = offset.saturating_add(size.next_multiple_of(BLOCK));
-            match header.kind {
-                b'x' => records = content.to_vec(),
-                b'g' => {}
-                _ => {
-                    let made = self.take_entry(&header, content, now);
-                    let made =
-                        made.map_err(|errno| ArchiveError::Entry { path: show(&header.path), errno })?;
-                    directories.extend(made.map(|id| (id, header.modified)));
-                }
+            let start = offset + TAR_BLOCK;
+            let size = usize::try_from(entry.size).ok().filter(|size| *size <= archive.len() - start);
+            let size = size.ok_or_else(|| ArchiveError::Truncated { path: show(&entry.path) })?;
+            let content = &archive[start..start + size];
+            if entry.kind == b'x' {
+                let taken = amendments.take(content, |_, _| Some(()));
+                taken.ok_or(damaged("PAX records that cannot be read"))?;
+            } else if !describes_another {
+                let made = self.take_entry(&entry, content, now);
+                let made = made.map_err(|errno| ArchiveError::Entry { path: show(&entry.path), errno })?;
+                directories.extend(made.map(|id| (id, entry.modified)));
             }
+            offset = start.saturating_add(size.next_multiple_of(TAR_BLOCK));
         }
         let view = View { now, monotonic: 0, file_size: u64::MAX, processes: &NoProcesses };
         for (id, modified) in directories {
@@ -460,7 +321,7 @@ impl Tree {
     /// Makes one entry; a directory's node, for its times.
     fn take_entry(
         &mut self,
-        header: &Header,
+        header: &TarEntry,
         content: &[u8],
         now: Timestamp,
     ) -> Result<Option<NodeId>, Errno> {
@@ -515,8 +376,8 @@ impl Tree {
         }
         let change = Change {
             mode: Some(header.mode),
-            uid: Some(header.owner.uid),
-            gid: Some(header.owner.gid),
+            uid: Some(header.uid),
+            gid: Some(header.gid),
             modified: Some(header.modified),
             ..Change::default()
         };
