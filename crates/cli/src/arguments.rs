@@ -31,7 +31,7 @@ const GUEST_SEES: &str = "What a guest sees, and nothing else:\n  \
     without --root  the program, and the current folder under its own path, copied on write: what the\n                  \
                     guest changes there is gone at the end, unless --rw or --save FILE.tar keeps it\n  \
     with --root     that folder or image as /, all of it, copied on write in the same way\n  \
-    always          a minimal /dev, /proc, a /tmp in memory unless the root has one of its own, and\n                  \
+    always          a minimal /dev, /proc, /sys, a /tmp in memory unless the root has its own, and\n                  \
                     what --mount and --tmpfs add\nNo host file, process, variable or network beyond these.";
 
 /// What to do.

@@ -29,6 +29,11 @@ impl Account {
         Self { limit, audited: 0, since: 0, frames: frames.clone() }
     }
 
+    /// Bytes that all may take together.
+    pub(crate) const fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Bytes that may be made between two audits.
     fn slack(&self) -> u64 {
         (self.limit / 32).max(1 << 20)

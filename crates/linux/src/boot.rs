@@ -1,4 +1,4 @@
-//! What a machine has before its first process: `/dev`, `/proc`, `/tmp`, and standard streams.
+//! What a machine has before its first process: `/dev`, `/proc`, `/sys`, `/tmp`, and standard streams.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ impl Files {
         files
     }
 
-    /// Mounts `/dev` with its devices, `/dev/shm` and `/proc`.
+    /// Mounts `/dev` with its devices, `/dev/shm` `/proc` and `/sys`.
     fn mount_system(&mut self, now: Timestamp, capacity: Capacity) -> Result<(), Errno> {
         let devices = Box::new(Tree::new(Owner::default(), 0o755, now, capacity));
         self.vfs.mount_volume(b"/dev", devices, false, true, now)?;
@@ -91,8 +91,10 @@ impl Files {
         let pairs = Box::new(Tree::new(Owner::default(), 0o755, now, capacity));
         let pairs = self.vfs.mount_volume(b"/dev/pts", pairs, false, true, now)?;
         self.families.get_mut::<Terminals>().pairs = Some(pairs);
-        let volume = self.vfs.mount_volume(b"/proc", Box::new(ProcVolume), false, false, now)?;
-        self.openers.insert(volume, &ProcFiles);
+        for (path, volume) in [(&b"/proc"[..], ProcVolume::PROC), (b"/sys", ProcVolume::SYS)] {
+            let volume = self.vfs.mount_volume(path, Box::new(volume), false, false, now)?;
+            self.openers.insert(volume, &ProcFiles);
+        }
         Ok(())
     }
 

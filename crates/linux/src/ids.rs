@@ -64,3 +64,6 @@ impl fmt::Display for Crash {
         }
     }
 }
+
+/// The number before the first process's: low enough to look usual, and not 1, which signals treat specially.
+pub(crate) const FIRST_NUMBER: u32 = 999;

@@ -1,7 +1,5 @@
 //! Tasks (threads) and processes, and which kernel objects they hold.
 
-use core::sync::atomic::{AtomicI16, Ordering};
-
 use pentimento_registers::{CpuState, TlsDescriptors};
 
 use crate::arena::Id;
@@ -154,6 +152,8 @@ pub(crate) struct Process {
     pub(crate) personality: u32,
     /// `/proc/PID/oom_score_adj`.
     pub(crate) oom_adjustment: OomAdjustment,
+    /// `/proc/PID/io`.
+    pub(crate) transfers: Transfers,
     /// prctl(PR_SET_DUMPABLE), (PR_SET_NO_NEW_PRIVS), (PR_SET_PDEATHSIG), (PR_SET_CHILD_SUBREAPER).
     pub(crate) attributes: Attributes,
     /// Instructions of its ended threads.
@@ -165,40 +165,24 @@ pub(crate) struct Process {
 }
 
 /// How much rather a process is to be ended where memory runs out than its size says, -1000 to 1000.
-///
-/// It is written through files, which are found with all processes borrowed: hence the atomics, which
-/// no two threads ever share.
-#[derive(Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct OomAdjustment {
-    value: AtomicI16,
+    pub(crate) value: i16,
     /// The least value that a user may set: what the superuser set last.
-    least: AtomicI16,
+    pub(crate) least: i16,
 }
 
-impl OomAdjustment {
-    /// The value.
-    pub(crate) fn get(&self) -> i16 {
-        self.value.load(Ordering::Relaxed)
-    }
-
-    /// Sets it, for a user not below what the superuser set last. Says whether it did.
-    pub(crate) fn set(&self, value: i16, privileged: bool) -> bool {
-        let allowed = privileged || value >= self.least.load(Ordering::Relaxed);
-        if allowed {
-            self.value.store(value, Ordering::Relaxed);
-        }
-        if privileged {
-            self.least.store(value, Ordering::Relaxed);
-        }
-        allowed
-    }
-}
-
-impl Clone for OomAdjustment {
-    fn clone(&self) -> Self {
-        let copy = |number: &AtomicI16| AtomicI16::new(number.load(Ordering::Relaxed));
-        Self { value: copy(&self.value), least: copy(&self.least) }
-    }
+/// What a process has read and written (`/proc/PID/io`).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Transfers {
+    /// Bytes that read(2) and its like returned.
+    pub(crate) read: u64,
+    /// Bytes that write(2) and its like took.
+    pub(crate) written: u64,
+    /// How many calls read.
+    pub(crate) reads: u64,
+    /// How many calls wrote.
+    pub(crate) writes: u64,
 }
 
 /// What prctl(2) sets and reports.
@@ -210,6 +194,8 @@ pub(crate) struct Attributes {
     pub(crate) subreaper: u32,
     pub(crate) keep_capabilities: u32,
     pub(crate) timer_slack: u32,
+    /// Which kinds of memory a core file has (`/proc/PID/coredump_filter`, core(5)).
+    pub(crate) core_filter: u32,
 }
 
 impl Default for Attributes {
@@ -221,6 +207,7 @@ impl Default for Attributes {
             subreaper: 0,
             keep_capabilities: 0,
             timer_slack: 50_000,
+            core_filter: 0x33,
         }
     }
 }

@@ -20,6 +20,41 @@ pub(crate) struct Elapsed {
     skipped: u64,
     /// What clock_settime(2) added to the wall clock.
     offset: i64,
+    load: Load,
+}
+
+/// How many tasks could run, on average over one, five and fifteen minutes (`/proc/loadavg`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Load {
+    /// In units of 1/2048.
+    averages: [u64; 3],
+    /// The monotonic time up to which they are computed.
+    until: u64,
+}
+
+impl Load {
+    /// Nanoseconds between two samples.
+    const SAMPLE: u64 = 5_000_000_000;
+    const ONE: u64 = 1 << 11;
+    /// What remains of each average after a sample: e to the power of -5 seconds over its time, times
+    /// [`Self::ONE`].
+    const DECAY: [u64; 3] = [1884, 2014, 2037];
+
+    /// `running` tasks could run from the last sample up to `now`.
+    fn sample(&mut self, now: u64, running: u64) {
+        /// After as many samples nothing remains of what was before.
+        const ALL: u64 = 2000;
+        let samples = now.saturating_sub(self.until) / Self::SAMPLE;
+        self.until += samples * Self::SAMPLE;
+        for _ in 0..samples.min(ALL) {
+            for (average, decay) in self.averages.iter_mut().zip(Self::DECAY) {
+                let active = running * Self::ONE;
+                let sum = *average * decay + active * (Self::ONE - decay);
+                // Rounded towards what is active now, or the average would never get there.
+                *average = (sum + if active >= *average { Self::ONE - 1 } else { 0 }) / Self::ONE;
+            }
+        }
+    }
 }
 
 impl Timekeeper {
@@ -79,9 +114,27 @@ impl Timekeeper {
         self.elapsed.offset = nanoseconds.wrapping_sub(now) as i64;
     }
 
+    /// Nanoseconds in which somebody ran.
+    pub(crate) fn busy(&self) -> u64 {
+        self.processor_time(self.elapsed.instructions)
+    }
+
+    /// The averages of `/proc/loadavg` in hundredths. One task counts as running while time passes with
+    /// instructions, none while it is skipped.
+    pub(crate) fn load(&self) -> [u64; 3] {
+        let mut load = self.elapsed.load;
+        if !self.is_real() {
+            load.sample(self.busy().saturating_add(self.elapsed.skipped), 1);
+        }
+        load.averages.map(|average| (average + Load::ONE / 200) * 100 / Load::ONE)
+    }
+
     /// Lets virtual time pass until `deadline` (monotonic nanoseconds), at once.
     pub(crate) fn pass_until(&mut self, deadline: u64) {
-        let left = deadline.saturating_sub(self.monotonic());
+        let now = self.monotonic();
+        let left = deadline.saturating_sub(now);
+        self.elapsed.load.sample(now, 1);
+        self.elapsed.load.sample(now.saturating_add(left), 0);
         self.elapsed.skipped = self.elapsed.skipped.saturating_add(left);
     }
 

@@ -87,3 +87,68 @@ fn the_machine_started_before_now() {
     let now = guest.call(task, TIME, &[0]).unwrap();
     assert_eq!(started.parse(), Ok(now), "nothing has run yet");
 }
+
+#[test]
+fn settings_of_a_process_are_kept() {
+    let mut guest = Guest::with(Config { identity: (1000, 1000), ..Config::default() });
+    let task = guest.running();
+    let cases = [
+        ("comm", "a name that is too long\n", Ok(24), "a name that is \n"),
+        ("comm", "two\nlines", Ok(9), "two\n"),
+        ("timerslack_ns", "1000\n", Ok(5), "1000\n"),
+        ("timerslack_ns", "0", Ok(1), "50000\n"),
+        ("timerslack_ns", "soon", Err(Errno::EINVAL), "50000\n"),
+        ("coredump_filter", "0x7f\n", Ok(5), "0000007f\n"),
+        ("coredump_filter", "017", Ok(3), "0000000f\n"),
+        ("coredump_filter", "", Err(Errno::EINVAL), "0000000f\n"),
+    ];
+    for (file, text, result, then) in cases {
+        let path = format!("/proc/self/{file}");
+        assert_eq!(write(&mut guest, task, &path, text), result, "{file} {text:?}");
+        assert_eq!(read(&mut guest, task, &path), then, "{file} {text:?}");
+    }
+    let child = guest.call(task, FORK, &[]).unwrap();
+    let path = format!("/proc/{child}/comm");
+    assert_eq!(write(&mut guest, task, &path, "other"), Err(Errno::EINVAL), "only its own threads may");
+    assert_eq!(read(&mut guest, task, &path), "two\n");
+}
+
+#[test]
+fn what_is_read_and_written_is_counted() {
+    let mut guest = Guest::new();
+    let task = guest.running();
+    let before = read(&mut guest, task, "/proc/self/io");
+    assert!(before.starts_with("rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\n"), "{before}");
+    assert_eq!(write(&mut guest, task, "/proc/self/comm", "four"), Ok(4));
+    let after = read(&mut guest, task, "/proc/self/io");
+    let read = before.len();
+    assert!(after.starts_with(&format!("rchar: {read}\nwchar: 4\nsyscr: 1\nsyscw: 1\n")), "{after}");
+}
+
+#[test]
+fn the_processor_is_in_sys_and_its_time_in_proc() {
+    let mut guest = Guest::new();
+    let task = guest.running();
+    for (path, text) in [
+        ("/sys/devices/system/cpu/online", "0\n"),
+        ("/sys/devices/system/cpu/cpu0/topology/core_id", "0\n"),
+        ("/sys/class/net/lo/mtu", "65536\n"),
+        ("/proc/net/../sys/kernel/core_pattern", ""),
+        ("/proc/self/wchan", "0"),
+    ] {
+        if text.is_empty() {
+            put(&mut guest, task, path);
+            let opened = guest.call(task, OPENAT, &[AT_FDCWD, DATA, 0, 0]);
+            assert_eq!(opened, Err(Errno::ENOENT), "net is a link to the process's own directory");
+        } else {
+            assert_eq!(read(&mut guest, task, path), text);
+        }
+    }
+    guest.kernel.retire(task, 3_000_000_000);
+    assert_eq!(read(&mut guest, task, "/proc/uptime"), "3.00 0.00\n");
+    let statistics = read(&mut guest, task, "/proc/stat");
+    assert!(statistics.starts_with("cpu  300 0 0 0 "), "{statistics}");
+    guest.kernel.retire(task, 57_000_000_000);
+    let load = read(&mut guest, task, "/proc/loadavg");
+    assert!(load.starts_with("0.63 0.18 0.06 1/1 "), "one task for a minute: {load}");
+}

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use crate::code::Code;
-use crate::entry::{DIRTY, Entry, MAPPED, SAVED, SPECIAL, STICKY};
+use crate::entry::{DIRTY, Entry, MAPPED, OWNED, SAVED, SPECIAL, STICKY};
 use crate::forks::Forks;
 use crate::frame::{FramePool, zero_page};
 use crate::identity::unique;
@@ -141,6 +141,20 @@ impl AddressSpace {
     #[must_use]
     pub fn resident_pages(&self) -> u32 {
         self.resident
+    }
+
+    /// Pages of `[start, start + length)` that take up memory, those of shared objects and devices included;
+    /// the range ends with the address space.
+    #[must_use]
+    pub fn resident_within(&self, start: u32, length: u32) -> u32 {
+        let end = u64::from(start) + u64::from(length);
+        let (mut page, end) = (start / PAGE_SIZE, end.div_ceil(u64::from(PAGE_SIZE)).min(1 << 20) as u32);
+        let mut count = 0;
+        while let Some((found, entry)) = self.table.next_used(page, end) {
+            count += u32::from(entry.has(OWNED) || entry.has(SPECIAL));
+            page = found + 1;
+        }
+        count
     }
 
     /// Bytes of the host's memory that the page table takes: 16 KiB for each four megabytes that were ever

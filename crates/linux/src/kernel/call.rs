@@ -155,6 +155,7 @@ impl<'k> Call<'k> {
             time: &kernel.time,
             cpuid: &kernel.cpuid,
             names: [&kernel.host_name, &kernel.domain_name],
+            last_number: kernel.last_number,
             boot: now.seconds - (uptime / 1_000_000_000) as i64,
         };
         let ids = &process.credentials;

@@ -18,7 +18,7 @@ use crate::resource::{Limit, Resource, ResourceLimits};
 use crate::signal::{Actions, AlternateStack, Info, PendingSignals, Signal, SignalSet, code, flag};
 use crate::space::{Area, AreaSource};
 use crate::space::{Space, SpaceId, page_align};
-use crate::task::{Attributes, ChildEvent, Credentials, OomAdjustment, Process, Task, TaskState};
+use crate::task::{Attributes, ChildEvent, Credentials, OomAdjustment, Process, Task, TaskState, Transfers};
 use crate::timer::Timers;
 use crate::vfs::Location;
 use crate::vfs::LockOwner;
@@ -192,6 +192,7 @@ impl Kernel {
             timers: Timers::default(),
             personality: 0,
             oom_adjustment: OomAdjustment::default(),
+            transfers: Transfers::default(),
             attributes: Attributes::default(),
             instructions: 0,
             child_instructions: 0,

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::event::KernelEvent;
 use crate::futex::Futexes;
 use crate::host;
-use crate::ids::{Crash, ProcessId, TaskId, Termination};
+use crate::ids::{Crash, FIRST_NUMBER, ProcessId, TaskId, Termination};
 use crate::loader;
 use crate::numbered::Numbered;
 use crate::objects::{FileDescriptors, Files, Streams};
@@ -147,9 +147,6 @@ pub struct Kernel {
     /// What has happened since the host asked last, if it wants to know.
     pub(crate) events: Option<Vec<KernelEvent>>,
 }
-
-/// The number before the first process's: low enough to look usual, and not 1, which signals treat specially.
-const FIRST_NUMBER: u32 = 999;
 
 impl Kernel {
     /// A machine without processes.

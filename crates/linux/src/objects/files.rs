@@ -12,7 +12,9 @@ use crate::arena::{Arena, Id};
 use crate::errno::Errno;
 use crate::random::Random;
 use crate::signal::Signal;
-use crate::vfs::{Attributes, Caller, DeviceNumber, FileType, LockOwner, Locks, Vfs, Vnode, VolumeId};
+use crate::vfs::{
+    Attributes, Caller, DeviceNumber, FileType, LockOwner, Locks, Setting, Vfs, Vnode, VolumeId,
+};
 use crate::wait::{Channel, Failure};
 use crate::work::Work;
 
@@ -64,6 +66,8 @@ pub(crate) struct Files {
     /// Signals for process groups.
     signals: Vec<(u32, Signal)>,
     woken: Vec<Channel>,
+    /// What was written to files of `/proc`, for the kernel to do when the call is over.
+    pub(crate) settings: Vec<Setting>,
 }
 
 /// What a snapshot keeps of [`Files`].
@@ -102,7 +106,9 @@ impl Files {
             activity,
             signals,
             woken,
+            settings,
         } = self;
+        debug_assert!(settings.is_empty(), "what is to be set is set when the call is over");
         debug_assert!(doomed.is_empty(), "what is doomed is closed before the kernel is left");
         KeptFiles {
             vfs: vfs.clone(),
@@ -156,6 +162,7 @@ impl Files {
             activity: BTreeMap::new(),
             signals: Vec::new(),
             woken: Vec::new(),
+            settings: Vec::new(),
         }
     }
 

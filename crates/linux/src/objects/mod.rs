@@ -46,7 +46,7 @@ pub(crate) use pipe::Opened;
 pub(crate) use readiness::{Events, Readiness};
 pub(crate) use regular::RegularFile;
 pub(crate) use socket::{
-    AF_INET, AF_INET6, AF_UNIX, Peer, Received, Sending, Socket, SocketAddress, SocketKind,
+    AF_INET, AF_INET6, AF_UNIX, OpenSocket, Peer, Received, Sending, Socket, SocketAddress, SocketKind,
 };
 pub(crate) use stream::{Standard, StreamFile, Streams};
 pub(crate) use terminal::{PTS_MAJOR, TTY_MAJOR, TerminalDevices, TerminalFile, Terminals};

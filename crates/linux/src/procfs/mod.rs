@@ -1,11 +1,19 @@
-//! `/proc` (proc(5)): a volume, its open files, and what they say.
+//! `/proc` and `/sys` (proc(5), sysfs(5)): volumes, their open files, and what they say.
 //!
-//! `table` lists the entries, `system` and `process` write their texts from what `processes` knows
-//! of the kernel, and `volume` and `file` make files of them.
+//! `table` and `sys` list the entries. Their texts are written from what `processes` knows of the kernel:
+//! `system` and `network` those about the machine, `process`, `status` and `areas` those about a process;
+//! `setting` judges what is written to them. `node` numbers the files, and `volume` and `file` make files
+//! of them.
 
+mod areas;
 mod file;
+mod network;
+mod node;
 mod process;
 mod processes;
+mod setting;
+mod status;
+mod sys;
 mod system;
 mod table;
 mod view;

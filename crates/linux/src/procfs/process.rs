@@ -2,28 +2,27 @@
 
 use std::fmt::Write as _;
 
-use pentimento_memory::{PAGE_SIZE, Permissions};
+use pentimento_registers::Gpr;
 
 use super::processes::Processes;
 use crate::errno::Errno;
-use crate::ids::{ProcessId, TaskId};
+use crate::ids::TaskId;
 use crate::resource::{Limit, Resource};
 use crate::signal::{Action, Signal, SignalSet};
-use crate::space::AreaSource;
 use crate::space::Space;
-use crate::task::{Process, Task, TaskState};
+use crate::task::{Process, Task, TaskState, Transfers};
 
 /// Nanoseconds of a clock tick (AT_CLKTCK is 100).
-const TICK: u64 = 10_000_000;
+pub(super) const TICK: u64 = 10_000_000;
 
 /// Whom a file is about: a process, and one of its threads.
 pub(super) struct Subject<'a> {
-    view: &'a Processes<'a>,
-    number: u32,
-    thread: u32,
-    process: &'a Process,
-    task: Option<&'a Task>,
-    space: Option<&'a Space>,
+    pub(super) view: &'a Processes<'a>,
+    pub(super) number: u32,
+    pub(super) thread: u32,
+    pub(super) process: &'a Process,
+    pub(super) task: Option<&'a Task>,
+    pub(super) space: Option<&'a Space>,
 }
 
 impl<'a> Subject<'a> {
@@ -40,12 +39,12 @@ impl<'a> Subject<'a> {
         })
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.task.map_or_else(String::new, |task| String::from_utf8_lossy(&task.name).into_owned())
     }
 
     /// The letter and word of its state.
-    fn state(&self) -> (char, &'static str) {
+    pub(super) fn state(&self) -> (char, &'static str) {
         match self.task {
             _ if self.process.ended.is_some() => ('Z', "zombie"),
             _ if self.process.stopped => ('T', "stopped"),
@@ -54,18 +53,29 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The process of whoever asks.
+    pub(super) fn caller(&self) -> Option<&'a Process> {
+        self.view.processes.get(&self.view.tasks.get(&self.view.current)?.process)
+    }
+
+    /// EPERM unless the superuser or the process's own user asks.
+    pub(super) fn check_same_user(&self) -> Result<(), Errno> {
+        let user = self.caller().map(|process| process.credentials.euid);
+        if user == Some(0) || user == Some(self.process.credentials.uid) { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
     /// Bytes mapped.
-    fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         self.space.map_or(0, |space| space.areas.mapped())
     }
 
     /// Pages in memory.
-    fn resident(&self) -> u32 {
+    pub(super) fn resident(&self) -> u32 {
         self.space.map_or(0, |space| space.memory.resident_pages())
     }
 
     /// Clock ticks of processor time.
-    fn ticks(&self) -> u64 {
+    pub(super) fn ticks(&self) -> u64 {
         let instructions = self.process.threads.iter().filter_map(|task| self.view.tasks.get(task));
         let sum =
             instructions.fold(self.process.instructions, |sum, task| sum.wrapping_add(task.instructions));
@@ -83,81 +93,8 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// `stat`: 52 numbers in one line.
-    fn stat(&self) -> String {
-        let Self { thread, process, .. } = self;
-        let id = |id: ProcessId| id.number();
-        let children = self.view.time.processor_time(process.child_instructions) / TICK;
-        let nice = self.task.map_or(0, |task| task.nice);
-        let mut line = format!(
-            "{thread} ({}) {} {} {} {} 0 -1 4194304 0 0 0 0 {} 0 {children} 0 {} {nice} {} 0 {} {} {} {}",
-            self.name(),
-            self.state().0,
-            id(process.parent),
-            id(process.group),
-            id(process.session),
-            self.ticks(),
-            20 + nice,
-            process.threads.len(),
-            process.started / TICK,
-            self.size(),
-            self.resident(),
-            u32::MAX,
-        );
-        // Addresses of code and stack, signals, scheduling, and what else is not told.
-        for _ in 26..=52 {
-            line.push_str(" 0");
-        }
-        line.push('\n');
-        line
-    }
-
-    /// `status`: one fact a line.
-    fn status(&self) -> String {
-        let ids = &self.process.credentials;
-        let (letter, word) = self.state();
-        let groups: Vec<String> = ids.groups.iter().map(u32::to_string).collect();
-        let (private, mask) = self.task.map_or_else(Default::default, |task| (task.pending.set(), task.mask));
-        let [ignored, caught] = self.dispositions();
-        let capabilities: u64 = if ids.euid == 0 { 0x1ff_ffff_ffff } else { 0 };
-        let size = self.size() / 1024;
-        let resident = u64::from(self.resident()) * u64::from(PAGE_SIZE) / 1024;
-        let mut text = String::new();
-        let mut put = |name: &str, value: String| {
-            let _ = writeln!(text, "{name}:\t{value}");
-        };
-        put("Name", self.name());
-        put("State", format!("{letter} ({word})"));
-        put("Tgid", self.number.to_string());
-        put("Ngid", "0".into());
-        put("Pid", self.thread.to_string());
-        put("PPid", self.process.parent.number().to_string());
-        put("TracerPid", "0".into());
-        put("Uid", format!("{}\t{}\t{}\t{}", ids.uid, ids.euid, ids.suid, ids.fsuid));
-        put("Gid", format!("{}\t{}\t{}\t{}", ids.gid, ids.egid, ids.sgid, ids.fsgid));
-        put("FDSize", "64".into());
-        put("Groups", groups.join(" "));
-        put("VmPeak", format!("{size:8} kB"));
-        put("VmSize", format!("{size:8} kB"));
-        put("VmRSS", format!("{resident:8} kB"));
-        put("Threads", self.process.threads.len().to_string());
-        put("SigPnd", format!("{:016x}", private.0));
-        put("ShdPnd", format!("{:016x}", self.process.pending.set().0));
-        put("SigBlk", format!("{:016x}", mask.0));
-        put("SigIgn", format!("{:016x}", ignored.0));
-        put("SigCgt", format!("{:016x}", caught.0));
-        for name in ["CapPrm", "CapEff", "CapBnd"] {
-            put(name, format!("{capabilities:016x}"));
-        }
-        put("NoNewPrivs", self.process.attributes.no_new_privileges.to_string());
-        put("Seccomp", "0".into());
-        put("Cpus_allowed", "1".into());
-        put("Cpus_allowed_list", "0".into());
-        text
-    }
-
     /// The signals that are ignored, and those that have handlers.
-    fn dispositions(&self) -> [SignalSet; 2] {
+    pub(super) fn dispositions(&self) -> [SignalSet; 2] {
         let mut sets = [SignalSet::default(); 2];
         let Some(actions) = self.view.actions.get(self.process.actions) else { return sets };
         for signal in (1..=64).filter_map(Signal::new) {
@@ -188,89 +125,67 @@ pub(super) fn name(subject: &Subject<'_>) -> Vec<u8> {
 
 /// `oom_score`: as Linux has it for a process with little memory.
 pub(super) fn oom_score(subject: &Subject<'_>) -> Vec<u8> {
-    let adjustment = i32::from(subject.process.oom_adjustment.get());
+    let adjustment = i32::from(subject.process.oom_adjustment.value);
     format!("{}\n", (1000 + adjustment) * 2 / 3).into_bytes()
 }
 
 /// `oom_score_adj`
 pub(super) fn oom_adjustment(subject: &Subject<'_>) -> Vec<u8> {
-    format!("{}\n", subject.process.oom_adjustment.get()).into_bytes()
+    format!("{}\n", subject.process.oom_adjustment.value).into_bytes()
 }
 
-/// Sets `oom_score_adj`: from -1000 to 1000, for users not below what the superuser set last.
-pub(super) fn set_oom_adjustment(subject: &Subject<'_>, text: &[u8]) -> Result<(), Errno> {
-    let text = std::str::from_utf8(text.trim_ascii()).map_err(|_| Errno::EINVAL)?;
-    let wanted: i16 = text.parse().map_err(|_| Errno::EINVAL)?;
-    if !(-1000..=1000).contains(&wanted) {
-        return Err(Errno::EINVAL);
+/// `io`
+pub(super) fn transfers(subject: &Subject<'_>) -> Vec<u8> {
+    let Transfers { read, written, reads, writes } = subject.process.transfers;
+    // Nothing comes from a disk.
+    let disk = "read_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n";
+    format!("rchar: {read}\nwchar: {written}\nsyscr: {reads}\nsyscw: {writes}\n{disk}").into_bytes()
+}
+
+/// `personality`
+pub(super) fn personality(subject: &Subject<'_>) -> Vec<u8> {
+    format!("{:08x}\n", subject.process.personality).into_bytes()
+}
+
+/// `schedstat`: nanoseconds run, nanoseconds waited, and turns, which are not counted.
+pub(super) fn schedule(subject: &Subject<'_>) -> Vec<u8> {
+    let instructions = subject.task.map_or(0, |task| task.instructions);
+    format!("{} 0 0\n", subject.view.time.processor_time(instructions)).into_bytes()
+}
+
+/// `syscall`: number, arguments, stack pointer and instruction pointer of the call that it waits in.
+pub(super) fn system_call(subject: &Subject<'_>) -> Vec<u8> {
+    let Some(task) = subject.task.filter(|task| matches!(task.state, TaskState::Blocked(_))) else {
+        return b"running\n".to_vec();
+    };
+    let (pointer, eip) = (task.cpu.gpr(Gpr::Esp), task.cpu.eip);
+    let Some(call) = &task.call else { return format!("-1 {pointer:#x} {eip:#x}\n").into_bytes() };
+    let mut text = call.number.to_string();
+    for argument in call.arguments {
+        let _ = write!(text, " {argument:#x}");
     }
-    let caller = subject.view.tasks.get(&subject.view.current);
-    let caller = caller.and_then(|task| subject.view.processes.get(&task.process));
-    let privileged = caller.is_some_and(|process| process.credentials.euid == 0);
-    if subject.process.oom_adjustment.set(wanted, privileged) { Ok(()) } else { Err(Errno::EACCES) }
+    let _ = writeln!(text, " {pointer:#x} {eip:#x}");
+    text.into_bytes()
+}
+
+/// `coredump_filter`
+pub(super) fn core_filter(subject: &Subject<'_>) -> Vec<u8> {
+    format!("{:08x}\n", subject.process.attributes.core_filter).into_bytes()
+}
+
+/// `timerslack_ns`
+pub(super) fn timer_slack(subject: &Subject<'_>) -> Vec<u8> {
+    format!("{}\n", subject.process.attributes.timer_slack).into_bytes()
+}
+
+/// What is only written.
+pub(super) fn nothing(_: &Subject<'_>) -> Vec<u8> {
+    Vec::new()
 }
 
 /// `environ`
 pub(super) fn environment(subject: &Subject<'_>) -> Vec<u8> {
     subject.memory(|space| space.environment)
-}
-
-/// `stat`
-pub(super) fn stat(subject: &Subject<'_>) -> Vec<u8> {
-    subject.stat().into_bytes()
-}
-
-/// `statm`
-pub(super) fn memory_pages(subject: &Subject<'_>) -> Vec<u8> {
-    let (size, resident) = (subject.size() / PAGE_SIZE as u64, subject.resident());
-    format!("{size} {resident} 0 0 0 {size} 0\n").into_bytes()
-}
-
-/// `status`
-pub(super) fn status(subject: &Subject<'_>) -> Vec<u8> {
-    subject.status().into_bytes()
-}
-
-/// `maps`: one area a line.
-pub(super) fn maps(subject: &Subject<'_>) -> Vec<u8> {
-    let Some(space) = subject.space else { return Vec::new() };
-    let mut text = Vec::new();
-    for (start, area) in space.areas.iter() {
-        let flag = |bit, letter| if area.protection.contains(bit) { letter } else { '-' };
-        let (offset, inode) = match area.backing {
-            AreaSource::File { node, offset } => (offset, node.node.0),
-            AreaSource::Program { offset, .. } => (u64::from(offset), 1),
-            AreaSource::Shared { object, offset } => (offset, object),
-            _ => (0, 0),
-        };
-        let line = format!(
-            "{start:08x}-{:08x} {}{}{}{} {offset:08x} 00:00 {inode}",
-            area.end,
-            flag(Permissions::READ, 'r'),
-            flag(Permissions::WRITE, 'w'),
-            flag(Permissions::EXECUTE, 'x'),
-            if area.shared { 's' } else { 'p' },
-        );
-        let name: &[u8] = match area.backing {
-            AreaSource::Heap => b"[heap]",
-            AreaSource::Stack => b"[stack]",
-            AreaSource::Vdso => b"[vdso]",
-            AreaSource::Shared { .. } => b"/dev/zero (deleted)",
-            AreaSource::File { node, .. } => space.files.get(&node).map_or(b"", |file| &file.name),
-            AreaSource::Program { interpreter: false, .. } => &space.program,
-            AreaSource::Program { interpreter: true, .. } => &space.interpreter,
-            AreaSource::Anonymous => b"",
-        };
-        if name.is_empty() {
-            text.extend_from_slice(line.as_bytes());
-        } else {
-            // Names start in the same column.
-            text.extend_from_slice(format!("{line:<72} ").as_bytes());
-            text.extend_from_slice(name);
-        }
-        text.push(b'\n');
-    }
-    text
 }
 
 /// `limits`: a table of the resource limits.

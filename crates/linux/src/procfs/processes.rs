@@ -25,6 +25,8 @@ pub(crate) struct Processes<'a> {
     pub(crate) cpuid: &'a Cpuid,
     /// Node and domain name (uname(2)).
     pub(crate) names: [&'a [u8]; 2],
+    /// The last number that a process or thread got.
+    pub(crate) last_number: u32,
     /// When the machine started, seconds since 1970.
     pub(crate) boot: i64,
 }

@@ -5,7 +5,7 @@ use super::processes::Processes;
 use super::table::{Content, PROCESS, SYSTEM};
 use crate::errno::Errno;
 use crate::signal::Signal;
-use crate::vfs::{Location, OpenFile, Owner, ProcessView};
+use crate::vfs::{Location, OpenFile, Owner, ProcessView, Setting};
 
 impl ProcessView for Processes<'_> {
     fn current(&self) -> u32 {
@@ -85,7 +85,7 @@ impl ProcessView for Processes<'_> {
         }
     }
 
-    fn set_text(&self, row: usize, process: u32, thread: u32, text: &[u8]) -> Result<(), Errno> {
+    fn setting(&self, row: usize, process: u32, thread: u32, text: &[u8]) -> Result<Setting, Errno> {
         let subject = Subject::new(self, process, thread).ok_or(Errno::ESRCH)?;
         match PROCESS.get(row).map(|row| row.content) {
             Some(Content::Setting(_, set)) => set(&subject, text),

@@ -155,6 +155,11 @@ impl Areas {
             .sum()
     }
 
+    /// Bytes of data in areas.
+    pub(crate) fn data(&self) -> u64 {
+        self.data
+    }
+
     /// Bytes of data in areas, without what lies in `[start, end)`.
     pub(crate) fn data_outside(&self, start: u32, end: u32) -> u64 {
         let inside = self.overlapping(start, end).filter(|(_, area)| area.is_data());

@@ -43,7 +43,7 @@ pub(super) fn readdir(call: &mut Call<'_>, [fd, buffer, ..]: Arguments) -> CallR
     let (listing, first) = call.with_files(|files, caller| files.entries(caller, id))?;
     let Some(entry) = listing.get(first) else { return Ok(0) };
     let record = Record::new()
-        .u32(entry.node.0 as u32)
+        .u32(entry.node.inode())
         .u32(first as u32)
         .u16(entry.name.len() as u16)
         .bytes(&entry.name)

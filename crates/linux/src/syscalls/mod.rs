@@ -37,6 +37,8 @@ use crate::ids::{ProcessId, TaskId};
 use crate::kernel::account::WAIT;
 use crate::kernel::{Arguments, Call, Kernel};
 use crate::signal::Info;
+use crate::task::{Attributes, OomAdjustment};
+use crate::vfs::Setting;
 use crate::wait::{CallResult, Failure, PendingCall, Restart};
 
 impl Kernel {
@@ -85,6 +87,9 @@ impl Call<'_> {
             None => self.kernel.report_unimplemented(number),
         };
         self.kernel.wake_files();
+        if !self.kernel.fs.settings.is_empty() {
+            self.kernel.apply_settings();
+        }
         let outcome = self.kernel.scheduler.admit(outcome);
         let value = match self.admit(outcome) {
             Ok(value) => value,
@@ -120,6 +125,7 @@ impl Call<'_> {
         if !self.lives() {
             return None;
         }
+        self.count_transfer(number, value);
         let task = self.task();
         task.cpu.set_gpr(Gpr::Eax, value);
         // Only sigsuspend and its like, which end with EINTR, leave the mask to the signal's frame.
@@ -135,7 +141,60 @@ impl Call<'_> {
     }
 }
 
+impl Call<'_> {
+    /// Notes in `/proc/PID/io` what a call that reads or writes has moved.
+    fn count_transfer(&mut self, number: u32, value: u32) {
+        /// read, readv, pread64, preadv and preadv2; and those that write.
+        const READS: [u32; 5] = [3, 145, 180, 333, 378];
+        const WRITES: [u32; 5] = [4, 146, 181, 334, 379];
+        let (reads, writes) = (READS.contains(&number), WRITES.contains(&number));
+        if !reads && !writes {
+            return;
+        }
+        let moved = if Errno::from_register(value).is_some() { 0 } else { u64::from(value) };
+        let transfers = &mut self.process().transfers;
+        let (count, bytes) = if reads {
+            (&mut transfers.reads, &mut transfers.read)
+        } else {
+            (&mut transfers.writes, &mut transfers.written)
+        };
+        (*count, *bytes) = (count.wrapping_add(1), bytes.wrapping_add(moved));
+    }
+}
+
 impl Kernel {
+    /// Does what was written to files of `/proc`.
+    fn apply_settings(&mut self) {
+        for setting in core::mem::take(&mut self.fs.settings) {
+            match setting {
+                Setting::ThreadName(thread, name) => {
+                    if let Some(task) = self.tasks.get_mut(&TaskId(thread)) {
+                        task.name = name;
+                    }
+                }
+                Setting::OomAdjustment { process, value, privileged } => {
+                    if let Some(process) = self.processes.get_mut(&ProcessId(process)) {
+                        let least = if privileged { value } else { process.oom_adjustment.least };
+                        process.oom_adjustment = OomAdjustment { value, least };
+                    }
+                }
+                Setting::TimerSlack(process, nanoseconds) => {
+                    if let Some(process) = self.processes.get_mut(&ProcessId(process)) {
+                        let default = Attributes::default().timer_slack;
+                        let chosen = if nanoseconds == 0 { default } else { nanoseconds };
+                        process.attributes.timer_slack = chosen;
+                    }
+                }
+                Setting::CoreFilter(process, bits) => {
+                    if let Some(process) = self.processes.get_mut(&ProcessId(process)) {
+                        process.attributes.core_filter = bits;
+                    }
+                }
+                Setting::Nothing => {}
+            }
+        }
+    }
+
     /// Wakes those who wait for what has happened to files, and sends what terminals have signalled.
     pub(crate) fn wake_files(&mut self) {
         for (group, signal) in self.fs.take_signals() {

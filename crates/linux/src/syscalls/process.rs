@@ -11,7 +11,7 @@ use crate::kernel::{Arguments, Call, Kernel};
 use crate::resource::Resource;
 use crate::signal::{AlternateStack, PendingSignals, Signal, SignalSet};
 use crate::space::Space;
-use crate::task::{Process, Task, TaskState};
+use crate::task::{Process, Task, TaskState, Transfers};
 use crate::timer::Timers;
 use crate::wait::{CallResult, Channel, Failure, Wait};
 
@@ -359,7 +359,8 @@ fn create_process(call: &mut Call<'_>, number: u32, request: Request) -> Result<
         limits: parent.limits,
         timers: Timers { limit: parent.limits[Resource::Cpu].soft, ..Timers::default() },
         personality: parent.personality,
-        oom_adjustment: parent.oom_adjustment.clone(),
+        oom_adjustment: parent.oom_adjustment,
+        transfers: Transfers::default(),
         attributes: crate::task::Attributes { death_signal: 0, subreaper: 0, ..parent.attributes },
         instructions: 0,
         child_instructions: 0,

@@ -69,7 +69,8 @@ fn picture(fixture: &mut Fixture, at: &str) -> Vec<(String, FileType, Vec<u8>)> 
     let mut seen = Vec::new();
     for name in fixture.list(at).unwrap() {
         let path = format!("{}/{name}", at.trim_end_matches('/'));
-        if matches!(name.as_str(), "." | "..") || matches!(path.as_str(), "/dev" | "/proc" | "/tmp") {
+        if matches!(name.as_str(), "." | "..") || matches!(path.as_str(), "/dev" | "/proc" | "/sys" | "/tmp")
+        {
             continue;
         }
         let attributes = fixture.stat(&path, Last::Stay).unwrap();

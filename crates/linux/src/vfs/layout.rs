@@ -34,7 +34,7 @@ pub(crate) fn old_stat(vnode: Vnode, attributes: &Attributes) -> Result<Record, 
     let size = u32::try_from(attributes.size).ok().filter(|size| *size < 1 << 31);
     Ok(Record::new()
         .u16(encoded_device(vnode) as u16)
-        .u16(vnode.node.0 as u16)
+        .u16(vnode.node.inode() as u16)
         .u16(mode_word(attributes) as u16)
         .u16(u16::try_from(attributes.links).unwrap_or(u16::MAX))
         .u16(short_id(attributes.uid))
@@ -52,7 +52,7 @@ pub(crate) fn stat(vnode: Vnode, attributes: &Attributes) -> Result<Record, Errn
     let size = u32::try_from(attributes.size).ok().filter(|size| *size < 1 << 31);
     let record = Record::new()
         .u32(encoded_device(vnode))
-        .u32(vnode.node.0 as u32)
+        .u32(vnode.node.inode())
         .u16(mode_word(attributes) as u16)
         .u16(u16::try_from(attributes.links).unwrap_or(u16::MAX))
         .u16(short_id(attributes.uid))
@@ -69,7 +69,7 @@ pub(crate) fn stat64(vnode: Vnode, attributes: &Attributes) -> Record {
     let record = Record::new()
         .u64(encoded_device(vnode).into())
         .u32(0)
-        .u32(vnode.node.0 as u32)
+        .u32(vnode.node.inode())
         .u32(mode_word(attributes))
         .u32(attributes.links)
         .u32(attributes.uid)
@@ -79,7 +79,7 @@ pub(crate) fn stat64(vnode: Vnode, attributes: &Attributes) -> Record {
         .u64(attributes.size)
         .u32(BLOCK_SIZE)
         .u64(attributes.blocks);
-    times32(record, attributes).u64(vnode.node.0)
+    times32(record, attributes).u64(vnode.node.inode().into())
 }
 
 fn times32(record: Record, attributes: &Attributes) -> Record {
@@ -104,7 +104,7 @@ pub(crate) fn statx(vnode: Vnode, attributes: &Attributes, mount_root: bool) -> 
         .u32(attributes.gid)
         .u16(mode_word(attributes) as u16)
         .u16(0)
-        .u64(vnode.node.0)
+        .u64(vnode.node.inode().into())
         .u64(attributes.size)
         .u64(attributes.blocks)
         .u64(STATX_ATTR_MOUNT_ROOT);
@@ -182,7 +182,7 @@ pub(crate) fn encode_entries(
         let cookie = index as u64 + 1;
         let record = if wide {
             Record::new()
-                .u64(entry.node.0)
+                .u64(entry.node.inode().into())
                 .u64(cookie)
                 .u16(length as u16)
                 .u8(entry.file_type.entry_type())
@@ -190,7 +190,7 @@ pub(crate) fn encode_entries(
                 .pad_to(length)
         } else {
             Record::new()
-                .u32(entry.node.0 as u32)
+                .u32(entry.node.inode())
                 .u32(cookie as u32)
                 .u16(length as u16)
                 .bytes(&entry.name)

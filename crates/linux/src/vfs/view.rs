@@ -74,6 +74,29 @@ pub(crate) struct OpenFile {
     pub(crate) file: Vnode,
 }
 
+/// What was written to a file of `/proc/PID`: the kernel does it when the call that writes is over. Whether
+/// it may be done has been checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Setting {
+    /// The name of a thread, at most 15 bytes.
+    ThreadName(u32, Vec<u8>),
+    /// A process's `oom_score_adj`.
+    OomAdjustment {
+        /// Whose.
+        process: u32,
+        /// From -1000 to 1000.
+        value: i16,
+        /// The superuser sets it: users go no lower from now on.
+        privileged: bool,
+    },
+    /// Nanoseconds that a process's timers may be late; 0 for the default.
+    TimerSlack(u32, u32),
+    /// Which kinds of memory a core file of a process has.
+    CoreFilter(u32, u32),
+    /// Nothing: what it would change is not there.
+    Nothing,
+}
+
 /// The processes of a machine as files see them: what the kernel tells those below it.
 pub(crate) trait ProcessView {
     /// The calling process, which `/proc/self` names.
@@ -139,8 +162,8 @@ pub(crate) trait ProcessView {
         Vec::new()
     }
 
-    /// Sets what a text of `/proc/PID` shows.
-    fn set_text(&self, row: usize, process: u32, thread: u32, text: &[u8]) -> Result<(), Errno> {
+    /// What writing `text` to a file of `/proc/PID` asks of the kernel.
+    fn setting(&self, row: usize, process: u32, thread: u32, text: &[u8]) -> Result<Setting, Errno> {
         let _ = (row, process, thread, text);
         Err(Errno::EINVAL)
     }
