@@ -32,77 +32,37 @@ pub trait Width: Value + Copy + Eq + Debug {
     fn set_register(state: &mut CpuState, number: u8, value: Self);
 }
 
-impl Width for u8 {
-    const BITS: u32 = 8;
+/// A width: its type, the signed type of its size, the register file's name for such a register, and the
+/// functions that read and write one.
+macro_rules! width {
+    ($unsigned:ty, $signed:ty, $register:ty, $read:ident, $write:ident) => {
+        impl Width for $unsigned {
+            const BITS: u32 = <$unsigned>::BITS;
 
-    #[inline(always)]
-    fn truncate(value: u32) -> Self {
-        value as Self
-    }
-    #[inline(always)]
-    fn bits(self) -> u32 {
-        self.into()
-    }
-    #[inline(always)]
-    fn signed(self) -> i32 {
-        (self as i8).into()
-    }
-    #[inline(always)]
-    fn register(state: &CpuState, number: u8) -> Self {
-        state.gpr8(Gpr8::from_number(number))
-    }
-    #[inline(always)]
-    fn set_register(state: &mut CpuState, number: u8, value: Self) {
-        state.set_gpr8(Gpr8::from_number(number), value);
-    }
+            #[inline(always)]
+            fn truncate(value: u32) -> Self {
+                value as Self
+            }
+            #[inline(always)]
+            fn bits(self) -> u32 {
+                u32::from(self)
+            }
+            #[inline(always)]
+            fn signed(self) -> i32 {
+                i32::from(self as $signed)
+            }
+            #[inline(always)]
+            fn register(state: &CpuState, number: u8) -> Self {
+                state.$read(<$register>::from_number(number))
+            }
+            #[inline(always)]
+            fn set_register(state: &mut CpuState, number: u8, value: Self) {
+                state.$write(<$register>::from_number(number), value);
+            }
+        }
+    };
 }
 
-impl Width for u16 {
-    const BITS: u32 = 16;
-
-    #[inline(always)]
-    fn truncate(value: u32) -> Self {
-        value as Self
-    }
-    #[inline(always)]
-    fn bits(self) -> u32 {
-        self.into()
-    }
-    #[inline(always)]
-    fn signed(self) -> i32 {
-        (self as i16).into()
-    }
-    #[inline(always)]
-    fn register(state: &CpuState, number: u8) -> Self {
-        state.gpr16(Gpr::from_number(number))
-    }
-    #[inline(always)]
-    fn set_register(state: &mut CpuState, number: u8, value: Self) {
-        state.set_gpr16(Gpr::from_number(number), value);
-    }
-}
-
-impl Width for u32 {
-    const BITS: u32 = 32;
-
-    #[inline(always)]
-    fn truncate(value: u32) -> Self {
-        value
-    }
-    #[inline(always)]
-    fn bits(self) -> u32 {
-        self
-    }
-    #[inline(always)]
-    fn signed(self) -> i32 {
-        self as i32
-    }
-    #[inline(always)]
-    fn register(state: &CpuState, number: u8) -> Self {
-        state.gpr(Gpr::from_number(number))
-    }
-    #[inline(always)]
-    fn set_register(state: &mut CpuState, number: u8, value: Self) {
-        state.set_gpr(Gpr::from_number(number), value);
-    }
-}
+width!(u8, i8, Gpr8, gpr8, set_gpr8);
+width!(u16, i16, Gpr, gpr16, set_gpr16);
+width!(u32, i32, Gpr, gpr, set_gpr);
