@@ -12,7 +12,7 @@ use crate::space::Space;
 use crate::task::{Process, Task};
 use crate::user_memory::UserMemory;
 use crate::vfs::{Caller, FileCredentials, Location, Restrictions, View};
-use crate::wait::{Failure, PendingCall};
+use crate::wait::{Failure, PendingCall, Wait};
 
 /// EBX, ECX, EDX, ESI, EDI and EBP of a system call.
 pub(crate) type Arguments = [u32; 6];
@@ -86,6 +86,20 @@ impl<'k> Call<'k> {
     /// What the call keeps from one run to the next.
     pub(crate) fn pending(&mut self) -> Result<&mut PendingCall, Errno> {
         self.task().call.as_mut().ok_or(Errno::ESRCH)
+    }
+
+    /// What becomes of a call that would have to wait with `done` bytes moved: they are its result if a signal
+    /// has interrupted it, and else what the next run goes on with.
+    ///
+    /// # Errors
+    /// [`Failure::Block`].
+    pub(crate) fn stop_at(&mut self, done: u32, wait: Wait) -> Result<u32, Failure> {
+        let pending = self.pending()?;
+        if pending.interrupted && done > 0 {
+            return Ok(done);
+        }
+        pending.progress = done;
+        Err(Failure::Block(wait))
     }
 
     /// Accounts for `bytes` that the call is going to move, `done` after which it goes on if the host

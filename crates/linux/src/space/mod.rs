@@ -65,12 +65,12 @@ pub(crate) struct FileMapping {
     pub(crate) memory: Option<SharedMemory>,
 }
 
-/// An address space with its areas.
-pub(crate) struct Space {
+/// An address space with its areas; `M` is its memory, or what stands for it.
+pub(crate) struct Space<M = AddressSpace> {
     /// What engines know it by.
     pub(crate) id: SpaceId,
     /// The pages.
-    pub(crate) memory: AddressSpace,
+    pub(crate) memory: M,
     /// What each mapped range is.
     pub(crate) areas: Areas,
     /// Where the heap starts.

@@ -80,13 +80,7 @@ fn send(call: &mut Call<'_>, fd: u32, wanted: &[(u32, u32)], flags: u32, mut sen
                     return Ok(done);
                 }
             }
-            Err(Failure::Block(wait)) => {
-                if call.pending()?.interrupted && done > 0 {
-                    return Ok(done);
-                }
-                call.pending()?.progress = done;
-                return Err(Failure::Block(wait));
-            }
+            Err(Failure::Block(wait)) => return call.stop_at(done, wait),
             Err(_) if done > 0 => return Ok(done),
             Err(failure) => {
                 let broken = failure == Failure::Errno(Errno::EPIPE);
@@ -200,13 +194,7 @@ fn receive(
         let result = call.kernel.fs.receive(socket, &mut buffer, peek, immediate);
         let received = match with_timeout(call, socket, &SO_RCVTIMEO, result) {
             Ok(received) => received,
-            Err(Failure::Block(wait)) => {
-                if call.pending()?.interrupted && done > 0 {
-                    return Ok((done, Received::default()));
-                }
-                call.pending()?.progress = done;
-                return Err(Failure::Block(wait));
-            }
+            Err(Failure::Block(wait)) => return Ok((call.stop_at(done, wait)?, Received::default())),
             Err(_) if done > 0 => return Ok((done, Received::default())),
             Err(failure) => return Err(failure),
         };

@@ -176,13 +176,7 @@ pub(super) fn write_segments(
                     return Ok(done);
                 }
             }
-            Err(Failure::Block(wait)) => {
-                if call.pending()?.interrupted && done > 0 {
-                    return Ok(done);
-                }
-                call.pending()?.progress = done;
-                return Err(Failure::Block(wait));
-            }
+            Err(Failure::Block(wait)) => return call.stop_at(done, wait),
             Err(_) if done > 0 => return Ok(done),
             Err(failure) => {
                 match failure {
