@@ -50,7 +50,7 @@ mod host {
     /// Frames that may keep their memory unused, however few are in use: 32 MiB.
     const KEPT: usize = 8192;
     /// Frames for which the host is asked for memory at once, at most.
-    const AHEAD: u32 = 16;
+    const AHEAD: u32 = 32;
 
     struct Counters {
         /// References to each frame.

@@ -114,9 +114,9 @@ impl AddressSpace {
     /// Which pages those are hangs on nothing but which have frames, so that every engine and backing has
     /// the same resident pages. In a small space, and in one with a limit or a snapshot, a page is a page.
     fn bring_along(&mut self, page: u32, blank: Entry) {
-        const MOST: usize = 32;
+        const MOST: u32 = EXTENT;
         const SMALL: u32 = 256;
-        let group = page / EXTENT * EXTENT..(page / EXTENT + 1) * EXTENT;
+        let end = (page / EXTENT + 1) * EXTENT;
         if self.resident <= SMALL || self.resident_limit != u32::MAX || !self.snapshots.is_empty() {
             return;
         }
@@ -124,8 +124,8 @@ impl AddressSpace {
             let entry = self.table.get(*before);
             entry.has(OWNED) && !entry.has(SPECIAL)
         };
-        let count = (group.start..page).rev().take(MOST).take_while(is_used).count();
-        for next in (page + 1..group.end).take(count) {
+        let count = (page.saturating_sub(MOST)..page).rev().take_while(is_used).count();
+        for next in (page + 1..end).take(count) {
             if self.table.get(next) != blank {
                 return;
             }
