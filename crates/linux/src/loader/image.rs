@@ -185,7 +185,7 @@ fn map_segment(
         // Pages that come in later are the file's: the one with zeros behind the segment is not.
         let offset = end - end % PAGE_SIZE;
         let bytes = file.get(offset as usize..end as usize).ok_or(outside)?;
-        space.map_page(start + (offset - first), segment.permissions, &bytes).map_err(|_| LoadError::Memory)
+        space.map_loaded(start + (offset - first), segment.permissions, &bytes).map_err(|_| LoadError::Memory)
     } else {
         Ok(())
     }

@@ -287,7 +287,7 @@ impl Space {
                     continue;
                 }
                 if lazy {
-                    self.map_page(new + offset, protection, &page)?;
+                    self.map_loaded(new + offset, protection, &page)?;
                 } else if page != zeros {
                     self.memory.poke_bytes(new + offset, &page).map_err(|_| Errno::ENOMEM)?;
                 }
@@ -368,28 +368,35 @@ impl Space {
         if (address - first) as usize >= read.next_multiple_of(PAGE_SIZE as usize) {
             return Err(BadAccess::BeyondFile);
         }
-        let pages = content.chunks(PAGE_SIZE as usize).take(read.div_ceil(PAGE_SIZE as usize));
-        for (page, content) in (first..).step_by(PAGE_SIZE as usize).zip(pages) {
-            if !self.is_loaded(page) {
-                self.map_page(page, area.protection, content).map_err(|_| BadAccess::OutOfMemory)?;
+        let end = first + (read as u32).next_multiple_of(PAGE_SIZE);
+        let mut page = first;
+        while page < end {
+            let loaded = self.is_loaded(page);
+            let run = (page..end).step_by(PAGE_SIZE as usize).find(|other| self.is_loaded(*other) != loaded);
+            let run = run.unwrap_or(end);
+            if !loaded {
+                let content = &content[(page - first) as usize..(run - first) as usize];
+                self.map_loaded(page, area.protection, content).map_err(|_| BadAccess::OutOfMemory)?;
             }
+            page = run;
         }
         Ok(())
     }
 
-    /// Brings in one page of an area with a source: `content`, then zeros.
+    /// Brings in the pages of an area with a source that `content` fills, the last one up with zeros.
     ///
     /// # Errors
     /// ENOMEM where the machine's memory is used up.
-    pub(crate) fn map_page(
+    pub(crate) fn map_loaded(
         &mut self,
-        page: u32,
+        start: u32,
         protection: Permissions,
         content: &[u8],
     ) -> Result<(), Errno> {
         let permissions = self.page_permissions(protection);
-        self.memory.map(page, PAGE_SIZE, permissions).map_err(|_| Errno::ENOMEM)?;
-        self.memory.poke_bytes(page, content).map_err(|_| Errno::ENOMEM)
+        let length = (content.len() as u32).next_multiple_of(PAGE_SIZE);
+        self.memory.map(start, length, permissions).map_err(|_| Errno::ENOMEM)?;
+        self.memory.poke_bytes(start, content).map_err(|_| Errno::ENOMEM)
     }
 
     /// Whether a page of an area with a source has been brought in.
