@@ -25,8 +25,10 @@ mod mixed;
 
 /// Bytes of code memory, of which the host provides what is used.
 const CODE_BYTES: usize = 64 << 20;
-/// Bytes that a block takes at most: beyond what is left for one, everything is dropped.
-const MOST_BLOCK_BYTES: usize = 64 << 10;
+/// Where in it that begins which is rarely executed.
+const RARE: u32 = 36 << 20;
+/// Bytes that a block takes at most in either part: beyond what is left for one, everything is dropped.
+const MOST_BLOCK_BYTES: u32 = 64 << 10;
 /// Dropped blocks after which everything is dropped.
 const MOST_DROPPED: u32 = 4096;
 /// Bytes of an instruction.
@@ -143,6 +145,7 @@ pub(crate) struct Cache {
     stubs: Stubs,
     entry: Entry,
     emit: Emitter,
+    emit_rare: Emitter,
     draft: Draft,
     /// Which blocks there are, of what bytes of which address space.
     kept: KeptCode<Key, ()>,
@@ -235,7 +238,7 @@ impl Exit {
 impl Cache {
     /// A cache without blocks; `None` where the host gives no memory for it.
     pub(crate) fn new(surroundings: Surroundings) -> Option<Self> {
-        let mut code = CodeMemory::new(CODE_BYTES)?;
+        let mut code = CodeMemory::new(CODE_BYTES, RARE as usize)?;
         let table = JumpTable::new()?;
         let mut emit = Emitter::new(0);
         let stubs = stubs::write(&mut emit);
@@ -248,6 +251,7 @@ impl Cache {
             stubs,
             entry,
             emit,
+            emit_rare: Emitter::new(RARE),
             draft: Draft::new(),
             kept: KeptCode::new(),
             nodes: HashMap::default(),
@@ -279,6 +283,7 @@ impl Cache {
     /// Bytes of the host's memory that all blocks take, about: their code and what is known of it.
     pub(crate) fn footprint(&self) -> usize {
         self.emit.offset() as usize
+            + (self.emit_rare.offset() - RARE) as usize
             + self.codes.capacity()
             + self.points.capacity() * size_of::<Point>()
             + self.exits.capacity() * size_of::<(Exit, u32)>()
@@ -317,6 +322,7 @@ impl Cache {
         self.uses_x87 = false;
         self.based.clear();
         self.emit.restart(self.stubs.end);
+        self.emit_rare.restart(RARE);
     }
 
     /// Brings the blocks up to date with what was written to their code, with the CPU model, and with
@@ -439,27 +445,29 @@ impl Cache {
 
     fn translate(&mut self, memory: &mut AddressSpace, environment: &Environment, key: Key) -> Option<u32> {
         let (eip, _) = key;
-        let at = self.emit.offset().next_multiple_of(16);
-        if at as usize + MOST_BLOCK_BYTES > self.code.length() {
+        let is_full = |emit: &Emitter, end: u32| emit.offset() + MOST_BLOCK_BYTES > end;
+        if is_full(&self.emit, RARE) || is_full(&self.emit_rare, self.code.length() as u32) {
             self.clear();
         }
-        self.emit.restart(self.emit.offset().next_multiple_of(16));
-        let (emit, stubs, surroundings) = (&mut self.emit, &self.stubs, &self.surroundings);
-        let draft = &mut self.draft;
+        let (start, rare) = (self.emit.offset().next_multiple_of(16), self.emit_rare.offset());
+        self.emit.restart(start);
+        self.emit_rare.restart(rare);
+        let (stubs, surroundings, draft) = (&self.stubs, &self.surroundings, &mut self.draft);
+        let emit = (&mut self.emit, &mut self.emit_rare);
         if !draft.translate(emit, stubs, memory, environment, surroundings, key)
             || !self.kept.reader.watch(memory, eip, draft.length)
         {
-            let start = self.emit.origin();
             self.emit.restart(start);
+            self.emit_rare.restart(rare);
             return None;
         }
-        let host = draft.host.clone();
-        self.code.write(host.start, self.emit.bytes());
+        self.code.write(start, self.emit.bytes());
+        self.code.write(rare, self.emit_rare.bytes());
         if let Some(dump) = &mut self.dump {
-            let address = self.code.address() + u64::from(host.start);
-            dump.block(memory, eip, draft, address, self.emit.bytes());
+            dump.block(memory, eip, draft, self.code.address(), (self.emit.bytes(), self.emit_rare.bytes()));
         }
-        self.emit.restart(host.end);
+        self.emit.restart(draft.host.end);
+        self.emit_rare.restart(draft.rare.end);
         let code = self.codes.len();
         self.codes.resize(code + self.draft.length as usize, 0);
         memory.fetch(eip, &mut self.codes[code..]);
@@ -471,7 +479,7 @@ impl Cache {
         let draft = &self.draft;
         self.statistics.blocks += 1;
         self.statistics.guest_bytes += u64::from(draft.length);
-        self.statistics.host_bytes += u64::from(draft.host.end - draft.host.start);
+        self.statistics.host_bytes += (draft.host.len() + draft.rare.len()) as u64;
         self.uses_x87 |= draft.uses_x87;
         let first_point = self.points.len() as u32;
         self.points.extend(&draft.points);

@@ -45,15 +45,17 @@ impl Dump {
         Some(Self { listing, perf: perf.flatten() })
     }
 
-    /// Writes a block down, whose code `bytes` will be at `address`.
+    /// Writes a block down, whose code `bytes` is in the code memory at `code_address`: what is executed again
+    /// and again, and what is rarely.
     pub(crate) fn block(
         &mut self,
         memory: &AddressSpace,
         eip: u32,
         draft: &Draft,
-        address: u64,
-        bytes: &[u8],
+        code_address: u64,
+        (bytes, rare): (&[u8], &[u8]),
     ) {
+        let address = code_address + u64::from(draft.host.start);
         if let Some(perf) = &mut self.perf {
             let _ = writeln!(perf, "{address:x} {:x} guest_{eip:08x}", bytes.len());
         }
@@ -65,12 +67,18 @@ impl Dump {
         let begin = draft.points.first().map_or(draft.host.end, |point| point.host);
         for ((from, guest), to) in start.into_iter().chain(places).zip([begin].into_iter().chain(ends)) {
             let code = &bytes[(from - draft.host.start) as usize..(to - draft.host.start) as usize];
-            let code: String = code.iter().map(|byte| format!(" {byte:02x}")).collect();
             let guest = guest.map_or_else(String::new, |eip| line(memory, eip));
-            text.push_str(&format!("  {guest:50} |{code}\n"));
+            text.push_str(&format!("  {guest:50} |{}\n", listed(code)));
         }
+        let apart = format!("rarely, at {:x}", code_address + u64::from(draft.rare.start));
+        text.push_str(&format!("  {apart:50} |{}\n", listed(rare)));
         let _ = listing.write_all(text.as_bytes());
     }
+}
+
+/// Bytes in hexadecimal, a space before each.
+fn listed(code: &[u8]) -> String {
+    code.iter().map(|byte| format!(" {byte:02x}")).collect()
 }
 
 /// The guest's instruction at `eip`, with its address.

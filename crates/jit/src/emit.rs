@@ -5,6 +5,8 @@
 //! register and a small displacement are added to R10 instead: what would wrap lands on the guards around
 //! the guest's memory, and CPUs load from there a cycle sooner.
 
+use pentimento_decoder::Map;
+
 /// A register of the host by its number, 0 to 15.
 pub(crate) type Reg = u8;
 
@@ -68,8 +70,7 @@ pub(crate) enum Rm {
 pub(crate) struct Opcode {
     /// 66h, F2h or F3h; 0 for none.
     pub(crate) prefix: u8,
-    /// The bytes that lead to the opcode map.
-    pub(crate) escape: &'static [u8],
+    pub(crate) map: Map,
     pub(crate) byte: u8,
     /// 64-bit operands.
     pub(crate) wide: bool,
@@ -78,17 +79,29 @@ pub(crate) struct Opcode {
 impl Opcode {
     /// A one-byte opcode with 32-bit operands.
     pub(crate) const fn of(byte: u8) -> Self {
-        Self { prefix: 0, escape: &[], byte, wide: false }
+        Self { prefix: 0, map: Map::OneByte, byte, wide: false }
     }
 
     /// A one-byte opcode with 64-bit operands.
     pub(crate) const fn wide(byte: u8) -> Self {
-        Self { prefix: 0, escape: &[], byte, wide: true }
+        Self { prefix: 0, map: Map::OneByte, byte, wide: true }
     }
 
     /// An opcode behind 0Fh.
     pub(crate) const fn two(byte: u8) -> Self {
-        Self { prefix: 0, escape: &[0x0f], byte, wide: false }
+        Self { prefix: 0, map: Map::TwoByte, byte, wide: false }
+    }
+
+    /// The bytes that lead to the map, and the opcode.
+    #[inline(always)]
+    const fn bytes(self) -> Bytes {
+        let (bits, length) = match self.map {
+            Map::OneByte => (self.byte as u64, 1),
+            Map::TwoByte => ((self.byte as u64) << 8 | 0x0f, 2),
+            Map::ThreeByte38 => ((self.byte as u64) << 16 | 0x380f, 3),
+            Map::ThreeByte3a => ((self.byte as u64) << 16 | 0x3a0f, 3),
+        };
+        Bytes { bits, length }
     }
 }
 
@@ -133,6 +146,13 @@ impl Bytes {
         self.bits |= value << (8 * self.length);
         self.length += count;
     }
+
+    /// Puts a byte before all others.
+    #[inline(always)]
+    const fn prepend(&mut self, value: u8) {
+        self.bits = self.bits << 8 | value as u64;
+        self.length += 1;
+    }
 }
 
 /// Code that is being written. Offsets count from the start of the code memory.
@@ -145,6 +165,8 @@ pub(crate) struct Emitter {
 
 /// Bytes by which the room for code grows.
 const ROOM: usize = 4096;
+/// Bytes that are written at once, at most.
+const PIECES: usize = 20;
 
 impl Emitter {
     /// An emitter whose first byte will lie at offset `origin`.
@@ -164,11 +186,6 @@ impl Emitter {
         self.origin + self.length as u32
     }
 
-    /// Where the first byte lies.
-    pub(crate) fn origin(&self) -> u32 {
-        self.origin
-    }
-
     /// What was written.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
@@ -176,19 +193,34 @@ impl Emitter {
 
     #[inline(always)]
     fn put(&mut self, code: Bytes) {
-        let whole = code.bits.to_le_bytes();
-        match self.bytes[self.length..].first_chunk_mut() {
-            Some(room) => *room = whole,
-            None => self.grow(&whole),
-        }
+        let room = self.room();
+        room[..8].copy_from_slice(&code.bits.to_le_bytes());
         self.length += code.length as usize;
+    }
+
+    /// Two pieces, one behind the other, of which the second has four bytes at most.
+    #[inline(always)]
+    fn put_two(&mut self, code: Bytes, behind: Bytes) {
+        let room = self.room();
+        room[..8].copy_from_slice(&code.bits.to_le_bytes());
+        let at = (code.length & 15) as usize;
+        room[at..at + 4].copy_from_slice(&(behind.bits as u32).to_le_bytes());
+        self.length += (code.length + behind.length) as usize;
+    }
+
+    /// What is behind that which was written: enough for two pieces.
+    #[inline(always)]
+    fn room(&mut self) -> &mut [u8; PIECES] {
+        if self.bytes.len() - self.length < PIECES {
+            self.grow();
+        }
+        #[expect(clippy::unwrap_used, reason = "it has just been seen to be there")]
+        self.bytes[self.length..].first_chunk_mut().unwrap()
     }
 
     #[cold]
     #[inline(never)]
-    fn grow(&mut self, bytes: &[u8]) {
-        self.bytes.truncate(self.length);
-        self.bytes.extend_from_slice(bytes);
+    fn grow(&mut self) {
         self.bytes.resize(self.length + ROOM, 0);
     }
 
@@ -226,36 +258,28 @@ impl Emitter {
     /// An instruction with a ModRM byte.
     #[inline]
     pub(crate) fn modrm(&mut self, opcode: Opcode, reg: Reg, rm: Rm) {
-        let mut code = Bytes::NONE;
-        let (index, base) = match rm {
-            Rm::Reg(reg) => (0, reg),
-            Rm::Mem(mem) => (mem.index.map_or(0, |(index, _)| index), mem.base.unwrap_or(0)),
-        };
-        if let Rm::Mem(Mem { guest: true, .. }) = rm {
-            self.put(Bytes { bits: 0x6765, length: 2 });
+        let mut code = opcode.bytes();
+        let (mut rex, mut displacement) = ((opcode.wide as u8) << 3 | (reg >> 3) << 2, Bytes::NONE);
+        match rm {
+            Rm::Reg(rm) => {
+                rex |= rm >> 3;
+                code.append((0xc0 | (reg & 7) << 3 | rm & 7).into(), 1);
+            }
+            Rm::Mem(mem) => {
+                rex |= mem.index.map_or(0, |(index, _)| index >> 3) << 1 | mem.base.unwrap_or(0) >> 3;
+                displacement = address(&mut code, reg & 7, &mem);
+                if mem.guest {
+                    self.put(Bytes { bits: 0x6765, length: 2 });
+                }
+            }
+        }
+        if rex != 0 {
+            code.prepend(0x40 | rex);
         }
         if opcode.prefix != 0 {
-            code.append(opcode.prefix.into(), 1);
+            code.prepend(opcode.prefix);
         }
-        let rex = (opcode.wide as u8) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
-        if rex != 0 {
-            code.append((0x40 | rex).into(), 1);
-        }
-        for byte in opcode.escape {
-            code.append((*byte).into(), 1);
-        }
-        code.append(opcode.byte.into(), 1);
-        let displacement = match rm {
-            Rm::Reg(rm) => {
-                code.append((0xc0 | (reg & 7) << 3 | rm & 7).into(), 1);
-                Bytes::NONE
-            }
-            Rm::Mem(mem) => address(&mut code, reg & 7, &mem),
-        };
-        self.put(code);
-        if displacement.length > 0 {
-            self.put(displacement);
-        }
+        self.put_two(code, displacement);
     }
 
     /// `mov reg, [mem]`, 32 bits.

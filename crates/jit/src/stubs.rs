@@ -1,9 +1,11 @@
 //! The fixed pieces of translated code: the way in, the ways out, and what blocks call.
 
+use pentimento_decoder::Map;
 use pentimento_registers::offsets;
 
 use crate::emit::{BASE, Emitter, Mem, Opcode, R8, R9, RAX, RDI, RSP, Reg, Rm, Site, alu, condition};
 use crate::frame::{CODE, ESP, FRAME, Frame, LEFT, TABLE, reason};
+use crate::translate::MOST_UNCOUNTED;
 
 /// Instructions that translated code executes before it looks for a request to stop, and how much of the
 /// host's stack it uses.
@@ -25,8 +27,11 @@ pub(crate) struct Stubs {
     pub(crate) unlinked: u32,
     /// The instruction at R8 is for the reference.
     pub(crate) reference: u32,
-    /// Fewer instructions are left than the block at R8 has; R9 is where to go on with more.
+    /// Fewer instructions are left than the block has; R9 is where to go on with more, R8 the address of
+    /// the instruction there. Flags are as the guest has them.
     pub(crate) refill: u32,
+    /// The same, where flags are lost, by the number of instructions that were executed and not counted.
+    pub(crate) refill_lost: [u32; MOST_UNCOUNTED],
     /// Where the signal handler lets translated code go on that raised an exception.
     pub(crate) fault: u32,
     /// Loads the x87 state; called.
@@ -54,9 +59,13 @@ pub(crate) fn write(emit: &mut Emitter) -> Stubs {
     exits.push(leave(emit, reason::REFERENCE));
     stubs.fault = emit.offset();
     exits.push(leave(emit, reason::FAULT));
-    stubs.refill = emit.offset();
+    let refill_begins = emit.offset();
     let bottoms = [refill(emit)];
     exits.push(leave(emit, reason::BUDGET));
+    stubs.refill = refill_after(emit, refill_begins, 0, false);
+    for (uncounted, lost) in stubs.refill_lost.iter_mut().enumerate() {
+        *lost = refill_after(emit, refill_begins, uncounted as u32, true);
+    }
     for site in exits {
         emit.bind_here(site);
     }
@@ -148,6 +157,16 @@ fn refill(emit: &mut Emitter) -> Site {
     bottom
 }
 
+/// Says what a refill may have to tell, and goes on to it, at `refill`.
+fn refill_after(emit: &mut Emitter, refill: u32, uncounted: u32, flags_lost: bool) -> u32 {
+    let start = emit.offset();
+    emit.store_immediate(Frame::uncounted(), uncounted);
+    emit.store_immediate(Frame::flags_lost(), flags_lost.into());
+    let site = emit.jmp();
+    emit.bind(site, refill);
+    start
+}
+
 fn push(emit: &mut Emitter, reg: Reg) {
     if reg > 7 {
         emit.byte(0x41);
@@ -180,7 +199,7 @@ const RDGSBASE: u8 = 1;
 
 /// `wrgsbase` or `rdgsbase`.
 fn gs_base(emit: &mut Emitter, digit: u8, reg: Reg) {
-    emit.modrm(Opcode { prefix: 0xf3, escape: &[0x0f], byte: 0xae, wide: true }, digit, Rm::Reg(reg));
+    emit.modrm(Opcode { prefix: 0xf3, map: Map::TwoByte, byte: 0xae, wide: true }, digit, Rm::Reg(reg));
 }
 
 /// An instruction on MXCSR in memory: LDMXCSR (2) or STMXCSR (3).

@@ -86,6 +86,7 @@ impl Default for CodeWindow {
 
 /// The instruction at `eip`; `None` where there is none that could be compiled: bytes that cannot be
 /// fetched or decoded, what would run over the end of the address space or of the code, and breakpoints.
+#[inline]
 #[must_use]
 pub fn find(
     window: &mut CodeWindow,

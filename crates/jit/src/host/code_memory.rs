@@ -11,8 +11,14 @@ pub(crate) struct CodeMemory {
     code: NonNull<u8>,
     writable: NonNull<u8>,
     length: usize,
-    /// Bytes that the host has been asked to provide at once, rather than page by page.
+    /// The parts, which are filled each from its start.
+    parts: [Part; 2],
+}
+
+/// A part of code memory: up to `provided` the host has been asked for it at once, rather than page by page.
+struct Part {
     provided: usize,
+    end: usize,
 }
 
 /// Bytes that the host is asked for at once: a page by itself costs it four times as much.
@@ -22,9 +28,9 @@ const PIECE: usize = 128 << 10;
 unsafe impl Send for CodeMemory {}
 
 impl CodeMemory {
-    /// `length` bytes, a multiple of the host's page; `None` where the host has no memory or allows no
-    /// such mapping.
-    pub(crate) fn new(length: usize) -> Option<Self> {
+    /// `length` bytes in two parts, of which the second begins at `second`; both are multiples of the host's
+    /// page. `None` where the host has no memory or allows no such mapping.
+    pub(crate) fn new(length: usize, second: usize) -> Option<Self> {
         let file = memfd_create("pentimento-code", MemfdFlags::CLOEXEC).ok()?;
         ftruncate(&file, length as u64).ok()?;
         let map = |protection| {
@@ -40,7 +46,8 @@ impl CodeMemory {
             let _ = unsafe { munmap(writable.as_ptr().cast(), length) };
             return None;
         };
-        Some(Self { code, writable, length, provided: 0 })
+        let parts = [Part { provided: 0, end: second }, Part { provided: second, end: length }];
+        Some(Self { code, writable, length, parts })
     }
 
     /// The address at which the code is executed.
@@ -67,16 +74,17 @@ impl CodeMemory {
         }
     }
 
-    /// Has the host provide memory up to `end`; where it does not, it will when that is written.
+    /// Has the host provide the memory of a part up to `end`; where it does not, it will when that is written.
     fn provide(&mut self, end: usize) {
-        while self.provided < end {
-            let piece = PIECE.min(self.length - self.provided);
+        let part = if end <= self.parts[0].end { &mut self.parts[0] } else { &mut self.parts[1] };
+        while part.provided < end {
+            let piece = PIECE.min(part.end - part.provided);
             // SAFETY: the range lies in the mapping, which belongs to this value; what is in it stays.
             let _ = unsafe {
-                let start = self.writable.as_ptr().add(self.provided);
+                let start = self.writable.as_ptr().add(part.provided);
                 madvise(start.cast(), piece, Advice::LinuxPopulateWrite)
             };
-            self.provided += piece;
+            part.provided += piece;
         }
     }
 }

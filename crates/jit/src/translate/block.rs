@@ -87,8 +87,10 @@ pub(crate) struct Draft {
     pub(crate) entry: u32,
     /// Where to enter it with the x87 state loaded.
     pub(crate) loaded_entry: u32,
-    /// All of it.
+    /// What is executed again and again.
     pub(crate) host: Range<u32>,
+    /// What is rarely executed.
+    pub(crate) rare: Range<u32>,
     pub(crate) uses_x87: bool,
     pub(crate) points: Vec<Point>,
     pub(crate) exits: Vec<Exit>,
@@ -102,7 +104,7 @@ pub(crate) struct Draft {
     traits: Table,
 }
 
-/// Code that is rarely executed and lies behind the block.
+/// Code that is rarely executed and lies apart, so that what is executed lies close together.
 pub(super) enum Cold {
     /// A jump to `target`.
     Edge { site: Site, target: u32, backwards: bool },
@@ -117,6 +119,8 @@ pub(super) enum Cold {
 /// A block while it is written.
 pub(super) struct Writer<'a> {
     pub(super) emit: &'a mut Emitter,
+    /// For code that is rarely executed; at the end, when that is written, for the rest.
+    apart: &'a mut Emitter,
     pub(super) stubs: &'a Stubs,
     pub(super) items: &'a [Item],
     /// The place of the instruction that is being written.
@@ -144,6 +148,7 @@ impl Draft {
             entry: 0,
             loaded_entry: 0,
             host: 0..0,
+            rare: 0..0,
             uses_x87: false,
             points: Vec::new(),
             exits: Vec::new(),
@@ -155,10 +160,11 @@ impl Draft {
         }
     }
 
-    /// Translates the block at `eip`, for where the emitter is; false if there is nothing that could be.
+    /// Translates the block at `eip`, for where the emitters are, of which the second is for what is rarely
+    /// executed; false if there is nothing that could be.
     pub(crate) fn translate(
         &mut self,
-        emit: &mut Emitter,
+        (emit, apart): (&mut Emitter, &mut Emitter),
         stubs: &Stubs,
         memory: &AddressSpace,
         environment: &Environment,
@@ -169,6 +175,7 @@ impl Draft {
         let start = emit.offset();
         self.length = end.wrapping_sub(eip);
         (self.entry, self.loaded_entry, self.host) = (start, start, start..start);
+        self.rare = apart.offset()..apart.offset();
         self.uses_x87 = self.items.iter().any(Item::uses_x87);
         self.points.clear();
         self.exits.clear();
@@ -176,6 +183,7 @@ impl Draft {
         let segments = segments(&items);
         let mut writer = Writer {
             emit,
+            apart,
             stubs,
             items: &items,
             at: 0,
@@ -459,14 +467,16 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes what lies behind the block.
+    /// Writes what is rarely executed.
     fn finish(&mut self) {
+        self.draft.host.end = self.emit.offset();
+        core::mem::swap(&mut self.emit, &mut self.apart);
         let mut all = core::mem::take(&mut self.draft.cold);
         for cold in all.drain(..) {
             match cold {
                 Cold::Edge { site, target, backwards } => {
                     let stub = self.emit.offset();
-                    self.emit.bind(site, stub);
+                    self.apart.bind(site, stub);
                     self.emit.immediate(R8, target);
                     let jump = self.emit.jmp();
                     self.emit.bind(jump, self.stubs.unlinked);
@@ -474,14 +484,14 @@ impl Writer<'_> {
                     self.draft.exits.push(Exit { site, stub, target, backwards, loaded });
                 }
                 Cold::Chunks { site, left, eip, back } => {
-                    self.emit.bind_here(site);
+                    self.apart.bind(site, self.emit.offset());
                     self.chunks(left, eip, back);
                 }
                 Cold::Refill { site, again, saved, single } => self.refill(site, again, saved, single),
             }
         }
         self.draft.cold = all;
-        self.draft.host.end = self.emit.offset();
+        self.draft.rare.end = self.emit.offset();
     }
 
     /// Instructions of the segment that were counted, from the one at place `at` on.
@@ -498,7 +508,7 @@ impl Writer<'_> {
     }
 
     fn refill(&mut self, site: Site, again: u32, saved: bool, single: bool) {
-        self.emit.bind_here(site);
+        self.apart.bind(site, self.emit.offset());
         if single {
             self.emit.lea_wide(LEFT, Mem::host(LEFT, self.items.len() as i32));
         }
@@ -507,12 +517,10 @@ impl Writer<'_> {
             self.emit.copy(RAX, R8);
         }
         let before = self.place.unwrap_or(0);
-        self.emit.store_immediate(Frame::uncounted(), before as u32);
-        self.emit.store_immediate(Frame::flags_lost(), u32::from(!saved));
         self.emit.immediate(R8, self.items[before].found.eip());
         let back = self.emit.lea_rip(R9);
         self.emit.bind(back, again);
         let jump = self.emit.jmp();
-        self.emit.bind(jump, self.stubs.refill);
+        self.emit.bind(jump, if saved { self.stubs.refill } else { self.stubs.refill_lost[before] });
     }
 }

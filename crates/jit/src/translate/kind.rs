@@ -72,6 +72,7 @@ pub(crate) struct Item {
 impl Item {
     /// What `found` is to its translation; `None` for the reference. `based` becomes true if that hangs on
     /// what FS and GS are.
+    #[inline]
     pub(super) fn of(
         found: Found,
         surroundings: &Surroundings,

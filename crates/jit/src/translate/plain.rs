@@ -1,6 +1,6 @@
 //! Instructions that the host executes as they are: other registers in ModRM, and memory behind GS.
 
-use pentimento_decoder::{Instruction, MandatoryPrefix, MemoryOperand, OperandCode, Prefixes};
+use pentimento_decoder::{Instruction, MandatoryPrefix, Map, MemoryOperand, OperandCode, Prefixes};
 use pentimento_registers::{Gpr, SegmentRegister};
 
 use super::block::Writer;
@@ -15,10 +15,9 @@ impl Writer<'_> {
     pub(super) fn plain(&mut self, item: &Item) {
         let instruction = &item.found.instruction;
         let row = instruction.row();
-        let mut opcode =
-            Opcode { prefix: 0, escape: row.map().escape(), byte: instruction.opcode(), wide: false };
+        let mut opcode = Opcode { prefix: 0, map: row.map(), byte: instruction.opcode(), wide: false };
         // 64-bit mode has no second opcode for 80h.
-        if opcode.escape.is_empty() && opcode.byte == 0x82 {
+        if opcode.map == Map::OneByte && opcode.byte == 0x82 {
             opcode.byte = 0x80;
         }
         let word = instruction.prefixes().contains(Prefixes::OPERAND_SIZE);
@@ -88,7 +87,7 @@ impl Writer<'_> {
         if register > 7 {
             self.emit.byte(0x41);
         }
-        self.emit.raw(opcode.escape);
+        self.emit.raw(opcode.map.escape());
         self.emit.byte(opcode.byte & !7 | register & 7);
     }
 

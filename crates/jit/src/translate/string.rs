@@ -1,6 +1,6 @@
 //! String instructions. The host's DF is clear but for what needs it set.
 
-use pentimento_decoder::{Instruction, Operation, Prefixes};
+use pentimento_decoder::{Instruction, Map, Operation, Prefixes};
 use pentimento_execute::REPEAT_CHUNK;
 use pentimento_execute::blocks::Found;
 
@@ -51,7 +51,7 @@ impl Writer<'_> {
         let step = if self.backwards { -width } else { width };
         let opcode = |byte: u8| Opcode {
             prefix: if width == 2 { 0x66 } else { 0 },
-            escape: &[],
+            map: Map::OneByte,
             byte: if width == 1 { byte } else { byte | 1 },
             wide: false,
         };
