@@ -130,6 +130,12 @@ impl Link {
         }
     }
 
+    /// The position that it points to.
+    #[cfg(test)]
+    pub(crate) fn place(&self) -> u32 {
+        self.0.get()
+    }
+
     /// Whether it points nowhere.
     #[inline(always)]
     pub(crate) fn is_open(&self) -> bool {
@@ -377,6 +383,11 @@ impl Arena {
     /// What belongs to them, one for one.
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// Bytes of the host's memory that it takes.
+    pub(crate) fn footprint(&self) -> usize {
+        self.ops.capacity() * size_of::<Op>() + self.steps.capacity() * size_of::<Step>() + size_of::<Jumps>()
     }
 
     /// The table of jumps.

@@ -1,5 +1,6 @@
 //! The blocks of one address space: where they are, and how they go when their code is written to.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use pentimento_execute::blocks::{Flow, KeptCode};
@@ -25,6 +26,9 @@ pub(crate) struct Block {
 /// Operations in the arena above which everything is dropped and compiled again.
 const MOST_OPS: usize = 1 << 20;
 
+/// Instructions of dropped blocks above which that is done too, if they are half of all.
+const MOST_DEAD: usize = 1 << 16;
+
 /// Everything that was compiled for an address space.
 pub(crate) struct Blocks {
     pub(crate) arena: Arena,
@@ -32,6 +36,10 @@ pub(crate) struct Blocks {
     scratch: (Vec<Op>, Vec<Step>),
     /// The blocks by their first EIP, and the address space that they are of.
     pub(crate) kept: KeptCode<u32, Block>,
+    /// By EIP, the operation that leads to whatever block is there, from all that are there no more.
+    anchors: BTreeMap<u32, u32>,
+    /// Instructions of blocks that are no more.
+    dead: usize,
     /// The operation in the middle of a block before which the budget ended.
     paused: Option<usize>,
     /// The model that it was compiled for.
@@ -51,6 +59,8 @@ impl Blocks {
             arena: Arena::new(),
             scratch: (Vec::new(), Vec::new()),
             kept: KeptCode::new(),
+            anchors: BTreeMap::new(),
+            dead: 0,
             paused: None,
             model: CpuModel::Max,
             breakpoints: Breakpoints::default(),
@@ -72,8 +82,17 @@ impl Blocks {
     pub(crate) fn clear(&mut self) {
         self.arena.clear();
         self.kept.clear();
+        self.anchors.clear();
+        self.dead = 0;
         self.paused = None;
         self.epoch += 1;
+    }
+
+    /// Bytes of the host's memory that they take, about.
+    pub(crate) fn footprint(&self) -> usize {
+        self.arena.footprint()
+            + self.kept.len() * size_of::<(u32, Block)>()
+            + self.anchors.len() * size_of::<(u32, u32)>()
     }
 
     /// Brings the blocks up to date with what was written to their code, with the CPU model and with
@@ -112,8 +131,23 @@ impl Blocks {
         self.paused = None;
         for eip in self.kept.overlapping(range) {
             let Some(block) = self.kept.remove(eip) else { continue };
+            self.dead += usize::from(block.instructions);
+            self.connect(eip, block.first);
+        }
+    }
+
+    /// Lets what is linked to the block that began at `first` find the one that comes in its place.
+    ///
+    /// The first of many at one EIP becomes their anchor: the others lead to it, and it to the newest, so
+    /// that no branch takes more steps the more often code is written.
+    fn connect(&mut self, eip: u32, first: u32) {
+        let anchor = *self.anchors.entry(eip).or_insert(first);
+        for place in [anchor, first] {
             let (op, step) = connector(eip, 0);
-            self.arena.replace(block.first as usize, op, step);
+            self.arena.replace(place as usize, op, step);
+        }
+        if anchor != first {
+            self.arena.link(first, eip, anchor);
         }
     }
 
@@ -130,7 +164,8 @@ impl Blocks {
     }
 
     fn compile(&mut self, context: &mut Context<'_>) -> Option<Block> {
-        if self.arena.ops().len() > MOST_OPS {
+        let total = self.arena.ops().len();
+        if total > MOST_OPS || self.dead > MOST_DEAD.max(total / 2) {
             self.clear();
         }
         let (ops, steps) = &mut self.scratch;
@@ -146,6 +181,12 @@ impl Blocks {
         let block = Block { first, instructions, before: 0 };
         self.kept.insert(eip, length, block);
         Some(block)
+    }
+
+    /// The first operation of the block at `eip`, if there is one.
+    #[cfg(test)]
+    pub(crate) fn block_at(&self, eip: u32) -> Option<usize> {
+        self.kept.get(eip).map(|block| block.first as usize)
     }
 
     /// Whether operation `at` is an instruction at `eip`.

@@ -526,3 +526,82 @@ fn a_request_to_stop_is_seen_soon() {
         assert!(guest.environment.stop.take());
     }
 }
+
+/// How many operations lie between the branch at `site` and the block that it leads to.
+fn connectors_behind(interpreter: &Interpreter, site: usize, eip: u32) -> usize {
+    let ops = interpreter.code.arena.ops();
+    let block = interpreter.code.block_at(eip).unwrap();
+    let places = core::iter::successors(Some(site), |place| Some(ops[*place].taken.place() as usize));
+    places.skip(1).take(100_000).position(|place| place == block).unwrap()
+}
+
+#[test]
+fn a_branch_to_code_that_is_made_again_and_again_takes_no_more_steps() {
+    const CALLED: u32 = CODE + 0x1000;
+    // call CALLED; then what no engine goes on behind
+    let callers: [&[u8]; 2] = [&[0xe8, 0xfb, 0x0f, 0, 0, 0xf4], &[0xe8, 0xdb, 0x0f, 0, 0, 0xf4]];
+    let (mut state, mut memory, mut environment) = machine(callers[0]);
+    memory.poke_bytes(CODE + 0x20, callers[1]).unwrap();
+    let mut interpreter = Interpreter::new();
+    for round in 0..2000_u32 {
+        // inc edx or inc ecx; ret
+        memory.poke_bytes(CALLED, &[0x41 + (round % 2) as u8, 0xc3]).unwrap();
+        // The second caller joins later, and is there only now and then.
+        let both = round > 700 && round % 3 == 0;
+        for start in [Some(CODE), both.then_some(CODE + 0x20)].into_iter().flatten() {
+            state.eip = start;
+            state.set_gpr(Gpr::Esp, DATA + 0x1000);
+            let mut guest = guest(&mut state, &mut memory, &mut environment);
+            interpreter.run(&mut guest, Until::budget(1000));
+        }
+    }
+    assert_eq!(state.gpr(Gpr::Ecx) + state.gpr(Gpr::Edx), 2000 + 433);
+    for caller in [CODE, CODE + 0x20] {
+        let site = interpreter.code.block_at(caller).unwrap();
+        let steps = connectors_behind(&interpreter, site, CALLED);
+        assert!(steps <= 3, "{steps} from {caller:#x}");
+    }
+}
+
+/// A device that panics when it is read first.
+struct Broken(bool);
+
+impl pentimento_memory::MmioHandler for Broken {
+    fn read(&mut self, _: u32, _: u32) -> u64 {
+        if core::mem::take(&mut self.0) {
+            std::panic::resume_unwind(std::boxed::Box::new("broken"));
+        }
+        0
+    }
+
+    fn write(&mut self, _: u32, _: u32, _: u64) {}
+}
+
+#[test]
+fn a_device_that_panics_leaves_the_blocks_as_they_were() {
+    #[rustfmt::skip]
+    let code = [
+        0xbb, 0, 0, 0x01, 0,    // mov ebx, 0x10000
+        0x8b, 0x03,             // mov eax, [ebx]
+        0x41, 0x41, 0x41, 0x41, // inc ecx, four times
+        0xf4,                   // hlt
+    ];
+    let (mut state, mut memory, mut environment) = machine(&code);
+    memory.map_mmio(0x1_0000, 0x1000, Permissions::READ, std::boxed::Box::new(Broken(true))).unwrap();
+    let mut interpreter = Interpreter::new();
+    let mut run = |interpreter: &mut Interpreter, state: &mut CpuState, memory: &mut AddressSpace, budget| {
+        state.eip = CODE;
+        interpreter.run(&mut guest(state, memory, &mut environment), Until::budget(budget))
+    };
+    // Too small a budget for the whole block: an operation in its midst is changed meanwhile.
+    let broken = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| {
+        run(&mut interpreter, &mut state, &mut memory, 4);
+    }));
+    assert!(broken.is_err());
+    state.set_gpr(Gpr::Ecx, 0);
+    let stop = run(&mut interpreter, &mut state, &mut memory, 1000);
+    assert_eq!((stop.executed, state.gpr(Gpr::Ecx)), (6, 4), "{:?}", stop.exit);
+    // An operation that was left changed would end the block.
+    let inside = (CODE + 5..CODE + 12).find(|eip| interpreter.code.block_at(*eip).is_some());
+    assert_eq!(inside, None);
+}

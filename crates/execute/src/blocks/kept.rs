@@ -82,6 +82,12 @@ impl<K: CodeKey, V> KeptCode<K, V> {
         self.kept.is_empty()
     }
 
+    /// How much is kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Keeps nothing any more.
     pub fn clear(&mut self) {
         self.kept.clear();
