@@ -55,7 +55,7 @@ use pentimento_execute::{Engine, Exit, Guest, MOST_UNHEARD, Reference, Stop, Unt
 use pentimento_memory::AddressSpace;
 use pentimento_memory::engine::{generation, is_prepared_fast, prepare_fast};
 
-use arena::{Cursor, drive};
+use arena::{Cursor, OpHandler, drive};
 use calls::Calls;
 use code::{Block, Blocks};
 use flags::PendingFlags;
@@ -84,16 +84,55 @@ impl Engine for Interpreter {
     }
 
     fn run_observed(&mut self, guest: &mut Guest<'_>, until: Until, observed: &mut Observed<'_>) -> Stop {
-        let mut blocks = self.observed.take().unwrap_or_else(|| Box::new(Blocks::new()));
-        core::mem::swap(&mut self.code, &mut blocks);
-        self.code.observe(observed.observer.interests());
+        let watched = Watched::new(self);
+        watched.0.code.observe(observed.observer.interests());
         observed.begin(guest.state.eip);
-        let stop = self.run_blocks(guest, until, Some(observed));
+        let stop = watched.0.run_blocks(guest, until, Some(observed));
         observed.end(guest.state.eip);
-        self.code.counters.settle(observed.observer);
-        core::mem::swap(&mut self.code, &mut blocks);
-        self.observed = Some(blocks);
+        watched.0.code.counters.settle(observed.observer);
         stop
+    }
+
+    fn footprint(&self) -> usize {
+        self.code.footprint() + self.observed.as_ref().map_or(0, |blocks| blocks.footprint())
+    }
+}
+
+/// An interpreter whose blocks are those for an observer, until this goes: also where a device or the
+/// observer panics.
+struct Watched<'a>(&'a mut Interpreter);
+
+impl<'a> Watched<'a> {
+    fn new(interpreter: &'a mut Interpreter) -> Self {
+        interpreter.observed.get_or_insert_with(|| Box::new(Blocks::new()));
+        interpreter.exchange_blocks();
+        Self(interpreter)
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.0.exchange_blocks();
+    }
+}
+
+/// An interpreter that comes back before operation `at`, until this goes: also where a device panics.
+struct Cut<'a> {
+    interpreter: &'a mut Interpreter,
+    at: usize,
+    handler: OpHandler,
+}
+
+impl<'a> Cut<'a> {
+    fn new(interpreter: &'a mut Interpreter, at: usize) -> Self {
+        let handler = interpreter.code.arena.exchange_handler(at, cut);
+        Self { interpreter, at, handler }
+    }
+}
+
+impl Drop for Cut<'_> {
+    fn drop(&mut self) {
+        self.interpreter.code.arena.exchange_handler(self.at, self.handler);
     }
 }
 
@@ -102,6 +141,13 @@ impl Interpreter {
     #[must_use]
     pub fn new() -> Self {
         Self { code: Blocks::new(), observed: None, warmth: 0 }
+    }
+
+    /// The blocks in use and those aside change places, where there are any aside.
+    fn exchange_blocks(&mut self) {
+        if let Some(observed) = &mut self.observed {
+            core::mem::swap(&mut self.code, observed);
+        }
     }
 
     /// Runs as [`Engine::run`] says, with the blocks that are in `code`: those of the observer, if there is
@@ -160,9 +206,7 @@ impl Interpreter {
     fn begin(&mut self, block: Block, guest: &mut Guest<'_>, left: &mut u64) -> Leave {
         let mut at = block.first as usize;
         if let Some(end) = self.code.last_cut(at, *left as usize) {
-            let handler = self.code.arena.exchange_handler(end, cut);
-            let leave = self.chain(block, guest, left, u64::MAX, None);
-            self.code.arena.exchange_handler(end, handler);
+            let leave = Cut::new(self, end).interpreter.chain(block, guest, left, u64::MAX, None);
             if !matches!(leave, Leave::Continue) {
                 return leave;
             }
