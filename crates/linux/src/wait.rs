@@ -127,6 +127,8 @@ pub(crate) struct PendingCall {
     pub(crate) progress: u32,
     /// Messages already moved, of a call that moves several.
     pub(crate) messages: u32,
+    /// Where what the call moves goes to, once that is known.
+    pub(crate) place: Option<u32>,
     /// Somebody handed this call its result (a futex wake).
     pub(crate) granted: bool,
     /// A signal waits: the handler's last chance to finish by itself.

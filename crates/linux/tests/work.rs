@@ -17,6 +17,13 @@ const PIPE: u32 = 42;
 const DUP2: u32 = 63;
 const SETRLIMIT: u32 = 75;
 const POLL: u32 = 168;
+const MUNMAP: u32 = 91;
+const FTRUNCATE: u32 = 93;
+const MPROTECT: u32 = 125;
+const MSYNC: u32 = 144;
+const MLOCK: u32 = 150;
+const MREMAP: u32 = 163;
+const MADVISE: u32 = 219;
 const RT_SIGACTION: u32 = 174;
 const NANOSLEEP: u32 = 162;
 const MMAP2: u32 = 192;
@@ -30,6 +37,9 @@ const PROCESS_VM_READV: u32 = 347;
 
 const RLIMIT_NOFILE: u32 = 7;
 const POLLIN: u32 = 1;
+const MREMAP_MAYMOVE: u32 = 1;
+const MREMAP_FIXED: u32 = 2;
+const MADV_DONTNEED: u32 = 4;
 
 /// Counts looks, and wants the machine to stop from one of them on.
 #[derive(Clone, Default)]
@@ -89,9 +99,13 @@ impl Fixture {
     }
 
     fn open(&mut self, path: &str) -> u32 {
+        self.open_with(path, 2)
+    }
+
+    fn open_with(&mut self, path: &str, flags: u32) -> u32 {
         let bytes = [path.as_bytes(), b"\0"].concat();
         self.guest.kernel.parts(self.task).unwrap().memory.write_bytes(DATA, &bytes).unwrap();
-        self.call(OPEN, &[DATA, 2]).unwrap()
+        self.call(OPEN, &[DATA, flags, 0o600]).unwrap()
     }
 
     fn pipe(&mut self) -> (u32, u32) {
@@ -295,4 +309,99 @@ fn a_sleep_among_many_timers_takes_one_turn() {
     fixture.guest.start(task, NANOSLEEP, &[DATA, 0]);
     assert!(matches!(fixture.guest.kernel.schedule(), Next::Run { .. }));
     assert_eq!(fixture.guest.result(task), Ok(0));
+}
+
+/// Bytes of a long range, all of whose pages are there.
+const DENSE: u32 = 64 << 20;
+
+impl Fixture {
+    /// Pages of [`DENSE`] bytes, each with a word of its own.
+    fn dense_memory(&mut self) -> u32 {
+        let start = self.memory(DENSE);
+        self.mark(start, DENSE);
+        start
+    }
+
+    fn mark(&mut self, start: u32, length: u32) {
+        for offset in (0..length).step_by(4096) {
+            self.guest.poke(self.task, start + offset, &[offset + 1]);
+        }
+    }
+
+    fn is_marked(&mut self, start: u32, length: u32) -> bool {
+        (0..length).step_by(4096).all(|offset| self.guest.peek(self.task, start + offset) == offset + 1)
+    }
+
+    /// Makes a call that is interrupted at every look, which it must be, and must succeed.
+    fn cut(&mut self, number: u32, arguments: &[u32]) -> u32 {
+        let (pauses, result) = self.interrupted(number, arguments);
+        assert!(pauses > 1, "call {number} was paused {pauses} times");
+        result.unwrap()
+    }
+}
+
+#[test]
+fn calls_on_long_ranges_of_memory_are_cut_and_still_whole() {
+    let mut fixture = Fixture::new();
+    let start = fixture.dense_memory();
+    fixture.cut(MPROTECT, &[start, DENSE, 1]);
+    fixture.cut(MPROTECT, &[start, DENSE, 3]);
+    assert!(fixture.is_marked(start, DENSE));
+    let moved = fixture.cut(MREMAP, &[start, DENSE, DENSE + 4096, MREMAP_MAYMOVE]);
+    assert!(moved != start && fixture.is_marked(moved, DENSE));
+    assert_eq!(fixture.call(MLOCK, &[start, 4096]), Err(Errno::ENOMEM), "nothing stays behind");
+    let target = fixture.dense_memory();
+    fixture.guest.poke(fixture.task, target + DENSE - 4096, &[7]);
+    let flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+    assert_eq!(fixture.cut(MREMAP, &[moved, DENSE / 2, DENSE / 2, flags, target]), target);
+    assert!(fixture.is_marked(target, DENSE / 2));
+    assert_eq!(fixture.guest.peek(fixture.task, target + DENSE - 4096), 7, "what is behind stays");
+    fixture.cut(MADVISE, &[target, DENSE, MADV_DONTNEED]);
+    assert_eq!(fixture.guest.peek(fixture.task, target), 0);
+    fixture.mark(target, DENSE);
+    assert_eq!(fixture.cut(MMAP2, &[target, DENSE, 3, 0x32, u32::MAX, 0]), target);
+    assert_eq!(fixture.guest.peek(fixture.task, target + DENSE - 4096), 0);
+    fixture.mark(target, DENSE);
+    fixture.cut(MUNMAP, &[target, DENSE]);
+    assert_eq!(fixture.call(MLOCK, &[target, 4096]), Err(Errno::ENOMEM));
+}
+
+#[test]
+fn calls_on_many_areas_are_cut() {
+    let mut fixture = Fixture::new();
+    let start = fixture.memory(DENSE);
+    for offset in (0..DENSE).step_by(8192) {
+        fixture.call(MPROTECT, &[start + offset, 4096, 1]).unwrap();
+    }
+    fixture.cut(MLOCK, &[start, DENSE]);
+    fixture.cut(MADVISE, &[start, DENSE, 0]);
+    fixture.cut(MSYNC, &[start, DENSE, 4]);
+    fixture.cut(MADVISE, &[start, DENSE, MADV_DONTNEED]);
+    let buffer = fixture.memory(4 << 20);
+    let mut texts = Vec::new();
+    for cut in [false, true] {
+        let maps = fixture.open_with("/proc/self/maps", 0);
+        let arguments = [maps, buffer, 4 << 20];
+        let length =
+            if cut { fixture.cut(READ, &arguments) } else { fixture.call(READ, &arguments).unwrap() };
+        let mut text = vec![0; length as usize];
+        fixture.guest.kernel.parts(fixture.task).unwrap().memory.read_bytes(buffer, &mut text).unwrap();
+        texts.push(String::from_utf8(text).unwrap());
+    }
+    assert!(texts[0].lines().count() > (DENSE / 4096) as usize);
+    assert!(texts[0] == texts[1], "a text that is cut says the same");
+    fixture.cut(MPROTECT, &[start, DENSE, 3]);
+}
+
+#[test]
+fn a_long_file_is_written_back_in_pieces() {
+    let mut fixture = Fixture::new();
+    let file = fixture.open_with("/tmp/long", 0o102);
+    fixture.call(FTRUNCATE, &[file, DENSE]).unwrap();
+    let start = fixture.call(MMAP2, &[0, DENSE, 3, 1, file, 0]).unwrap();
+    fixture.mark(start, DENSE);
+    fixture.cut(MSYNC, &[start, DENSE, 4]);
+    fixture.call(MUNMAP, &[start, DENSE]).unwrap();
+    let again = fixture.call(MMAP2, &[0, DENSE, 1, 2, file, 0]).unwrap();
+    assert!(fixture.is_marked(again, DENSE));
 }

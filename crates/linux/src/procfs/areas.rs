@@ -6,6 +6,7 @@ use pentimento_memory::{PAGE_SIZE, Permissions};
 
 use super::process::Subject;
 use crate::space::{Area, AreaSource, Space};
+use crate::vfs::TextPart;
 
 /// The line of `maps` about an area.
 fn line(space: &Space, start: u32, area: &Area) -> Vec<u8> {
@@ -44,14 +45,23 @@ fn line(space: &Space, start: u32, area: &Area) -> Vec<u8> {
     text
 }
 
-/// `maps`: one area a line.
-pub(super) fn maps(subject: &Subject<'_>) -> Vec<u8> {
-    let Some(space) = subject.space else { return Vec::new() };
+/// What `describe` says of some areas, the first of which starts at `from` or above it, and where the next
+/// one starts.
+fn some(subject: &Subject<'_>, from: u32, describe: impl Fn(&mut Vec<u8>, &Space, u32, &Area)) -> TextPart {
+    /// Areas of a part.
+    const AREAS: usize = 512;
+    let Some(space) = subject.space else { return (Vec::new(), None) };
     let mut text = Vec::new();
-    for (start, area) in space.areas.iter() {
-        text.extend_from_slice(&line(space, start, area));
+    let mut areas = space.areas.starting_from(from);
+    for (start, area) in areas.by_ref().take(AREAS) {
+        describe(&mut text, space, start, area);
     }
-    text
+    (text, areas.next().map(|(start, _)| start))
+}
+
+/// `maps`: one area a line, from the address `from` on.
+pub(super) fn maps(subject: &Subject<'_>, from: u32) -> TextPart {
+    some(subject, from, |text, space, start, area| text.extend_from_slice(&line(space, start, area)))
 }
 
 /// KiB of an area, or of all together.
@@ -113,16 +123,14 @@ fn put_size(text: &mut Vec<u8>, name: &str, size: u64) {
     text.extend_from_slice(format!("{:<16}{size:8} kB\n", format!("{name}:")).as_bytes());
 }
 
-/// `smaps`: what each area takes.
-pub(super) fn detailed(subject: &Subject<'_>) -> Vec<u8> {
-    let Some(space) = subject.space else { return Vec::new() };
-    let mut text = Vec::new();
-    for (start, area) in space.areas.iter() {
+/// `smaps`: what each area takes, from the address `from` on.
+pub(super) fn detailed(subject: &Subject<'_>, from: u32) -> TextPart {
+    some(subject, from, |text, space, start, area| {
         text.extend_from_slice(&line(space, start, area));
-        put_size(&mut text, "Size", u64::from(area.end.wrapping_sub(start)) / 1024);
-        put_size(&mut text, "KernelPageSize", u64::from(PAGE_SIZE) / 1024);
-        put_size(&mut text, "MMUPageSize", u64::from(PAGE_SIZE) / 1024);
-        Sizes::of(space, start, area).write(&mut text);
+        put_size(text, "Size", u64::from(area.end.wrapping_sub(start)) / 1024);
+        put_size(text, "KernelPageSize", u64::from(PAGE_SIZE) / 1024);
+        put_size(text, "MMUPageSize", u64::from(PAGE_SIZE) / 1024);
+        Sizes::of(space, start, area).write(text);
         text.extend_from_slice(b"THPeligible:    0\n");
         let mut flags = String::from("VmFlags:");
         let bits = [
@@ -141,8 +149,7 @@ pub(super) fn detailed(subject: &Subject<'_>) -> Vec<u8> {
         }
         text.extend_from_slice(flags.as_bytes());
         text.extend_from_slice(b" \n");
-    }
-    text
+    })
 }
 
 /// `smaps_rollup`: what all areas take together.

@@ -11,20 +11,49 @@ use crate::objects::states::State;
 use crate::objects::{Description, Files, OpenFlags, Opener, RegularFile};
 use crate::vfs::{Caller, DeviceNumber, Vnode};
 use crate::wait::Failure;
+use crate::work::BETWEEN_LOOKS;
 
 /// What an open file said.
 #[derive(Clone, Default, Debug)]
-struct Text(Option<Arc<[u8]>>);
+struct Text {
+    whole: Option<Arc<[u8]>>,
+    /// What it is going to say, as far as a reader has come that was paused, and where to go on.
+    begun: Option<(Vec<u8>, u32)>,
+}
 
 impl State for Text {
     fn held_bytes(&self) -> u64 {
-        self.0.as_ref().map_or(0, |text| text.len() as u64)
+        let whole = self.whole.as_ref().map_or(0, |text| text.len());
+        let begun = self.begun.as_ref().map_or(0, |(text, _)| text.len());
+        (whole + begun) as u64
     }
 }
 
 /// An open file of `/proc`.
 #[derive(Clone, Copy, Debug)]
 struct TextFile(Id<Text>);
+
+impl TextFile {
+    /// What the file says now.
+    fn say(self, files: &mut Files, access: &Transfer<'_>) -> Result<Arc<[u8]>, Failure> {
+        let node = files.description(access.id).vnode.node;
+        let (mut text, mut from) = files.states[self.0].begun.take().unwrap_or_default();
+        loop {
+            let (part, next) = text_of(files, access.caller, node, from)?;
+            files.vfs.account.charge(part.len() as u64)?;
+            text.extend_from_slice(&part);
+            let Some(next) = next else { break };
+            from = next;
+            if let Err(pause) = files.work.spend(BETWEEN_LOOKS) {
+                files.states[self.0].begun = Some((text, from));
+                return Err(pause);
+            }
+        }
+        let text: Arc<[u8]> = text.into();
+        files.states[self.0].whole = Some(text.clone());
+        Ok(text)
+    }
+}
 
 /// Opens the files of `/proc`.
 pub(crate) struct ProcFiles;
@@ -51,15 +80,10 @@ impl Object for TextFile {
 
     fn read(&self, files: &mut Files, access: &Transfer<'_>, buffer: &mut [u8]) -> Result<usize, Failure> {
         let description = files.description(access.id);
-        let (node, offset) = (description.vnode.node, access.position.unwrap_or(description.offset));
-        let text = match &files.states[self.0].0 {
+        let offset = access.position.unwrap_or(description.offset);
+        let text = match &files.states[self.0].whole {
             Some(text) if offset > 0 => text.clone(),
-            _ => {
-                let text: Arc<[u8]> = text_of(files, access.caller, node)?.into();
-                files.vfs.account.charge(text.len() as u64)?;
-                files.states[self.0].0 = Some(text.clone());
-                text
-            }
+            _ => self.say(files, access)?,
         };
         let rest = usize::try_from(offset).ok().and_then(|offset| text.get(offset..)).unwrap_or(&[]);
         let length = rest.len().min(buffer.len());

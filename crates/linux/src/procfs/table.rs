@@ -6,7 +6,7 @@ use super::sys::SYS;
 use super::{areas, network, setting, status, system};
 use crate::errno::Errno;
 use crate::objects::Files;
-use crate::vfs::{LinkTarget, Setting, View};
+use crate::vfs::{LinkTarget, Setting, TextPart, View};
 
 /// What an entry is.
 #[derive(Clone, Copy)]
@@ -21,6 +21,9 @@ pub(super) enum Content {
     Files(fn(&Files) -> String),
     /// A text about a process or thread.
     Process(fn(&Subject<'_>) -> Vec<u8>),
+    /// A text about a process that may be long: a part of it, from the place in the number on (0 at first),
+    /// and where the next part begins.
+    Parts(fn(&Subject<'_>, u32) -> TextPart),
     /// A setting of a process: its text, and what comes of writing there.
     Setting(fn(&Subject<'_>) -> Vec<u8>, fn(&Subject<'_>, &[u8]) -> Result<Setting, Errno>),
     /// A link, for the process whose number is given; 0 outside of processes' directories.
@@ -211,7 +214,7 @@ pub(super) const PROCESS: &[ProcEntry] = &[
     entry("io",               0o400, Content::Process(process::transfers)),
     entry("limits",           0o444, Content::Process(process::limits)),
     entry("loginuid",         0o444, Content::Fixed("4294967295")),
-    entry("maps",             0o444, Content::Process(areas::maps)),
+    entry("maps",             0o444, Content::Parts(areas::maps)),
     entry("oom_score",        0o444, Content::Process(process::oom_score)),
     entry("oom_score_adj",    0o644, Content::Setting(process::oom_adjustment, setting::oom_adjustment)),
     entry("personality",      0o400, Content::Process(process::personality)),
@@ -219,7 +222,7 @@ pub(super) const PROCESS: &[ProcEntry] = &[
     entry("schedstat",        0o444, Content::Process(process::schedule)),
     entry("sessionid",        0o444, Content::Fixed("4294967295")),
     entry("setgroups",        0o444, Content::Fixed("allow\n")),
-    entry("smaps",            0o444, Content::Process(areas::detailed)),
+    entry("smaps",            0o444, Content::Parts(areas::detailed)),
     entry("smaps_rollup",     0o444, Content::Process(areas::summed)),
     entry("stat",             0o444, Content::Process(status::stat)),
     entry("statm",            0o444, Content::Process(status::memory_pages)),
@@ -315,7 +318,10 @@ mod tests {
             }
         }
         let is_text = |row: &ProcEntry| {
-            matches!(row.content, Content::Process(_) | Content::Setting(..) | Content::Fixed(_))
+            matches!(
+                row.content,
+                Content::Process(_) | Content::Parts(_) | Content::Setting(..) | Content::Fixed(_)
+            )
         };
         assert!(PROCESS.iter().take(THREAD_ENTRIES).all(is_text));
         assert_eq!(PROCESS[THREAD_ENTRIES].path, "clear_refs", "the first that only processes have");

@@ -5,7 +5,7 @@ use super::processes::Processes;
 use super::table::{Content, PROCESS, SYSTEM};
 use crate::errno::Errno;
 use crate::signal::Signal;
-use crate::vfs::{Location, OpenFile, Owner, ProcessView, Setting};
+use crate::vfs::{Location, OpenFile, Owner, ProcessView, Setting, TextPart};
 
 impl ProcessView for Processes<'_> {
     fn current(&self) -> u32 {
@@ -93,10 +93,11 @@ impl ProcessView for Processes<'_> {
         }
     }
 
-    fn process_text(&self, row: usize, process: u32, thread: u32) -> Option<Vec<u8>> {
+    fn process_text(&self, row: usize, process: u32, thread: u32, from: u32) -> Option<TextPart> {
         let subject = Subject::new(self, process, thread)?;
         match PROCESS.get(row)?.content {
-            Content::Process(text) | Content::Setting(text, _) => Some(text(&subject)),
+            Content::Process(text) | Content::Setting(text, _) => Some((text(&subject), None)),
+            Content::Parts(part) => Some(part(&subject, from)),
             _ => None,
         }
     }

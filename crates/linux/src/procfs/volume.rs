@@ -9,7 +9,7 @@ use crate::errno::Errno;
 use crate::objects::Files;
 use crate::vfs::{
     Allocation, Attributes, Caller, Change, DirectoryEntry, FileType, LinkTarget, Name, NewNode, NodeId,
-    Owner, RenameMode, Setting, Vfs, View, Vnode, Volume, VolumeStatistics,
+    Owner, RenameMode, Setting, TextPart, Vfs, View, Vnode, Volume, VolumeStatistics,
 };
 
 /// A number as a file name has it: no sign, no leading zeroes.
@@ -159,10 +159,15 @@ pub(super) fn setting_of(caller: &Caller<'_>, node: NodeId, bytes: &[u8]) -> Res
 }
 
 /// What a regular file of `/proc` or `/sys` says now.
-pub(super) fn text_of(files: &Files, caller: &Caller<'_>, node: NodeId) -> Result<Vec<u8>, Errno> {
+pub(super) fn text_of(
+    files: &Files,
+    caller: &Caller<'_>,
+    node: NodeId,
+    from: u32,
+) -> Result<TextPart, Errno> {
     let processes = caller.view.processes;
     let node = Node::from_id(node)?;
-    match (node, node.content()) {
+    let text = match (node, node.content()) {
         (Node::DescriptorText(process, fd), _) => {
             let open = processes.descriptor(process, fd).ok_or(Errno::EBADF)?;
             let description = files.description(Id::from_number(open.description));
@@ -179,16 +184,20 @@ pub(super) fn text_of(files: &Files, caller: &Caller<'_>, node: NodeId) -> Resul
             Ok(text(files).into_bytes())
         }
         (_, Some(Content::Files(text))) => Ok(text(files).into_bytes()),
-        (Node::Entry(row, process, thread), Some(Content::Process(_) | Content::Setting(..))) => {
+        (
+            Node::Entry(row, process, thread),
+            Some(Content::Process(_) | Content::Parts(_) | Content::Setting(..)),
+        ) => {
             let thread = if thread == 0 { process } else { thread };
-            processes.process_text(row, process, thread).ok_or(Errno::ESRCH)
+            return processes.process_text(row, process, thread, from).ok_or(Errno::ESRCH);
         }
         (Node::Entry(_, process, _), Some(Content::Mounts { long })) => {
             let root = processes.location(process).ok_or(Errno::EINVAL)?.root;
             Ok(mount_table(&files.vfs, root, long))
         }
         _ => Err(Errno::EINVAL),
-    }
+    };
+    text.map(|text| (text, None))
 }
 
 /// `/proc/PID/mounts`, or `mountinfo`.

@@ -138,6 +138,11 @@ impl Areas {
         self.by_start.iter().map(|(start, area)| (*start, area))
     }
 
+    /// The areas that start at `address` or above it, lowest first.
+    pub(crate) fn starting_from(&self, address: u32) -> impl Iterator<Item = (u32, &Area)> {
+        self.by_start.range(address..).map(|(start, area)| (*start, area))
+    }
+
     /// Bytes in all areas.
     pub(crate) fn mapped(&self) -> u64 {
         self.mapped

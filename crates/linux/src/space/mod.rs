@@ -151,19 +151,37 @@ impl Space {
     /// ENOMEM beyond the limit or the user's part of the address space.
     pub(crate) fn map(&mut self, start: u32, length: u32, area: Area) -> Result<(), Errno> {
         let end = start.checked_add(length).filter(|end| *end <= TASK_SIZE).ok_or(Errno::ENOMEM)?;
-        let held = self.areas.mapped() - self.areas.mapped_within(start, end);
-        if held + u64::from(length) > self.limit {
-            return Err(Errno::ENOMEM);
-        }
-        if self.data_limit != u64::MAX && area.is_data() {
-            let data = self.areas.data_outside(start, end) + u64::from(length);
-            if data > self.data_limit {
-                return Err(Errno::ENOMEM);
-            }
-        }
+        self.check_limits(start, end, area.is_data())?;
         self.map_pages(start, length, &area)?;
         self.areas.insert(start, end, area);
         Ok(())
+    }
+
+    /// Whether `[start, end)` may be mapped, in place of what is there.
+    ///
+    /// # Errors
+    /// ENOMEM beyond the limits.
+    pub(crate) fn check_limits(&self, start: u32, end: u32, is_data: bool) -> Result<(), Errno> {
+        let length = u64::from(end - start);
+        let exceeds = |all: u64, limit: u64, outside: &dyn Fn() -> u64| {
+            all.saturating_add(length) > limit && outside().saturating_add(length) > limit
+        };
+        let outside = || self.areas.mapped() - self.areas.mapped_within(start, end);
+        let data = || self.areas.data_outside(start, end);
+        if exceeds(self.areas.mapped(), self.limit, &outside)
+            || is_data && self.data_limit != u64::MAX && exceeds(u64::MAX, self.data_limit, &data)
+        {
+            return Err(Errno::ENOMEM);
+        }
+        Ok(())
+    }
+
+    /// Gives private pages of `area` up: what is read there next comes from behind the area, or is zero.
+    ///
+    /// # Errors
+    /// ENOMEM where the machine's memory is used up.
+    pub(crate) fn discard_pages(&mut self, start: u32, length: u32, area: &Area) -> Result<(), Errno> {
+        self.map_pages(start, length, area)
     }
 
     /// Maps a new anonymous object of `length` bytes that forks share: its number, and its memory.
@@ -265,35 +283,29 @@ impl Space {
         })
     }
 
-    /// Moves `old_length` bytes at `old`, of `area`, to `new`, where `new_length` bytes are mapped
-    /// instead of what was there.
+    /// Moves `length` bytes of pages at `old` to `new`, where an area like theirs is mapped.
     ///
     /// # Errors
-    /// ENOMEM; then nothing has moved.
-    pub(crate) fn move_pages(
-        &mut self,
-        (old, old_length): (u32, u32),
-        (new, new_length): (u32, u32),
-        area: Area,
-    ) -> Result<(), Errno> {
-        let copied = matches!(area.backing, AreaSource::Shared { .. }) || area.shared;
+    /// ENOMEM where the machine's memory is used up.
+    pub(crate) fn move_pages(&mut self, old: u32, new: u32, length: u32) -> Result<(), Errno> {
+        let Some((_, area)) = self.areas.at(new) else { return Ok(()) };
+        if matches!(area.backing, AreaSource::Shared { .. }) || area.shared {
+            return Ok(());
+        }
         let (lazy, protection) = (area.source.is_some(), area.protection);
-        self.map(new, new_length, area)?;
-        if !copied {
-            let zeros = [0; PAGE_SIZE as usize];
-            let mut page = zeros;
-            for offset in (0..old_length.min(new_length)).step_by(PAGE_SIZE as usize) {
-                if self.memory.peek_bytes(old + offset, &mut page).is_err() {
-                    continue;
-                }
-                if lazy {
-                    self.map_loaded(new + offset, protection, &page)?;
-                } else if page != zeros {
-                    self.memory.poke_bytes(new + offset, &page).map_err(|_| Errno::ENOMEM)?;
-                }
+        let zeros = [0; PAGE_SIZE as usize];
+        let mut page = zeros;
+        for offset in (0..length).step_by(PAGE_SIZE as usize) {
+            if self.memory.peek_bytes(old + offset, &mut page).is_err() {
+                continue;
+            }
+            if lazy {
+                self.map_loaded(new + offset, protection, &page)?;
+            } else if page != zeros {
+                self.memory.poke_bytes(new + offset, &page).map_err(|_| Errno::ENOMEM)?;
             }
         }
-        self.unmap(old, old_length)
+        Ok(())
     }
 
     /// Unmaps `[start, start + length)`, whatever is there.

@@ -1,5 +1,7 @@
 //! Memory: brk(2), mmap(2) and what goes with it.
 
+use std::collections::BTreeSet;
+
 use pentimento_memory::{PAGE_SIZE, Permissions, SharedMemory};
 
 use crate::errno::Errno;
@@ -9,6 +11,9 @@ use crate::space::{Area, AreaSource, OBJECT_SHARE};
 use crate::space::{FileMapping, MMAP_MIN, Space, TASK_SIZE, page_align};
 use crate::vfs::{NoProcesses, View, Vnode};
 use crate::wait::CallResult;
+use crate::work::BETWEEN_LOOKS;
+
+use super::range::PageWork;
 
 const MAP_SHARED: u32 = 1;
 const MAP_PRIVATE: u32 = 2;
@@ -50,9 +55,12 @@ pub(super) fn brk(call: &mut Call<'_>, [wanted, ..]: Arguments) -> CallResult {
     let (Some(old), Some(new)) = (page_align(space.heap_end), page_align(wanted)) else {
         return Ok(space.heap_end);
     };
-    let moved = if new < old {
-        space.unmap(new, old - new)
-    } else if new > old {
+    if new < old {
+        call.unmap_range(new, old)?;
+        call.space().heap_end = wanted;
+        return Ok(wanted);
+    }
+    let moved = if new > old {
         // A program at low addresses may have stopped being the superuser's.
         let free = old >= lowest && space.areas.overlapping(old, new).next().is_none();
         let area = Area::private(Permissions::READ | Permissions::WRITE, AreaSource::Heap);
@@ -88,6 +96,11 @@ pub(super) fn mmap2(call: &mut Call<'_>, [address, length, bits, flags, fd, page
     let mut area = Area::private(protection(bits), AreaSource::Anonymous);
     area.shared = shared;
     area.grows_down = flags & MAP_GROWSDOWN != 0;
+    if flags & (MAP_FIXED | MAP_ANONYMOUS) == MAP_FIXED | MAP_ANONYMOUS {
+        // What was there goes first, because that may take long.
+        call.space().check_limits(start, start + length, area.is_data())?;
+        call.unmap_range(start, start + length)?;
+    }
     if flags & MAP_ANONYMOUS == 0 {
         return map_file(call, start, length, area, fd, offset);
     }
@@ -199,10 +212,8 @@ fn map_file(
 pub(super) fn munmap(call: &mut Call<'_>, [address, length, ..]: Arguments) -> CallResult {
     let length = whole_pages(length, Errno::EINVAL)?;
     aligned(address)?;
-    if address.checked_add(length).is_none_or(|end| end > TASK_SIZE) {
-        return Err(Errno::EINVAL.into());
-    }
-    call.space().unmap(address, length)?;
+    let end = address.checked_add(length).filter(|end| *end <= TASK_SIZE).ok_or(Errno::EINVAL)?;
+    call.unmap_range(address, end)?;
     Ok(0)
 }
 
@@ -216,18 +227,22 @@ pub(super) fn mprotect(call: &mut Call<'_>, [address, length, bits, ..]: Argumen
     }
     let length = page_align(length).ok_or(Errno::ENOMEM)?;
     charge_mapping(call, 0, false)?;
-    let space = call.space();
-    let mut start = address;
+    let protection = protection(bits);
     if bits & GROWS_DOWN != 0 {
-        let (first, area) = space.areas.at(address).ok_or(Errno::ENOMEM)?;
+        let space = call.space();
+        let (start, area) = space.areas.at(address).ok_or(Errno::ENOMEM)?;
         if !area.grows_down {
             return Err(Errno::EINVAL.into());
         }
-        start = first;
+        if length > 0 {
+            space.protect(start, length + (address - start), protection)?;
+        }
+        return Ok(0);
     }
-    if length > 0 {
-        space.protect(start, length + (address - start), protection(bits))?;
-    }
+    let end = address.checked_add(length).ok_or(Errno::ENOMEM)?;
+    call.in_pieces((address, end), 0, PageWork::Entry, |call, start, end| {
+        call.space().protect(start, end - start, protection)
+    })?;
     Ok(0)
 }
 
@@ -267,6 +282,9 @@ pub(super) fn mremap(
     let new_length = whole_pages(new_length, Errno::EINVAL)?;
     charge_mapping(call, new_length, false)?;
     let old_length = page_align(old_length).ok_or(Errno::EINVAL)?;
+    if let Some(target) = call.pending()?.place {
+        return finish_move(call, (old, old_length), (target, new_length), fixed);
+    }
     let lowest = lowest_address(call);
     let space = call.space();
     let (first, area) = space.areas.at(old).ok_or(Errno::EFAULT)?;
@@ -286,17 +304,39 @@ pub(super) fn mremap(
             return Err(Errno::EPERM.into());
         }
     } else if new_length <= old_length {
-        if new_length < old_length {
-            call.space().unmap(old + new_length, old_length - new_length)?;
-        }
+        call.unmap_range(old + new_length, old_end)?;
         return Ok(old);
     } else if old_end == area.end && grow_in_place(space, old_end, new_length - old_length, &area)? {
         return Ok(old);
     } else if flags & MREMAP_MAYMOVE == 0 {
         return Err(Errno::ENOMEM.into());
     }
+    if fixed {
+        call.unmap_range(new, new + new_length)?;
+    }
     let target = if fixed { new } else { find_gap(call.space(), new_length, lowest)? };
-    call.space().move_pages((old, old_length), (target, new_length), area)?;
+    call.space().map(target, new_length, area)?;
+    call.pending()?.place = Some(target);
+    finish_move(call, (old, old_length), (target, new_length), fixed)
+}
+
+/// Moves pages to `target`, which is mapped for them.
+fn finish_move(
+    call: &mut Call<'_>,
+    (old, old_length): (u32, u32),
+    (target, new_length): (u32, u32),
+    fixed: bool,
+) -> CallResult {
+    let first = if fixed { new_length } else { 0 };
+    let end = old.saturating_add(old_length);
+    call.in_pieces((old, end), first, PageWork::Content, |call, start, stop| {
+        let moved = start - old..(stop - old).min(new_length);
+        let space = call.space();
+        if !moved.is_empty() {
+            space.move_pages(start, target + moved.start, moved.end - moved.start)?;
+        }
+        space.unmap(start, stop - start)
+    })?;
     Ok(target)
 }
 
@@ -320,7 +360,7 @@ impl Call<'_> {
         if area.shared || kept && area.source.is_none() {
             return Ok(());
         }
-        self.space().map(start, end - start, area.clone())
+        self.space().discard_pages(start, end - start, area)
     }
 
     /// Has the caller's memory hold the content of a file that it maps shared; what is stored there
@@ -392,16 +432,10 @@ pub(super) fn madvise(call: &mut Call<'_>, [address, length, advice, ..]: Argume
     }
     let length = page_align(length).ok_or(Errno::EINVAL)?;
     let end = address.checked_add(length).ok_or(Errno::EINVAL)?;
-    let space = call.space();
-    let pieces: Vec<(u32, Area)> =
-        space.areas.overlapping(address, end).map(|(start, area)| (start, area.clone())).collect();
-    let covered: u64 = space.areas.mapped_within(address, end);
     if advice == DONTNEED {
-        for (start, area) in pieces {
-            call.discard_pages(start.max(address), area.end.min(end), &area)?;
-        }
+        call.for_areas((address, end), Call::discard_pages)?;
     }
-    if covered < u64::from(length) { Err(Errno::ENOMEM.into()) } else { Ok(0) }
+    if call.is_mapped(address, end)? { Ok(0) } else { Err(Errno::ENOMEM.into()) }
 }
 
 /// mincore(2): everything that is mapped is there.
@@ -410,7 +444,7 @@ pub(super) fn mincore(call: &mut Call<'_>, [address, length, vector, ..]: Argume
     let pages = page_align(length).ok_or(Errno::ENOMEM)? / PAGE_SIZE;
     let end = address.checked_add(pages * PAGE_SIZE).ok_or(Errno::ENOMEM)?;
     call.user().check(vector, pages, pentimento_memory::Access::Write)?;
-    if call.space().areas.mapped_within(address, end) < u64::from(end - address) {
+    if !call.is_mapped(address, end)? {
         return Err(Errno::ENOMEM.into());
     }
     call.user().copy_out(vector, &vec![1; pages as usize])?;
@@ -428,19 +462,30 @@ pub(super) fn msync(call: &mut Call<'_>, [address, length, flags, ..]: Arguments
     }
     let length = page_align(length).ok_or(Errno::ENOMEM)?;
     let end = address.checked_add(length).ok_or(Errno::ENOMEM)?;
-    let areas = &call.space().areas;
-    if areas.mapped_within(address, end) < u64::from(length) {
+    if !call.is_mapped(address, end)? {
         return Err(Errno::ENOMEM.into());
     }
-    let shared: Vec<Vnode> = areas
-        .overlapping(address, end)
-        .filter_map(|(_, area)| match area.backing {
-            AreaSource::File { node, .. } if area.shared => Some(node),
-            _ => None,
-        })
-        .collect();
-    for node in shared {
-        call.with_files(|files, caller| files.vfs.write_back(&caller.view, node))?;
+    let mut shared = BTreeSet::new();
+    for (_, area) in call.space().areas.overlapping(address, end) {
+        match area.backing {
+            AreaSource::File { node, .. } if area.shared => shared.insert(node),
+            _ => false,
+        };
+    }
+    let (files_done, page) = (call.pending()?.messages, call.pending()?.progress);
+    let mut offset = u64::from(page) * u64::from(PAGE_SIZE);
+    for (number, node) in (0..).zip(shared).skip(files_done as usize) {
+        while let Some(next) =
+            call.with_files(|files, caller| files.vfs.write_back_some(&caller.view, node, offset))?
+        {
+            offset = next;
+            if let Err(pause) = call.kernel.fs.work.spend(BETWEEN_LOOKS) {
+                let pending = call.pending()?;
+                (pending.messages, pending.progress) = (number, (offset / u64::from(PAGE_SIZE)) as u32);
+                return Err(pause);
+            }
+        }
+        offset = 0;
     }
     Ok(0)
 }
@@ -449,10 +494,7 @@ pub(super) fn msync(call: &mut Call<'_>, [address, length, flags, ..]: Arguments
 pub(super) fn mlock(call: &mut Call<'_>, [address, length, ..]: Arguments) -> CallResult {
     let start = address & !(PAGE_SIZE - 1);
     let end = page_align(address.checked_add(length).ok_or(Errno::EINVAL)?).ok_or(Errno::EINVAL)?;
-    if call.space().areas.mapped_within(start, end) < u64::from(end - start) {
-        return Err(Errno::ENOMEM.into());
-    }
-    Ok(0)
+    if call.is_mapped(start, end)? { Ok(0) } else { Err(Errno::ENOMEM.into()) }
 }
 
 /// mlockall(2) and munlockall(2).

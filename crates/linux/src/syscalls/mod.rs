@@ -18,6 +18,7 @@ mod poll;
 mod priority;
 mod process;
 mod process_memory;
+mod range;
 mod schedule;
 mod signal;
 mod socket;

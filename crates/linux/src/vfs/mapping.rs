@@ -15,6 +15,9 @@ use crate::errno::Errno;
 /// Bytes that are compared and written back at once.
 const CHUNK: usize = 1 << 16;
 
+/// Bytes of pages that are gone through between two looks at the host's wish to stop.
+const WRITTEN_AT_ONCE: usize = 1 << 19;
+
 /// A file that is mapped shared.
 #[derive(Clone, Debug)]
 pub(crate) struct MappedFile {
@@ -176,11 +179,29 @@ impl Vfs {
     /// # Errors
     /// What writing the file gives, such as ENOSPC.
     pub(crate) fn write_back(&mut self, view: &View<'_>, file: Vnode) -> Result<(), Errno> {
-        let Some(mapped) = self.mapped.get(&file).filter(|mapped| mapped.writes) else { return Ok(()) };
+        let mut offset = 0;
+        while let Some(next) = self.write_back_some(view, file, offset)? {
+            offset = next;
+        }
+        Ok(())
+    }
+
+    /// Writes back what has changed from `offset` (a multiple of a page) on, up to [`WRITTEN_AT_ONCE`]
+    /// bytes of pages. Says from where on to continue, unless that was all.
+    ///
+    /// # Errors
+    /// As [`Self::write_back`].
+    pub(crate) fn write_back_some(
+        &mut self,
+        view: &View<'_>,
+        file: Vnode,
+        mut offset: u64,
+    ) -> Result<Option<u64>, Errno> {
+        let Some(mapped) = self.mapped.get(&file).filter(|mapped| mapped.writes) else { return Ok(None) };
         let volume = &mut self.mounts.get_mut(file.volume)?.volume;
         let size = mapped.memory.len().ok_or(Errno::EBUSY)?;
         let (mut new, mut old) = (vec![0; CHUNK], vec![0; CHUNK]);
-        let mut offset = 0;
+        let mut done = 0;
         // Pages that nobody has are as zero as they were.
         while let Some(page) = mapped.memory.next_page(offset).filter(|page| *page < size) {
             offset = page;
@@ -197,9 +218,13 @@ impl Vfs {
             if new[..length] != old[..length] {
                 volume.write(view, file.node, offset, &new[..length])?;
             }
-            offset += length as u64;
+            offset = (page + length as u64).next_multiple_of(u64::from(PAGE_SIZE));
+            done += length;
+            if done >= WRITTEN_AT_ONCE {
+                return Ok(Some(offset));
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Reads a file's content, from the mapping if there is one.

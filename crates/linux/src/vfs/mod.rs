@@ -41,7 +41,9 @@ pub(crate) use path::{Last, Walked};
 pub(crate) use system::Vfs;
 pub use tar_entry::{TAR_BLOCK, TarAmendments, TarEntry};
 pub(crate) use tree::{Capacity, Tree};
-pub(crate) use view::{Caller, Location, NoProcesses, OpenFile, ProcessView, Restrictions, Setting, View};
+pub(crate) use view::{
+    Caller, Location, NoProcesses, OpenFile, ProcessView, Restrictions, Setting, TextPart, View,
+};
 pub(crate) use vnode::{NodeId, ROOT, Vnode, VolumeId};
 pub(crate) use volume::{
     Allocation, DirectoryEntry, LinkTarget, Name, NewNode, RenameMode, Volume, VolumeStatistics,

@@ -168,12 +168,16 @@ pub(crate) trait ProcessView {
         Err(Errno::EINVAL)
     }
 
-    /// What a text of `/proc/PID` says; `None` where there is no such process.
-    fn process_text(&self, row: usize, process: u32, thread: u32) -> Option<Vec<u8>> {
-        let _ = (row, process, thread);
+    /// What a text of `/proc/PID` says, or a part of it from the place `from` on, which is 0 at first;
+    /// `None` where there is no such process.
+    fn process_text(&self, row: usize, process: u32, thread: u32, from: u32) -> Option<TextPart> {
+        let _ = (row, process, thread, from);
         None
     }
 }
+
+/// A part of a text of `/proc`, and the place where the next one begins.
+pub(crate) type TextPart = (Vec<u8>, Option<u32>);
 
 /// A machine before its first process.
 pub(crate) struct NoProcesses;
