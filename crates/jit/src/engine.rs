@@ -433,7 +433,7 @@ impl Engine for Translator {
     }
 
     fn footprint(&self) -> usize {
-        self.cache.as_ref().map_or(0, |cache| cache.footprint())
+        self.interpreter.footprint() + self.cache.as_ref().map_or(0, |cache| cache.footprint())
     }
 
     fn counts(&self) -> Vec<(String, u64)> {

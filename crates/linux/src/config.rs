@@ -36,8 +36,8 @@ pub struct Limits {
     pub memory: u64,
     /// Bytes of the host's memory that the whole machine takes: pages of all processes, page tables, files
     /// in memory, bytes in pipes and sockets, open files, names, tasks and whatever else the kernel keeps.
-    /// Beyond it ENOMEM, ENOSPC, EAGAIN or ENFILE, and a process that needs one more page is killed. What
-    /// an engine makes of code is not in it, nor are a host's snapshots.
+    /// Beyond it ENOMEM, ENOSPC, EAGAIN or ENFILE, and a process that needs one more page is killed. A
+    /// `Machine` keeps an eighth of it for what its engines make of code. A host's snapshots are not in it.
     pub total_memory: u64,
     /// Processes alive or zombies; beyond it fork fails with EAGAIN.
     pub processes: u32,

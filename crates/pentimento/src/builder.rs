@@ -7,6 +7,7 @@ use pentimento_execute::{CpuModel, Environment, Gates};
 use pentimento_linux::host::{Clock, Discard, Entropy, Input, Network, Output, TraceSink};
 use pentimento_linux::{Config, Kernel, Limits, TimeMode};
 
+use crate::engines::{Engines, share};
 use crate::provisions::Provisions;
 use crate::record::{Recorder, Setup, Tape, put_between};
 use crate::told::{Telling, Told};
@@ -215,7 +216,10 @@ impl MachineBuilder {
         }
         let user = self.config.identity.0;
         let terminal = self.config.output.terminal_size().is_some();
-        let mut machine = Machine::new(Kernel::new(self.config), environment, self.engine);
+        let total = &mut self.config.limits.total_memory;
+        let engines = Engines::new(self.engine, share(*total));
+        *total -= share(*total);
+        let mut machine = Machine::new(Kernel::new(self.config), environment, engines);
         machine.trace_hash = hash;
         machine.told = told;
         self.provisions.place(&mut machine.kernel)?;

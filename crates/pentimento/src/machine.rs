@@ -103,7 +103,7 @@ impl Machine {
         MachineBuilder::default()
     }
 
-    pub(crate) fn new(mut kernel: Kernel, environment: Environment, engine: EngineKind) -> Self {
+    pub(crate) fn new(mut kernel: Kernel, environment: Environment, engines: Engines) -> Self {
         kernel.heed(Box::new(Request(environment.stop.clone())));
         Self {
             breakpoints: BTreeSet::new(),
@@ -112,7 +112,7 @@ impl Machine {
             positions: Positions::default(),
             kernel,
             environment,
-            engines: Engines::new(engine),
+            engines,
             current: None,
             last_state: CpuState::new(),
             statistics: Statistics::default(),
@@ -291,6 +291,7 @@ impl Machine {
         }
         self.environment.code_end = self.code_ends.get(&space).copied().flatten();
         self.halted = false;
+        let quantum = quantum.min(self.engines.patience());
         let engine = self.engines.of(space, parts.program);
         let until = Until { budget: until.budget.min(quantum), ..until };
         let mut guest = Guest {
@@ -301,6 +302,7 @@ impl Machine {
         };
         let listening = (self.positions.of(task), Some(task));
         let Stop { executed, exit } = self.hooks.run(engine, &mut guest, until, listening);
+        self.engines.settle(space);
         self.statistics.instructions += executed;
         self.interrupted = exit.is_pause().then_some(task);
         if !exit.is_pause() {
@@ -550,6 +552,13 @@ impl Machine {
     #[must_use]
     pub fn engine_counts(&self) -> BTreeMap<String, u64> {
         self.engines.counts()
+    }
+
+    /// Bytes of the host's memory that engines hold for what they made of code, about. They are part of
+    /// [`Limits::total_memory`](crate::Limits::total_memory): an eighth of it is theirs and nobody else's.
+    #[must_use]
+    pub const fn engine_memory(&self) -> usize {
+        self.engines.held()
     }
 
     /// A hash over what has happened so far, or `None` unless
