@@ -14,7 +14,7 @@ use pentimento_registers::{CpuState, Descriptor, Eflags, Gpr, Mxcsr, SegmentRegi
 
 use crate::cache::{Cache, Place, Start, instruction_at};
 use crate::frame::{Frame, reason};
-use crate::host::has_gs_base;
+use crate::host::{has_gs_base, stack_top};
 use crate::host_features::{HostFeatures, suffices};
 use crate::stubs::SLICE;
 use crate::translate::{Fix, MOST, MOST_UNCOUNTED, Surroundings, width};
@@ -179,11 +179,12 @@ impl Translator {
             },
         };
         // Not before: where code is watched, the host takes back its permission to store.
-        let Some(base) = reservation(guest.memory) else {
+        let (Some(base), Some(stack)) = (reservation(guest.memory), stack_top()) else {
             self.cold = HOT;
             return Next::Translated;
         };
         let frame = &mut *self.frame;
+        frame.stack = stack;
         frame.base = base.addr().get() as u64;
         frame.minus_base = (frame.base as u32).wrapping_neg();
         prepare(frame, guest, given, start, cache.uses_x87);

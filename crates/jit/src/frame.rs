@@ -68,6 +68,8 @@ pub(crate) struct Frame {
     pub(crate) code: u64,
     /// RSP on entry.
     pub(crate) host_stack: u64,
+    /// Where the [stack](crate::host::stack_top) of translated code begins.
+    pub(crate) stack: u64,
     /// The host's GS base.
     pub(crate) host_gs: u64,
     /// RAX and the flags while a block gets more instructions.
@@ -123,7 +125,7 @@ macro_rules! fields {
 }
 
 fields! {
-    state target left rest stop base table code host_stack host_gs spilled spilled_flags eip reason fs_base gs_base flags mxcsr
+    state target left rest stop base table code host_stack stack host_gs spilled spilled_flags eip reason fs_base gs_base flags mxcsr
     host_mxcsr x87_loaded uncounted flags_lost minus_base backwards counter behind x87_status x87_data x87
 }
 
@@ -140,6 +142,7 @@ impl Frame {
             table: 0,
             code: 0,
             host_stack: 0,
+            stack: 0,
             host_gs: 0,
             spilled: 0,
             spilled_flags: 0,

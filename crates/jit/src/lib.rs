@@ -12,7 +12,7 @@
 //! The first translator that runs hot puts handlers of SIGSEGV, SIGBUS and SIGFPE in place, for the whole
 //! process and for good. They see to exceptions in translated code and hand everything else to the handlers
 //! that were there before; whoever installs handlers later has to hand on to these in the same way.
-//! Translated code uses at most some 100 KiB of the stack of the thread that runs it.
+//! Translated code has a stack of its own, one for each thread of the host that runs any.
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #![deny(unsafe_code)]
 

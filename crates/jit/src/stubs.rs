@@ -7,13 +7,15 @@ use crate::emit::{BASE, Emitter, Mem, Opcode, R8, R9, RAX, RDI, RSP, Reg, Rm, Si
 use crate::frame::{CODE, ESP, FRAME, Frame, LEFT, TABLE, reason};
 use crate::translate::MOST_UNCOUNTED;
 
-/// Instructions that translated code executes before it looks for a request to stop, and how much of the
-/// host's stack it uses.
+/// Instructions that translated code executes before it looks for a request to stop, and how much of its
+/// stack it uses.
 pub(crate) const SLICE: u64 = 1 << 13;
 
-/// Bytes of return addresses on the host's stack from which on, at the end of a slice, they are forgotten.
-/// Eight are pushed for a CALL, so there are never more than this and eight times a slice.
+/// Bytes of return addresses from which on, at the end of a slice, they are forgotten.
 const MOST_RETURNS: i32 = 32 << 10;
+
+/// Bytes of return addresses that there ever are: eight are pushed for a CALL, and some by the pieces.
+pub(crate) const MOST_STACK: usize = MOST_RETURNS as usize + 8 * SLICE as usize + 64;
 
 /// Where the pieces are, as offsets in the code memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,11 +124,11 @@ fn refill(emit: &mut Emitter) -> Site {
     emit.save_flags();
     emit.store_wide(Frame::spilled_flags(), RAX);
     // Return addresses of calls that never return pile up.
-    emit.load_wide(RAX, Frame::host_stack());
+    emit.load_wide(RAX, Frame::stack());
     emit.modrm(Opcode::wide(0x29), RSP, Rm::Reg(RAX));
     emit.alu_wide(alu::CMP, RAX, MOST_RETURNS);
     let few = emit.short(0x70 | condition::BELOW);
-    emit.load_wide(RSP, Frame::host_stack());
+    emit.load_wide(RSP, Frame::stack());
     let bottom = emit.lea_rip(RAX);
     push(emit, RAX);
     emit.bind_short(few);
@@ -250,6 +252,7 @@ fn enter(emit: &mut Emitter, bottom: u32) {
     emit.alu_wide(alu::SUB, RSP, PADDING);
     emit.copy_wide(FRAME, RDI);
     emit.store_wide(Frame::host_stack(), RSP);
+    emit.load_wide(RSP, Frame::stack());
     push_bottom(emit, bottom);
     gs_base(emit, RDGSBASE, RAX);
     emit.store_wide(Frame::host_gs(), RAX);
