@@ -10,14 +10,16 @@ use crate::process::{command, output};
 use crate::skips::skip;
 
 /// Functions of the interpreter that call through pointers and are no handlers: the loop that calls
-/// the first handler, the slow path, which calls a handler of the reference, what calls observers, what
+/// the first handler, the slow path, which calls a handler of the reference, what calls observers and then goes back to that loop, what
 /// drops blocks, and what asks a row of the table for its handler; and what keeps the address of a library's function in a
 /// register, as growing and dropping the arena do.
 const CALLERS: &[&str] = &[
     "pentimento_interpreter::Interpreter::",
     "frame::Frame::execute",
-    "frame::Frame>::announce",
     "frame::Frame>::deliver",
+    "frame::Frame>::tell_noted",
+    "observed::announce",
+    "accesses::tell",
     "frame::Frame>::note_end",
     "Engine>::run_observed",
     "counters::Counters::",

@@ -317,6 +317,13 @@ pub(crate) fn advance<'a, S: Steps>(
     dispatch(cursor.next(), cpu, memory, frame)
 }
 
+/// Goes on behind `cursor` by way of [`drive`]: for handlers that lend what is on their own stack to somebody,
+/// behind which compilers make no tail call.
+#[inline(always)]
+pub(crate) fn hand_back<'a, S: Steps>(cursor: Cursor<'a, S>) -> Cursor<'a> {
+    cursor.next().fresh()
+}
+
 /// Runs from `cursor` until a handler stops.
 pub(crate) fn drive<'a>(
     mut cursor: Cursor<'a>,

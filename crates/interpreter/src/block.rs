@@ -2,11 +2,12 @@
 
 use alloc::vec::Vec;
 
-use pentimento_decoder::{Operand, Operation};
+use pentimento_decoder::{Feature, Operand, Operation};
 use pentimento_execute::blocks::{CodeWindow, Flow, Found, find};
 use pentimento_execute::observe::{Interests, ends_block};
 use pentimento_execute::{Context, handler_on};
 
+use crate::accesses;
 use crate::arena::Op;
 use crate::counters::Counters;
 use crate::drivers::{Always, branch};
@@ -23,6 +24,8 @@ pub(crate) struct Builder<'c, 'm> {
     counters: &'c mut Counters,
     /// A block of the observer's may begin at the next instruction.
     starts: bool,
+    /// The x87 unit may have been used since the last instruction that the observer is told of.
+    unit: bool,
     window: CodeWindow,
     /// EIP of the next instruction.
     eip: u32,
@@ -43,6 +46,7 @@ impl<'c, 'm> Builder<'c, 'm> {
             interests,
             counters,
             starts: true,
+            unit: true,
             window: CodeWindow::new(),
             eip,
             count: 0,
@@ -101,13 +105,20 @@ impl<'c, 'm> Builder<'c, 'm> {
     /// Appends the next instruction, if there is one.
     fn append(&mut self, ops: &mut Vec<Op>, steps: &mut Vec<Step>) -> Option<Flow> {
         let found = find(&mut self.window, self.context.memory, self.context.environment, self.eip)?;
-        let before = self.interests.map(|interests| Before::of(&found, interests, self.starts));
+        let before = self
+            .interests
+            .map(|interests| Before::of(&found, interests, (self.starts, self.count == 0, self.unit)));
+        self.unit &= before.as_ref().is_none_or(|before| !before.wanted);
+        // All that uses the unit has a feature of its own.
+        self.unit |= found.instruction.feature() != Feature::Base;
         if let Some(before) = &before {
             for (op, step) in before.operations(self.eip, self.count, self.counters) {
                 ops.push(op);
                 steps.push(step);
             }
         }
+        let looks = before.as_ref().is_some_and(|before| before.access.is_some());
+        let told = if looks { accesses::behind(&found, self.count + 1) } else { None };
         let Found { instruction, next, target, flow, lacking } = found;
         let handler = handler_on(self.context.environment.model, &instruction);
         self.starts = ends_block(&instruction);
@@ -121,12 +132,17 @@ impl<'c, 'm> Builder<'c, 'm> {
             flow,
             is_case: false,
             lacking,
-            notes_accesses: before.is_some_and(|before| before.accesses),
+            notes_accesses: before.as_ref().is_some_and(|before| before.accesses),
+            looks,
             sees_flags: true,
         });
         self.count += 1;
         self.branches += u16::from(flow == Flow::Branch);
         ops.push(Op { count: self.count, ..Op::blank() });
+        if let Some((op, step)) = told {
+            ops.push(op);
+            steps.push(step);
+        }
         self.eip = next;
         Some(flow)
     }

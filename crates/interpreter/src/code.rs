@@ -11,7 +11,7 @@ use pentimento_memory::engine::{CodeChanges, CodeWrite};
 
 use crate::arena::{Arena, Op};
 use crate::block::{Builder, connector};
-use crate::counters::Counters;
+use crate::noted::Notes;
 use crate::step::Step;
 
 /// A block's place in memory and in the arena.
@@ -48,7 +48,7 @@ pub(crate) struct Blocks {
     breakpoints: Breakpoints,
     /// What an observer wants to hear of, if the blocks are for one.
     interests: Option<Interests>,
-    pub(crate) counters: Counters,
+    pub(crate) notes: Notes,
     /// Changes when positions in the arena lose their meaning.
     pub(crate) epoch: u64,
 }
@@ -65,15 +65,18 @@ impl Blocks {
             model: CpuModel::Max,
             breakpoints: Breakpoints::default(),
             interests: None,
-            counters: Counters::default(),
+            notes: Notes::default(),
             epoch: 0,
         }
     }
 
     /// Makes the blocks those of an observer with these interests.
     pub(crate) fn observe(&mut self, interests: &Interests) {
+        // Left where a device has panicked in the middle of a run.
+        self.notes.access.drop();
         if self.interests.as_ref().is_none_or(|known| known.version != interests.version) {
             self.clear();
+            self.notes.access.watched = interests.memory.clone();
             self.interests = Some(interests.clone());
         }
     }
@@ -172,7 +175,7 @@ impl Blocks {
         ops.clear();
         steps.clear();
         let (instructions, length) =
-            Builder::new(context, self.interests.as_ref(), &mut self.counters).build(ops, steps)?;
+            Builder::new(context, self.interests.as_ref(), &mut self.notes.counters).build(ops, steps)?;
         let eip = context.start;
         if !self.kept.reader.watch(context.memory, eip, length) {
             return None;

@@ -77,6 +77,14 @@ impl PendingFlags {
         self.over = u8::from(flags.contains(Eflags::CF)) | u8::from(flags.contains(Eflags::OF)) << 1;
     }
 
+    /// Computes the flags that are pending, if any are.
+    #[inline(always)]
+    pub(crate) fn settle_quickly(&mut self, cpu: &mut CpuState) {
+        if self.lazy != Lazy::Settled {
+            self.settle(cpu);
+        }
+    }
+
     /// Computes the flags that are pending.
     #[inline(never)]
     pub(crate) fn settle(&mut self, cpu: &mut CpuState) {

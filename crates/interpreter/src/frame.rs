@@ -10,8 +10,8 @@ use pentimento_registers::{CpuState, DescriptorTables};
 
 use crate::arena::{Cursor, Jumps, Op, Spent, Steps, advance, dispatch, jump_slot};
 use crate::calls::Calls;
-use crate::counters::Counters;
 use crate::flags::{Lazy, PendingFlags};
+use crate::noted::Notes;
 use crate::step::Step;
 use crate::x87::unit::UnitCache;
 
@@ -47,7 +47,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) silent: bool,
     /// Who hears of what happens, if the blocks are those of an observer.
     pub(crate) observed: Option<Observed<'a>>,
-    pub(crate) counters: &'a mut Counters,
+    pub(crate) notes: &'a mut Notes,
 }
 
 /// How [`Frame::execute`] went.
@@ -81,8 +81,11 @@ impl<'a> Frame<'a> {
             descriptors: self.descriptors,
             start: step.eip,
             accesses: match &self.observed {
-                Some(observed) => Some(observed.position.accesses()).filter(|_| step.notes_accesses),
-                None => None,
+                Some(observed) if step.notes_accesses => {
+                    self.notes.access.drop();
+                    Some(observed.position.accesses())
+                }
+                _ => None,
             },
         };
         let outcome = (step.handler)(&mut context, instruction);

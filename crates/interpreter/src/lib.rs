@@ -8,11 +8,12 @@
 //!
 //! From the ground up, each floor knowing those below it:
 //!
-//! - `outcome`, `step`, `counters`, `arena`, `frame`, `flags`, `calls`, `x87::unit`: operations, how one follows the other, and
+//! - `outcome`, `step`, `counters`, `noted`, `arena`, `frame`, `flags`, `calls`, `x87::unit`: operations, how one follows the other, and
 //!   what they share; the slow path.
 //! - `operand`, `drivers`: operands as types, and handlers that have an operation's type in them.
 //! - `handlers`, `vector`, `x87`: what operations do, by family.
 //! - `table`: which handler is for which instruction.
+//! - `observed`, `accesses`: what is between instructions for an observer.
 //! - `block`, `select`: from bytes to operations.
 //! - `code`: the blocks of an address space.
 #![no_std]
@@ -24,6 +25,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+mod accesses;
 mod arena;
 mod block;
 mod calls;
@@ -33,6 +35,7 @@ mod drivers;
 mod flags;
 mod frame;
 mod handlers;
+mod noted;
 mod observed;
 mod operand;
 mod outcome;
@@ -89,7 +92,7 @@ impl Engine for Interpreter {
         observed.begin(guest.state.eip);
         let stop = watched.0.run_blocks(guest, until, Some(observed));
         observed.end(guest.state.eip);
-        watched.0.code.counters.settle(observed.observer);
+        watched.0.code.notes.counters.settle(observed.observer);
         stop
     }
 
@@ -264,9 +267,13 @@ impl Interpreter {
             x87: UnitCache::new(state),
             silent: is_silent(state.mxcsr),
             observed: observed.map(Observed::reborrow),
-            counters: &mut self.code.counters,
+            notes: &mut self.code.notes,
         };
         drive(Cursor::at(frame.ops, block.first), state, memory, &mut frame);
+        if frame.observed.is_some() && frame.notes.access.is_pending() {
+            // Of an instruction with which a block ended, and behind which nothing is linked.
+            frame.tell_noted(0, state, memory);
+        }
         frame.pending.settle(state);
         frame.x87.settle(state, frame.ops, frame.steps);
         frame.environment.time_stamp = frame.time_stamp(0);

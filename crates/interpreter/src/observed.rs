@@ -1,8 +1,7 @@
 //! Blocks with an observer: operations between the instructions that tell it of them.
 //!
 //! Such blocks never mix with plain ones: they are in an arena of their own, of which all is dropped
-//! when the observer wants to hear of something else. What accesses memory that somebody wants to know
-//! of runs through the reference, which notes each access.
+//! when the observer wants to hear of something else.
 
 use pentimento_decoder::Instruction;
 use pentimento_execute::blocks::{Flow, Found};
@@ -12,7 +11,8 @@ use pentimento_execute::{Exit, Guest};
 use pentimento_memory::AddressSpace;
 use pentimento_registers::CpuState;
 
-use crate::arena::{Cursor, Op, OpHandler, Spent, advance};
+use crate::accesses::{Access, telling};
+use crate::arena::{Cursor, Op, OpHandler, Spent, advance, hand_back};
 use crate::counters::Counters;
 use crate::drivers::follow;
 use crate::frame::{Frame, Leave};
@@ -26,29 +26,48 @@ pub(crate) struct Before {
     /// A block may begin there, or the instruction is told of.
     announces: bool,
     /// The instruction is told of.
-    wanted: bool,
+    pub(crate) wanted: bool,
+    /// A block may begin there.
+    starts: bool,
+    /// The x87 unit may have been used since the last that is told of.
+    settles: bool,
     /// A block ends with it, which somebody wants to be told of.
     branches: bool,
     /// That blocks end is noted where they do.
     branches_are_noted: bool,
     /// The accesses that it makes are told of.
     pub(crate) accesses: bool,
+    /// What it accesses, if operations around it tell of that.
+    pub(crate) access: Option<Access>,
+    /// It is the first of what is compiled at once: what the last one before has accessed is told of there.
+    tells: bool,
 }
 
 impl Before {
-    /// What is to go before the instruction `found`; `starts` says whether a block may begin there.
-    pub(crate) fn of(found: &Found, interests: &Interests, starts: bool) -> Self {
+    /// What is to go before the instruction `found`; `starts` says whether a block may begin there, `is_first`
+    /// whether it is the first of what is compiled at once, and `settles` whether the x87 unit may have been
+    /// used since the last that is told of.
+    pub(crate) fn of(
+        found: &Found,
+        interests: &Interests,
+        (starts, is_first, settles): (bool, bool, bool),
+    ) -> Self {
         let Found { instruction, .. } = found;
         let noted = interests.notes_branches();
         let wanted = interests.has_instruction(found.eip(), instruction);
         let counts = starts && !interests.counts.is_empty();
+        let accesses = !interests.memory.is_empty() && !instruction.effects().memory().is_empty();
         Self {
             counts: counts.then(|| interests.counts.contains(found.eip())),
             announces: starts && noted || wanted,
             wanted,
+            starts,
+            settles,
             branches_are_noted: noted,
             branches: noted && ends_block(instruction),
-            accesses: interests.memory && !instruction.effects().memory().is_empty(),
+            accesses,
+            access: if accesses { Access::of(found) } else { None },
+            tells: is_first && !interests.memory.is_empty(),
         }
     }
 
@@ -68,11 +87,16 @@ impl Before {
             (op(counting, slot), step(false))
         });
         // How far behind it the instruction is.
-        let distance = 1 + u32::from(self.branches);
+        let distance = 1 + u32::from(self.branches) + u32::from(self.access.is_some());
         let first_byte = u8::from(self.wanted);
-        let announced = self.announces.then(|| (Op { first_byte, ..op(announce, distance) }, step(true)));
+        let (second_byte, displacement) = (self.settles.into(), eip);
+        let handler: OpHandler = if self.starts { announce::<true> } else { announce::<false> };
+        let announced = Op { first_byte, second_byte, displacement, ..op(handler, distance) };
+        let announced = self.announces.then(|| (announced, step(true)));
         let branched = self.branches.then(|| (op(branches, 1), step(false)));
-        counted.into_iter().chain(announced).chain(branched)
+        let told = self.tells.then(|| telling(eip, 0));
+        let looks = self.access.as_ref().map(|access| access.operation(eip, count));
+        told.into_iter().chain(counted).chain(announced).chain(branched).chain(looks)
     }
 }
 
@@ -87,7 +111,7 @@ pub(crate) fn count_begun<'a>(
     let Some(op) = cursor.op() else { return cursor };
     if let Some(observed) = &mut frame.observed {
         if observed.position.is_arriving() {
-            frame.counters.count(op.immediate);
+            frame.notes.counters.count(op.immediate);
         }
         observed.position.arrives();
     }
@@ -103,7 +127,7 @@ pub(crate) fn count_noted<'a>(
 ) -> Cursor<'a> {
     let Some(op) = cursor.op() else { return cursor };
     if frame.observed.as_ref().is_some_and(|observed| observed.position.is_arriving()) {
-        frame.counters.count(op.immediate);
+        frame.notes.counters.count(op.immediate);
     }
     advance(cursor, cpu, memory, frame)
 }
@@ -124,16 +148,17 @@ pub(crate) fn stay<'a>(
 }
 
 /// The handler of the operation that tells of an instruction, and of the block that begins there.
-pub(crate) fn announce<'a>(
+pub(crate) fn announce<'a, const STARTS: bool>(
     cursor: Cursor<'a>,
     cpu: &mut CpuState,
     memory: &mut AddressSpace,
     frame: &mut Frame<'a>,
 ) -> Cursor<'a> {
     let Some(op) = cursor.op() else { return cursor };
-    match frame.announce(cursor.spent(), op, cpu, memory) {
-        Told::Unchanged | Told::GoOn => advance(cursor, cpu, memory, frame),
-        _ => Cursor::STOPPED,
+    if frame.announces::<STARTS>(cursor.spent(), op, cpu, memory) {
+        hand_back(cursor)
+    } else {
+        Cursor::STOPPED
     }
 }
 
@@ -153,62 +178,85 @@ pub(crate) fn branches<'a>(
 }
 
 impl<'a> Frame<'a> {
-    /// Tells the observer of the instruction behind `op`.
-    #[inline(never)]
-    fn announce(
+    /// Tells the observer of the instruction behind `op`, and says whether to go on there.
+    #[inline(always)]
+    fn announces<const STARTS: bool>(
         &mut self,
         cursor: Cursor<'a, Spent>,
         op: &Op,
         cpu: &mut CpuState,
         memory: &mut AddressSpace,
-    ) -> Told {
-        let index = cursor.index_in(self.ops);
-        let Some(observed) = &mut self.observed else { return Told::GoOn };
-        let Some(Step { instruction: Some(instruction), eip, before, .. }) =
-            self.steps.get(index + op.immediate as usize)
-        else {
-            return Told::GoOn;
-        };
+    ) -> bool {
+        let index = cursor.index_in(self.ops) + op.immediate as usize;
+        let Some(Step { instruction: Some(instruction), .. }) = self.steps.get(index) else { return true };
+        let now = self.time_stamp(op.count);
+        let Some(observed) = &mut self.observed else { return true };
         let wanted = op.first_byte != 0;
-        if !observed.position.is_arriving() && !wanted {
-            return Told::GoOn;
+        if STARTS && !wanted && !observed.position.is_arriving() {
+            return true;
         }
-        self.pending.settle(cpu);
-        self.x87.settle(cpu, self.ops, self.steps);
-        let now = self.end_of_time.wrapping_sub(self.left as u64).wrapping_add((*before).into());
+        self.pending.settle_quickly(cpu);
+        if op.second_byte != 0 {
+            self.x87.settle_quickly(cpu, self.ops, self.steps);
+        }
         self.environment.time_stamp = now;
-        cpu.eip = *eip;
+        cpu.eip = op.displacement;
         let descriptors = self.descriptors;
         let mut guest = Guest { state: cpu, memory, environment: self.environment, descriptors };
-        let told = observed.announce(&mut guest, instruction, wanted);
-        if told == Told::Unchanged && guest.environment.time_stamp == now {
-            return told;
+        let told = match STARTS {
+            true => observed.announce(&mut guest, instruction, wanted),
+            false => observed.announce_inside(&mut guest, instruction),
+        };
+        if told == Told::Unchanged && self.environment.time_stamp == now {
+            return true;
         }
-        self.end_of_time = self.end_of_time.wrapping_add(guest.environment.time_stamp.wrapping_sub(now));
-        self.x87 = UnitCache::new(guest.state);
-        self.silent = is_silent(guest.state.mxcsr);
+        self.announced(told, op.count, cpu, now)
+    }
+
+    /// Takes over what an observer may have changed `before` instructions into a block, and says whether to go
+    /// on there.
+    #[cold]
+    #[inline(never)]
+    fn announced(&mut self, told: Told, before: u16, cpu: &CpuState, now: u64) -> bool {
+        self.take_over(cpu, now);
         let (leave, done) = match told {
-            Told::Unchanged | Told::GoOn => return told,
+            Told::Unchanged | Told::GoOn => return true,
             Told::Leave => (true, false),
             Told::Moved => (false, false),
             Told::Done { leave } => (leave, true),
         };
         self.leave = if leave { Leave::Exit(Exit::Observer) } else { Leave::Continue };
-        self.left -= i64::from(*before) + i64::from(done);
-        told
+        self.left -= i64::from(before) + i64::from(done);
+        false
+    }
+
+    /// Takes over registers and the time-stamp counter, which was `now`, from an observer.
+    pub(crate) fn take_over(&mut self, cpu: &CpuState, now: u64) {
+        self.end_of_time = self.end_of_time.wrapping_add(self.environment.time_stamp.wrapping_sub(now));
+        self.x87 = UnitCache::new(cpu);
+        self.silent = is_silent(cpu.mxcsr);
     }
 
     /// Notes that the run leaves its block behind `instruction`, or before it if it has not `completed`: for
     /// blocks that are only counted.
     #[cold]
     pub(crate) fn note_end(&mut self, instruction: &Instruction, completed: bool) {
+        if !(completed && ends_block(instruction)) {
+            self.note_inside();
+        } else if let Some(observed) = &mut self.observed
+            && !observed.observer.interests().notes_branches()
+        {
+            observed.position.arrives();
+        }
+    }
+
+    /// The same where that is inside of a block.
+    #[cold]
+    pub(crate) fn note_inside(&mut self) {
         if let Some(observed) = &mut self.observed
             && !observed.observer.interests().notes_branches()
         {
-            match completed && ends_block(instruction) {
-                true => observed.position.arrives(),
-                false => observed.position.stays(),
-            }
+            observed.position.stays();
         }
     }
 
@@ -234,12 +282,9 @@ impl<'a> Frame<'a> {
         let descriptors = self.descriptors;
         let mut guest = Guest { state: cpu, memory, environment: self.environment, descriptors };
         let told = observed.deliver(&mut guest, instruction, completed);
-        if told == Told::Unchanged && guest.environment.time_stamp == now {
-            return told;
+        if told != Told::Unchanged || self.environment.time_stamp != now {
+            self.take_over(cpu, now);
         }
-        self.end_of_time = self.end_of_time.wrapping_add(guest.environment.time_stamp.wrapping_sub(now));
-        self.x87 = UnitCache::new(guest.state);
-        self.silent = is_silent(guest.state.mxcsr);
         told
     }
 }

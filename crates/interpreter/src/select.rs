@@ -21,7 +21,8 @@ pub(crate) fn select(ops: &mut [Op], steps: &[Step]) {
             }
             continue;
         };
-        let by_reference = steps[index].lacking || steps[index].notes_accesses;
+        let step = &steps[index];
+        let by_reference = step.lacking || step.notes_accesses && !step.looks;
         let live = liveness.step(&instruction, by_reference);
         ops[index].keeps_flags = liveness.is_all();
         if by_reference {

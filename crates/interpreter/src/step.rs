@@ -24,6 +24,8 @@ pub(crate) struct Step {
     pub(crate) lacking: bool,
     /// An observer hears of the accesses to memory that the instruction makes.
     pub(crate) notes_accesses: bool,
+    /// Operations around it tell of them, so that the instruction may have a handler of its own.
+    pub(crate) looks: bool,
     /// Of what is no instruction: all flags are somebody's.
     pub(crate) sees_flags: bool,
 }
@@ -48,6 +50,7 @@ impl Step {
             is_case: false,
             lacking: false,
             notes_accesses: false,
+            looks: false,
             sees_flags: true,
         }
     }

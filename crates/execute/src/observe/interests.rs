@@ -1,35 +1,10 @@
 //! What an observer wants to hear of.
 
 use alloc::vec::Vec;
-use core::ops::RangeInclusive;
 
 use pentimento_decoder::{Instruction, Operation};
 
-/// Ranges of addresses, in any order; they may overlap.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Ranges(Vec<RangeInclusive<u32>>);
-
-impl Ranges {
-    /// Adds a range; an empty one adds nothing.
-    pub fn add(&mut self, range: RangeInclusive<u32>) {
-        if !range.is_empty() {
-            self.0.push(range);
-        }
-    }
-
-    /// Whether there is no address.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether `address` is in one of them.
-    #[inline]
-    #[must_use]
-    pub fn contains(&self, address: u32) -> bool {
-        self.0.iter().any(|range| range.contains(&address))
-    }
-}
+use super::Ranges;
 
 /// What an [`Observer`](super::Observer) wants to be told of.
 #[derive(Clone, Debug, Default)]
@@ -45,8 +20,8 @@ pub struct Interests {
     pub blocks: Ranges,
     /// Blocks that begin at these EIPs, to be counted.
     pub counts: Ranges,
-    /// Accesses to memory; which of them matter is for the observer to say.
-    pub memory: bool,
+    /// Accesses to a byte of these; of others an engine may tell, too.
+    pub memory: Ranges,
 }
 
 impl Interests {
@@ -57,7 +32,7 @@ impl Interests {
             && self.operations.is_empty()
             && self.blocks.is_empty()
             && self.counts.is_empty()
-            && !self.memory
+            && self.memory.is_empty()
     }
 
     /// Whether an engine has to note where blocks end, so that each block is known where it begins. Where

@@ -23,14 +23,16 @@
 mod access;
 mod interests;
 mod observed;
+mod span;
 
 use pentimento_decoder::{Instruction, Operation};
 
 use crate::Guest;
 
 pub use access::{AccessLog, MemoryAccess};
-pub use interests::{Interests, Ranges};
+pub use interests::Interests;
 pub use observed::{Observed, Position, Told};
+pub use span::{Ranges, Span};
 
 /// How the guest is to go on after an event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

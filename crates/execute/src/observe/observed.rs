@@ -3,7 +3,7 @@
 use pentimento_decoder::Instruction;
 use pentimento_memory::engine::generation;
 
-use super::{AccessLog, Answer, Observer, ends_block};
+use super::{AccessLog, Answer, MemoryAccess, Observer, ends_block};
 use crate::blocks::fits;
 use crate::{Exit, Guest, Reference, execute};
 
@@ -112,6 +112,7 @@ impl Observed<'_> {
     /// To be called where a run ends, at `eip`.
     pub fn end(&mut self, eip: u32) {
         self.position.eip = eip;
+        self.position.told = self.position.told.filter(|told| *told == eip);
         let interests = self.observer.interests();
         if interests.blocks.is_empty() && interests.counts.is_empty() {
             // Nobody has kept count of branches.
@@ -123,6 +124,20 @@ impl Observed<'_> {
     /// `wanted`.
     #[inline]
     pub fn announce(&mut self, guest: &mut Guest<'_>, instruction: &Instruction, wanted: bool) -> Told {
+        if self.position.arrival != Arrival::Inside || self.position.told.is_some() {
+            return self.announce_both(guest, instruction, wanted);
+        }
+        if wanted { self.announce_inside(guest, instruction) } else { Told::Unchanged }
+    }
+
+    /// [`Self::announce`] of an instruction that is wanted, where no block can begin and no run has begun.
+    #[inline]
+    pub fn announce_inside(&mut self, guest: &mut Guest<'_>, instruction: &Instruction) -> Told {
+        self.announce_instruction(guest, instruction, Told::Unchanged)
+    }
+
+    /// [`Self::announce`] where a block may begin, or the instruction may have been told of.
+    fn announce_both(&mut self, guest: &mut Guest<'_>, instruction: &Instruction, wanted: bool) -> Told {
         let eip = guest.state.eip;
         let was_told = self.position.told.take() == Some(eip);
         let version = generation(guest.memory);
@@ -141,10 +156,28 @@ impl Observed<'_> {
                 return told;
             }
         }
-        if was_told || !wanted {
+        if was_told || !wanted { told } else { self.announce_instruction(guest, instruction, told) }
+    }
+
+    /// Tells of `instruction` at EIP, behind something that came to `told`.
+    #[inline]
+    fn announce_instruction(&mut self, guest: &mut Guest<'_>, instruction: &Instruction, told: Told) -> Told {
+        let (eip, version) = (guest.state.eip, generation(guest.memory));
+        let answer = self.observer.instruction(guest, instruction);
+        if answer == Answer::Unchanged && generation(guest.memory) == version {
             return told;
         }
-        let answer = self.observer.instruction(guest, instruction);
+        self.listened(guest, instruction, (eip, version), (answer, told))
+    }
+
+    /// What the `answer` to an instruction at EIP comes to, behind something that came to `told`.
+    fn listened(
+        &mut self,
+        guest: &mut Guest<'_>,
+        instruction: &Instruction,
+        (eip, version): (u32, u64),
+        (answer, told): (Answer, Told),
+    ) -> Told {
         let after = match (answer, self.after(guest, answer, eip, version)) {
             (Answer::Done { leave }, _) => Told::Done { leave },
             (_, Told::Unchanged) => return told,
@@ -171,6 +204,10 @@ impl Observed<'_> {
         if answer == Answer::Unchanged && generation(guest.memory) == version {
             return Told::Unchanged;
         }
+        self.after_change(guest, answer, eip, version)
+    }
+
+    fn after_change(&mut self, guest: &Guest<'_>, answer: Answer, eip: u32, version: u64) -> Told {
         let moved = guest.state.eip != eip;
         if moved {
             self.position.arrival = Arrival::Anyhow;
@@ -210,9 +247,17 @@ impl Observed<'_> {
         if accesses.is_empty() {
             return Told::Unchanged;
         }
-        let (eip, version) = (guest.state.eip, generation(guest.memory));
-        let answer = self.observer.accesses(guest, &accesses);
+        let told = self.tell_accesses(guest, &accesses);
         self.position.accesses.give_back(accesses);
+        told
+    }
+
+    /// Tells of accesses that an instruction has made which has completed, and has left the guest as it is:
+    /// for engines that do not note them as they are made. Never [`Told::Done`].
+    #[inline]
+    pub fn tell_accesses(&mut self, guest: &mut Guest<'_>, accesses: &[MemoryAccess]) -> Told {
+        let (eip, version) = (guest.state.eip, generation(guest.memory));
+        let answer = self.observer.accesses(guest, accesses);
         self.after(guest, answer, eip, version)
     }
 
@@ -241,7 +286,7 @@ impl Observed<'_> {
             Told::Leave => return Err(Exit::Observer),
         }
         let eip = guest.state.eip;
-        let logs = self.observer.interests().memory;
+        let logs = !self.observer.interests().memory.is_empty();
         let mut context = guest.context();
         context.accesses = logs.then_some(&self.position.accesses);
         let result = execute(&mut context, &instruction);

@@ -126,7 +126,7 @@ fn set_second(op: &mut Op, number: u8) {
 }
 
 /// Puts an address into `op`; says of what kind the operand is, and its addressing form.
-fn set_address(op: &mut Op, operand: &MemoryOperand) -> (Kinds, Traits) {
+pub(crate) fn set_address(op: &mut Op, operand: &MemoryOperand) -> (Kinds, Traits) {
     if operand.address_size != AddressSize::Dword || operand.segment == SegmentRegister::Cs {
         return (Kinds::OTHER, Traits::BASED);
     }

@@ -81,6 +81,22 @@ impl UnitCache {
         }
     }
 
+    /// Brings the state up to date if an instruction has changed it: MMX's leave no address, but registers in
+    /// use.
+    #[inline(always)]
+    pub(crate) fn settle_quickly(&mut self, cpu: &mut CpuState, ops: &[Op], steps: &[Step]) {
+        let in_use = self.used.rotate_left(cpu.x87.physical(0) as u32);
+        if self.instruction != 0 || in_use != cpu.x87.in_use {
+            self.settle_changed(cpu, ops, steps);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_changed(&mut self, cpu: &mut CpuState, ops: &[Op], steps: &[Step]) {
+        self.settle(cpu, ops, steps);
+    }
+
     /// Brings the state up to date.
     #[inline]
     pub(crate) fn settle(&mut self, cpu: &mut CpuState, ops: &[Op], steps: &[Step]) {

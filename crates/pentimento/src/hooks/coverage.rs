@@ -1,8 +1,9 @@
 //! Which blocks have run, and how often.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use pentimento_execute::observe::Span;
 
 /// How often blocks have begun: [`Hooks::count_blocks`](crate::Hooks::count_blocks) makes one, and while it is
 /// there each run adds to it. Clones are the same counts.
@@ -22,21 +23,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Coverage {
-    range: RangeInclusive<u32>,
+    range: Span,
     counts: Arc<Mutex<BTreeMap<u32, u64>>>,
 }
 
 impl Coverage {
-    pub(super) fn of(range: RangeInclusive<u32>) -> Self {
+    pub(super) fn of(range: Span) -> Self {
         Self { range, counts: Arc::default() }
     }
 
-    pub(super) fn range(&self) -> RangeInclusive<u32> {
-        self.range.clone()
+    pub(super) const fn range(&self) -> Span {
+        self.range
     }
 
     pub(super) fn add(&self, eip: u32, times: u64) {
-        if self.range.contains(&eip) {
+        if self.range.contains(eip) {
             *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(eip).or_default() += times;
         }
     }

@@ -45,6 +45,20 @@ impl Calls<'_> {
         if self.is_removed(hook.id) {
             return Reply::Pass;
         }
+        let mut reply = Reply::Pass;
+        let touched = self.lend(hook, guest, |hook, view| reply = call(hook, view));
+        self.is_touched |= touched;
+        reply
+    }
+
+    /// Calls one hook, and says whether it has written to registers.
+    #[inline(always)]
+    fn lend<F: ?Sized>(
+        &mut self,
+        hook: &mut Hook<F>,
+        guest: &mut Guest<'_>,
+        call: impl FnOnce(&mut F, &mut View<'_>),
+    ) -> bool {
         let mut view = View {
             state: StateView::new(guest.state),
             memory: guest.memory,
@@ -53,13 +67,24 @@ impl Calls<'_> {
             task: self.task,
             stops: false,
         };
-        let reply = call(&mut hook.call, &mut view);
+        call(&mut hook.call, &mut view);
         let (stops, touched) = (view.stops, view.state.is_touched);
-        self.is_touched |= touched;
         if stops {
             self.hooks.stopped.get_or_insert(hook.id);
         }
-        reply
+        touched
+    }
+
+    /// Calls the only hook that hears of an event. It has not been removed: the engine would have left.
+    #[inline(always)]
+    fn tell_only<F: ?Sized>(
+        &mut self,
+        hook: &mut Hook<F>,
+        guest: &mut Guest<'_>,
+        call: impl FnOnce(&mut F, &mut View<'_>),
+    ) -> Answer {
+        let touched = self.lend(hook, guest, call);
+        self.answer_to(touched)
     }
 
     #[inline]
@@ -107,6 +132,11 @@ impl Calls<'_> {
     #[inline]
     fn answer(&mut self) -> Answer {
         let is_touched = std::mem::take(&mut self.is_touched);
+        self.answer_to(is_touched)
+    }
+
+    #[inline]
+    fn answer_to(&self, is_touched: bool) -> Answer {
         if self.leaves() {
             Answer::Leave
         } else if is_touched {
@@ -129,10 +159,54 @@ impl Observer for Listening<'_, '_> {
         &self.interests
     }
 
+    #[inline]
     fn instruction(&mut self, guest: &mut Guest<'_>, instruction: &Instruction) -> Answer {
+        let (lists, calls) = self.listener.parts();
+        match &mut *lists.instructions {
+            // It has asked for this instruction: nobody else has asked for any.
+            [hook] if lists.fetches.is_empty() && lists.operations.is_empty() => {
+                calls.tell_only(hook, guest, |call, view| call(view, instruction))
+            }
+            _ => self.instruction_to_all(guest, instruction),
+        }
+    }
+
+    fn block(&mut self, guest: &mut Guest<'_>, from: Option<u32>) -> Answer {
         let eip = guest.state.eip;
         let (lists, calls) = self.listener.parts();
-        let here = lists.instructions.iter_mut().filter(|hook| hook.range.contains(&eip));
+        let here = lists.blocks.iter_mut().filter(|hook| hook.range.contains(eip));
+        calls.tell(here, guest, |call, view| call(view, from));
+        calls.answer()
+    }
+
+    fn counted(&mut self, eip: u32, times: u64) {
+        for (_, coverage) in &self.listener.lists.counts {
+            coverage.add(eip, times);
+        }
+    }
+
+    #[inline]
+    fn accesses(&mut self, guest: &mut Guest<'_>, accesses: &[MemoryAccess]) -> Answer {
+        let (lists, calls) = self.listener.parts();
+        match (&mut *lists.accesses, accesses) {
+            ([(kinds, hook)], [access]) => {
+                if kinds.contain(access.access) && touches(access, hook) {
+                    calls.tell_only(hook, guest, |call, view| call(view, access))
+                } else {
+                    Answer::Unchanged
+                }
+            }
+            _ => self.accesses_to_all(guest, accesses),
+        }
+    }
+}
+
+impl Listening<'_, '_> {
+    #[inline(never)]
+    fn instruction_to_all(&mut self, guest: &mut Guest<'_>, instruction: &Instruction) -> Answer {
+        let eip = guest.state.eip;
+        let (lists, calls) = self.listener.parts();
+        let here = lists.instructions.iter_mut().filter(|hook| hook.range.contains(eip));
         calls.tell(here, guest, |call, view| call(view, instruction));
         if !lists.fetches.is_empty() {
             fetched(lists, calls, guest, instruction, eip);
@@ -151,21 +225,8 @@ impl Observer for Listening<'_, '_> {
         }
     }
 
-    fn block(&mut self, guest: &mut Guest<'_>, from: Option<u32>) -> Answer {
-        let eip = guest.state.eip;
-        let (lists, calls) = self.listener.parts();
-        let here = lists.blocks.iter_mut().filter(|hook| hook.range.contains(&eip));
-        calls.tell(here, guest, |call, view| call(view, from));
-        calls.answer()
-    }
-
-    fn counted(&mut self, eip: u32, times: u64) {
-        for (_, coverage) in &self.listener.lists.counts {
-            coverage.add(eip, times);
-        }
-    }
-
-    fn accesses(&mut self, guest: &mut Guest<'_>, accesses: &[MemoryAccess]) -> Answer {
+    #[inline(never)]
+    fn accesses_to_all(&mut self, guest: &mut Guest<'_>, accesses: &[MemoryAccess]) -> Answer {
         let (lists, calls) = self.listener.parts();
         for access in accesses {
             let here = lists
@@ -200,9 +261,5 @@ fn fetched(
 /// Whether a byte of `access` is in the range of `hook`.
 #[inline]
 fn touches<F: ?Sized>(access: &MemoryAccess, hook: &Hook<F>) -> bool {
-    let last = access.address.wrapping_add(u32::from(access.length) - 1);
-    let (starts_before, ends_behind) = (*hook.range.start() <= last, *hook.range.end() >= access.address);
-    // One that wraps is at both ends of the address space.
-    let wraps = last < access.address;
-    !hook.range.is_empty() && if wraps { starts_before || ends_behind } else { starts_before && ends_behind }
+    hook.range.touches(access.address, access.length)
 }

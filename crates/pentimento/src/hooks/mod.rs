@@ -24,11 +24,11 @@ mod machine;
 mod view;
 
 use std::fmt;
-use std::ops::{Bound, RangeBounds, RangeInclusive};
+use std::ops::RangeBounds;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pentimento_decoder::{Instruction, Operation};
-use pentimento_execute::observe::{Interests, MemoryAccess, Observed, Position};
+use pentimento_execute::observe::{Interests, MemoryAccess, Observed, Position, Span};
 use pentimento_execute::{Engine, Guest, Stop, Until};
 use pentimento_memory::{Access, Fault};
 use pentimento_registers::Exception;
@@ -80,7 +80,7 @@ type OnException = dyn FnMut(&mut View<'_>, Exception, u32) -> Reply + Send;
 /// One hook: where, and what to do.
 struct Hook<F: ?Sized> {
     id: HookId,
-    range: RangeInclusive<u32>,
+    range: Span,
     call: Box<F>,
 }
 
@@ -152,24 +152,19 @@ impl Lists {
     fn interests(&self) -> Interests {
         /// The number of the latest interests in this process.
         static VERSION: AtomicU64 = AtomicU64::new(0);
-        let mut interests = Interests {
-            version: VERSION.fetch_add(1, Ordering::Relaxed) + 1,
-            memory: !self.accesses.is_empty(),
-            ..Interests::default()
-        };
-        self.instructions.iter().for_each(|hook| interests.instructions.add(hook.range.clone()));
-        self.fetches.iter().for_each(|hook| interests.instructions.add(fetching(&hook.range)));
-        self.blocks.iter().for_each(|hook| interests.blocks.add(hook.range.clone()));
+        /// Bytes of an instruction at most.
+        const LONGEST: u32 = 15;
+        let mut interests =
+            Interests { version: VERSION.fetch_add(1, Ordering::Relaxed) + 1, ..Interests::default() };
+        self.instructions.iter().for_each(|hook| interests.instructions.add(hook.range));
+        // The EIPs of all instructions that may have a byte in the range.
+        self.fetches.iter().for_each(|hook| interests.instructions.add(hook.range.with_front(LONGEST - 1)));
+        self.blocks.iter().for_each(|hook| interests.blocks.add(hook.range));
         self.counts.iter().for_each(|(_, coverage)| interests.counts.add(coverage.range()));
+        self.accesses.iter().for_each(|(_, hook)| interests.memory.add(hook.range));
         self.operations.iter().for_each(|(operations, _)| interests.operations.extend_from_slice(operations));
         interests
     }
-}
-
-/// The EIPs of all instructions that may have a byte in `range`.
-fn fetching(range: &RangeInclusive<u32>) -> RangeInclusive<u32> {
-    const LONGEST: u32 = 15;
-    range.start().saturating_sub(LONGEST - 1)..=*range.end()
 }
 
 /// The hooks of a [`Cpu`](crate::Cpu) or a `Machine`. They are called while it runs, with a [`View`] of
@@ -202,18 +197,7 @@ impl Hooks {
     fn add<F: ?Sized>(&mut self, range: impl RangeBounds<u32>, call: Box<F>) -> Hook<F> {
         self.latest += 1;
         self.is_changed = true;
-        let start = match range.start_bound() {
-            Bound::Included(start) => Some(*start),
-            Bound::Excluded(start) => start.checked_add(1),
-            Bound::Unbounded => Some(0),
-        };
-        let end = match range.end_bound() {
-            Bound::Included(end) => Some(*end),
-            Bound::Excluded(end) => end.checked_sub(1),
-            Bound::Unbounded => Some(u32::MAX),
-        };
-        // Without either there is no address in it.
-        let range = start.zip(end).map_or(RangeInclusive::new(1, 0), |(start, end)| start..=end);
+        let range = Span::of(range);
         Hook { id: HookId(self.latest), range, call }
     }
 
@@ -463,7 +447,7 @@ impl Hooks {
         }
         self.listen(task, |listener| {
             let (hooks, calls) = listener.parts();
-            let hooks = hooks.faults.iter_mut().filter(|hook| hook.range.contains(&fault.address));
+            let hooks = hooks.faults.iter_mut().filter(|hook| hook.range.contains(fault.address));
             calls.ask(hooks, guest, |call, view| call(view, fault))
         })
     }

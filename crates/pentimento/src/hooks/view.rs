@@ -51,10 +51,12 @@ pub struct View<'a> {
     pub state: StateView<'a>,
     /// The memory.
     pub memory: &'a mut AddressSpace,
-    /// CPU model, time-stamp counter (which counts instructions), random numbers.
-    pub environment: &'a mut Environment,
+    // Here, so that no compiler copies two neighbours of a `Guest` at once: the host's CPU waits long for a
+    // load of what two stores have just written.
     /// The hooks, to add and remove some: from the next event on.
     pub hooks: &'a mut Hooks,
+    /// CPU model, time-stamp counter (which counts instructions), random numbers.
+    pub environment: &'a mut Environment,
     pub(crate) task: Option<Task>,
     pub(super) stops: bool,
 }
