@@ -449,7 +449,9 @@ impl Cache {
         if is_full(&self.emit, RARE) || is_full(&self.emit_rare, self.code.length() as u32) {
             self.clear();
         }
-        let (start, rare) = (self.emit.offset().next_multiple_of(16), self.emit_rare.offset());
+        // Its entry, if it needs no x87 unit, begins a line of the host's decoder.
+        let entry = (self.emit.offset() + Draft::BEFORE_ENTRY).next_multiple_of(16);
+        let (start, rare) = (entry - Draft::BEFORE_ENTRY, self.emit_rare.offset());
         self.emit.restart(start);
         self.emit_rare.restart(rare);
         let (stubs, surroundings, draft) = (&self.stubs, &self.surroundings, &mut self.draft);

@@ -11,7 +11,7 @@
 //! | R10 | the host's address of guest address zero, which GS has, too |
 //! | R11 | the [jump table](crate::host::JumpTable) |
 //! | R12 | the start of the code memory |
-//! | R13 | the [`Frame`] |
+//! | R13 | the [`Frame`], and [`BIAS`] bytes more |
 //! | R14 | instructions that may still be executed |
 //!
 //! The high halves of the guest's registers are zero.
@@ -27,6 +27,9 @@ pub(crate) const TABLE: Reg = 11;
 pub(crate) const CODE: Reg = 12;
 pub(crate) const FRAME: Reg = 13;
 pub(crate) const LEFT: Reg = 14;
+
+/// Makes the low six bits of R13 the number 63: a shift by it gives a sign and changes no flag.
+pub(crate) const BIAS: i32 = 63;
 pub(crate) const ESP: Reg = 15;
 
 /// Bytes of the image that FNSAVE writes.
@@ -117,7 +120,7 @@ macro_rules! fields {
             $(
                 #[doc = concat!("The field `", stringify!($name), "`.")]
                 pub(crate) const fn $name() -> Mem {
-                    Mem::host(FRAME, offset_of!(Frame, $name) as i32)
+                    Mem::host(FRAME, offset_of!(Frame, $name) as i32 - BIAS)
                 }
             )*
         }

@@ -4,7 +4,7 @@ use pentimento_decoder::Map;
 use pentimento_registers::offsets;
 
 use crate::emit::{BASE, Emitter, Mem, Opcode, R8, R9, RAX, RDI, RSP, Reg, Rm, Site, alu, condition};
-use crate::frame::{CODE, ESP, FRAME, Frame, LEFT, TABLE, reason};
+use crate::frame::{BIAS, CODE, ESP, FRAME, Frame, LEFT, TABLE, reason};
 use crate::translate::MOST_UNCOUNTED;
 
 /// Instructions that translated code executes before it looks for a request to stop, and how much of its
@@ -250,7 +250,7 @@ fn enter(emit: &mut Emitter, bottom: u32) {
         push(emit, reg);
     }
     emit.alu_wide(alu::SUB, RSP, PADDING);
-    emit.copy_wide(FRAME, RDI);
+    emit.lea_wide(FRAME, Mem::host(RDI, BIAS));
     emit.store_wide(Frame::host_stack(), RSP);
     emit.load_wide(RSP, Frame::stack());
     push_bottom(emit, bottom);

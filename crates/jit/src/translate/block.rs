@@ -16,12 +16,14 @@ use pentimento_registers::Eflags;
 
 use super::kind::{Item, Kind, Surroundings};
 use super::traits::{Table, Traits};
-use crate::emit::{Emitter, JMP_SHORT, JRCXZ, Mem, R8, R9, RAX, RCX, Site, alu, condition};
+use crate::emit::{Emitter, JMP_SHORT, JRCXZ, Mem, Opcode, R8, R9, RAX, RCX, Rm, Site, alu, condition};
 use crate::frame::{Frame, LEFT};
 use crate::stubs::Stubs;
 
 /// Instructions in a block.
 pub(crate) const MOST: usize = 64;
+/// `shrx rcx, r8, r13`
+const SHRX_RCX_R8_R13: [u8; 5] = [0xc4, 0xc2, 0x93, 0xf7, 0xc8];
 /// Instructions of a block before the place where it counts.
 pub(crate) const MOST_UNCOUNTED: usize = 8;
 /// Branches in a block.
@@ -111,9 +113,11 @@ pub(super) enum Cold {
     /// The repeated instruction at `eip` has more than one chunk, of which `back` is the work. From it on
     /// `left` instructions were counted.
     Chunks { site: Site, left: i32, eip: u32, back: u32 },
-    /// There are not as many instructions left as the block executes. A block that is one segment, `single`,
-    /// has counted them by then.
-    Refill { site: Site, again: u32, saved: bool, single: bool },
+    /// There are not as many instructions left as the block executes; the flags are lost. A block that is one
+    /// segment, `single`, has counted them by then.
+    Refill { site: Site, again: u32, single: bool },
+    /// The same before the first instruction, with RCX in R9, `first` instructions counted, and the flags.
+    RefillFirst { again: u32, first: i32 },
 }
 
 /// A block while it is written.
@@ -138,9 +142,14 @@ pub(super) struct Writer<'a> {
     pub(super) draft: &'a mut Draft,
     /// TOP is zero, because the last instruction of the x87 unit was one of MMX's.
     top_is_zero: bool,
+    /// A jump before the entry, for [`Cold::RefillFirst`].
+    way_out: Site,
 }
 
 impl Draft {
+    /// Bytes of a block before its entry, at least.
+    pub(crate) const BEFORE_ENTRY: u32 = 5;
+
     /// A draft of nothing.
     pub(crate) fn new() -> Self {
         Self {
@@ -194,6 +203,7 @@ impl Draft {
             backwards,
             draft: self,
             top_is_zero: false,
+            way_out: Site(0),
         };
         writer.write(items.last().map_or(eip, |last| last.found.next));
         writer.finish();
@@ -287,14 +297,19 @@ fn place(items: &[Item]) -> Option<usize> {
 
 impl Writer<'_> {
     fn write(&mut self, end: u32) {
+        // What is rare lies before the entry, in a short jump's reach.
+        self.way_out = self.emit.jmp();
+        (self.draft.entry, self.draft.loaded_entry) = (self.emit.offset(), self.emit.offset());
         if self.draft.uses_x87 {
             self.require_x87();
         }
         for at in 0..self.items.len() {
             self.at = at;
             self.begin_segment(at);
-            if at == self.place.unwrap_or(0) {
-                self.count(self.place.is_none());
+            match self.place {
+                Some(place) if place == at => self.count(),
+                None if at == 0 => self.count_first(),
+                _ => {}
             }
             self.point(at, Fix::None);
             self.may_be_entered();
@@ -373,15 +388,11 @@ impl Writer<'_> {
         self.top_is_zero = false;
     }
 
-    /// Counts the first segment's instructions, if there are as many left as the block can execute. With
-    /// flags that are seen, they are saved.
-    fn count(&mut self, live: bool) {
+    /// Counts the first segment's instructions, if there are as many left as the block can execute. The flags
+    /// are lost.
+    fn count(&mut self) {
         self.settle_stack();
         let again = self.emit.offset();
-        if live {
-            self.emit.copy(R8, RAX);
-            self.emit.save_flags();
-        }
         let (first, all) = (self.end as i32, self.items.len() as i32);
         let single = first == all;
         self.emit.alu_wide(if single { alu::SUB } else { alu::CMP }, LEFT, all);
@@ -389,12 +400,23 @@ impl Writer<'_> {
         if !single {
             self.emit.lea_wide(LEFT, Mem::host(LEFT, -first));
         }
-        if live {
-            self.emit.restore_flags();
-            self.emit.copy(RAX, R8);
-        }
-        let single = first == all;
-        self.draft.cold.push(Cold::Refill { site, again, saved: live, single });
+        self.draft.cold.push(Cold::Refill { site, again, single });
+    }
+
+    /// The same before the first instruction, where somebody may see the flags: none changes.
+    fn count_first(&mut self) {
+        let again = self.emit.offset();
+        let (first, all) = (self.end as i32, self.items.len() as i32);
+        // RCX becomes zero if there are too few.
+        self.emit.copy_wide(R9, RCX);
+        self.emit.lea_wide(R8, Mem::host(LEFT, -all));
+        self.emit.modrm(Opcode::wide(0xf7), 2, Rm::Reg(R8));
+        self.emit.raw(&SHRX_RCX_R8_R13);
+        self.emit.lea_wide(LEFT, Mem::host(LEFT, -first));
+        let distance = (self.way_out.0 - 1).wrapping_sub(self.emit.offset() + 2);
+        self.emit.raw(&[JRCXZ, distance as u8]);
+        self.emit.copy_wide(RCX, R9);
+        self.draft.cold.push(Cold::RefillFirst { again, first });
     }
 
     /// A jump of the instruction at place `at` to `target`: to where that is further down in the block, or
@@ -406,8 +428,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Loads the x87 state unless it is loaded. What is rare lies before the entry, in a short jump's
-    /// reach.
+    /// Loads the x87 state unless it is loaded. What is rare of it lies before the entry, too.
     fn require_x87(&mut self) {
         let cold = self.emit.offset();
         let site = self.emit.call();
@@ -487,7 +508,8 @@ impl Writer<'_> {
                     self.apart.bind(site, self.emit.offset());
                     self.chunks(left, eip, back);
                 }
-                Cold::Refill { site, again, saved, single } => self.refill(site, again, saved, single),
+                Cold::Refill { site, again, single } => self.refill(site, again, single),
+                Cold::RefillFirst { again, first } => self.refill_first(again, first),
             }
         }
         self.draft.cold = all;
@@ -507,20 +529,28 @@ impl Writer<'_> {
         self.emit.bind(jump, self.stubs.reference);
     }
 
-    fn refill(&mut self, site: Site, again: u32, saved: bool, single: bool) {
+    fn refill(&mut self, site: Site, again: u32, single: bool) {
         self.apart.bind(site, self.emit.offset());
         if single {
             self.emit.lea_wide(LEFT, Mem::host(LEFT, self.items.len() as i32));
         }
-        if saved {
-            self.emit.restore_flags();
-            self.emit.copy(RAX, R8);
-        }
         let before = self.place.unwrap_or(0);
-        self.emit.immediate(R8, self.items[before].found.eip());
+        self.go_on_at(again, before, self.stubs.refill_lost[before]);
+    }
+
+    fn refill_first(&mut self, again: u32, first: i32) {
+        self.apart.bind(self.way_out, self.emit.offset());
+        self.emit.copy_wide(RCX, R9);
+        self.emit.lea_wide(LEFT, Mem::host(LEFT, first));
+        self.go_on_at(again, 0, self.stubs.refill);
+    }
+
+    /// Has `refill` go on at `again`, with the instruction at place `at`.
+    fn go_on_at(&mut self, again: u32, at: usize, refill: u32) {
+        self.emit.immediate(R8, self.items[at].found.eip());
         let back = self.emit.lea_rip(R9);
         self.emit.bind(back, again);
         let jump = self.emit.jmp();
-        self.emit.bind(jump, if saved { self.stubs.refill } else { self.stubs.refill_lost[before] });
+        self.emit.bind(jump, refill);
     }
 }
