@@ -108,6 +108,7 @@ const PROGRAMS: &[Program] = &[
     Program { source: "programs/lost_update.c",        builds: PLAIN },
     Program { source: "programs/malloc_stress.c",      builds: PLAIN },
     Program { source: "programs/matrix.c",             builds: PLAIN },
+    Program { source: "programs/memory_calls.c",       builds: PLAIN },
     Program { source: "programs/memory_copy.c",        builds: PLAIN },
     Program { source: "programs/parser.c",             builds: KERNEL },
     Program { source: "programs/recursion.c",          builds: PLAIN },

@@ -61,7 +61,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            memory: 3 << 30,
+            memory: 4 << 30,
             total_memory: 4 << 30,
             processes: 4096,
             tasks: 8192,

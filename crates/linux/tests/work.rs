@@ -22,6 +22,7 @@ const FTRUNCATE: u32 = 93;
 const MPROTECT: u32 = 125;
 const MSYNC: u32 = 144;
 const MLOCK: u32 = 150;
+const MUNLOCK: u32 = 151;
 const MREMAP: u32 = 163;
 const MADVISE: u32 = 219;
 const RT_SIGACTION: u32 = 174;
@@ -376,6 +377,7 @@ fn calls_on_many_areas_are_cut() {
     fixture.cut(MLOCK, &[start, DENSE]);
     fixture.cut(MADVISE, &[start, DENSE, 0]);
     fixture.cut(MSYNC, &[start, DENSE, 4]);
+    fixture.cut(MUNLOCK, &[start, DENSE]);
     fixture.cut(MADVISE, &[start, DENSE, MADV_DONTNEED]);
     let buffer = fixture.memory(4 << 20);
     let mut texts = Vec::new();

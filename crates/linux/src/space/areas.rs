@@ -43,6 +43,17 @@ pub(crate) enum AreaSource {
     },
 }
 
+/// What a child gets of an area (madvise(2)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Inheritance {
+    /// What its parent has there.
+    Kept,
+    /// Zeros (MADV_WIPEONFORK).
+    Wiped,
+    /// Nothing (MADV_DONTFORK).
+    Nothing,
+}
+
 /// A range of pages of one kind.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Area {
@@ -57,6 +68,10 @@ pub(crate) struct Area {
     pub(crate) may_write: bool,
     /// Extends downwards on access.
     pub(crate) grows_down: bool,
+    /// Counts against RLIMIT_MEMLOCK, and stays in memory (mlock(2)).
+    pub(crate) locked: bool,
+    /// What a child gets of it.
+    pub(crate) inheritance: Inheritance,
     /// What stands behind it.
     pub(crate) backing: AreaSource,
     /// Where pages that are not there yet come from: those of private file areas.
@@ -72,6 +87,8 @@ impl Area {
             shared: false,
             may_write: true,
             grows_down: matches!(backing, AreaSource::Stack),
+            locked: false,
+            inheritance: Inheritance::Kept,
             backing,
             source: None,
         }
@@ -80,6 +97,12 @@ impl Area {
     /// Whether it counts as data (RLIMIT_DATA): private, writable, and no stack.
     pub(crate) const fn is_data(&self) -> bool {
         !self.shared && !self.grows_down && self.protection.contains(Permissions::WRITE)
+    }
+
+    /// Whether nothing is behind it: memory that is zero at first, and this process's alone.
+    pub(crate) const fn is_anonymous(&self) -> bool {
+        use AreaSource::{Anonymous, Heap, Stack};
+        !self.shared && matches!(self.backing, Anonymous | Heap | Stack)
     }
 
     /// The same area with its first byte moved from `old` to `new`.
@@ -116,9 +139,12 @@ impl Area {
 pub(crate) struct Areas {
     /// Shared with forks and snapshots until one of them changes.
     by_start: Arc<BTreeMap<u32, Area>>,
-    /// Bytes in all of them, and in those that count as data.
+    /// Bytes in all of them, in those that count as data, and in those that are locked.
     mapped: u64,
     data: u64,
+    locked: u64,
+    /// Bytes in those of which a child does not get what its parent has.
+    special: u64,
     gaps: Gaps,
     /// What the last search for room found out.
     full: Option<Full>,
@@ -146,6 +172,26 @@ impl Areas {
     /// Bytes in all areas.
     pub(crate) fn mapped(&self) -> u64 {
         self.mapped
+    }
+
+    /// Bytes in areas that are locked.
+    pub(crate) fn locked(&self) -> u64 {
+        self.locked
+    }
+
+    /// Bytes of locked areas in `[start, end)`.
+    pub(crate) fn locked_within(&self, start: u32, end: u32) -> u64 {
+        let inside = self.overlapping(start, end).filter(|(_, area)| area.locked);
+        inside.map(|(first, area)| u64::from(area.end.min(end) - first.max(start))).sum()
+    }
+
+    /// The areas of which a child does not get what its parent has, with their starts.
+    pub(crate) fn not_inherited(&self) -> Vec<(u32, Area)> {
+        if self.special == 0 {
+            return Vec::new();
+        }
+        let special = self.iter().filter(|(_, area)| area.inheritance != Inheritance::Kept);
+        special.map(|(start, area)| (start, area.clone())).collect()
     }
 
     /// How many areas there are.
@@ -204,7 +250,7 @@ impl Areas {
             return;
         }
         self.remove(start, end);
-        self.account(start, end, area.is_data(), true);
+        self.account(start, end, &area, true);
         Arc::make_mut(&mut self.by_start).insert(start, Area { end, ..area });
         self.join_at(end);
         self.join_at(start);
@@ -250,21 +296,31 @@ impl Areas {
             .filter_map(|start| Some((start, Arc::make_mut(&mut self.by_start).remove(&start)?)))
             .collect();
         for (start, area) in &removed {
-            self.account(*start, area.end, area.is_data(), false);
+            self.account(*start, area.end, area, false);
         }
         removed
     }
 
     /// Keeps the books of an area that comes or goes.
-    fn account(&mut self, start: u32, end: u32, is_data: bool, comes: bool) {
+    fn account(&mut self, start: u32, end: u32, area: &Area, comes: bool) {
         let add = |sum: &mut u64, length: u64| *sum = if comes { *sum + length } else { *sum - length };
         let length = u64::from(end - start);
         add(&mut self.mapped, length);
-        add(&mut self.data, if is_data { length } else { 0 });
+        add(&mut self.data, if area.is_data() { length } else { 0 });
+        add(&mut self.locked, if area.locked { length } else { 0 });
+        add(&mut self.special, if area.inheritance == Inheritance::Kept { 0 } else { length });
         self.gaps.forget(start, end);
         if !comes && let Some(full) = &mut self.full {
             let above = self.by_start.range(end..).next().map_or(full.high, |(next, _)| *next);
             full.ceiling = full.ceiling.max(above.min(full.high));
+        }
+    }
+
+    /// Changes what is mapped of `[start, end)`.
+    pub(crate) fn change(&mut self, start: u32, end: u32, change: impl Fn(&mut Area)) {
+        for (first, mut area) in self.remove(start, end) {
+            change(&mut area);
+            self.insert(first, area.end, area);
         }
     }
 
@@ -287,9 +343,7 @@ impl Areas {
             }
             done = area.end.min(end);
         }
-        for (first, area) in self.remove(start, done) {
-            self.insert(first, area.end, Area { protection, ..area });
-        }
+        self.change(start, done, |area| area.protection = protection);
         (done, if done < end { result.and(Err(Errno::ENOMEM)) } else { Ok(()) })
     }
 

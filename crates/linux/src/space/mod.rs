@@ -4,7 +4,7 @@ mod areas;
 mod gaps;
 mod kept;
 
-pub(crate) use areas::{Area, AreaSource, Areas};
+pub(crate) use areas::{Area, AreaSource, Areas, Inheritance};
 pub(crate) use kept::KeptSpace;
 use std::collections::BTreeMap;
 
@@ -85,6 +85,8 @@ pub(crate) struct Space<M = AddressSpace> {
     pub(crate) data_limit: u64,
     /// Bytes that a stack may grow to (RLIMIT_STACK).
     pub(crate) stack_limit: u32,
+    /// What is mapped from now on is locked (mlockall(2), MCL_FUTURE).
+    pub(crate) locks_new: bool,
     /// Readable mappings are executable too (READ_IMPLIES_EXEC of personality(2)).
     pub(crate) read_implies_exec: bool,
     /// Address of the vDSO's image; 0 without one.
@@ -131,6 +133,7 @@ impl Space {
             limit,
             data_limit: u64::MAX,
             stack_limit,
+            locks_new: false,
             read_implies_exec: false,
             vdso: 0,
             objects: BTreeMap::new(),
@@ -264,12 +267,13 @@ impl Space {
         self.objects.iter().map(object).chain(sources)
     }
 
-    /// A copy with number `id` that shares no future writes but those to shared areas.
+    /// A child's copy with number `id`, which shares no future writes but those to shared areas. Locks are not
+    /// inherited (fork(2)).
     ///
     /// # Errors
     /// ENOMEM where the machine's memory is used up.
     pub(crate) fn fork(&mut self, id: SpaceId) -> Result<Self, Errno> {
-        Ok(Self {
+        let mut copy = Self {
             id,
             memory: self.memory.fork().map_err(|_| Errno::ENOMEM)?,
             areas: self.areas.clone(),
@@ -279,8 +283,20 @@ impl Space {
             interpreter: self.interpreter.clone(),
             auxiliary: self.auxiliary.clone(),
             local_descriptors: self.local_descriptors.clone(),
+            locks_new: false,
             ..*self
-        })
+        };
+        if copy.areas.locked() > 0 {
+            copy.areas.change(0, TASK_SIZE, |area| area.locked = false);
+        }
+        for (start, area) in copy.areas.not_inherited() {
+            let length = area.end - start;
+            match area.inheritance {
+                Inheritance::Nothing => copy.unmap(start, length)?,
+                _ => copy.map(start, length, area)?,
+            }
+        }
+        Ok(copy)
     }
 
     /// Moves `length` bytes of pages at `old` to `new`, where an area like theirs is mapped.
@@ -304,6 +320,23 @@ impl Space {
             } else if page != zeros {
                 self.memory.poke_bytes(new + offset, &page).map_err(|_| Errno::ENOMEM)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Makes `length` bytes of an anonymous object zero.
+    ///
+    /// # Errors
+    /// ENOMEM where another space holds the object.
+    pub(crate) fn clear_object(&mut self, object: u64, offset: u64, length: u64) -> Result<(), Errno> {
+        let memory = self.objects.get(&object).ok_or(Errno::EINVAL)?;
+        let zeros = [0; PAGE_SIZE as usize];
+        let end = memory.len().unwrap_or(0).min(offset + length);
+        let mut at = offset;
+        // Pages that nobody has are zero already.
+        while let Some(page) = memory.next_page(at).filter(|page| *page < end) {
+            memory.write(page, &zeros)?;
+            at = page + u64::from(PAGE_SIZE);
         }
         Ok(())
     }

@@ -22,15 +22,22 @@ const MAP_TYPE: u32 = 0xf;
 const MAP_FIXED: u32 = 0x10;
 const MAP_ANONYMOUS: u32 = 0x20;
 const MAP_GROWSDOWN: u32 = 0x100;
+const MAP_LOCKED: u32 = 0x2000;
+const MAP_POPULATE: u32 = 0x8000;
+const MAP_NONBLOCK: u32 = 0x1_0000;
 const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
 
+/// Bytes of a mapping that MAP_POPULATE brings in; the rest comes when it is accessed. It is a hint, and the
+/// kernel's part of a turn is bounded.
+const POPULATED_AT_ONCE: u32 = 4 << 20;
+
 /// Fails unless `address` is a multiple of a page.
-fn aligned(address: u32) -> Result<u32, Errno> {
+pub(super) fn aligned(address: u32) -> Result<u32, Errno> {
     if address.is_multiple_of(PAGE_SIZE) { Ok(address) } else { Err(Errno::EINVAL) }
 }
 
 /// `length` in whole pages; 0 and what does not fit are errors.
-fn whole_pages(length: u32, too_long: Errno) -> Result<u32, Errno> {
+pub(super) fn whole_pages(length: u32, too_long: Errno) -> Result<u32, Errno> {
     match page_align(length) {
         Some(0) => Err(Errno::EINVAL),
         Some(length) if length <= TASK_SIZE => Ok(length),
@@ -47,7 +54,7 @@ fn protection(bits: u32) -> Permissions {
 pub(super) fn brk(call: &mut Call<'_>, [wanted, ..]: Arguments) -> CallResult {
     let lowest = lowest_address(call);
     let more = wanted.saturating_sub(call.space().heap_end);
-    let charged = charge_mapping(call, more, false);
+    let charged = charge_mapping(call, more, false).and_then(|()| call.check_new_locks(more, false));
     let space = call.space();
     if wanted < space.heap_start || charged.is_err() {
         return Ok(space.heap_end);
@@ -63,7 +70,8 @@ pub(super) fn brk(call: &mut Call<'_>, [wanted, ..]: Arguments) -> CallResult {
     let moved = if new > old {
         // A program at low addresses may have stopped being the superuser's.
         let free = old >= lowest && space.areas.overlapping(old, new).next().is_none();
-        let area = Area::private(Permissions::READ | Permissions::WRITE, AreaSource::Heap);
+        let mut area = Area::private(Permissions::READ | Permissions::WRITE, AreaSource::Heap);
+        area.locked = space.locks_new;
         if free { space.map(old, new - old, area) } else { Err(Errno::ENOMEM) }
     } else {
         Ok(())
@@ -93,29 +101,33 @@ pub(super) fn mmap2(call: &mut Call<'_>, [address, length, bits, flags, fd, page
     charge_mapping(call, length, shared)?;
     let lowest = lowest_address(call);
     let start = choose_address(call.space(), address, length, flags, lowest)?;
+    call.check_new_locks(length, flags & MAP_LOCKED != 0)?;
     let mut area = Area::private(protection(bits), AreaSource::Anonymous);
     area.shared = shared;
     area.grows_down = flags & MAP_GROWSDOWN != 0;
+    area.locked = flags & MAP_LOCKED != 0 || call.space().locks_new;
     if flags & (MAP_FIXED | MAP_ANONYMOUS) == MAP_FIXED | MAP_ANONYMOUS {
         // What was there goes first, because that may take long.
         call.space().check_limits(start, start + length, area.is_data())?;
         call.unmap_range(start, start + length)?;
     }
     if flags & MAP_ANONYMOUS == 0 {
-        return map_file(call, start, length, area, fd, offset);
-    }
-    if shared {
+        map_file(call, start, length, area, fd, offset)?;
+    } else if shared {
         let object = call.kernel.new_object();
         let memory = SharedMemory::new_from(&call.kernel.frames, length.into()).map_err(|_| Errno::ENOMEM)?;
         call.space().map_shared(start, length, area, (object, memory))?;
     } else {
         call.space().map(start, length, area)?;
     }
+    if flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE {
+        call.populate(start, length.min(POPULATED_AT_ONCE));
+    }
     Ok(start)
 }
 
 /// Charges what a mapping takes before any page of it is there: areas, tables, an object.
-fn charge_mapping(call: &mut Call<'_>, length: u32, shared: bool) -> Result<(), Errno> {
+pub(super) fn charge_mapping(call: &mut Call<'_>, length: u32, shared: bool) -> Result<(), Errno> {
     /// Three areas: the new one, and what it leaves on both sides of another.
     const AREAS: u64 = 512;
     /// A leaf of the page table, and the bytes that it is for.
@@ -128,12 +140,12 @@ fn charge_mapping(call: &mut Call<'_>, length: u32, shared: bool) -> Result<(), 
 }
 
 /// The lowest address at which `task` may map: 0 for the superuser (CAP_SYS_RAWIO).
-fn lowest_address(call: &mut Call<'_>) -> u32 {
+pub(super) fn lowest_address(call: &mut Call<'_>) -> u32 {
     if call.process().credentials.euid == 0 { 0 } else { MMAP_MIN }
 }
 
 /// A free range of `length` bytes, which may not start below `lowest`.
-fn find_gap(space: &mut Space, length: u32, lowest: u32) -> Result<u32, Errno> {
+pub(super) fn find_gap(space: &mut Space, length: u32, lowest: u32) -> Result<u32, Errno> {
     let start = space.find_gap(length).ok_or(Errno::ENOMEM)?;
     if start < lowest { Err(Errno::EPERM) } else { Ok(start) }
 }
@@ -192,19 +204,7 @@ fn map_file(
     if !call.space().files.contains_key(&node) {
         call.add_file_mapping(node, None)?;
     }
-    area.source = call.kernel.fs.vfs.page_source(node);
-    if area.source.is_some() {
-        call.space().map(start, length, area)?;
-        return Ok(start);
-    }
-    let content = call.with_files(|files, caller| {
-        let size = files.vfs.attributes(caller, node)?.size;
-        let mut content = vec![0; size.saturating_sub(offset).min(u64::from(length)) as usize];
-        let read = files.vfs.read(&caller.view, node, offset, &mut content)?;
-        content.truncate(read);
-        Ok::<_, Errno>(content)
-    })?;
-    call.space().map_private_file(start, length, area, &content)?;
+    call.map_private(start, length, area)?;
     Ok(start)
 }
 
@@ -264,105 +264,7 @@ pub(super) fn pkey_free(_: &mut Call<'_>, _: Arguments) -> CallResult {
     Err(Errno::EINVAL.into())
 }
 
-const MREMAP_MAYMOVE: u32 = 1;
-const MREMAP_FIXED: u32 = 2;
-const MREMAP_DONTUNMAP: u32 = 4;
-
-/// mremap(2).
-pub(super) fn mremap(
-    call: &mut Call<'_>,
-    [old, old_length, new_length, flags, new, ..]: Arguments,
-) -> CallResult {
-    let fixed = flags & MREMAP_FIXED != 0;
-    let stays = flags & !(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) == 0;
-    if !stays || fixed && flags & MREMAP_MAYMOVE == 0 || flags & MREMAP_DONTUNMAP != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    aligned(old)?;
-    let new_length = whole_pages(new_length, Errno::EINVAL)?;
-    charge_mapping(call, new_length, false)?;
-    let old_length = page_align(old_length).ok_or(Errno::EINVAL)?;
-    if let Some(target) = call.pending()?.place {
-        return finish_move(call, (old, old_length), (target, new_length), fixed);
-    }
-    let lowest = lowest_address(call);
-    let space = call.space();
-    let (first, area) = space.areas.at(old).ok_or(Errno::EFAULT)?;
-    let area = area.starting_at(first, old);
-    if old_length == 0 {
-        // The old way of mapping shared memory a second time.
-        return Err(Errno::EINVAL.into());
-    }
-    let old_end = old.checked_add(old_length).filter(|end| *end <= area.end).ok_or(Errno::EFAULT)?;
-    if fixed {
-        aligned(new)?;
-        let new_end = new.checked_add(new_length).filter(|end| *end <= TASK_SIZE).ok_or(Errno::EINVAL)?;
-        if new < old_end && old < new_end {
-            return Err(Errno::EINVAL.into());
-        }
-        if new < lowest {
-            return Err(Errno::EPERM.into());
-        }
-    } else if new_length <= old_length {
-        call.unmap_range(old + new_length, old_end)?;
-        return Ok(old);
-    } else if old_end == area.end && grow_in_place(space, old_end, new_length - old_length, &area)? {
-        return Ok(old);
-    } else if flags & MREMAP_MAYMOVE == 0 {
-        return Err(Errno::ENOMEM.into());
-    }
-    if fixed {
-        call.unmap_range(new, new + new_length)?;
-    }
-    let target = if fixed { new } else { find_gap(call.space(), new_length, lowest)? };
-    call.space().map(target, new_length, area)?;
-    call.pending()?.place = Some(target);
-    finish_move(call, (old, old_length), (target, new_length), fixed)
-}
-
-/// Moves pages to `target`, which is mapped for them.
-fn finish_move(
-    call: &mut Call<'_>,
-    (old, old_length): (u32, u32),
-    (target, new_length): (u32, u32),
-    fixed: bool,
-) -> CallResult {
-    let first = if fixed { new_length } else { 0 };
-    let end = old.saturating_add(old_length);
-    call.in_pieces((old, end), first, PageWork::Content, |call, start, stop| {
-        let moved = start - old..(stop - old).min(new_length);
-        let space = call.space();
-        if !moved.is_empty() {
-            space.move_pages(start, target + moved.start, moved.end - moved.start)?;
-        }
-        space.unmap(start, stop - start)
-    })?;
-    Ok(target)
-}
-
-/// Extends an area at its end if there is room; says whether.
-fn grow_in_place(space: &mut Space, end: u32, more: u32, area: &Area) -> Result<bool, Errno> {
-    let room = end.checked_add(more).filter(|new_end| *new_end <= TASK_SIZE);
-    let Some(new_end) = room else { return Ok(false) };
-    let anonymous = matches!(area.backing, AreaSource::Anonymous | AreaSource::Heap) && !area.shared;
-    if !anonymous || space.areas.overlapping(end, new_end).next().is_some() {
-        return Ok(false);
-    }
-    space.map(end, more, area.clone())?;
-    Ok(true)
-}
-
 impl Call<'_> {
-    /// Forgets what was written to private pages (MADV_DONTNEED).
-    fn discard_pages(&mut self, start: u32, end: u32, area: &Area) -> Result<(), Errno> {
-        let kept =
-            matches!(area.backing, AreaSource::File { .. } | AreaSource::Program { .. } | AreaSource::Vdso);
-        if area.shared || kept && area.source.is_none() {
-            return Ok(());
-        }
-        self.space().discard_pages(start, end - start, area)
-    }
-
     /// Has the caller's memory hold the content of a file that it maps shared; what is stored there
     /// goes back into the file if `writes`.
     fn map_file_shared(&mut self, node: Vnode, writes: bool) -> Result<(), Errno> {
@@ -374,6 +276,23 @@ impl Call<'_> {
         }
         let memory = self.with_files(|files, caller| files.vfs.map_shared(caller, node, writes))?;
         self.add_file_mapping(node, Some(memory))
+    }
+
+    /// Maps a private file area, with what the file has now; its file is among those of the space.
+    pub(super) fn map_private(&mut self, start: u32, length: u32, mut area: Area) -> Result<(), Errno> {
+        let AreaSource::File { node, offset } = area.backing else { return Err(Errno::EINVAL) };
+        area.source = self.kernel.fs.vfs.page_source(node);
+        if area.source.is_some() {
+            return self.space().map(start, length, area);
+        }
+        let content = self.with_files(|files, caller| {
+            let size = files.vfs.attributes(caller, node)?.size;
+            let mut content = vec![0; size.saturating_sub(offset).min(u64::from(length)) as usize];
+            let read = files.vfs.read(&caller.view, node, offset, &mut content)?;
+            content.truncate(read);
+            Ok::<_, Errno>(content)
+        })?;
+        self.space().map_private_file(start, length, area, &content)
     }
 
     /// Notes that the caller's memory maps a file, and holds it.
@@ -420,37 +339,6 @@ impl Kernel {
     }
 }
 
-/// madvise(2): the advice that changes what programs read is followed.
-pub(super) fn madvise(call: &mut Call<'_>, [address, length, advice, ..]: Arguments) -> CallResult {
-    const DONTNEED: u32 = 4;
-    const REMOVE: u32 = 9;
-    const KNOWN: [u32; 22] =
-        [0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 25];
-    aligned(address)?;
-    if !KNOWN.contains(&advice) || advice == REMOVE {
-        return Err(Errno::EINVAL.into());
-    }
-    let length = page_align(length).ok_or(Errno::EINVAL)?;
-    let end = address.checked_add(length).ok_or(Errno::EINVAL)?;
-    if advice == DONTNEED {
-        call.for_areas((address, end), Call::discard_pages)?;
-    }
-    if call.is_mapped(address, end)? { Ok(0) } else { Err(Errno::ENOMEM.into()) }
-}
-
-/// mincore(2): everything that is mapped is there.
-pub(super) fn mincore(call: &mut Call<'_>, [address, length, vector, ..]: Arguments) -> CallResult {
-    aligned(address)?;
-    let pages = page_align(length).ok_or(Errno::ENOMEM)? / PAGE_SIZE;
-    let end = address.checked_add(pages * PAGE_SIZE).ok_or(Errno::ENOMEM)?;
-    call.user().check(vector, pages, pentimento_memory::Access::Write)?;
-    if !call.is_mapped(address, end)? {
-        return Err(Errno::ENOMEM.into());
-    }
-    call.user().copy_out(vector, &vec![1; pages as usize])?;
-    Ok(0)
-}
-
 /// msync(2): writes shared file mappings back.
 pub(super) fn msync(call: &mut Call<'_>, [address, length, flags, ..]: Arguments) -> CallResult {
     const ASYNC: u32 = 1;
@@ -464,6 +352,9 @@ pub(super) fn msync(call: &mut Call<'_>, [address, length, flags, ..]: Arguments
     let end = address.checked_add(length).ok_or(Errno::ENOMEM)?;
     if !call.is_mapped(address, end)? {
         return Err(Errno::ENOMEM.into());
+    }
+    if flags & INVALIDATE != 0 && call.space().areas.locked_within(address, end) > 0 {
+        return Err(Errno::EBUSY.into());
     }
     let mut shared = BTreeSet::new();
     for (_, area) in call.space().areas.overlapping(address, end) {
@@ -487,17 +378,5 @@ pub(super) fn msync(call: &mut Call<'_>, [address, length, flags, ..]: Arguments
         }
         offset = 0;
     }
-    Ok(0)
-}
-
-/// mlock(2), munlock(2) and mlock2(2): nothing is ever paged out, so only the range is checked.
-pub(super) fn mlock(call: &mut Call<'_>, [address, length, ..]: Arguments) -> CallResult {
-    let start = address & !(PAGE_SIZE - 1);
-    let end = page_align(address.checked_add(length).ok_or(Errno::EINVAL)?).ok_or(Errno::EINVAL)?;
-    if call.is_mapped(start, end)? { Ok(0) } else { Err(Errno::ENOMEM.into()) }
-}
-
-/// mlockall(2) and munlockall(2).
-pub(super) fn mlockall(_: &mut Call<'_>, _: Arguments) -> CallResult {
     Ok(0)
 }

@@ -1,5 +1,6 @@
 //! System calls: the table, and how one is run.
 
+mod advice;
 mod attributes;
 mod children;
 mod copy;
@@ -19,6 +20,7 @@ mod priority;
 mod process;
 mod process_memory;
 mod range;
+mod remap;
 mod schedule;
 mod signal;
 mod socket;
