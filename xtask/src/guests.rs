@@ -37,6 +37,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "busybox", packages: &["busybox-static"], subject: Subject::Program("bin/busybox") },
     Suite { name: "debian",  packages: DEBIAN,              subject: Subject::Shell },
     Suite { name: "jits",    packages: JITS,                subject: Subject::Shell },
+    Suite { name: "debuggers", packages: DEBUGGERS,         subject: Subject::Shell },
 ];
 
 /// The packages of the whole root.
@@ -51,6 +52,10 @@ const DEBIAN: &[&str] = &[
 /// Programs that translate code themselves, and what their lines need.
 const JITS: &[&str] =
     &["base-files", "bash", "coreutils", "luajit", "nodejs", "pypy3", "openjdk-17-jdk-headless"];
+
+/// Programs that trace others, and what their lines need.
+const DEBUGGERS: &[&str] =
+    &["base-files", "bash", "coreutils", "grep", "sed", "gcc", "libc6-dev", "strace", "ltrace", "gdb"];
 
 /// How long one of our runs may take before it counts as hanging.
 const TIMEOUT: &str = "300s";

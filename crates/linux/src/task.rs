@@ -5,6 +5,7 @@ use pentimento_registers::{CpuState, TlsDescriptors};
 use crate::arena::Id;
 use crate::ids::{Crash, ProcessId, TaskId, Termination};
 use crate::objects::FileDescriptors;
+use crate::ptrace::{EndedTracee, Tracing};
 use crate::resource::ResourceLimits;
 use crate::signal::frame::Cause;
 use crate::signal::{Actions, AlternateStack, PendingSignals, Signal, SignalSet};
@@ -65,6 +66,8 @@ pub(crate) struct Task {
     pub(crate) cause: Cause,
     /// An exception whose signal the thread has not taken yet.
     pub(crate) crash: Option<(Signal, Crash)>,
+    /// Who traces it, and how (ptrace(2)).
+    pub(crate) tracing: Option<Box<Tracing>>,
 }
 
 /// Users and groups of a process (credentials(7)).
@@ -132,6 +135,12 @@ pub(crate) struct Process {
     pub(crate) event: Option<ChildEvent>,
     /// A signal has stopped it.
     pub(crate) stopped: bool,
+    /// The threads that it traces (ptrace(2)), those that it began with first.
+    pub(crate) tracees: Vec<TaskId>,
+    /// Those that have ended and that it has not waited for.
+    pub(crate) ended_tracees: Vec<EndedTracee>,
+    /// It was traced when its first thread ended, by this process, which hears of its end before its parent.
+    pub(crate) tracer: Option<ProcessId>,
     /// What its parent gets when it ends.
     pub(crate) exit_signal: Option<Signal>,
     /// It has called execve(2) since it was forked.

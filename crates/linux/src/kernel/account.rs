@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Kernel;
+use crate::ptrace::{EndedTracee, Tracing};
 use crate::space::Space;
 use crate::task::{Process, Task};
 
@@ -22,7 +23,10 @@ impl Kernel {
     /// Adds up what everything takes, and says whether there may be more room for pages than before.
     pub(crate) fn audit(&mut self) -> bool {
         self.release_shared();
-        let tasks = self.tasks.values().map(|task| size_of::<Task>() as u64 + signals(task.pending.len()));
+        let tasks = self.tasks.values().map(|task| {
+            let traced = if task.tracing.is_some() { size_of::<Tracing>() } else { 0 };
+            (size_of::<Task>() + traced) as u64 + signals(task.pending.len())
+        });
         let processes = self.processes.values().map(Process::held_bytes);
         let tables = self.files.iter().map(|(_, table)| table.held_bytes());
         let waits = self.scheduler.held_bytes();
@@ -57,6 +61,7 @@ impl Process {
     /// Bytes of the host's memory that it takes, its memory aside.
     fn held_bytes(&self) -> u64 {
         let own = size_of::<Self>() + 4 * self.credentials.groups.len() + 4 * self.children.len();
-        own as u64 + signals(self.pending.len()) + self.timers.posix.len() as u64 * TIMER
+        let traced = 4 * self.tracees.len() + size_of::<EndedTracee>() * self.ended_tracees.len();
+        (own + traced) as u64 + signals(self.pending.len()) + self.timers.posix.len() as u64 * TIMER
     }
 }

@@ -1,6 +1,6 @@
 //! Who gets a signal, when, and what becomes of it.
 
-use pentimento_registers::Gpr;
+use pentimento_registers::{Eflags, Gpr};
 
 use super::Kernel;
 use super::account::SIGNAL;
@@ -8,6 +8,7 @@ use crate::account::Account;
 use crate::errno::Errno;
 use crate::event::KernelEvent;
 use crate::ids::{ProcessId, TaskId, Termination};
+use crate::ptrace::{Event, Stop};
 use crate::resource::Resource;
 use crate::signal::frame::Delivery;
 use crate::signal::{
@@ -71,9 +72,10 @@ impl Kernel {
     /// it is ignored.
     fn is_awaited(&self, process: &Process, signal: Signal) -> bool {
         process.threads.iter().any(|task| {
-            self.tasks
-                .get(task)
-                .is_some_and(|task| task.mask.contains(signal) || task.awaited.contains(signal))
+            self.tasks.get(task).is_some_and(|task| {
+                // A tracer is to see what would be ignored.
+                task.tracing.is_some() || task.mask.contains(signal) || task.awaited.contains(signal)
+            })
         })
     }
 
@@ -161,8 +163,15 @@ impl Kernel {
     /// Delivers what is pending for `task` before it runs on. Its process may be stopped or gone afterwards.
     pub(crate) fn deliver_signals(&mut self, id: TaskId) {
         while let Some(task) = self.tasks.get(&id) {
-            let (mask, process) = (task.mask, task.process);
-            let Some(info) = self.take_signal(id, SignalSet(!mask.0)) else { break };
+            let (mask, process, traced) = (task.mask, task.process, task.tracing.is_some());
+            if traced && self.makes_stops(id) {
+                return;
+            }
+            let info = match traced {
+                true => self.next_traced_signal(id),
+                false => self.take_signal(id, SignalSet(!mask.0)),
+            };
+            let Some(info) = info else { break };
             let raised = self
                 .tasks
                 .get_mut(&id)
@@ -178,7 +187,14 @@ impl Kernel {
                         if self.first == Some(process) {
                             self.crash = raised.map(|(_, crash)| crash);
                         }
-                        return self.end_process(process, Termination::Killed(info.signal.number()));
+                        let how = Termination::Killed(info.signal.number());
+                        if self.stop_for_event(id, Event::Exit, info.signal.number().into()) {
+                            if let Some(tracing) = self.tracing(id) {
+                                tracing.ending = Some(how);
+                            }
+                            return;
+                        }
+                        return self.end_process(process, how);
                     }
                     DefaultAction::Stop => {
                         if info.signal == Signal::STOP || !self.is_orphaned_group(process) {
@@ -189,7 +205,19 @@ impl Kernel {
                 _ => {
                     self.trace_signal(id, info.signal, Some(action.handler));
                     self.call_handler(id, &info, action);
+                    if self.is_trace_stopped(id) {
+                        return;
+                    }
                 }
+            }
+        }
+        if self.is_trace_stopped(id) {
+            return;
+        }
+        if self.tasks.get(&id).is_some_and(|task| task.call.is_none()) {
+            self.restart_call(id, None);
+            if let Some(tracing) = self.tracing(id) {
+                tracing.original = u32::MAX;
             }
         }
         // No handler ran whose frame would restore it: the mask of sigsuspend and ppoll ends here.
@@ -211,7 +239,13 @@ impl Kernel {
     /// Points `task` at its handler, and ends or restarts the call that it waits in.
     fn call_handler(&mut self, id: TaskId, info: &Info, action: Action) {
         self.interrupt_call(id, action);
+        self.restart_call(id, Some(action));
         let Some(task) = self.tasks.get_mut(&id) else { return };
+        // A tracer steps into the handler, whose frame has no TF.
+        let stepping = task.tracing.as_mut().is_some_and(|tracing| core::mem::take(&mut tracing.stepping));
+        if stepping {
+            task.cpu.eflags.remove(Eflags::TF);
+        }
         let Some(process) = self.processes.get(&task.process) else { return };
         let Some(space) = process.space.and_then(|space| self.spaces.get_mut(space)) else { return };
         let pointer = task.cpu.gpr(Gpr::Esp);
@@ -246,7 +280,10 @@ impl Kernel {
                 let process = task.process;
                 return self.end_process(process, Termination::Killed(Signal::SEGV.number()));
             }
-            self.force_signal(id, Info::kernel(Signal::SEGV));
+            return self.force_signal(id, Info::kernel(Signal::SEGV));
+        }
+        if stepping {
+            self.stop_tracee(id, Stop::Handler);
         }
     }
 
@@ -285,7 +322,12 @@ impl Kernel {
     fn stop_process(&mut self, id: ProcessId, signal: Signal) {
         let Some(process) = self.processes.get_mut(&id) else { return };
         process.stopped = true;
-        process.event = Some(ChildEvent::Stopped(signal.number()));
+        if self.stop_traced_threads(id, signal) {
+            return;
+        }
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.event = Some(ChildEvent::Stopped(signal.number()));
+        }
         self.notify_parent(id);
     }
 
@@ -300,6 +342,7 @@ impl Kernel {
         for task in process.threads.clone() {
             self.make_runnable(task);
         }
+        self.continue_traced_threads(id);
         self.notify_parent(id);
     }
 

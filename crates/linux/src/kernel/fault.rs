@@ -98,6 +98,12 @@ impl Kernel {
     /// Sends the signal of an exception.
     fn raise(&mut self, crash: Crash, info: Info) {
         let task = self.task(crash.task);
+        if let Some(tracing) = &mut task.tracing {
+            tracing.original = u32::MAX;
+            if core::mem::take(&mut tracing.stepping) {
+                task.cpu.eflags.remove(Eflags::TF);
+            }
+        }
         task.cause = Cause {
             vector: crash.exception.vector().into(),
             error_code: crash.error_code,

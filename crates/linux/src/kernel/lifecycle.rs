@@ -183,6 +183,9 @@ impl Kernel {
             event: None,
             stopped: false,
             exit_signal: None,
+            tracees: Vec::new(),
+            ended_tracees: Vec::new(),
+            tracer: None,
             has_executed: true,
             credentials: Credentials::of(self.identity),
             executable: program.executable.clone(),
@@ -222,6 +225,7 @@ impl Kernel {
                 alternate_stack: AlternateStack::default(),
                 cause: crate::signal::frame::Cause::default(),
                 crash: None,
+                tracing: None,
             },
         );
         self.make_runnable(task);
@@ -259,6 +263,7 @@ impl Kernel {
             let status = entry.leader_status.unwrap_or(status);
             return self.end_process(process, Termination::Exited(status));
         }
+        self.end_tracee(id, Termination::Exited(status));
         self.release_task(id);
     }
 
@@ -269,6 +274,11 @@ impl Kernel {
         self.futexes.remove(id);
         self.make_runnable(id);
         let Some(task) = self.tasks.remove(&id) else { return };
+        if let Some(tracing) = &task.tracing
+            && let Some(tracer) = self.processes.get_mut(&tracing.tracer)
+        {
+            tracer.tracees.retain(|tracee| *tracee != id);
+        }
         if let Some(files) = self.files.release(task.files) {
             self.fs.release(files);
             self.wake_files();
@@ -315,7 +325,9 @@ impl Kernel {
         process.stopped = false;
         let threads = process.threads.clone();
         self.delete_timers(id);
+        self.end_tracer(id);
         for thread in threads {
+            self.end_tracee(thread, how);
             self.release_task(thread);
         }
         self.tell(|| KernelEvent::ProcessEnded { process: id, how });
@@ -329,7 +341,9 @@ impl Kernel {
         for child in children {
             self.adopt(child, id);
         }
-        self.notify_parent(id);
+        if !self.tells_tracer_first(id) {
+            self.notify_parent(id);
+        }
         self.wake(Channel::Exit(id.number()));
     }
 
@@ -455,6 +469,7 @@ impl Kernel {
 
         let task = self.task(leader);
         task.cpu = cpu;
+        task.call = None;
         task.tls = TlsDescriptors::new();
         task.robust_list = 0;
         task.alternate_stack = AlternateStack::default();
@@ -464,6 +479,7 @@ impl Kernel {
         let files = self.task(leader).files;
         self.fs.close_on_exec(&mut self.files[files]);
         self.tell(|| KernelEvent::Executed { process: id });
+        self.trace_execution(leader, caller);
     }
 
     /// The thread that calls execve takes the number of its process.

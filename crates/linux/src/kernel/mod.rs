@@ -39,6 +39,7 @@ mod lookup;
 mod scheduling;
 mod snapshot;
 mod timers;
+mod tracing;
 
 pub(crate) use call::{Arguments, Call};
 pub(crate) use files::read_executable;

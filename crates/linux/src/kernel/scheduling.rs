@@ -107,12 +107,15 @@ impl Kernel {
     fn can_run(&self, task: TaskId) -> bool {
         self.tasks.get(&task).is_some_and(|task| {
             task.state == TaskState::Runnable
-                && self.processes.get(&task.process).is_some_and(|process| !process.stopped)
+                && match &task.tracing {
+                    Some(tracing) => tracing.stop.is_none(),
+                    None => self.processes.get(&task.process).is_some_and(|process| !process.stopped),
+                }
         })
     }
 
     /// Puts a task that can run at the end of the queue, unless it is there.
-    fn enqueue(&mut self, id: TaskId) {
+    pub(super) fn enqueue(&mut self, id: TaskId) {
         if !self.can_run(id) || self.scheduler.current.is_some_and(|(current, _)| current == id) {
             return;
         }

@@ -225,6 +225,12 @@ pub(crate) trait Object: Any + Debug + Send + Sync {
         None
     }
 
+    /// The process whose memory reading and writing reach (`/proc/PID/mem`), by its number and the one that it
+    /// shares with none: only the kernel can do that, instead of [`Object::read`] and [`Object::write`].
+    fn process_memory(&self) -> Option<(u32, u64)> {
+        None
+    }
+
     /// What `/proc/PID/fdinfo/N` says beyond what all files have there: whole lines.
     fn facts(&self, processes: &dyn ProcessView) -> String {
         let _ = processes;

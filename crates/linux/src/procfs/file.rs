@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::volume::{setting_of, text_of};
+use super::memory::MemoryFile;
+use super::volume::{memory_owner, setting_of, text_of};
 use crate::arena::Id;
 use crate::errno::Errno;
 use crate::objects::object::{Mappable, Object, Transfer, Whence};
@@ -62,11 +63,16 @@ impl Opener for ProcFiles {
     fn open(
         &self,
         files: &mut Files,
-        _: &Caller<'_>,
+        caller: &Caller<'_>,
         file: Vnode,
         _: DeviceNumber,
         flags: OpenFlags,
     ) -> Result<Id<Description>, Errno> {
+        if let Some(number) = memory_owner(file.node)? {
+            let serial = caller.view.processes.serial(number).ok_or(Errno::ESRCH)?;
+            let memory = MemoryFile { number, serial };
+            return Ok(files.add_description(Arc::new(memory), file, flags));
+        }
         let text = files.states.insert(Text::default());
         Ok(files.add_description(Arc::new(TextFile(text)), file, flags))
     }

@@ -2,11 +2,13 @@
 //!
 //! `table` and `sys` list the entries. Their texts are written from what `processes` knows of the kernel:
 //! `system` and `network` those about the machine, `process`, `status` and `areas` those about a process;
-//! `setting` judges what is written to them. `node` numbers the files, and `volume` and `file` make files
+//! `setting` judges what is written to them;
+//! `memory` is a process's own. `node` numbers the files, and `volume` and `file` make files
 //! of them.
 
 mod areas;
 mod file;
+mod memory;
 mod network;
 mod node;
 mod process;

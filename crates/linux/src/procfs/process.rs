@@ -47,6 +47,9 @@ impl<'a> Subject<'a> {
     pub(super) fn state(&self) -> (char, &'static str) {
         match self.task {
             _ if self.process.ended.is_some() => ('Z', "zombie"),
+            Some(task) if task.tracing.as_ref().is_some_and(|tracing| tracing.stop.is_some()) => {
+                ('t', "tracing stop")
+            }
             _ if self.process.stopped => ('T', "stopped"),
             Some(task) if matches!(task.state, TaskState::Blocked(_)) => ('S', "sleeping"),
             _ => ('R', "running"),

@@ -110,7 +110,8 @@ fn identity(subject: &Subject<'_>, text: &mut String) {
     put(text, "Ngid", 0);
     put(text, "Pid", subject.thread);
     put(text, "PPid", process.parent.number());
-    put(text, "TracerPid", 0);
+    let tracer = subject.task.and_then(|task| task.tracing.as_ref()).map_or(0, |t| t.tracer.number());
+    put(text, "TracerPid", tracer);
     put(text, "Uid", format_args!("{}\t{}\t{}\t{}", ids.uid, ids.euid, ids.suid, ids.fsuid));
     put(text, "Gid", format_args!("{}\t{}\t{}\t{}", ids.gid, ids.egid, ids.sgid, ids.fsgid));
     put(text, "FDSize", 64);

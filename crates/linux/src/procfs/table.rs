@@ -26,6 +26,8 @@ pub(super) enum Content {
     Parts(fn(&Subject<'_>, u32) -> TextPart),
     /// A setting of a process: its text, and what comes of writing there.
     Setting(fn(&Subject<'_>) -> Vec<u8>, fn(&Subject<'_>, &[u8]) -> Result<Setting, Errno>),
+    /// The memory of the process.
+    Memory,
     /// A link, for the process whose number is given; 0 outside of processes' directories.
     Link(fn(&View<'_>, u32) -> Result<LinkTarget, Errno>),
     /// The mounts of the process, in the words of `mountinfo` or of mount(8).
@@ -215,6 +217,7 @@ pub(super) const PROCESS: &[ProcEntry] = &[
     entry("limits",           0o444, Content::Process(process::limits)),
     entry("loginuid",         0o444, Content::Fixed("4294967295")),
     entry("maps",             0o444, Content::Parts(areas::maps)),
+    entry("mem",              0o600, Content::Memory),
     entry("oom_score",        0o444, Content::Process(process::oom_score)),
     entry("oom_score_adj",    0o644, Content::Setting(process::oom_adjustment, setting::oom_adjustment)),
     entry("personality",      0o400, Content::Process(process::personality)),
@@ -260,7 +263,7 @@ pub(super) const PROCESS: &[ProcEntry] = &[
 ];
 
 /// How many rows of [`PROCESS`] are entries of each thread, too.
-pub(super) const THREAD_ENTRIES: usize = 26;
+pub(super) const THREAD_ENTRIES: usize = 27;
 
 /// A namespace in which all ids are what they are outside.
 const EVERY_ID: &str = "         0          0 4294967295\n";
@@ -320,7 +323,11 @@ mod tests {
         let is_text = |row: &ProcEntry| {
             matches!(
                 row.content,
-                Content::Process(_) | Content::Parts(_) | Content::Setting(..) | Content::Fixed(_)
+                Content::Process(_)
+                    | Content::Parts(_)
+                    | Content::Setting(..)
+                    | Content::Fixed(_)
+                    | Content::Memory
             )
         };
         assert!(PROCESS.iter().take(THREAD_ENTRIES).all(is_text));

@@ -78,6 +78,10 @@ impl ProcessView for Processes<'_> {
         self.process(number).is_none_or(|process| process.serial != serial || process.ended.is_some())
     }
 
+    fn serial(&self, process: u32) -> Option<u64> {
+        self.process(process).map(|process| process.serial)
+    }
+
     fn system_text(&self, row: usize) -> Vec<u8> {
         match SYSTEM.get(row).map(|row| row.content) {
             Some(Content::System(text)) => text(self).into_bytes(),

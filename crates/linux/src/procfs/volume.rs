@@ -147,6 +147,12 @@ impl Volume for ProcVolume {
     }
 }
 
+/// The process whose memory a file of `/proc` is, if it is that.
+pub(super) fn memory_owner(node: NodeId) -> Result<Option<u32>, Errno> {
+    let node = Node::from_id(node)?;
+    Ok(node.process().filter(|_| matches!(node.content(), Some(Content::Memory))))
+}
+
 /// What writing to a file of `/proc` asks of the kernel.
 pub(super) fn setting_of(caller: &Caller<'_>, node: NodeId, bytes: &[u8]) -> Result<Setting, Errno> {
     match Node::from_id(node)? {

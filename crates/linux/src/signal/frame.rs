@@ -5,27 +5,18 @@
 //! state as an FSAVE image followed by an FXSAVE image.
 
 use pentimento_registers::{
-    ControlWord, CpuState, Descriptor, DescriptorTables, Eflags, F80, Gpr, Mxcsr, Segment, SegmentRegister,
+    CpuState, Descriptor, DescriptorTables, Eflags, Gpr, Mxcsr, Segment, SegmentRegister,
 };
 
 use super::{Action, Info, SignalSet, flag};
 use crate::config::PROCESSOR;
 use crate::errno::Errno;
+use crate::floating_point::{self, FXSAVE, LEGACY, SIZE as FLOATING_POINT};
 use crate::record::Record;
 use crate::user_memory::UserMemory;
 
 /// Bytes of `sigcontext`.
 const CONTEXT: u32 = 88;
-/// Bytes of the FSAVE image with its status and magic words.
-const LEGACY: u32 = 112;
-/// Bytes of the FXSAVE image.
-const FXSAVE: u32 = 512;
-/// Bytes of the whole floating-point state.
-const FLOATING_POINT: u32 = LEGACY + FXSAVE;
-
-/// Says in an FSAVE image that an FXSAVE image follows (`X86_FXSR_MAGIC`).
-const FXSR_MAGIC: u32 = 0;
-
 /// What was interrupted, beside its registers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cause {
@@ -67,7 +58,7 @@ pub(crate) fn push(
     let size = if extended { RT_SIZE } else { PLAIN_SIZE };
     // As the ABI has it for a function's entry: (ESP + 4) is a multiple of 16.
     let frame = (state.wrapping_sub(size).wrapping_add(4) & !15).wrapping_sub(4);
-    memory.copy_out(state, floating_point(cpu).as_bytes())?;
+    memory.copy_out(state, floating_point::images(cpu).as_bytes())?;
     let record =
         if extended { rt_frame(cpu, delivery, frame, state) } else { plain_frame(cpu, delivery, state) };
     memory.copy_out(frame, record.as_bytes())?;
@@ -168,43 +159,6 @@ fn context(record: Record, cpu: &CpuState, delivery: &Delivery<'_>, state: u32) 
         .u32(cause.address)
 }
 
-/// The FSAVE image (SDM volume 1, figure 8-9) with status and magic, then the FXSAVE image (volume
-/// 2, FXSAVE, table 3-46).
-fn floating_point(cpu: &CpuState) -> Record {
-    let x87 = &cpu.x87;
-    let mut record = Record::new()
-        .u32(0xffff_0000 | u32::from(x87.control.bits()))
-        .u32(0xffff_0000 | u32::from(x87.status_word()))
-        .u32(0xffff_0000 | u32::from(x87.tag_word()))
-        .u32(x87.last_instruction)
-        .u32(u32::from(x87.last_instruction_selector) | u32::from(x87.last_opcode & 0x7ff) << 16)
-        .u32(x87.last_data)
-        .u32(u32::from(x87.last_data_selector) | 0xffff_0000);
-    for index in 0..8 {
-        record = record.bytes(&x87.registers[x87.physical(index)].to_le_bytes());
-    }
-    record = record.u16(x87.status_word()).u16(FXSR_MAGIC as u16);
-    record = record
-        .u16(x87.control.bits())
-        .u16(x87.status_word())
-        .u8(x87.in_use)
-        .u8(0)
-        .u16(x87.last_opcode & 0x7ff)
-        .u32(x87.last_instruction)
-        .u32(u32::from(x87.last_instruction_selector))
-        .u32(x87.last_data)
-        .u32(u32::from(x87.last_data_selector))
-        .u32(cpu.mxcsr.bits())
-        .u32(0xffff);
-    for index in 0..8 {
-        record = record.bytes(&x87.registers[x87.physical(index)].to_le_bytes()).bytes(&[0; 6]);
-    }
-    for xmm in cpu.xmm {
-        record = record.bytes(&xmm.to_le_bytes());
-    }
-    record.pad_to(FLOATING_POINT as usize)
-}
-
 /// What a return from a handler restores beside the registers.
 pub(crate) struct Restored {
     pub(crate) mask: SignalSet,
@@ -285,31 +239,6 @@ fn restore_floating_point(
 ) -> Result<(), Errno> {
     let legacy: [u8; LEGACY as usize] = memory.array(address)?;
     let image: [u8; FXSAVE as usize] = memory.array(address.wrapping_add(LEGACY))?;
-    let legacy_word = |at: usize| u16::from_le_bytes([legacy[at], legacy[at + 1]]);
-    let half = |at: usize| u16::from_le_bytes([image[at], image[at + 1]]);
-    let word = |at: usize| u32::from(half(at)) | u32::from(half(at + 2)) << 16;
-    let x87 = &mut cpu.x87;
-    x87.control = ControlWord::from_bits_truncate(legacy_word(0)) | ControlWord::ALWAYS_SET;
-    x87.set_status_word(legacy_word(4));
-    x87.set_tag_word(legacy_word(8));
-    x87.last_opcode = half(6) & 0x7ff;
-    x87.last_instruction = word(8);
-    x87.last_instruction_selector = half(12);
-    x87.last_data = word(16);
-    x87.last_data_selector = half(20);
-    for index in 0..8 {
-        let at = 28 + 10 * usize::from(index);
-        let mut bytes = [0; 10];
-        bytes.copy_from_slice(&legacy[at..at + 10]);
-        x87.registers[x87.physical(index)] = F80::from_le_bytes(bytes);
-    }
-    let mxcsr = Mxcsr::from_bits_truncate(word(24));
-    cpu.mxcsr = mxcsr;
-    for (index, xmm) in cpu.xmm.iter_mut().enumerate() {
-        let at = 160 + 16 * index;
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&image[at..at + 16]);
-        *xmm = u128::from_le_bytes(bytes);
-    }
+    floating_point::restore(cpu, &legacy, &image);
     Ok(())
 }

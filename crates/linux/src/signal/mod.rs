@@ -181,6 +181,7 @@ pub(crate) mod code {
     pub(crate) const BUS_ADRERR: i32 = 2;
     pub(crate) const CLD_EXITED: i32 = 1;
     pub(crate) const CLD_KILLED: i32 = 2;
+    pub(crate) const CLD_TRAPPED: i32 = 4;
     pub(crate) const CLD_STOPPED: i32 = 5;
     pub(crate) const CLD_CONTINUED: i32 = 6;
 }
@@ -257,6 +258,11 @@ impl PendingSignals {
     /// How many are queued.
     pub(crate) const fn len(&self) -> usize {
         self.length
+    }
+
+    /// All of them, those of lower signals first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Info> {
+        self.queues.values().flatten()
     }
 
     /// Adds one. A second instance of a signal that does not queue is lost, and beyond `room` one

@@ -4,12 +4,13 @@ use bitflags::bitflags;
 
 use super::time::resource_usage;
 use crate::errno::Errno;
-use crate::ids::{ProcessId, Termination};
+use crate::ids::{ProcessId, TaskId, Termination};
 use crate::kernel::{Arguments, Call, Kernel};
 use crate::objects::OpenFlags;
+use crate::ptrace::EndedTracee;
 use crate::record::Record;
 use crate::signal::{Info, Signal, code};
-use crate::task::ChildEvent;
+use crate::task::{ChildEvent, Process};
 use crate::wait::{CallResult, Channel, Failure, Wait};
 
 bitflags! {
@@ -35,9 +36,22 @@ enum Children {
     Group(ProcessId),
 }
 
-/// A child with something to report.
+/// What a report is about.
+#[derive(Clone, Copy, Debug)]
+enum Subject {
+    /// A child.
+    Child,
+    /// A thread that the caller traces has stopped.
+    Stopped(TaskId),
+    /// One has ended, with its process or without.
+    Ended(EndedTracee),
+}
+
+/// A child with something to report, or a thread that the caller traces.
 #[derive(Clone, Copy, Debug)]
 struct Report {
+    subject: Subject,
+    /// Its number.
     child: ProcessId,
     /// As wait4(2) stores it.
     status: u32,
@@ -47,32 +61,99 @@ struct Report {
     instructions: u64,
 }
 
+impl Children {
+    /// Whether a process, or a traced thread of it with the number `id`, is one of them.
+    fn contain(self, id: ProcessId, process: &Process) -> bool {
+        match self {
+            Self::Any => true,
+            Self::One(wanted) => wanted == id,
+            Self::Group(group) => process.group == group,
+        }
+    }
+}
+
+/// An end as wait4(2) stores it.
+fn status_of(how: Termination) -> u32 {
+    match how {
+        Termination::Exited(status) => u32::from(status) << 8,
+        Termination::Killed(signal) => signal.into(),
+    }
+}
+
+/// The first thread that the caller traces and that has something to report, and whether it traces any.
+/// Which kind of children is asked for means nothing for them.
+fn find_tracee(call: &mut Call<'_>, which: Children, options: WaitOptions) -> (Option<Report>, bool) {
+    let mut any = false;
+    for ended in call.process().ended_tracees.clone() {
+        let id = ProcessId(ended.task.number());
+        let chosen = match (which, call.kernel.processes.get(&id)) {
+            (which, Some(process)) => which.contain(id, process),
+            (Children::One(wanted), None) => wanted == id,
+            (Children::Any, None) => true,
+            (Children::Group(_), None) => false,
+        };
+        any |= chosen;
+        if chosen && options.contains(WaitOptions::EXITED) {
+            let (code, status) = match ended.how {
+                Termination::Exited(status) => (code::CLD_EXITED, status),
+                Termination::Killed(signal) => (code::CLD_KILLED, signal),
+            };
+            let fields = [id.number(), ended.user, u32::from(status), 0, 0];
+            let report = Report {
+                subject: Subject::Ended(ended),
+                child: id,
+                status: status_of(ended.how),
+                info: Info { signal: Signal::CHLD, code, fields },
+                user: ended.user,
+                instructions: 0,
+            };
+            return (Some(report), true);
+        }
+    }
+    for tracee in call.process().tracees.clone() {
+        let Some(task) = call.kernel.tasks.get(&tracee) else { continue };
+        let Some(process) = call.kernel.processes.get(&task.process) else { continue };
+        let id = ProcessId(tracee.number());
+        if !which.contain(id, process) {
+            continue;
+        }
+        any = true;
+        let Some(tracing) = task.tracing.as_ref().filter(|tracing| !tracing.reported) else { continue };
+        let Some(status) = tracing.status() else { continue };
+        let report = Report {
+            subject: Subject::Stopped(tracee),
+            child: id,
+            status: status << 8 | 0x7f,
+            info: call.kernel.tracee_info(tracee, code::CLD_TRAPPED, status),
+            user: process.credentials.uid,
+            instructions: task.instructions,
+        };
+        return (Some(report), true);
+    }
+    (None, any)
+}
+
 /// The first child of the caller with something to report; `None` if all go on undisturbed.
 ///
 /// # Errors
 /// ECHILD without such children.
 fn find_report(call: &mut Call<'_>, which: Children, options: WaitOptions) -> Result<Option<Report>, Errno> {
-    let mut any = false;
+    let (report, mut any) = find_tracee(call, which, options);
+    if report.is_some() {
+        return Ok(report);
+    }
     for child in call.process().children.clone() {
         let Some(process) = call.kernel.processes.get(&child) else { continue };
-        let chosen = match which {
-            Children::Any => true,
-            Children::One(id) => id == child,
-            Children::Group(group) => process.group == group,
-        };
         let is_clone = process.exit_signal != Some(Signal::CHLD);
         let kind = options.contains(WaitOptions::ALL) || is_clone == options.contains(WaitOptions::CLONE);
-        if !chosen || !kind {
+        if !which.contain(child, process) || !kind {
             continue;
         }
         any = true;
         let status = match (process.ended, process.event) {
-            (Some(Termination::Exited(status)), _) if options.contains(WaitOptions::EXITED) => {
-                u32::from(status) << 8
-            }
-            (Some(Termination::Killed(signal)), _) if options.contains(WaitOptions::EXITED) => {
-                u32::from(signal)
-            }
+            // Its tracer hears of it first.
+            (Some(_), _) if process.tracer.is_some() => continue,
+            (Some(how), _) if options.contains(WaitOptions::EXITED) => status_of(how),
             (None, Some(ChildEvent::Stopped(signal))) if options.contains(WaitOptions::STOPPED) => {
                 u32::from(signal) << 8 | 0x7f
             }
@@ -80,6 +161,7 @@ fn find_report(call: &mut Call<'_>, which: Children, options: WaitOptions) -> Re
             _ => continue,
         };
         let report = Report {
+            subject: Subject::Child,
             child,
             status,
             info: call.kernel.child_info(child),
@@ -92,13 +174,26 @@ fn find_report(call: &mut Call<'_>, which: Children, options: WaitOptions) -> Re
 }
 
 /// What was reported is not reported again.
-fn consume(kernel: &mut Kernel, report: &Report, options: WaitOptions) {
+fn consume(kernel: &mut Kernel, waiter: ProcessId, report: &Report, options: WaitOptions) {
     if options.contains(WaitOptions::NOWAIT) {
         return;
     }
-    match kernel.processes.get_mut(&report.child) {
-        Some(process) if process.ended.is_none() => process.event = None,
-        _ => kernel.reap(report.child),
+    match report.subject {
+        Subject::Stopped(tracee) => {
+            if let Some(tracing) = kernel.tracing(tracee) {
+                tracing.reported = true;
+            }
+        }
+        Subject::Ended(tracee) => {
+            if let Some(process) = kernel.processes.get_mut(&waiter) {
+                process.ended_tracees.retain(|other| *other != tracee);
+            }
+            kernel.give_to_parent(tracee);
+        }
+        Subject::Child => match kernel.processes.get_mut(&report.child) {
+            Some(process) if process.ended.is_none() => process.event = None,
+            _ => kernel.reap(report.child),
+        },
     }
 }
 
@@ -118,7 +213,7 @@ pub(super) fn wait4(call: &mut Call<'_>, [target, status, bits, usage, ..]: Argu
     let Some(report) = find_report(call, which, options)? else {
         return wait_or_leave(call, options);
     };
-    consume(call.kernel, &report, options);
+    consume(call.kernel, call.process_id, &report, options);
     if status != 0 {
         call.user().write(status, report.status)?;
     }
@@ -174,7 +269,7 @@ pub(super) fn waitid(call: &mut Call<'_>, [kind, target, address, bits, usage, _
         }
         return wait_or_leave(call, options);
     };
-    consume(call.kernel, &report, options);
+    consume(call.kernel, call.process_id, &report, options);
     if usage != 0 {
         let time = call.kernel.time.processor_time(report.instructions);
         call.user().copy_out(usage, resource_usage(time).as_bytes())?;

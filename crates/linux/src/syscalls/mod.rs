@@ -19,6 +19,7 @@ mod poll;
 mod priority;
 mod process;
 mod process_memory;
+mod ptrace;
 mod range;
 mod remap;
 mod schedule;
@@ -54,6 +55,17 @@ impl Kernel {
         call.task().call = Some(PendingCall { number, arguments, ..PendingCall::default() });
         if call.kernel.host.trace.is_some() {
             call.trace_entry();
+        }
+        if call.task().tracing.is_some() {
+            if call.kernel.stop_before_call(id, number) {
+                return;
+            }
+            if let Some(pending) = call.kernel.restarted_call(id, number) {
+                let (number, arguments) = (pending.number, pending.arguments);
+                call.task().call = Some(pending);
+                call.run(number, arguments, 0);
+                return;
+            }
         }
         call.run(number, arguments, 0);
     }
@@ -102,7 +114,11 @@ impl Call<'_> {
                     self.trace_result(&pending, None);
                 }
                 if self.lives() {
-                    self.task().call = None;
+                    let task = self.task();
+                    task.call = None;
+                    if let Some(tracing) = &mut task.tracing {
+                        tracing.exit_due = true;
+                    }
                 }
                 return None;
             }
@@ -131,6 +147,9 @@ impl Call<'_> {
         self.count_transfer(number, value);
         let task = self.task();
         task.cpu.set_gpr(Gpr::Eax, value);
+        if let Some(tracing) = &mut task.tracing {
+            tracing.exit_due = true;
+        }
         // Only sigsuspend and its like, which end with EINTR, leave the mask to the signal's frame.
         if let Some(mask) = task.saved_mask.take() {
             task.mask = mask;

@@ -8,6 +8,7 @@ use crate::errno::Errno;
 use crate::event::KernelEvent;
 use crate::ids::{ProcessId, TaskId, Termination};
 use crate::kernel::{Arguments, Call, Kernel};
+use crate::ptrace::Event;
 use crate::resource::Resource;
 use crate::signal::{AlternateStack, PendingSignals, Signal, SignalSet};
 use crate::space::Space;
@@ -168,7 +169,9 @@ pub(super) fn clone3(call: &mut Call<'_>, [address, size, ..]: Arguments) -> Cal
 fn start(call: &mut Call<'_>, request: Request) -> CallResult {
     let pending = call.task().call.as_ref().map_or(0, |pending| pending.progress);
     if pending != 0 {
-        return wait_for_vfork(call.kernel, pending);
+        let done = wait_for_vfork(call.kernel, pending)?;
+        call.kernel.stop_for_event(call.task_id, Event::VforkDone, pending);
+        return Ok(done);
     }
     request.check()?;
     let number = create(call, request)?;
@@ -256,6 +259,14 @@ fn create(call: &mut Call<'_>, request: Request) -> Result<u32, Errno> {
     if flags.contains(CloneFlags::PIDFD) {
         super::pidfd::give(call, ProcessId(number), request.descriptor)?;
     }
+    if !flags.contains(CloneFlags::UNTRACED) {
+        let event = match () {
+            () if flags.contains(CloneFlags::VFORK) => Event::Vfork,
+            () if request.exit_signal == u32::from(Signal::CHLD.number()) => Event::Fork,
+            () => Event::Clone,
+        };
+        call.kernel.trace_child(call.task_id, id, event);
+    }
     call.kernel.make_runnable(id);
     let parent = Some(call.process_id);
     call.kernel.tell(|| match is_thread {
@@ -311,6 +322,7 @@ fn copy_task(
         alternate_stack: if keeps_stack { parent.alternate_stack } else { AlternateStack::default() },
         cause: parent.cause,
         crash: None,
+        tracing: None,
     }
 }
 
@@ -351,6 +363,9 @@ fn create_process(call: &mut Call<'_>, number: u32, request: Request) -> Result<
         event: None,
         stopped: false,
         exit_signal: Signal::new(request.exit_signal),
+        tracees: Vec::new(),
+        ended_tracees: Vec::new(),
+        tracer: None,
         has_executed: false,
         credentials: parent.credentials.clone(),
         executable: parent.executable.clone(),
@@ -386,14 +401,26 @@ impl Kernel {
     }
 }
 
+/// Stops a thread for its tracer before it ends, if that wants to be told.
+fn stop_before_end(call: &mut Call<'_>, status: u32) -> Result<(), Failure> {
+    let told = call.pending()?.progress != 0;
+    if told || !call.kernel.stop_for_event(call.task_id, Event::Exit, (status & 0xff) << 8) {
+        return Ok(());
+    }
+    call.pending()?.progress = 1;
+    Err(Failure::Block(Wait::default().uninterruptible()))
+}
+
 /// exit(2), the system call: ends the calling thread.
 pub(super) fn exit(call: &mut Call<'_>, [status, ..]: Arguments) -> CallResult {
+    stop_before_end(call, status)?;
     call.kernel.end_task(call.task_id, status as u8);
     Err(Failure::NoReturn)
 }
 
 /// exit_group(2): ends the process.
 pub(super) fn exit_group(call: &mut Call<'_>, [status, ..]: Arguments) -> CallResult {
+    stop_before_end(call, status)?;
     let process = call.process_id;
     call.kernel.end_process(process, Termination::Exited(status as u8));
     Err(Failure::NoReturn)

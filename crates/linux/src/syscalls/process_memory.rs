@@ -1,10 +1,14 @@
-//! Other processes' memory and resources: process_vm_readv(2), process_vm_writev(2), kcmp(2).
+//! Other processes' memory and resources: process_vm_readv(2), process_vm_writev(2), `/proc/PID/mem`, kcmp(2).
 
 use std::collections::VecDeque;
 
+use super::ptrace::may_access;
+use super::transfer::{gather, scatter, total};
+use crate::arena::Id;
 use crate::errno::Errno;
-use crate::ids::TaskId;
+use crate::ids::{ProcessId, TaskId};
 use crate::kernel::{Arguments, Call};
+use crate::objects::Description;
 use crate::wait::CallResult;
 
 /// Segments of `struct iovec` as one list of (address, length).
@@ -63,8 +67,9 @@ fn transfer(
     }
     let other =
         call.kernel.tasks.contains_key(&TaskId(target)).then_some(TaskId(target)).ok_or(Errno::ESRCH)?;
-    let (own, others) = (call.process().credentials.euid, call.kernel.process(other).credentials.uid);
-    if own != 0 && own != others {
+    let (own, others) = (call.process_id, call.kernel.tasks[&other].process);
+    let processes = &call.kernel.processes;
+    if own != others && !may_access(&processes[&own], &processes[&others]) {
         return Err(Errno::EPERM.into());
     }
     let (from, to) = if writes { (call.task_id, other) } else { (other, call.task_id) };
@@ -94,6 +99,88 @@ fn transfer(
         }
     }
     Ok(done)
+}
+
+/// An open `/proc/PID/mem`: the description, and the process with the number that it shares with none.
+type MemoryFile = (Id<Description>, (u32, u64));
+
+/// The thread by which the memory behind an open file is reached, and where; `None` where the process has
+/// ended.
+///
+/// # Errors
+/// EBADF for a file that is not open for this, EIO beyond the address space.
+fn place(
+    call: &mut Call<'_>,
+    (id, (number, serial)): MemoryFile,
+    position: Option<u64>,
+    writes: bool,
+) -> Result<Option<(TaskId, u32)>, Errno> {
+    let description = call.kernel.fs.description(id);
+    let fits = if writes { description.flags.writes() } else { description.flags.reads() };
+    let at = position.unwrap_or(description.offset);
+    if !fits {
+        return Err(Errno::EBADF);
+    }
+    let process = call.kernel.processes.get(&ProcessId(number)).filter(|process| process.serial == serial);
+    let Some(task) = process.and_then(|process| process.threads.first().copied()) else { return Ok(None) };
+    Ok(Some((task, u32::try_from(at).map_err(|_| Errno::EIO)?)))
+}
+
+/// Bytes of another process's memory that one call moves at most.
+const FILE_MAX: u32 = 1 << 18;
+
+/// The first `most` bytes of segments.
+fn front(segments: &[(u32, u32)], mut most: u32) -> Vec<(u32, u32)> {
+    let mut parts = Vec::new();
+    for (address, length) in segments {
+        let part = (*length).min(most);
+        most -= part;
+        parts.push((*address, part));
+    }
+    parts
+}
+
+/// Reads from `/proc/PID/mem`, whatever the pages allow.
+pub(super) fn read_file(
+    call: &mut Call<'_>,
+    file: MemoryFile,
+    wanted: &[(u32, u32)],
+    position: Option<u64>,
+) -> CallResult {
+    let Some((task, at)) = place(call, file, position, false)? else { return Ok(0) };
+    let wanted = front(wanted, FILE_MAX);
+    call.spend_bytes(FILE_MAX, 0)?;
+    let mut bytes = vec![0; total(&wanted) as usize];
+    let read = call.kernel.read_memory(task, at, &mut bytes);
+    if read == 0 && !bytes.is_empty() {
+        return Err(Errno::EIO.into());
+    }
+    scatter(call, &wanted, 0, &bytes[..read])?;
+    if position.is_none() {
+        call.kernel.fs.set_offset(file.0, u64::from(at) + read as u64);
+    }
+    Ok(read as u32)
+}
+
+/// Writes to `/proc/PID/mem`, whatever the pages allow.
+pub(super) fn write_file(
+    call: &mut Call<'_>,
+    file: MemoryFile,
+    wanted: &[(u32, u32)],
+    position: Option<u64>,
+) -> CallResult {
+    let Some((task, at)) = place(call, file, position, true)? else { return Ok(0) };
+    let wanted = front(wanted, FILE_MAX);
+    call.spend_bytes(FILE_MAX, 0)?;
+    let bytes = gather(call, &wanted)?;
+    let written = call.kernel.write_memory(task, at, &bytes);
+    if written == 0 && !bytes.is_empty() {
+        return Err(Errno::EIO.into());
+    }
+    if position.is_none() {
+        call.kernel.fs.set_offset(file.0, u64::from(at) + written as u64);
+    }
+    Ok(written as u32)
 }
 
 /// kcmp(2): whether two processes share a resource; which of the two comes first if they do not.

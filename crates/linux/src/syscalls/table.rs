@@ -5,8 +5,8 @@
 
 use super::{
     advice, attributes, children, copy, descriptor, directory, event, execute, file, identity, lock, memory,
-    message, pidfd, poll, priority, process, process_memory, remap, schedule, signal, socket, system, thread,
-    time,
+    message, pidfd, poll, priority, process, process_memory, ptrace, remap, schedule, signal, socket, system,
+    thread, time,
 };
 use crate::kernel::{Arguments, Call};
 use crate::wait::CallResult;
@@ -198,7 +198,7 @@ static TABLE: [SystemCallRow; 463] = [
     row( 23, "setuid",                        &[Int], Some(identity::setuid16)),
     row( 24, "getuid",                        &[], Some(identity::getuid16)),
     row( 25, "stime",                         &[Addr], Some(time::stime)),
-    row( 26, "ptrace",                        &[Int, Int, Addr, Addr], Some(system::forbidden)),
+    row( 26, "ptrace",                        &[Int, Int, Addr, Addr], Some(ptrace::ptrace)),
     row( 27, "alarm",                         &[Uint], Some(time::alarm)),
     row( 28, "oldfstat",                      &[Hex, Hex, Hex], Some(attributes::oldfstat)),
     row( 29, "pause",                         &[], Some(signal::pause)),

@@ -363,7 +363,7 @@ impl UserDescriptor {
         }
     }
 
-    fn from_descriptor(entry: u32, descriptor: Option<Descriptor>) -> Self {
+    pub(super) fn from_descriptor(entry: u32, descriptor: Option<Descriptor>) -> Self {
         let Some(descriptor) = descriptor else {
             return Self([entry, 0, 0, Self::READ_EXEC_ONLY | Self::SEG_NOT_PRESENT]);
         };
@@ -381,7 +381,7 @@ impl UserDescriptor {
 }
 
 /// The entry of the GDT that a program names, if it is one of its TLS entries.
-fn tls_entry(number: u32) -> Result<u16, Errno> {
+pub(super) fn tls_entry(number: u32) -> Result<u16, Errno> {
     let entry = u16::try_from(number).ok().filter(|entry| {
         (TlsDescriptors::FIRST..TlsDescriptors::FIRST + TlsDescriptors::COUNT).contains(entry)
     });

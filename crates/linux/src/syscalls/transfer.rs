@@ -111,11 +111,14 @@ pub(super) fn read_segments(
     position: Option<u64>,
 ) -> CallResult {
     let id = call.open_file(fd)?;
-    let (signals, whole) = {
+    let (signals, memory, whole) = {
         let object = &call.kernel.fs.description(id).object;
-        (object.signals(), object.reads_whole())
+        (object.signals(), object.process_memory(), object.reads_whole())
     };
     let total = total(wanted);
+    if let Some(process) = memory {
+        return super::process_memory::read_file(call, (id, process), wanted, position);
+    }
     if let Some(mask) = signals {
         let segments = accessible(call, wanted, (0, total.min(CHUNK)), Access::Write)?;
         let waits = !call.kernel.fs.description(id).flags.contains(OpenFlags::O_NONBLOCK);
@@ -157,6 +160,9 @@ pub(super) fn write_segments(
     position: Option<u64>,
 ) -> CallResult {
     let id = call.open_file(fd)?;
+    if let Some(process) = call.kernel.fs.description(id).object.process_memory() {
+        return super::process_memory::write_file(call, (id, process), wanted, position);
+    }
     let total = total(wanted);
     let mut done = call.pending()?.progress;
     loop {

@@ -156,6 +156,12 @@ pub(crate) trait ProcessView {
         true
     }
 
+    /// The number that a process shares with no other one ever.
+    fn serial(&self, process: u32) -> Option<u64> {
+        let _ = process;
+        None
+    }
+
     /// What a text of `/proc` about the machine says, by its row in the table of such files.
     fn system_text(&self, row: usize) -> Vec<u8> {
         let _ = row;
