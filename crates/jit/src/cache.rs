@@ -13,6 +13,7 @@ use pentimento_memory::engine::{CodeChanges, CodeWrite};
 
 use self::aside::Aside;
 use self::mixed::MixedPages;
+use crate::counting::Counting;
 use crate::dump::Dump;
 use crate::emit::{Emitter, displacement};
 use crate::frame::Frame;
@@ -21,6 +22,7 @@ use crate::stubs::{self, Stubs};
 use crate::translate::{Draft, Exit, Fix, Point, Surroundings};
 
 mod aside;
+mod counted;
 mod mixed;
 
 /// Bytes of code memory, of which the host provides what is used.
@@ -73,6 +75,8 @@ struct Block {
     entry: u32,
     /// Where to enter it with the x87 state loaded.
     loaded_entry: u32,
+    /// The same two for who goes on inside of a block.
+    inside: (u32, u32),
     /// The first of its bytes of guest code among all.
     code: u32,
     /// How many there are.
@@ -173,6 +177,8 @@ pub(crate) struct Cache {
     /// In no block is an instruction at one of these.
     breakpoints: Breakpoints,
     dump: Option<Dump>,
+    /// What blocks count, if anything.
+    counting: Option<Counting>,
 }
 
 /// What a translator has done.
@@ -270,6 +276,7 @@ impl Cache {
             handed: BTreeMap::new(),
             breakpoints: Breakpoints::default(),
             dump: Dump::requested(),
+            counting: None,
         })
     }
 
@@ -304,7 +311,8 @@ impl Cache {
 
     /// Drops all blocks.
     pub(crate) fn clear(&mut self) {
-        if !self.kept.is_empty() {
+        // There may be exits to count with also where every block was dropped or lies aside.
+        if !self.nodes.is_empty() {
             self.statistics.flushes += 1;
             // A jump to where a block was must find none, also on a host that keeps the table's memory.
             for ((eip, _), _) in self.nodes.drain().filter(|(_, node)| node.listed) {
@@ -321,6 +329,9 @@ impl Cache {
         self.dropped = 0;
         self.uses_x87 = false;
         self.based.clear();
+        if let Some(counting) = &mut self.counting {
+            counting.forget();
+        }
         self.emit.restart(self.stubs.end);
         self.emit_rare.restart(RARE);
     }
@@ -456,6 +467,7 @@ impl Cache {
         self.emit_rare.restart(rare);
         let (stubs, surroundings, draft) = (&self.stubs, &self.surroundings, &mut self.draft);
         let emit = (&mut self.emit, &mut self.emit_rare);
+        let surroundings = (surroundings, self.counting.as_mut());
         if !draft.translate(emit, stubs, memory, environment, surroundings, key)
             || !self.kept.reader.watch(memory, eip, draft.length)
         {
@@ -494,6 +506,7 @@ impl Cache {
         let block = Block {
             entry: draft.entry,
             loaded_entry: draft.loaded_entry,
+            inside: draft.inside,
             code,
             length: draft.length,
             based: draft.based.then_some((self.surroundings.fs, self.surroundings.gs)),
@@ -527,7 +540,8 @@ impl Cache {
 
     /// Lets an exit lead to a block.
     fn lead(&mut self, exit: Exit, to: Block) {
-        let entry = if exit.loaded { to.loaded_entry } else { to.entry };
+        let (entry, loaded) = if exit.inside { to.inside } else { (to.entry, to.loaded_entry) };
+        let entry = if exit.loaded { loaded } else { entry };
         self.code.write(exit.site.0, &displacement(exit.site, entry).to_le_bytes());
     }
 
@@ -557,7 +571,7 @@ impl Cache {
     /// Runs translated code from `start` on, with the rest as `frame` says.
     ///
     /// # Safety
-    /// `start` is what [`Self::entry`] or [`Self::middle`] gave, and no block was dropped since. The frame's state is the
+    /// `start` is what [`Self::entry`], [`Self::inside`] or [`Self::middle`] gave, and no block was dropped since. The frame's state is the
     /// guest's, and its base the reservation of the memory that this cache was last
     /// [refreshed](Self::refresh) with; nobody else uses either meanwhile.
     #[allow(unsafe_code, reason = "the call into translated code")]
@@ -566,8 +580,9 @@ impl Cache {
         frame.table = self.table.address();
         frame.code = self.code.address();
         frame.target = frame.code + u64::from(start.offset);
-        // SAFETY: the pieces are those that `new` wrote; blocks reach only what translations reach;
-        // the rest is the caller's word.
+        // SAFETY: the pieces are those that `new` wrote; blocks reach only what translations reach, and
+        // counters, which are atomics that this cache holds for as long as the blocks; the rest is the
+        // caller's word.
         unsafe { self.entry.run(&mut self.code, frame) };
     }
 }

@@ -329,6 +329,12 @@ impl Emitter {
         self.put(code);
     }
 
+    /// `mov reg, imm64`.
+    pub(crate) fn immediate_wide(&mut self, reg: Reg, value: u64) {
+        self.raw(&[0x48 | reg >> 3, 0xb8 | reg & 7]);
+        self.raw(&value.to_le_bytes());
+    }
+
     /// `lea reg, [mem]`, 32 bits: what is above is cut off, and no flag changes.
     pub(crate) fn lea(&mut self, reg: Reg, mem: Mem) {
         self.modrm(Opcode::of(0x8d), reg, Rm::Mem(Mem { guest: false, ..mem }));

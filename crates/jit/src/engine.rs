@@ -29,6 +29,9 @@ const TAIL: u64 = MOST_UNCOUNTED as u64;
 /// Instructions that translated code is given at once, so that sums of them are far from any limit.
 const MOST_GIVEN: u64 = 1 << 40;
 
+/// Tallies that translated code adds to; each makes every block longer.
+const MOST_TALLIES: usize = 16;
+
 /// Instructions that are executed one by one at the end of a budget, at most: more are a block.
 const MOST_STEPS: u64 = MOST as u64 + TAIL;
 
@@ -39,6 +42,8 @@ pub struct Translator {
     interpreter: Interpreter,
     /// `None` until the guest is hot.
     cache: Option<Box<Cache>>,
+    /// The blocks that count, while none of them runs; while some do, the others.
+    counting: Option<Box<Cache>>,
     frame: Box<Frame>,
     surroundings: Surroundings,
     /// Instructions that the guest still executes in the interpreter.
@@ -55,6 +60,9 @@ pub struct Translator {
 // SAFETY: the frame's pointers are set before each run and not used after it.
 #[allow(unsafe_code, reason = "the frame holds pointers while translated code runs")]
 unsafe impl Send for Translator {}
+
+/// Who hears of what happens, if the blocks are those that count.
+type Watching<'o, 'a> = Option<&'o mut Observed<'a>>;
 
 /// What is next for the guest after translated code has been left.
 enum Next {
@@ -88,6 +96,7 @@ impl Translator {
         Self {
             interpreter: Interpreter::new(),
             cache: None,
+            counting: None,
             frame: Box::new(Frame::new()),
             surroundings: Surroundings { features, fs: false, gs: false, exact },
             cold,
@@ -137,11 +146,23 @@ impl Translator {
     }
 
     /// Runs in the interpreter.
-    fn interpret(&mut self, guest: &mut Guest<'_>, until: Until, executed: &mut u64) -> Next {
+    fn interpret(
+        &mut self,
+        guest: &mut Guest<'_>,
+        until: Until,
+        executed: &mut u64,
+        observed: &mut Watching<'_, '_>,
+    ) -> Next {
         if is_breakpoint(guest, *executed) {
             return Next::Leave(Exit::Breakpoint);
         }
-        let stop = self.interpreter.run(guest, until);
+        let stop = match observed {
+            None => self.interpreter.run(guest, until),
+            Some(observed) => {
+                observed.end(guest.state.eip);
+                self.interpreter.run_observed(guest, until, observed)
+            }
+        };
         self.cold = self.cold.saturating_sub(stop.executed);
         *executed += stop.executed;
         match stop.exit {
@@ -152,7 +173,13 @@ impl Translator {
 
     /// Runs translated code from EIP on, at most `given` instructions. Adds to `executed` how many there
     /// were.
-    fn enter(&mut self, guest: &mut Guest<'_>, given: u64, executed: &mut u64) -> Next {
+    fn enter(
+        &mut self,
+        guest: &mut Guest<'_>,
+        given: u64,
+        executed: &mut u64,
+        observed: &mut Watching<'_, '_>,
+    ) -> Next {
         let Some(cache) = self.cache.as_mut() else { return Next::Interpreter };
         self.surroundings.fs = Self::is_flat_but_for_base(guest.state, SegmentRegister::Fs);
         self.surroundings.gs = Self::is_flat_but_for_base(guest.state, SegmentRegister::Gs);
@@ -163,19 +190,21 @@ impl Translator {
         if let Some(rest) = cache.mixed.rest(eip) {
             let until = Until { budget: given, block_end: rest.min(given) };
             let before = *executed;
-            let next = self.interpret(guest, until, executed);
+            let next = self.interpret(guest, until, executed, observed);
             if let Some(cache) = self.cache.as_mut() {
                 cache.rest_from(guest.memory, eip, *executed - before);
             }
             return next;
         }
-        let goes_on = self.interrupted.take() == Some(eip) && !backwards && !cache.has(eip);
+        let inside = observed.as_ref().is_some_and(|observed| !observed.position.is_arriving());
+        let arrives = observed.is_some() && !inside;
+        let goes_on = self.interrupted.take() == Some(eip) && !backwards && !arrives && !cache.has(eip);
         let middle = if goes_on && given >= MOST as u64 { cache.middle(eip) } else { None };
         let start = match middle {
             Some(start) => start,
             None => match cache.entry(guest.memory, guest.environment, (eip, backwards), list) {
-                Some(start) => start,
-                None => return reference(guest, executed),
+                Some(start) => cache.inside((eip, backwards)).filter(|_| inside).unwrap_or(start),
+                None => return reference(guest, executed, observed),
             },
         };
         // Not before: where code is watched, the host takes back its permission to store.
@@ -194,11 +223,17 @@ impl Translator {
         unsafe {
             cache.run(frame, start);
         }
-        self.left(guest, given, executed)
+        self.left(guest, given, executed, observed)
     }
 
     /// Takes what translated code has left, of a run of at most `given` instructions.
-    fn left(&mut self, guest: &mut Guest<'_>, given: u64, executed: &mut u64) -> Next {
+    fn left(
+        &mut self,
+        guest: &mut Guest<'_>,
+        given: u64,
+        executed: &mut u64,
+        observed: &mut Watching<'_, '_>,
+    ) -> Next {
         let Self { cache: Some(cache), frame, .. } = self else { return Next::Interpreter };
         let place = if frame.reason == reason::FAULT { cache.place(frame.fault) } else { None };
         let mut done = given as i64 - (frame.left + frame.rest as i64);
@@ -208,6 +243,13 @@ impl Translator {
             done += i64::from(frame.uncounted);
         }
         finish(frame, guest, cache);
+        if let Some(observed) = observed {
+            match frame.reason {
+                reason::LOOKUP | reason::UNLINKED => observed.position.arrives(),
+                // What comes before any of the others was counted.
+                _ => observed.position.stays(),
+            }
+        }
         *executed += done as u64;
         guest.environment.time_stamp = guest.environment.time_stamp.wrapping_add(done as u64);
         debug_assert!(place.is_some() || frame.reason != reason::FAULT, "points cover what may fault");
@@ -215,7 +257,7 @@ impl Translator {
             cache.statistics().faults += 1;
             fix(guest, place, frame);
             guest.state.eip = place.eip;
-            let next = reference(guest, executed);
+            let next = reference(guest, executed, observed);
             if let Ok(address) = u32::try_from(frame.address.wrapping_sub(frame.base)) {
                 cache.stored_beside(guest.memory, address);
             }
@@ -225,9 +267,9 @@ impl Translator {
         match frame.reason {
             reason::REFERENCE => {
                 cache.hand_over(guest.memory, guest.state.eip);
-                reference(guest, executed)
+                reference(guest, executed, observed)
             }
-            reason::BUDGET if frame.flags_lost != 0 => match reference(guest, executed) {
+            reason::BUDGET if frame.flags_lost != 0 => match reference(guest, executed, observed) {
                 Next::Translated => Next::Steps,
                 next => next,
             },
@@ -305,13 +347,19 @@ fn compare_last(guest: &mut Guest<'_>, width: u32, both: bool) {
 }
 
 /// Executes the instruction at EIP by the reference.
-fn reference(guest: &mut Guest<'_>, executed: &mut u64) -> Next {
+fn reference(guest: &mut Guest<'_>, executed: &mut u64, observed: &mut Watching<'_, '_>) -> Next {
     if is_breakpoint(guest, *executed) {
         return Next::Leave(Exit::Breakpoint);
     }
-    let before = guest.environment.time_stamp;
-    let result = Reference.step(guest);
-    *executed += guest.environment.time_stamp.wrapping_sub(before) & 1;
+    let result = match observed {
+        None => {
+            let before = guest.environment.time_stamp;
+            let result = Reference.step(guest);
+            *executed += guest.environment.time_stamp.wrapping_sub(before) & 1;
+            result
+        }
+        Some(observed) => observed.step(guest, executed),
+    };
     match result {
         Ok(()) if Translator::fits(guest.state) => Next::Translated,
         Ok(()) => Next::Interpreter,
@@ -325,10 +373,15 @@ fn is_breakpoint(guest: &Guest<'_>, executed: u64) -> bool {
 }
 
 /// Executes at most `most` instructions by the reference, and `least` at least.
-fn steps(guest: &mut Guest<'_>, most: u64, least: u64, executed: &mut u64) -> Next {
+fn steps(
+    guest: &mut Guest<'_>,
+    (most, least): (u64, u64),
+    executed: &mut u64,
+    observed: &mut Watching<'_, '_>,
+) -> Next {
     let end = *executed + most.min(least);
     while *executed < end {
-        match reference(guest, executed) {
+        match reference(guest, executed, observed) {
             Next::Translated => {}
             next => return next,
         }
@@ -385,11 +438,51 @@ fn finish(frame: &Frame, guest: &mut Guest<'_>, cache: &Cache) {
     }
 }
 
-impl Engine for Translator {
-    fn run(&mut self, guest: &mut Guest<'_>, until: Until) -> Stop {
+/// A translator whose blocks are those that count, until this goes: also where a device panics.
+struct Counted<'a>(&'a mut Translator);
+
+impl<'a> Counted<'a> {
+    fn new(translator: &'a mut Translator) -> Self {
+        translator.exchange_blocks();
+        Self(translator)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.exchange_blocks();
+    }
+}
+
+impl Translator {
+    fn exchange_blocks(&mut self) {
+        core::mem::swap(&mut self.cache, &mut self.counting);
+        (self.interrupted, self.indirect) = (None, false);
+    }
+
+    /// Runs with blocks that count what the observer wants counted.
+    fn run_counting(&mut self, guest: &mut Guest<'_>, until: Until, observed: &mut Observed<'_>) -> Stop {
+        let counted = Counted::new(self);
+        let translator = &mut *counted.0;
+        if translator.cache.is_none() {
+            translator.cache = Cache::new(translator.surroundings).map(Box::new);
+        }
+        let Some(cache) = &mut translator.cache else {
+            return translator.interpreter.run_observed(guest, until, observed);
+        };
+        cache.count(observed.observer.interests());
+        observed.begin(guest.state.eip);
+        let stop = translator.run_either(guest, until, Some(observed));
+        observed.end(guest.state.eip);
+        stop
+    }
+
+    /// Runs as [`Engine::run`] says, and with an observer as [`Engine::run_observed`] says, who only counts.
+    fn run_either(&mut self, guest: &mut Guest<'_>, until: Until, mut observed: Watching<'_, '_>) -> Stop {
         let Until { budget, block_end } = until;
         let mut executed = 0;
         let mut next = Next::Translated;
+        let observed = &mut observed;
         while executed < budget && executed < block_end {
             if guest.environment.stop.take() {
                 return Stop { executed, exit: Exit::Stopped };
@@ -397,19 +490,19 @@ impl Engine for Translator {
             let (left, least) = (budget - executed, block_end - executed);
             next = match next {
                 Next::Leave(exit) => return Stop { executed, exit },
-                Next::Steps => steps(guest, left.min(MOST_STEPS), least, &mut executed),
+                Next::Steps => steps(guest, (left.min(MOST_STEPS), least), &mut executed, observed),
                 Next::Translated if self.cold > 0 => {
                     let budget = left.min(self.cold);
-                    self.interpret(guest, Until { budget, block_end: least }, &mut executed)
+                    self.interpret(guest, Until { budget, block_end: least }, &mut executed, observed)
                 }
                 Next::Translated if left <= TAIL => Next::Steps,
                 Next::Translated if Self::fits(guest.state) && self.warm_up(guest) => {
                     let given = (left - TAIL).min(least.saturating_add(MOST as u64)).min(MOST_GIVEN);
-                    self.enter(guest, given, &mut executed)
+                    self.enter(guest, given, &mut executed, observed)
                 }
                 Next::Translated | Next::Interpreter => {
                     let block_end = if self.refused { least } else { 1 };
-                    self.interpret(guest, Until { budget: left, block_end }, &mut executed)
+                    self.interpret(guest, Until { budget: left, block_end }, &mut executed, observed)
                 }
             };
         }
@@ -421,10 +514,21 @@ impl Engine for Translator {
             }
         }
     }
+}
 
-    /// In the interpreter, whose blocks have operations that tell of events.
+impl Engine for Translator {
+    fn run(&mut self, guest: &mut Guest<'_>, until: Until) -> Stop {
+        self.run_either(guest, until, None)
+    }
+
+    /// In translations that count, where nothing else is wanted; else in the interpreter, whose blocks have
+    /// operations that tell of events.
     fn run_observed(&mut self, guest: &mut Guest<'_>, until: Until, observed: &mut Observed<'_>) -> Stop {
-        self.interpreter.run_observed(guest, until, observed)
+        let interests = observed.observer.interests();
+        if self.refused || !interests.only_counts() || interests.counts.len() > MOST_TALLIES {
+            return self.interpreter.run_observed(guest, until, observed);
+        }
+        self.run_counting(guest, until, observed)
     }
 
     fn retire(&mut self) -> bool {
@@ -434,7 +538,12 @@ impl Engine for Translator {
     }
 
     fn footprint(&self) -> usize {
-        self.interpreter.footprint() + self.cache.as_ref().map_or(0, |cache| cache.footprint())
+        self.interpreter.footprint()
+            + [&self.cache, &self.counting]
+                .into_iter()
+                .flatten()
+                .map(|cache| cache.footprint())
+                .sum::<usize>()
     }
 
     fn counts(&self) -> Vec<(String, u64)> {

@@ -47,6 +47,8 @@ pub(crate) mod reason {
     pub(crate) const FAULT: u32 = 3;
     /// A direct jump to code that had no translation: EIP. Once there is one it leads there.
     pub(crate) const UNLINKED: u32 = 4;
+    /// The same, and what is there goes on inside of the block that was counted last.
+    pub(crate) const INSIDE: u32 = 5;
 }
 
 /// The state of a run of translated code, in memory.

@@ -17,6 +17,7 @@
 #![deny(unsafe_code)]
 
 mod cache;
+mod counting;
 mod dump;
 mod emit;
 mod engine;

@@ -27,6 +27,8 @@ pub(crate) struct Stubs {
     pub(crate) lookup: u32,
     /// A direct jump to R8 that leads nowhere yet.
     pub(crate) unlinked: u32,
+    /// The same, where what is there goes on inside of a block.
+    pub(crate) inside: u32,
     /// The instruction at R8 is for the reference.
     pub(crate) reference: u32,
     /// Fewer instructions are left than the block has; R9 is where to go on with more, R8 the address of
@@ -57,6 +59,8 @@ pub(crate) fn write(emit: &mut Emitter) -> Stubs {
     exits.push(leave(emit, reason::LOOKUP));
     stubs.unlinked = emit.offset();
     exits.push(leave(emit, reason::UNLINKED));
+    stubs.inside = emit.offset();
+    exits.push(leave(emit, reason::INSIDE));
     stubs.reference = emit.offset();
     exits.push(leave(emit, reason::REFERENCE));
     stubs.fault = emit.offset();

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use pentimento_decoder::{Instruction, Operation};
 
-use super::Ranges;
+use super::{Ranges, Tallies};
 
 /// What an [`Observer`](super::Observer) wants to be told of.
 #[derive(Clone, Debug, Default)]
@@ -18,8 +18,8 @@ pub struct Interests {
     pub operations: Vec<Operation>,
     /// Blocks that begin at these EIPs.
     pub blocks: Ranges,
-    /// Blocks that begin at these EIPs, to be counted.
-    pub counts: Ranges,
+    /// Blocks that are counted: by adding to their counters, or by telling of it.
+    pub counts: Tallies,
     /// Accesses to a byte of these; of others an engine may tell, too.
     pub memory: Ranges,
 }
@@ -32,6 +32,16 @@ impl Interests {
             && self.operations.is_empty()
             && self.blocks.is_empty()
             && self.counts.is_empty()
+            && self.memory.is_empty()
+    }
+
+    /// Whether blocks are counted, and nothing is told of.
+    #[must_use]
+    pub const fn only_counts(&self) -> bool {
+        !self.counts.is_empty()
+            && self.instructions.is_empty()
+            && self.operations.is_empty()
+            && self.blocks.is_empty()
             && self.memory.is_empty()
     }
 

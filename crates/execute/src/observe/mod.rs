@@ -24,6 +24,7 @@ mod access;
 mod interests;
 mod observed;
 mod span;
+mod tally;
 
 use pentimento_decoder::{Instruction, Operation};
 
@@ -33,6 +34,7 @@ pub use access::{AccessLog, MemoryAccess};
 pub use interests::Interests;
 pub use observed::{Observed, Position, Told};
 pub use span::{Ranges, Span};
+pub use tally::{Tallies, Tally};
 
 /// How the guest is to go on after an event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -73,8 +75,8 @@ pub trait Observer {
     /// at the beginning, after an exception, where somebody has set EIP.
     fn block(&mut self, guest: &mut Guest<'_>, from: Option<u32>) -> Answer;
 
-    /// Blocks at `eip` have begun `times` more, of those that
-    /// [are counted](Interests::counts). An engine may say so late, but no later than at the end of a run.
+    /// Blocks at `eip` have begun `times` more, of those that [are counted](Interests::counts), and nobody has
+    /// added that to their counters. An engine may say so late, but no later than at the end of a run.
     fn counted(&mut self, eip: u32, times: u64);
 
     /// An instruction has made `accesses`, of which there is at least one. The guest is as it has left it.

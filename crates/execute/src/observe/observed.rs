@@ -271,12 +271,15 @@ impl Observed<'_> {
         let mut instruction = Reference::find(guest)?;
         let (eip, interests) = (guest.state.eip, self.observer.interests());
         let (wanted, counts) = (interests.has_instruction(eip, &instruction), interests.counts.contains(eip));
-        if counts && self.position.is_arriving() {
+        let arrives = self.position.is_arriving();
+        let tells = wanted || arrives && interests.blocks.contains(eip);
+        if counts && arrives {
             self.observer.counted(eip, 1);
         }
         match self.announce(guest, &instruction, wanted) {
             // The observer may have written to the code.
-            Told::Unchanged | Told::GoOn => instruction = Reference::find(guest)?,
+            Told::Unchanged | Told::GoOn if tells => instruction = Reference::find(guest)?,
+            Told::Unchanged | Told::GoOn => {}
             Told::Moved => return Ok(()),
             Told::Done { leave } => {
                 guest.environment.time_stamp = guest.environment.time_stamp.wrapping_add(1);

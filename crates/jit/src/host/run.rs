@@ -54,7 +54,7 @@ impl Entry {
     /// # Safety
     /// The offsets of this value are those of the pieces in `code`, which `frame` names, too; all
     /// that blocks in `code` do is within the guest's memory, the frame and the registers that `frame.state`
-    /// points to, which nobody else uses meanwhile; `frame.base` is a reservation that this thread
+    /// points to, which nobody else uses meanwhile, and counters, which are atomics; `frame.base` is a reservation that this thread
     /// may access; `frame.table` is a jump table for `code`; `frame.target` is the start of a block.
     pub(crate) unsafe fn run(self, code: &mut CodeMemory, frame: &mut Frame) {
         let start = code.address();

@@ -16,6 +16,7 @@ use pentimento_registers::Eflags;
 
 use super::kind::{Item, Kind, Surroundings};
 use super::traits::{Table, Traits};
+use crate::counting::Counting;
 use crate::emit::{Emitter, JMP_SHORT, JRCXZ, Mem, Opcode, R8, R9, RAX, RCX, Rm, Site, alu, condition};
 use crate::frame::{Frame, LEFT};
 use crate::stubs::Stubs;
@@ -78,6 +79,8 @@ pub(crate) struct Exit {
     pub(crate) backwards: bool,
     /// Whether the x87 state is loaded there for certain.
     pub(crate) loaded: bool,
+    /// It leads on inside of what a host takes for a block.
+    pub(crate) inside: bool,
 }
 
 /// A translated block, and what it says of itself. One value serves for many blocks, so that what it is
@@ -89,6 +92,8 @@ pub(crate) struct Draft {
     pub(crate) entry: u32,
     /// Where to enter it with the x87 state loaded.
     pub(crate) loaded_entry: u32,
+    /// The same two for who goes on inside of a block, which is not counted again.
+    pub(crate) inside: (u32, u32),
     /// What is executed again and again.
     pub(crate) host: Range<u32>,
     /// What is rarely executed.
@@ -101,15 +106,17 @@ pub(crate) struct Draft {
     /// The instructions.
     pub(crate) items: Vec<Item>,
     /// Jumps within the block: where they are, and the instruction that they lead to.
-    joins: Vec<(Site, usize)>,
+    pub(super) joins: Vec<(Site, usize)>,
     pub(super) cold: Vec<Cold>,
     traits: Table,
 }
 
 /// Code that is rarely executed and lies apart, so that what is executed lies close together.
 pub(super) enum Cold {
-    /// A jump to `target`.
-    Edge { site: Site, target: u32, backwards: bool },
+    /// A jump to `target`; `inside` of a block if it is none of the guest's.
+    Edge { site: Site, target: u32, backwards: bool, inside: bool },
+    /// A jump of the guest's to the block at `eip`, which is counted, and goes on at `back`.
+    Count { site: Site, eip: u32, back: u32 },
     /// The repeated instruction at `eip` has more than one chunk, of which `back` is the work. From it on
     /// `left` instructions were counted.
     Chunks { site: Site, left: i32, eip: u32, back: u32 },
@@ -140,10 +147,11 @@ pub(super) struct Writer<'a> {
     /// String instructions go backwards.
     pub(super) backwards: bool,
     pub(super) draft: &'a mut Draft,
+    pub(super) counting: Option<&'a mut Counting>,
     /// TOP is zero, because the last instruction of the x87 unit was one of MMX's.
     top_is_zero: bool,
     /// A jump before the entry, for [`Cold::RefillFirst`].
-    way_out: Site,
+    pub(super) way_out: Site,
 }
 
 impl Draft {
@@ -156,6 +164,7 @@ impl Draft {
             length: 0,
             entry: 0,
             loaded_entry: 0,
+            inside: (0, 0),
             host: 0..0,
             rare: 0..0,
             uses_x87: false,
@@ -177,7 +186,7 @@ impl Draft {
         stubs: &Stubs,
         memory: &AddressSpace,
         environment: &Environment,
-        surroundings: &Surroundings,
+        (surroundings, counting): (&Surroundings, Option<&mut Counting>),
         (eip, backwards): (u32, bool),
     ) -> bool {
         let Some(end) = self.discover(memory, environment, surroundings, eip) else { return false };
@@ -202,10 +211,11 @@ impl Draft {
             place: place(&items),
             backwards,
             draft: self,
+            counting,
             top_is_zero: false,
             way_out: Site(0),
         };
-        writer.write(items.last().map_or(eip, |last| last.found.next));
+        writer.write(eip, items.last().map_or(eip, |last| last.found.next));
         writer.finish();
         self.items = items;
         true
@@ -296,13 +306,11 @@ fn place(items: &[Item]) -> Option<usize> {
 }
 
 impl Writer<'_> {
-    fn write(&mut self, end: u32) {
+    fn write(&mut self, eip: u32, end: u32) {
         // What is rare lies before the entry, in a short jump's reach.
         self.way_out = self.emit.jmp();
         (self.draft.entry, self.draft.loaded_entry) = (self.emit.offset(), self.emit.offset());
-        if self.draft.uses_x87 {
-            self.require_x87();
-        }
+        self.enter(eip);
         for at in 0..self.items.len() {
             self.at = at;
             self.begin_segment(at);
@@ -317,8 +325,10 @@ impl Writer<'_> {
         }
         match self.items.last().map(|item| item.kind) {
             Some(Kind::Jump | Kind::Call | Kind::Return | Kind::Direction) => {}
-            Some(kind) if ends_block(kind) => self.edge(end),
-            Some(_) if self.ends_by_itself() => self.edge(end),
+            // What follows begins a block.
+            Some(Kind::Branch | Kind::CounterBranch) if self.counting.is_some() => self.edge(end),
+            Some(kind) if ends_block(kind) => self.edge_inside(end),
+            Some(_) if self.ends_by_itself() => self.edge_inside(end),
             _ => {
                 self.settle_stack();
                 self.emit.immediate(R8, end);
@@ -380,9 +390,7 @@ impl Writer<'_> {
         }
         self.end = next_segment(self.segments, at, self.items.len());
         self.settle_stack();
-        for (site, _) in self.draft.joins.extract_if(.., |(_, target)| *target == at) {
-            self.emit.bind_here(site);
-        }
+        self.count_segment(at);
         let count = self.end - at;
         self.emit.lea_wide(LEFT, Mem::host(LEFT, -(count as i32)));
         self.top_is_zero = false;
@@ -424,24 +432,25 @@ impl Writer<'_> {
     pub(super) fn lead(&mut self, site: Site, at: usize, target: u32) {
         match join(self.items, at, target) {
             Some(place) => self.draft.joins.push((site, place)),
-            None => self.draft.cold.push(Cold::Edge { site, target, backwards: self.backwards }),
+            None => self.cold_edge(site, target, false),
         }
     }
 
-    /// Loads the x87 state unless it is loaded. What is rare of it lies before the entry, too.
-    fn require_x87(&mut self) {
+    /// Loads the x87 state unless it is loaded. What is rare of it lies before that, too. Returns where it
+    /// begins.
+    pub(super) fn require_x87(&mut self) -> u32 {
         let cold = self.emit.offset();
         let site = self.emit.call();
         self.emit.bind(site, self.stubs.load_x87);
         let back = self.emit.short(JMP_SHORT);
-        self.draft.entry = self.emit.offset();
+        let entry = self.emit.offset();
         self.emit.copy_wide(R8, RCX);
         self.emit.load(RCX, Frame::x87_loaded());
         let distance = cold.wrapping_sub(self.emit.offset() + 2);
         self.emit.raw(&[JRCXZ, distance as u8]);
         self.emit.bind_short(back);
         self.emit.copy_wide(RCX, R8);
-        self.draft.loaded_entry = self.emit.offset();
+        entry
     }
 
     /// Saves TOP before an MMX instruction that may fault.
@@ -495,14 +504,21 @@ impl Writer<'_> {
         let mut all = core::mem::take(&mut self.draft.cold);
         for cold in all.drain(..) {
             match cold {
-                Cold::Edge { site, target, backwards } => {
+                Cold::Count { site, eip, back } => {
+                    self.apart.bind(site, self.emit.offset());
+                    self.count_block(eip);
+                    let jump = self.emit.jmp();
+                    self.emit.bind(jump, back);
+                }
+                Cold::Edge { site, target, backwards, inside } => {
                     let stub = self.emit.offset();
                     self.apart.bind(site, stub);
                     self.emit.immediate(R8, target);
                     let jump = self.emit.jmp();
-                    self.emit.bind(jump, self.stubs.unlinked);
+                    let counts = inside && self.counting.is_some();
+                    self.emit.bind(jump, if counts { self.stubs.inside } else { self.stubs.unlinked });
                     let loaded = self.draft.uses_x87;
-                    self.draft.exits.push(Exit { site, stub, target, backwards, loaded });
+                    self.draft.exits.push(Exit { site, stub, target, backwards, loaded, inside });
                 }
                 Cold::Chunks { site, left, eip, back } => {
                     self.apart.bind(site, self.emit.offset());

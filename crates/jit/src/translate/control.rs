@@ -9,7 +9,7 @@ use pentimento_execute::blocks::Found;
 use super::block::{Cold, Writer};
 use super::kind::Item;
 use super::traits::Traits;
-use crate::emit::{JMP_SHORT, JRCXZ, Mem, Opcode, R8, R9, RCX, Rm, condition};
+use crate::emit::{JMP_SHORT, JRCXZ, Mem, Opcode, R8, R9, RCX, Rm, Site, condition};
 use crate::frame::Frame;
 use crate::stubs::{dispatch, host_register, load_target};
 
@@ -72,7 +72,7 @@ impl Writer<'_> {
             self.emit.modrm(Opcode::of(0xff), 2, Rm::Reg(R9));
         } else {
             let site = self.emit.call();
-            self.draft.cold.push(Cold::Edge { site, target: found.target, backwards: false });
+            self.cold_edge(site, found.target, false);
         }
         // lea ecx, [r8 - next]; jrcxz
         self.emit.copy_wide(R9, RCX);
@@ -127,13 +127,25 @@ impl Writer<'_> {
         let backwards = found.instruction.operation() == Operation::Std;
         self.emit.store_immediate(Frame::backwards(), backwards.into());
         let site = self.emit.jmp();
-        self.draft.cold.push(Cold::Edge { site, target: found.next, backwards });
+        self.draft.cold.push(Cold::Edge { site, target: found.next, backwards, inside: true });
     }
 
     /// A jump to `target` at the end of the block.
     pub(super) fn edge(&mut self, target: u32) {
         self.settle_stack();
         let site = self.emit.jmp();
-        self.draft.cold.push(Cold::Edge { site, target, backwards: self.backwards });
+        self.cold_edge(site, target, false);
+    }
+
+    /// The way to `target`, behind the end of the block, that is no jump of the guest's.
+    pub(super) fn edge_inside(&mut self, target: u32) {
+        self.settle_stack();
+        let site = self.emit.jmp();
+        self.cold_edge(site, target, true);
+    }
+
+    /// What a jump at `site` to another block's code does while there is none.
+    pub(super) fn cold_edge(&mut self, site: Site, target: u32, inside: bool) {
+        self.draft.cold.push(Cold::Edge { site, target, backwards: self.backwards, inside });
     }
 }

@@ -4,10 +4,12 @@
 //! - `kind`: which instructions have a translation, and of what kind.
 //! - `block`: where a block ends, and where it counts its instructions.
 //! - `plain`: instructions that the host executes as they are, with other registers.
+//! - `counts`: how often blocks begin, where somebody wants to know.
 //! - `control`, `stack`, `string`: those that are several instructions to the host.
 
 mod block;
 mod control;
+mod counts;
 mod kind;
 mod plain;
 mod stack;

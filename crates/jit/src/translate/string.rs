@@ -144,7 +144,7 @@ impl Writer<'_> {
         let end = if while_equal { condition::NOT_EQUAL } else { condition::EQUAL };
         let found_it = self.emit.short(0x70 | end);
         let no_more = self.emit.short(JRCXZ);
-        self.edge(found.eip());
+        self.edge_inside(found.eip());
         self.emit.bind_short(found_it);
         self.emit.bind_short(no_more);
         self.emit.bind_short(nothing);

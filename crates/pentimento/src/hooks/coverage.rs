@@ -1,9 +1,10 @@
 //! Which blocks have run, and how often.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pentimento_execute::observe::Span;
+use pentimento_execute::observe::{Span, Tally};
 
 /// How often blocks have begun: [`Hooks::count_blocks`](crate::Hooks::count_blocks) makes one, and while it is
 /// there each run adds to it. Clones are the same counts.
@@ -24,12 +25,28 @@ use pentimento_execute::observe::Span;
 #[derive(Clone, Debug)]
 pub struct Coverage {
     range: Span,
-    counts: Arc<Mutex<BTreeMap<u32, u64>>>,
+    counters: Arc<Counters>,
+}
+
+/// A counter for each block, by EIP.
+#[derive(Default, Debug)]
+struct Counters(Mutex<BTreeMap<u32, Arc<AtomicU64>>>);
+
+impl Counters {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<AtomicU64>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tally for Counters {
+    fn counter(&self, eip: u32) -> Arc<AtomicU64> {
+        Arc::clone(self.all().entry(eip).or_default())
+    }
 }
 
 impl Coverage {
     pub(super) fn of(range: Span) -> Self {
-        Self { range, counts: Arc::default() }
+        Self { range, counters: Arc::default() }
     }
 
     pub(super) const fn range(&self) -> Span {
@@ -38,19 +55,25 @@ impl Coverage {
 
     pub(super) fn add(&self, eip: u32, times: u64) {
         if self.range.contains(eip) {
-            *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(eip).or_default() += times;
+            self.counters.counter(eip).fetch_add(times, Ordering::Relaxed);
         }
+    }
+
+    /// What engines add to.
+    pub(super) fn tally(&self) -> Arc<dyn Tally> {
+        Arc::clone(&self.counters) as Arc<dyn Tally>
     }
 
     /// The blocks that have begun, by EIP, and how often.
     #[must_use]
     pub fn counts(&self) -> Vec<(u32, u64)> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.iter().map(|(eip, times)| (*eip, *times)).collect()
+        let counters = self.counters.all();
+        let counts = counters.iter().map(|(eip, times)| (*eip, times.load(Ordering::Relaxed)));
+        counts.filter(|(_, times)| *times > 0).collect()
     }
 
     /// Forgets what has been counted.
     pub fn clear(&self) {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.counters.all().values().for_each(|times| times.store(0, Ordering::Relaxed));
     }
 }

@@ -160,7 +160,7 @@ impl Lists {
         // The EIPs of all instructions that may have a byte in the range.
         self.fetches.iter().for_each(|hook| interests.instructions.add(hook.range.with_front(LONGEST - 1)));
         self.blocks.iter().for_each(|hook| interests.blocks.add(hook.range));
-        self.counts.iter().for_each(|(_, coverage)| interests.counts.add(coverage.range()));
+        self.counts.iter().for_each(|(_, coverage)| interests.counts.add(coverage.range(), coverage.tally()));
         self.accesses.iter().for_each(|(_, hook)| interests.memory.add(hook.range));
         self.operations.iter().for_each(|(operations, _)| interests.operations.extend_from_slice(operations));
         interests
@@ -174,7 +174,7 @@ impl Lists {
 /// They may be added and removed at any time, in hooks too, where it takes effect with the next event. What
 /// a hook writes to registers, EIP among them, and to memory counts. Where there is no hook for
 /// instructions, blocks and memory, engines run as if there were none at all; with some, translators
-/// leave the code to the interpreter.
+/// leave the code to the interpreter, unless all that is asked for is to count blocks.
 ///
 /// A hook that panics takes all hooks with it.
 #[derive(Default)]
@@ -422,11 +422,14 @@ impl Hooks {
             position.reset();
             return engine.run(guest, until);
         }
-        let interests = self.interests.clone();
-        self.listen(task, |listener| {
-            let observer = &mut Listening { listener, interests };
-            engine.run_observed(guest, until, &mut Observed { observer, position })
-        })
+        let interests = std::mem::take(&mut self.interests);
+        let (stop, interests) = self.listen(task, |listener| {
+            let mut observer = Listening { listener, interests };
+            let stop = engine.run_observed(guest, until, &mut Observed { observer: &mut observer, position });
+            (stop, observer.interests)
+        });
+        self.interests = interests;
+        stop
     }
 
     /// Calls the hooks for INT n.
