@@ -8,11 +8,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and stops where it fails")]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
-use std::time::Instant;
 
 use pentimento::{EngineKind, Hooks, Machine};
+use pentimento_benches::thread_time;
 
 /// Kernels of the fixtures: short blocks, long ones, much memory.
 const PROGRAMS: [&str; 3] = ["sort", "sha256", "bytecode"];
@@ -51,16 +51,6 @@ impl Counter {
     fn add(&self) {
         self.0.store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
-}
-
-/// Nanoseconds that this thread has had a CPU; where the host does not say, nanoseconds.
-fn thread_time() -> f64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    // The kernel then brings its account up to date.
-    std::thread::yield_now();
-    let account = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let ran = account.split(' ').next().and_then(|number| number.parse().ok());
-    ran.unwrap_or_else(|| START.elapsed().as_nanos() as f64)
 }
 
 /// What a run has taken.
