@@ -21,6 +21,7 @@ const CALLERS: &[&str] = &[
     "observed::announce",
     "accesses::tell",
     "frame::Frame>::note_end",
+    "frame::Frame>::note_inside",
     "Engine>::run_observed",
     "counters::Counters::",
     "arena::drive",
