@@ -115,6 +115,7 @@ const PROGRAMS: &[Program] = &[
     Program { source: "programs/sorting.c",            builds: PLAIN },
     Program { source: "programs/structures.c",         builds: PLAIN },
     Program { source: "programs/system_name.c",        builds: PLAIN },
+    Program { source: "programs/system_v.c",           builds: PLAIN },
     Program { source: "programs/tracing.c",            builds: PLAIN },
     Program { source: "programs/vector_kernels.c",     builds: FLOAT },
     Program { source: "programs/written_code.c",       builds: PLAIN },

@@ -41,6 +41,7 @@ mod floating_point;
 mod futex;
 pub mod host;
 mod ids;
+mod ipc;
 mod kernel;
 mod loader;
 mod numbered;

@@ -35,6 +35,7 @@ impl Kernel {
             + tables.sum::<u64>()
             + self.space_bytes()
             + waits
+            + self.ipc.held_bytes()
             + self.fs.held_bytes();
         self.fs.vfs.account.audited(bytes)
     }

@@ -167,6 +167,7 @@ impl<'k> Call<'k> {
             actions: &kernel.actions,
             uptime,
             time: &kernel.time,
+            ipc: &kernel.ipc,
             cpuid: &kernel.cpuid,
             names: [&kernel.host_name, &kernel.domain_name],
             last_number: kernel.last_number,

@@ -274,6 +274,10 @@ impl Kernel {
         self.futexes.remove(id);
         self.make_runnable(id);
         let Some(task) = self.tasks.remove(&id) else { return };
+        // It may have waited for a semaphore (ipc, semtimedop_time64).
+        if task.call.as_ref().is_some_and(|call| matches!(call.number, 117 | 420)) {
+            self.ipc.forget_waiter(id);
+        }
         if let Some(tracing) = &task.tracing
             && let Some(tracer) = self.processes.get_mut(&tracing.tracer)
         {
@@ -331,6 +335,7 @@ impl Kernel {
             self.release_task(thread);
         }
         self.tell(|| KernelEvent::ProcessEnded { process: id, how });
+        self.undo_semaphores(id);
         self.release_memory(id);
         self.fs.unlock_all(LockOwner::Process(id.number()), None);
         self.wake_files();

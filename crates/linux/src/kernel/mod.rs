@@ -16,6 +16,7 @@ use crate::event::KernelEvent;
 use crate::futex::Futexes;
 use crate::host;
 use crate::ids::{Crash, FIRST_NUMBER, ProcessId, TaskId, Termination};
+use crate::ipc::Ipc;
 use crate::loader;
 use crate::numbered::Numbered;
 use crate::objects::{FileDescriptors, Files, Streams};
@@ -121,6 +122,8 @@ pub struct Kernel {
     pub(crate) locations: Arena<Location>,
     pub(crate) fs: Files,
     pub(crate) futexes: Futexes,
+    /// System V IPC.
+    pub(crate) ipc: Ipc,
     /// The space whose shared objects may be held.
     pub(crate) active_space: Option<Id<Space>>,
     /// The last number that a process or task got.
@@ -184,6 +187,7 @@ impl Kernel {
             locations: Arena::default(),
             fs,
             futexes: Futexes::default(),
+            ipc: Ipc::default(),
             active_space: None,
             last_number: FIRST_NUMBER,
             next_space: 0,

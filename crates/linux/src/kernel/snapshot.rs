@@ -14,6 +14,7 @@ use super::Kernel;
 use crate::arena::{Arena, Id};
 use crate::futex::Futexes;
 use crate::ids::{Crash, ProcessId, TaskId};
+use crate::ipc::Ipc;
 use crate::numbered::Numbered;
 use crate::objects::{FileDescriptors, KeptFiles};
 use crate::random::Random;
@@ -64,6 +65,7 @@ pub(super) struct Kept {
     locations: Arena<Location>,
     fs: KeptFiles,
     futexes: Futexes,
+    ipc: Ipc,
     active_space: Option<Id<Space>>,
     last_number: u32,
     /// Spaces from here on are newer. Numbers of spaces are not used again whatever is restored.
@@ -102,6 +104,7 @@ impl Kernel {
             locations,
             fs,
             futexes,
+            ipc,
             active_space,
             last_number,
             next_space,
@@ -129,6 +132,7 @@ impl Kernel {
             locations: locations.clone(),
             fs: fs.keep(),
             futexes: futexes.clone(),
+            ipc: ipc.clone(),
             active_space: *active_space,
             last_number: *last_number,
             next_space: *next_space,
@@ -151,6 +155,8 @@ impl Kernel {
         self.spaces.values_mut().for_each(|space| space.memory.release_shared());
         let anonymous: BTreeMap<u64, &SharedMemory> =
             self.spaces.iter().flat_map(|(_, space)| space.shared_objects()).collect();
+        let segments = self.ipc.segments.iter().map(|(_, segment)| (segment.object, &segment.memory));
+        let anonymous: BTreeMap<u64, &SharedMemory> = anonymous.into_iter().chain(segments).collect();
         anonymous.into_values().chain(self.fs.vfs.mapped_objects()).cloned().collect()
     }
 
@@ -188,6 +194,7 @@ impl Kernel {
         self.locations.clone_from(&kept.locations);
         self.fs.put_back(&kept.fs);
         self.futexes.clone_from(&kept.futexes);
+        self.ipc.clone_from(&kept.ipc);
         self.active_space = kept.active_space;
         self.last_number = kept.last_number;
         self.next_object = kept.next_object;

@@ -1,7 +1,7 @@
 //! `/proc` and `/sys` (proc(5), sysfs(5)): volumes, their open files, and what they say.
 //!
 //! `table` and `sys` list the entries. Their texts are written from what `processes` knows of the kernel:
-//! `system` and `network` those about the machine, `process`, `status` and `areas` those about a process;
+//! `system`, `network` and `objects` those about the machine, `process`, `status` and `areas` those about a process;
 //! `setting` judges what is written to them;
 //! `memory` is a process's own. `node` numbers the files, and `volume` and `file` make files
 //! of them.
@@ -11,6 +11,7 @@ mod file;
 mod memory;
 mod network;
 mod node;
+mod objects;
 mod process;
 mod processes;
 mod setting;

@@ -2,6 +2,7 @@
 
 use crate::arena::Arena;
 use crate::ids::{ProcessId, TaskId};
+use crate::ipc::Ipc;
 use crate::numbered::Numbered;
 use crate::objects::FileDescriptors;
 use crate::processor::Cpuid;
@@ -22,6 +23,7 @@ pub(crate) struct Processes<'a> {
     pub(crate) actions: &'a Arena<Actions>,
     pub(crate) uptime: u64,
     pub(crate) time: &'a Timekeeper,
+    pub(crate) ipc: &'a Ipc,
     pub(crate) cpuid: &'a Cpuid,
     /// Node and domain name (uname(2)).
     pub(crate) names: [&'a [u8]; 2],

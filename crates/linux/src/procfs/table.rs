@@ -3,7 +3,7 @@
 use super::process::{self, Subject};
 use super::processes::Processes;
 use super::sys::SYS;
-use super::{areas, network, setting, status, system};
+use super::{areas, network, objects, setting, status, system};
 use crate::errno::Errno;
 use crate::objects::Files;
 use crate::vfs::{LinkTarget, Setting, TextPart, View};
@@ -194,6 +194,10 @@ pub(super) const SYSTEM: &[ProcEntry] = &[
     text("loadavg",                                    system::load),
     files("meminfo",                                   system::memory),
     text("stat",                                       system::statistics),
+    directory("sysvipc"),
+    text("sysvipc/msg",                                objects::queues),
+    text("sysvipc/sem",                                objects::semaphores),
+    text("sysvipc/shm",                                objects::segments),
     text("uptime",                                     system::uptime),
     text("version",                                    system::version),
     files("vmstat",                                    system::memory_statistics),

@@ -65,6 +65,18 @@ pub(crate) struct FileMapping {
     pub(crate) memory: Option<SharedMemory>,
 }
 
+/// A segment of System V shared memory in a space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Attachment {
+    /// The number of the object behind it.
+    pub(crate) object: u64,
+    /// Bytes that were mapped.
+    pub(crate) length: u32,
+    /// The segment's key and number.
+    pub(crate) key: u32,
+    pub(crate) segment: u32,
+}
+
 /// An address space with its areas; `M` is its memory, or what stands for it.
 pub(crate) struct Space<M = AddressSpace> {
     /// What engines know it by.
@@ -93,6 +105,8 @@ pub(crate) struct Space<M = AddressSpace> {
     pub(crate) vdso: u32,
     /// The objects behind anonymous shared areas, by number.
     objects: BTreeMap<u64, SharedMemory>,
+    /// Where segments of System V shared memory were attached, by address.
+    pub(crate) attachments: BTreeMap<u32, Attachment>,
     /// The files that areas map, each held once, with the object behind shared mappings of it.
     pub(crate) files: BTreeMap<Vnode, FileMapping>,
     /// The path of the program, and of its ELF interpreter.
@@ -137,6 +151,7 @@ impl Space {
             read_implies_exec: false,
             vdso: 0,
             objects: BTreeMap::new(),
+            attachments: BTreeMap::new(),
             files: BTreeMap::new(),
             program: Vec::new(),
             interpreter: Vec::new(),
@@ -200,6 +215,11 @@ impl Space {
     ) -> Result<(), Errno> {
         self.objects.insert(object, memory);
         self.map(start, length, Area { backing: AreaSource::Shared { object, offset: 0 }, ..area })
+    }
+
+    /// The attachment that an area of an object belongs to.
+    pub(crate) fn attachment_of(&self, object: u64) -> Option<&Attachment> {
+        self.attachments.values().find(|attachment| attachment.object == object)
     }
 
     /// Maps a private copy of a file: `content` is what the file has there, and the pages beyond
@@ -278,6 +298,7 @@ impl Space {
             memory: self.memory.fork().map_err(|_| Errno::ENOMEM)?,
             areas: self.areas.clone(),
             objects: self.objects.clone(),
+            attachments: self.attachments.clone(),
             files: self.files.clone(),
             program: self.program.clone(),
             interpreter: self.interpreter.clone(),

@@ -151,7 +151,13 @@ pub(super) fn find_gap(space: &mut Space, length: u32, lowest: u32) -> Result<u3
 }
 
 /// Where a mapping goes; `lowest` is what the caller may have.
-fn choose_address(space: &mut Space, hint: u32, length: u32, flags: u32, lowest: u32) -> Result<u32, Errno> {
+pub(super) fn choose_address(
+    space: &mut Space,
+    hint: u32,
+    length: u32,
+    flags: u32,
+    lowest: u32,
+) -> Result<u32, Errno> {
     let is_free = |start: u32| -> Result<bool, Errno> {
         let end = start.checked_add(length).filter(|end| *end <= TASK_SIZE).ok_or(Errno::ENOMEM)?;
         Ok(space.areas.overlapping(start, end).next().is_none())
@@ -334,6 +340,9 @@ impl Kernel {
                 self.fs.vfs.unmap_shared(&view, *node);
             }
             self.fs.vfs.release(*node);
+        }
+        for attachment in space.attachments.values() {
+            self.ipc.detach(attachment.segment);
         }
         self.end_space(space.id, space.memory);
     }

@@ -397,6 +397,9 @@ impl Kernel {
         let number = self.new_space_number();
         let copy = self.spaces[id].fork(number)?;
         self.hold_mappings(&copy);
+        for attachment in copy.attachments.values() {
+            self.ipc.attach(attachment.segment);
+        }
         Ok(self.spaces.insert(copy))
     }
 }
