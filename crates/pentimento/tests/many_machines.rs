@@ -1,4 +1,4 @@
-//! Ten thousand machines in one host process, one after the other: nothing of them stays behind.
+//! Ten thousand machines in one host process, on eight threads of it: nothing of them stays behind.
 //!
 //! A test binary of its own, because it looks at the whole process.
 #![cfg(target_os = "linux")]
@@ -11,6 +11,7 @@ use pentimento::{Capture, EngineKind, Halt, Machine};
 /// Machines before the first look, after which allocator and caches have what they keep.
 const WARM_UP: usize = 6_000;
 const MACHINES: usize = 10_000;
+const THREADS: usize = 8;
 /// Looks at the process during the ten thousand. From one to the next what the allocator holds goes
 /// up and down by some hundred KiB, and once in a while it takes a step that it never takes again; what is
 /// left behind adds up in every quarter.
@@ -66,12 +67,21 @@ fn run_one(index: usize) {
     assert_eq!(output.text().is_empty(), end == Halt::Budget);
 }
 
+/// As many machines, one after the other on each of eight new threads.
+fn run_many(count: usize) {
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || (thread..count).step_by(THREADS).for_each(run_one));
+        }
+    });
+}
+
 #[test]
 fn ten_thousand_machines_leave_nothing_behind() {
-    (0..WARM_UP).for_each(run_one);
+    run_many(WARM_UP);
     let before = Held::now();
     let look = |_| {
-        (0..MACHINES / LOOKS).for_each(run_one);
+        run_many(MACHINES / LOOKS);
         Held::now()
     };
     let looks: Vec<Held> = (0..LOOKS).map(look).collect();
@@ -87,6 +97,8 @@ fn ten_thousand_machines_leave_nothing_behind() {
     kept(|held| held.mapped);
     kept(|held| held.anonymous);
     for after in &looks {
-        assert_eq!((after.descriptors, after.threads), (before.descriptors, before.threads), "{context}");
+        assert_eq!(after.descriptors, before.descriptors, "{context}");
+        // A thread that was waited for may be seen for a moment more.
+        assert!(after.threads < before.threads + THREADS, "{context}");
     }
 }
