@@ -74,7 +74,7 @@ pub use error::Error;
 pub use event::KernelEvent;
 pub use host::Invocation;
 pub use ids::{Crash, ProcessId, TaskId, Termination};
-pub use kernel::{Kernel, KernelSnapshot, Next, Parts, RestoreError};
+pub use kernel::{Kernel, KernelSnapshot, Mapping, Next, Parts, RestoreError};
 pub use loader::LoadError;
 pub use processor::Cpuid;
 pub use space::SpaceId;

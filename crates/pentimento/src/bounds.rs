@@ -67,6 +67,24 @@ impl Bounds {
     pub const fn until(self, address: u32) -> Self {
         Self { address: Some(address), ..self }
     }
+
+    /// The run goes on from another one, at whose end it begins: an instruction where it is to stop is not
+    /// left, even if it is the first.
+    pub const fn arriving(self) -> Self {
+        Self { arriving: true, ..self }
+    }
+
+    /// The instructions that the run may execute; `u64::MAX` where nothing was said of them.
+    #[must_use]
+    pub const fn instructions(&self) -> u64 {
+        self.budget
+    }
+
+    /// The host's time that it may take.
+    #[must_use]
+    pub const fn time(&self) -> Option<Duration> {
+        self.timeout
+    }
 }
 
 impl Bounds {

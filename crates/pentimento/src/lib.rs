@@ -126,7 +126,7 @@ pub use pentimento_linux as linux;
 pub use pentimento_linux::LocalFolder;
 #[cfg(feature = "linux")]
 pub use pentimento_linux::{
-    Crash, Kernel, KernelEvent, Limits, Mount, ProcessId, RestoreError, TaskId, TimeMode,
+    Crash, Kernel, KernelEvent, Limits, Mapping, Mount, ProcessId, RestoreError, TaskId, TimeMode,
 };
 pub use pentimento_memory::{
     Access, AddressSpace, Backing, BlockFault, Fault, FaultKind, MapError, MmioHandler, NoSuchSnapshot,

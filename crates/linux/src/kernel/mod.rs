@@ -35,6 +35,7 @@ mod delivery;
 mod fault;
 mod files;
 mod futexes;
+mod inspect;
 mod lifecycle;
 mod lookup;
 mod scheduling;
@@ -44,6 +45,7 @@ mod tracing;
 
 pub(crate) use call::{Arguments, Call};
 pub(crate) use files::read_executable;
+pub use inspect::Mapping;
 use snapshot::Kept;
 pub use snapshot::{KernelSnapshot, RestoreError};
 

@@ -25,26 +25,12 @@ fn line(space: &Space, start: u32, area: &Area) -> Vec<u8> {
         flag(Permissions::EXECUTE, 'x'),
         if area.shared { 's' } else { 'p' },
     );
-    let segment;
-    let name: &[u8] = match area.backing {
-        AreaSource::Heap => b"[heap]",
-        AreaSource::Stack => b"[stack]",
-        AreaSource::Vdso => b"[vdso]",
-        AreaSource::Shared { object, .. } if let Some(attachment) = space.attachment_of(object) => {
-            segment = format!("/SYSV{:08x} (deleted)", attachment.key);
-            segment.as_bytes()
-        }
-        AreaSource::Shared { .. } => b"/dev/zero (deleted)",
-        AreaSource::File { node, .. } => space.files.get(&node).map_or(b"", |file| &file.name),
-        AreaSource::Program { interpreter: false, .. } => &space.program,
-        AreaSource::Program { interpreter: true, .. } => &space.interpreter,
-        AreaSource::Anonymous => b"",
-    };
+    let name = space.name_of(area);
     let mut text = if name.is_empty() {
         line.into_bytes()
     } else {
         // Names start in the same column.
-        [format!("{line:<72} ").as_bytes(), name].concat()
+        [format!("{line:<72} ").as_bytes(), &name].concat()
     };
     text.push(b'\n');
     text

@@ -3,6 +3,7 @@
 mod areas;
 mod gaps;
 mod kept;
+mod names;
 
 pub(crate) use areas::{Area, AreaSource, Areas, Inheritance};
 pub(crate) use kept::KeptSpace;

@@ -28,6 +28,7 @@ use std::ops::RangeBounds;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pentimento_decoder::{Instruction, Operation};
+pub use pentimento_execute::observe::ends_block;
 use pentimento_execute::observe::{Interests, MemoryAccess, Observed, Position, Span};
 use pentimento_execute::{Engine, Guest, Stop, Until};
 use pentimento_memory::{Access, Fault};
