@@ -18,6 +18,8 @@ struct Build {
     label: &'static str,
     flags: &'static [&'static str],
     place: Linkage,
+    /// Names of functions, and what the compiler wrote for debuggers, stay in the file.
+    symbols: bool,
 }
 
 /// Where a program lies.
@@ -32,7 +34,7 @@ enum Linkage {
 }
 
 const fn build(label: &'static str, flags: &'static [&'static str]) -> Build {
-    Build { label, flags, place: Linkage::Usual }
+    Build { label, flags, place: Linkage::Usual, symbols: false }
 }
 
 const PLAIN: &[Build] = &[build("", &["-march=i486", "-Os"])];
@@ -60,6 +62,13 @@ const KERNEL: &[Build] = &[build("", &["-march=i686", "-O2"])];
 /// Doubles on the x87 unit, and in SSE2 registers.
 const FLOAT_KERNEL: &[Build] =
     &[build("x87", &["-march=i686", "-O2"]), build("sse2", &["-march=pentium4", "-O2", "-mfpmath=sse"])];
+
+/// For debuggers: with tables, as distributions build, and with frame pointers alone.
+#[rustfmt::skip]
+const DEBUGGED: &[Build] = &[
+    Build { symbols: true, ..build("", &["-march=i686", "-O1", "-gdwarf-5", "-gno-record-gcc-switches", "-fasynchronous-unwind-tables"]) },
+    Build { symbols: true, ..build("frames", &["-march=i686", "-O1", "-fno-omit-frame-pointer"]) },
+];
 
 /// A program with its source below `fixtures`.
 struct Program {
@@ -121,10 +130,11 @@ const PROGRAMS: &[Program] = &[
     Program { source: "programs/written_code.c",       builds: PLAIN },
 ];
 
-/// Programs that have no golden output: the first two must never run outside a machine, the others say
-/// what depends on where and as whom they run.
+/// Programs that have no golden output: the first and the third must never run outside a machine, the
+/// second ends as it is told, the others say what depends on where and as whom they run.
 const MACHINES: &[Program] = &[
     Program { source: "machines/attacks.c", builds: PLAIN },
+    Program { source: "machines/crash.c", builds: DEBUGGED },
     Program { source: "machines/escape.c", builds: PLAIN },
     Program { source: "machines/low_memory.c", builds: PLAIN },
     Program { source: "machines/network.c", builds: PLAIN },
@@ -242,9 +252,15 @@ impl Toolchain {
         gcc.args(["-m32", "-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-result", "-static"])
             .args(["-nostdlib", "-nostdinc", "-fno-pie", "-no-pie", "-fno-ident"])
             .args(["-fno-asynchronous-unwind-tables", "-fno-stack-protector"])
-            .args(["-Wl,--build-id=none", "-Wl,--strip-all", "-Wl,--gc-sections", "-Wl,-z,noseparate-code"])
+            .args(["-Wl,--build-id=none", "-Wl,--gc-sections", "-Wl,-z,noseparate-code"])
+            // What debuggers read names no folder of this host.
+            .arg(format!("-ffile-prefix-map={}=.", top().display()))
+            .arg("-fno-canonical-system-headers")
             .args(build.flags)
             .args(layout);
+        if !build.symbols {
+            gcc.arg("-Wl,--strip-all");
+        }
         if build.place != Linkage::Usual {
             gcc.args(["-ffreestanding", "-Wl,--no-warn-rwx-segments"]).arg(source);
         } else if source.extension().is_some_and(|extension| extension == "s") {
