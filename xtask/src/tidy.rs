@@ -22,7 +22,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("pentimento-images",      &["pentimento-linux"]),
     ("pentimento-assembler",   &[]),
     ("pentimento",             &["pentimento-assembler", "pentimento-custom", "pentimento-decoder", "pentimento-execute", "pentimento-images", "pentimento-interpreter", "pentimento-jit", "pentimento-linux", "pentimento-memory", "pentimento-registers"]),
-    ("pentimento-cli",         &["pentimento"]),
+    ("pentimento-cli",         &["pentimento", "pentimento-insight", "pentimento-taint"]),
+    ("pentimento-insight",     &["pentimento"]),
     ("pentimento-taint",       &["pentimento"]),
 ];
 
