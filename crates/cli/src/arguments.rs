@@ -94,6 +94,17 @@ pub(crate) struct RunOptions {
     /// registers, and its accesses to memory.
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
+    /// Write which code has run into this file: in the form of drcov, or, if its name ends in .info or
+    /// .lcov, in that of lcov, by lines of source, for programs that have line tables.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) coverage: Option<PathBuf>,
+    /// Write what the instructions were spent on into this file: a line for each stack of functions, or,
+    /// if its name ends in .svg, a flame graph.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+    /// Print who called whom, where a signal of its own making kills the program.
+    #[arg(long)]
+    pub(crate) backtrace: bool,
     /// Print counts and times on standard error at the end.
     #[arg(long)]
     pub(crate) stats: bool,

@@ -20,6 +20,7 @@ mod output;
 mod replay;
 mod run;
 mod usage;
+mod watching;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

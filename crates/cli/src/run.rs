@@ -1,7 +1,6 @@
 //! `pentimento run`: a Linux program in a machine of its own.
 
-use std::fs::File;
-use std::io::{BufWriter, IsTerminal};
+use std::io::IsTerminal;
 use std::net::TcpListener;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -9,9 +8,7 @@ use std::time::Instant;
 
 use pentimento::host::{HostEntropy, HostInput, HostNetwork, HostOutput, Invocation, TraceSink};
 use pentimento::linux::{Errno, Error as LinuxError, LoadError};
-use pentimento::{
-    Bounds, Error, Halt, Limits, Machine, MachineBuilder, TaskId, TimeMode, Trace as InstructionTrace, gdb,
-};
+use pentimento::{Bounds, Error, Halt, Limits, Machine, MachineBuilder, TaskId, TimeMode, gdb};
 
 use crate::arguments::{NetworkOption, RunOptions};
 use crate::exec::exit_code;
@@ -19,6 +16,7 @@ use crate::failure::{Failure, NOT_EXECUTABLE, NOT_FOUND, OWN, reason};
 use crate::files::Keeping;
 use crate::output;
 use crate::usage::{cpu_seconds, peak_memory};
+use crate::watching::Watching;
 
 /// The signal of a pipe that nobody reads.
 const SIGPIPE: u8 = 13;
@@ -36,21 +34,19 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
         // Reading the program counts, too.
         bounds = bounds.timeout(timeout.saturating_sub(begun.elapsed()));
     }
-    let trace = options.trace.as_deref().map(|path| Tracing::start(&mut machine, path)).transpose()?;
+    let mut watching = Watching::start(&mut machine, options)?;
     let halt = match &options.gdb {
         Some(address) => debug(&mut machine, address)?,
         None => None,
     };
-    let halt = halt.unwrap_or_else(|| machine.run_and_wait(bounds));
+    let halt = halt.unwrap_or_else(|| watching.run(&mut machine, bounds));
     if options.stats {
         print_statistics(&machine, started);
     }
     if let Some(hash) = machine.trace_hash() {
         output::say(format_args!("trace hash:   {hash:016x}"));
     }
-    if let Some(trace) = trace {
-        trace.finish(&mut machine)?;
-    }
+    let backtrace = watching.finish(&mut machine, program, halt)?;
     keeping.finish(&mut machine)?;
     if let Some(file) = &options.record {
         write_recording(&machine, file)?;
@@ -60,7 +56,11 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
         // process. A terminal has to be put back into its modes.
         std::mem::forget(machine);
     }
-    conclude(program, halt)
+    let code = conclude(program, halt);
+    if let Some(backtrace) = backtrace {
+        output::say(backtrace.to_string().trim_end());
+    }
+    code
 }
 
 /// Writes what `pentimento replay` reads.
@@ -134,29 +134,6 @@ pub(crate) fn describe(options: &RunOptions, current: &Path) -> Result<(MachineB
     }
     let builder = options.environment.apply(builder);
     options.files.apply(builder, current)
-}
-
-/// `--trace`: a file that is being written.
-struct Tracing<'a> {
-    path: &'a Path,
-    trace: InstructionTrace<BufWriter<File>>,
-}
-
-impl<'a> Tracing<'a> {
-    fn start(machine: &mut Machine, path: &'a Path) -> Result<Self, Failure> {
-        let file = File::create(path).map_err(|error| Self::failure(path, &error))?;
-        let trace = InstructionTrace::start(&mut machine.hooks, BufWriter::new(file));
-        Ok(Self { path, trace })
-    }
-
-    fn finish(self, machine: &mut Machine) -> Result<(), Failure> {
-        let finished = self.trace.finish(&mut machine.hooks);
-        finished.map(drop).map_err(|error| Self::failure(self.path, &error))
-    }
-
-    fn failure(path: &Path, error: &std::io::Error) -> Failure {
-        Failure::new(format!("--trace {}: {error}", path.display()))
-    }
 }
 
 /// Lets GDB rule the machine; how it ended, unless GDB let it go.

@@ -98,7 +98,7 @@ fn run(scratch: &Scratch, command: &str) -> (String, bool) {
 /// The folder as a reader has it: the sources, as far as the guide uses them.
 fn prepare() -> Scratch {
     let scratch = Scratch::new();
-    for folder in ["fixtures/programs", "scripts"] {
+    for folder in ["fixtures/programs", "fixtures/machines", "scripts"] {
         for entry in std::fs::read_dir(top().join(folder)).unwrap() {
             let entry = entry.unwrap();
             if entry.path().extension().is_none_or(|extension| extension == "sh") && entry.path().is_file() {
