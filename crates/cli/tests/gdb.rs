@@ -7,6 +7,7 @@ mod guest;
 mod skip;
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use pentimento::assembler::assemble;
@@ -102,12 +103,17 @@ fn elf(source: &str) -> Vec<u8> {
 /// What GDB prints in a session with a program, and the exit code and standard error of `pentimento`; `None`
 /// on hosts without GDB.
 fn session(source: &str, commands: &[&str]) -> Option<(String, Option<i32>, String)> {
+    debug(&elf(source), commands, true)
+}
+
+/// A session with the program of some file, of which GDB has a copy or not.
+fn debug(file: &[u8], commands: &[&str], has_copy: bool) -> Option<(String, Option<i32>, String)> {
     if Command::new("gdb").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
         skip::skip("GDB sessions", "gdb is not installed");
         return None;
     }
     let scratch = Scratch::new();
-    scratch.program("program", &elf(source));
+    scratch.program("program", file);
     let mut guest = Command::new(env!("CARGO_BIN_EXE_pentimento"))
         .args(["run", "--seed", "1", "--gdb", "127.0.0.1:0", "program"])
         .current_dir(scratch.path())
@@ -125,7 +131,14 @@ fn session(source: &str, commands: &[&str]) -> Option<(String, Option<i32>, Stri
     for command in commands {
         gdb.args(["-ex", command]);
     }
-    let output = gdb.arg("program").current_dir(scratch.path()).stdin(Stdio::null()).output().unwrap();
+    if has_copy {
+        gdb.arg("program");
+    }
+    let output = gdb
+        .current_dir(if has_copy { scratch.path() } else { Path::new("/") })
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let printed =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     let mut rest = String::new();
@@ -274,4 +287,28 @@ fn time_runs_backwards_to_breakpoints_writes_and_steps() {
         ],
     );
     assert_eq!((code, errors.as_str()), (Some(43), ""), "{printed}");
+}
+
+#[test]
+fn gdb_reads_the_program_and_its_lines_from_the_guest() {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/machines/crash");
+    let commands =
+        ["info auxv", "break store", "continue", "backtrace", "info line", "finish", "delete", "continue"];
+    let Some((printed, code, _)) = debug(&std::fs::read(program).unwrap(), &commands, false) else { return };
+    check(
+        &printed,
+        &[
+            "Reading ",
+            "AT_PAGESZ            System page size               4096",
+            "AT_ENTRY",
+            "Breakpoint 1, store (",
+            "#0  store (",
+            "in work (",
+            "in repeat (",
+            "in main (",
+            "crash.c\"",
+            "exited normally",
+        ],
+    );
+    assert_eq!(code, Some(0), "{printed}");
 }

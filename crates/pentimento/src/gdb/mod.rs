@@ -23,10 +23,14 @@
 //! next stays the machine's business: a step of one thread ends when it has made it, and others may
 //! have run in between. An exception stops the machine before its signal is taken.
 //!
+//! GDB needs no copy of the program: it asks for its path, and reads it and its libraries from the guest's
+//! own file system (`target remote` alone will do). It can read those files, and change none.
+//!
 //! A session keeps a [`History`](crate::History), so GDB goes back, too: `reverse-stepi`, `reverse-step`, and
 //! `reverse-continue` to the last breakpoint or write to what is watched. What GDB changes in registers and
 //! memory holds from that moment on, and not for those before.
 
+mod files;
 mod registers;
 mod signals;
 mod target;

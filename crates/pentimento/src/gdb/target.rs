@@ -2,6 +2,7 @@
 
 use gdbstub::common::{Signal, Tid};
 use gdbstub::stub::MultiThreadStopReason;
+use gdbstub::target::ext::auxv::AuxvOps;
 use gdbstub::target::ext::base::BaseOps;
 use gdbstub::target::ext::base::multithread::{
     MultiThreadBase, MultiThreadResume, MultiThreadResumeOps, MultiThreadSchedulerLocking,
@@ -13,6 +14,8 @@ use gdbstub::target::ext::base::reverse_exec::{
 use gdbstub::target::ext::breakpoints::{
     Breakpoints, BreakpointsOps, HwWatchpoint, HwWatchpointOps, SwBreakpoint, SwBreakpointOps, WatchKind,
 };
+use gdbstub::target::ext::exec_file::ExecFileOps;
+use gdbstub::target::ext::host_io::HostIoOps;
 use gdbstub::target::ext::target_description_xml_override::{
     TargetDescriptionXmlOverride, TargetDescriptionXmlOverrideOps,
 };
@@ -21,6 +24,7 @@ use gdbstub_arch::x86::X86_SSE;
 use gdbstub_arch::x86::reg::X86CoreRegs;
 use pentimento_memory::Access;
 
+use super::files::{OpenFiles, copy};
 use super::registers::{description, from_gdb, to_gdb};
 use super::signals::gdb_signal;
 use super::tid;
@@ -74,7 +78,9 @@ impl Watchpoint {
 
 /// The machine that GDB looks at.
 pub(super) struct Debugged<'a> {
-    machine: &'a mut Machine,
+    pub(super) machine: &'a mut Machine,
+    /// What GDB has open of the guest's files.
+    pub(super) files: OpenFiles,
     watchpoints: Vec<Watchpoint>,
     /// What GDB wants of single threads; all others go on.
     resumes: Vec<(Tid, Resume)>,
@@ -90,7 +96,8 @@ impl<'a> Debugged<'a> {
         let (watchpoints, resumes) = (Vec::new(), Vec::new());
         let history = History::of(machine);
         let (direction, ended) = (Direction::Forwards, None);
-        Self { machine, watchpoints, resumes, history, direction, ended, description: description() }
+        let files = OpenFiles::default();
+        Self { machine, files, watchpoints, resumes, history, direction, ended, description: description() }
     }
 
     /// Gives the machine back; how it ended, if it did.
@@ -284,6 +291,18 @@ impl Target for Debugged<'_> {
         Some(self)
     }
 
+    fn support_host_io(&mut self) -> Option<HostIoOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_exec_file(&mut self) -> Option<ExecFileOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_auxv(&mut self) -> Option<AuxvOps<'_, Self>> {
+        Some(self)
+    }
+
     fn support_target_description_xml_override(
         &mut self,
     ) -> Option<TargetDescriptionXmlOverrideOps<'_, Self>> {
@@ -456,10 +475,6 @@ impl TargetDescriptionXmlOverride for Debugged<'_> {
         if annex != b"target.xml" {
             return Err(TargetError::NonFatal);
         }
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let rest = self.description.as_bytes().get(start..).unwrap_or_default();
-        let count = rest.len().min(length).min(buffer.len());
-        buffer[..count].copy_from_slice(&rest[..count]);
-        Ok(count)
+        Ok(copy(self.description.as_bytes(), offset, length, buffer))
     }
 }
