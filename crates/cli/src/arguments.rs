@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Debug(Box<RunOptions>),
     /// Repeat a run that 'pentimento run --record' wrote down, without the host that it ran on.
     Replay(ReplayOptions),
+    /// Go on with a run that 'pentimento run --record' wrote down, from where it was.
+    Resume(Box<ResumeOptions>),
     /// Execute raw machine code and show the registers.
     Exec(ExecOptions),
     /// Disassemble raw machine code or an ELF file.
@@ -142,6 +144,29 @@ pub(crate) struct ReplayOptions {
     /// Print a hash of all that happened on standard error at the end.
     #[arg(long)]
     pub(crate) trace_hash: bool,
+    /// The engine, whichever one it was recorded on.
+    #[arg(long, default_value = EngineKind::AUTO, value_parser = engine_parser())]
+    pub(crate) engine: EngineKind,
+    /// What 'pentimento run --record' wrote.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// Options of `pentimento resume`.
+#[derive(Args, Debug)]
+pub(crate) struct ResumeOptions {
+    /// Stop after this many more instructions (suffixes k, M, G).
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) limit: Option<u64>,
+    /// The files that the guest had: --root, --mount and --rw as they were for the run.
+    #[command(flatten)]
+    pub(crate) files: FileOptions,
+    /// Print a hash of all that happened on standard error at the end.
+    #[arg(long)]
+    pub(crate) trace_hash: bool,
+    /// Write all that the run needs to be repeated, or to go on, to a file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
     /// The engine, whichever one it was recorded on.
     #[arg(long, default_value = EngineKind::AUTO, value_parser = engine_parser())]
     pub(crate) engine: EngineKind,

@@ -18,6 +18,7 @@ mod manual;
 mod numbers;
 mod output;
 mod replay;
+mod resume;
 mod run;
 mod usage;
 mod watching;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(options),
         Command::Debug(options) => debug::debug(options),
         Command::Replay(options) => replay::replay(options),
+        Command::Resume(options) => resume::resume(options),
         Command::Exec(options) => exec::exec(options),
         Command::Disasm(options) => disasm::disasm(options),
         Command::Asm(options) => asm::asm(options),

@@ -1,6 +1,7 @@
 //! `pentimento replay`: a recorded run once more.
 
 use std::io::BufReader;
+use std::path::Path;
 
 use pentimento::host::HostOutput;
 use pentimento::{Halt, Recording};
@@ -12,9 +13,7 @@ use crate::{output, run};
 /// Runs it; returns the exit code that it had.
 pub(crate) fn replay(options: &ReplayOptions) -> Result<u8, Failure> {
     let name = options.file.display().to_string();
-    let file = std::fs::File::open(&options.file).map_err(|error| unreadable(&options.file, &error))?;
-    let recording =
-        Recording::load(BufReader::new(file)).map_err(|error| Failure::new(format!("{name}: {error}")))?;
+    let recording = read(&options.file)?;
     let expected = recording.statistics();
     let machine = recording.machine(options.engine, HostOutput::Standard, HostOutput::Error);
     let mut machine = machine.map_err(|error| Failure::new(format!("{name}: {error}")))?;
@@ -40,4 +39,11 @@ pub(crate) fn replay(options: &ReplayOptions) -> Result<u8, Failure> {
     // The end is found by whoever would go on; a run that was stopped at a limit has none.
     let halt = if halt == Halt::Budget { machine.run_and_wait(1) } else { halt };
     run::conclude(&name, halt)
+}
+
+/// Reads a recording.
+pub(crate) fn read(path: &Path) -> Result<Recording, Failure> {
+    let file = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
+    Recording::load(BufReader::new(file))
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }

@@ -64,7 +64,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
 }
 
 /// Writes what `pentimento replay` reads.
-fn write_recording(machine: &Machine, file: &Path) -> Result<(), Failure> {
+pub(crate) fn write_recording(machine: &Machine, file: &Path) -> Result<(), Failure> {
     let refuse =
         |error: &dyn std::fmt::Display| Failure::new(format!("--record {}: {error}", file.display()));
     let out = std::fs::File::create(file).map_err(|error| refuse(&reason(&error)))?;

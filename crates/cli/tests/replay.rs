@@ -34,3 +34,25 @@ fn what_is_no_recording_is_one_line_of_error() {
     assert_eq!(replay.stderr.lines().count(), 1, "{replay:?}");
     assert!(replay.stderr.contains("version 7"), "{replay:?}");
 }
+
+#[test]
+fn a_run_that_was_cut_goes_on_from_its_file() {
+    let scratch = Scratch::new();
+    scratch.program("program", &fixture("sorting"));
+    let whole = scratch.pentimento(&["run", "--seed", "3", "--trace-hash", "program"]);
+    let run = ["run", "--seed", "3", "--limit", "20k", "--record", "file", "program"];
+    assert_eq!(scratch.pentimento(&run).code, Some(125), "it is still running");
+    for engine in EngineKind::ALL {
+        let rest = scratch.pentimento(&["resume", "--trace-hash", "--engine", engine.name(), "file"]);
+        assert_eq!(
+            (rest.code, &rest.stdout, &rest.stderr),
+            (whole.code, &whole.stdout, &whole.stderr),
+            "{engine}"
+        );
+    }
+    let elsewhere = Scratch::new();
+    let path = scratch.at("file");
+    let refused = elsewhere.pentimento(&["resume", &path]);
+    assert_eq!(refused.code, Some(125));
+    assert!(refused.stderr.contains("mounted in the same way"), "{refused:?}");
+}

@@ -8,6 +8,7 @@ use pentimento_linux::host::{Clock, Discard, Entropy, Input, Network, Output, Tr
 use pentimento_linux::{Config, Kernel, Limits, TimeMode};
 
 use crate::engines::{Engines, share};
+use crate::provided::Item;
 use crate::provisions::Provisions;
 use crate::record::{Recorder, Setup, Tape, put_between};
 use crate::told::{Telling, Told};
@@ -46,6 +47,18 @@ pub struct MachineBuilder {
     trace_hash: bool,
     pub(crate) record: bool,
     pub(crate) provisions: Provisions,
+}
+
+/// What a builder says of the host alone.
+pub(crate) struct HostSide {
+    input: Box<dyn Input>,
+    output: Box<dyn Output>,
+    error: Box<dyn Output>,
+    clock: Box<dyn Clock>,
+    entropy: Option<Box<dyn Entropy>>,
+    trace: Option<Box<dyn TraceSink>>,
+    engine: EngineKind,
+    trace_hash: bool,
 }
 
 impl MachineBuilder {
@@ -181,6 +194,27 @@ impl MachineBuilder {
             return Err(Error::NotRecordable);
         }
         self.assemble(Some(Tape::recording()))
+    }
+
+    /// What it says of the host: its side of the configuration, and what it provides.
+    pub(crate) fn into_host(self) -> (HostSide, Vec<Item>) {
+        let Config { input, output, error, clock, entropy, trace, .. } = self.config;
+        let Self { engine, trace_hash, .. } = self;
+        let side = HostSide { input, output, error, clock, entropy, trace, engine, trace_hash };
+        (side, self.provisions.items)
+    }
+
+    /// The same machine on another host, whose random numbers it has only if `entropy` says so.
+    pub(crate) fn with_host(mut self, side: HostSide, entropy: bool) -> Self {
+        let HostSide { input, output, error, clock, entropy: numbers, trace, engine, trace_hash } = side;
+        self.config.input = input;
+        self.config.output = output;
+        self.config.error = error;
+        self.config.clock = clock;
+        self.config.entropy = numbers.filter(|_| entropy);
+        self.config.trace = trace;
+        (self.engine, self.trace_hash) = (engine, trace_hash);
+        self
     }
 
     /// The machine, whose host is a tape.

@@ -178,3 +178,64 @@ fn damaged_recordings_are_refused_or_end() {
     let unrecorded = Machine::builder().build().unwrap();
     assert!(matches!(unrecorded.save_recording(Vec::new()), Err(RecordingError::NotRecorded)));
 }
+
+/// A machine whose run was cut goes on from the file, on every engine, as it would have without.
+#[test]
+fn a_machine_goes_on_from_its_file() {
+    let program = std::fs::read(folder().join("interleaving")).unwrap();
+    let host = |engine: EngineKind, output: &Capture| {
+        Machine::builder().engine(engine).stdout(output.clone()).entropy(Own(9)).trace_hash()
+    };
+    let built = |engine: EngineKind, output: &Capture| {
+        let builder = host(engine, output).seed(5).program("/program", program.clone());
+        let mut machine = builder.record().build().unwrap();
+        machine.start(&["/program"]).unwrap();
+        machine
+    };
+    let expected = Capture::new();
+    let mut whole = built(EngineKind::REFERENCE, &expected);
+    let end = whole.run_and_wait(u64::MAX);
+    assert!(matches!(end, Halt::Exited(0)), "{end}");
+    let length = whole.statistics().instructions;
+    for engine in EngineKind::ALL {
+        for part in [0, 1, length / 3, length - 1] {
+            let output = Capture::new();
+            let mut first = built(EngineKind::default(), &output);
+            assert!(part == 0 || first.run_and_wait(part) == Halt::Budget);
+            let mut file = Vec::new();
+            first.save_recording(&mut file).unwrap();
+            drop(first);
+            let recording = Recording::load(&file[..]).unwrap();
+            let mut second = recording.resume(host(*engine, &output)).unwrap();
+            assert_eq!(second.statistics().instructions, part);
+            // And once more, from what was recorded on.
+            assert!(part == length - 1 || second.run_and_wait(length / 4) == Halt::Budget);
+            let mut file = Vec::new();
+            second.save_recording(&mut file).unwrap();
+            let mut third = Recording::load(&file[..]).unwrap().resume(host(*engine, &output)).unwrap();
+            assert_eq!(third.run_and_wait(u64::MAX), end, "{engine} from {part}");
+            assert_eq!(third.trace_hash(), whole.trace_hash(), "{engine} from {part}");
+            assert_eq!(output.text(), expected.text(), "{engine} from {part}: each output is heard once");
+        }
+    }
+}
+
+#[test]
+fn a_machine_that_lacks_a_folder_does_not_go_on() {
+    let scratch = Arc::new(LocalFolder::open(std::env::temp_dir()).unwrap());
+    let hello = std::fs::read(folder().join("hello")).unwrap();
+    let builder =
+        Machine::builder().program("/hello", hello).mount("/data", Mount::ReadOnly(scratch.clone()));
+    let mut machine = builder.record().build().unwrap();
+    machine.start(&["/hello"]).unwrap();
+    machine.run(3);
+    let mut file = Vec::new();
+    machine.save_recording(&mut file).unwrap();
+    let load = || Recording::load(&file[..]).unwrap();
+    let refused = load().resume(Machine::builder()).unwrap_err();
+    assert!(matches!(&refused, RecordingError::MissingFolder { path } if path == "/data"), "{refused}");
+    let another = Machine::builder().mount("/data", Mount::CopyOnWrite(scratch.clone()));
+    assert!(matches!(load().resume(another), Err(RecordingError::MissingFolder { .. })));
+    let mut again = load().resume(Machine::builder().mount("/data", Mount::ReadOnly(scratch))).unwrap();
+    assert_eq!(again.run(1000), Halt::Exited(0));
+}

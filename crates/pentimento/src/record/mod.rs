@@ -28,7 +28,7 @@ use crate::provided::Item;
 use crate::{EngineKind, Error, Machine, MachineBuilder, Statistics};
 
 const MAGIC: &[u8; 8] = b"PENT-RUN";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// Why a recording could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,19 @@ pub enum RecordingError {
     /// Something in it makes no sense.
     #[error("the recording is damaged: {0}")]
     Damaged(&'static str),
+    /// The machine that is to go on had a folder of its host that it is not given.
+    #[error("the recorded machine had a folder at {path}, mounted in the same way: give it one")]
+    MissingFolder {
+        /// Where the guest had it.
+        path: String,
+    },
+    /// The machine cannot be built here.
+    #[error("cannot build the machine: {0}")]
+    Machine(#[source] Box<Error>),
+    /// Run from its beginning, the machine did not come to where it was: a folder's content differs, or
+    /// another version of this library recorded it.
+    #[error("the machine went another way than when it was recorded")]
+    Diverged,
 }
 
 impl From<Damaged> for RecordingError {
@@ -99,6 +112,8 @@ pub struct Recording {
     setup: Setup,
     starts: Vec<Start>,
     statistics: Statistics,
+    /// How often the machine had waited for its host.
+    waits: u64,
 }
 
 impl Recording {
@@ -124,6 +139,7 @@ impl Recording {
             system_calls: input.take_number()?,
             exceptions: input.take_number()?,
         };
+        let waits = input.take_number()?;
         let setup = Setup::read(&mut input)?;
         let count = input.take_number()?;
         let starts = (0..count).map(|_| Start::read(&mut input)).collect::<Result<_, _>>()?;
@@ -131,7 +147,7 @@ impl Recording {
         if !input.rest().is_empty() {
             return Err(RecordingError::Damaged("it goes on behind its end"));
         }
-        Ok(Self { tape, setup, starts, statistics })
+        Ok(Self { tape, setup, starts, statistics, waits })
     }
 
     /// What the machine had done when the recording was written: a replay does the same.
@@ -162,6 +178,69 @@ impl Recording {
             let _ = start.make(&mut machine);
         }
         Ok(machine)
+    }
+
+    /// The machine as it was when the recording was written, with a host again: it goes on from there.
+    ///
+    /// A recording has no memory and no registers in it: the machine runs once more from its beginning to
+    /// where it was, on whatever engine, and hears its tape meanwhile; its host hears nothing. So the file is
+    /// small, and this takes as long as the run took its processor. Of `host` are taken the engine, the
+    /// streams, clock, entropy, trace, and the folders of the host, of which there must be one for each that
+    /// the machine had, at the same place and mounted in the same way. They should be as they were: what the
+    /// machine read is on the tape, what it has open is opened again. Time goes on from where it was. The
+    /// machine is recorded on.
+    ///
+    /// # Errors
+    /// [`RecordingError::MissingFolder`], [`RecordingError::Machine`], [`RecordingError::Diverged`].
+    pub fn resume(self, host: MachineBuilder) -> Result<Machine, RecordingError> {
+        let Self { tape, setup, starts, statistics, waits } = self;
+        let surroundings = setup.surroundings.clone();
+        let builder = setup.builder_on(host)?;
+        let Statistics { instructions, system_calls, exceptions } = statistics;
+        let entries = system_calls.wrapping_add(exceptions);
+        tape.go_on_from(Moment { instructions, entries, waits });
+        let failed = |error| RecordingError::Machine(Box::new(error));
+        let mut machine = builder.build_taped(tape).map_err(failed)?;
+        machine.surroundings = surroundings;
+        for start in starts {
+            // What could not be started then cannot be started now.
+            let _ = machine.make(start);
+        }
+        machine.run_and_wait(instructions);
+        if machine.statistics() == statistics { Ok(machine) } else { Err(RecordingError::Diverged) }
+    }
+}
+
+impl Setup {
+    /// A builder of the same machine on a host.
+    fn builder_on(self, host: MachineBuilder) -> Result<MachineBuilder, RecordingError> {
+        let (config, items) = host.into_host();
+        let mut folders: Vec<(Vec<u8>, Mount)> = items
+            .into_iter()
+            .filter_map(|item| match item {
+                Item::Mount(path, mount) => Some((path, mount)),
+                Item::File { .. } => None,
+            })
+            .collect();
+        let tape = Tape::recording();
+        let entropy = self.entropy;
+        let mut builder = self.builder(&tape).with_host(config, entropy);
+        for item in &mut builder.provisions.items {
+            let Item::Mount(path, mount) = item else { continue };
+            let kind = setup::kind_of(mount);
+            if kind == 0 {
+                continue;
+            }
+            let same = |(other, mount): &(Vec<u8>, Mount)| other == path && setup::kind_of(mount) == kind;
+            match folders.iter().position(same) {
+                Some(index) => *mount = folders.remove(index).1,
+                None => {
+                    let path = String::from_utf8_lossy(path).into_owned();
+                    return Err(RecordingError::MissingFolder { path });
+                }
+            }
+        }
+        Ok(builder)
     }
 }
 
@@ -238,7 +317,7 @@ pub(crate) fn put_between(config: &mut Config, items: &mut [Item], tape: &Tape) 
     let input = std::mem::replace(&mut config.input, Box::new(pentimento_linux::host::Bytes::default()));
     config.input = Box::new(TapedInput { host: host(true).then_some(input), tape: tape.clone() });
     let clock = std::mem::replace(&mut config.clock, Box::new(pentimento_linux::host::SystemClock::new()));
-    config.clock = Box::new(TapedClock { host: host(true).then_some(clock), tape: tape.clone() });
+    config.clock = Box::new(TapedClock::new(host(true).then_some(clock), tape.clone()));
     if let Some(entropy) = config.entropy.take() {
         let host = host(true).then_some(entropy);
         config.entropy = Some(Box::new(TapedEntropy { host, tape: tape.clone() }));
@@ -279,7 +358,8 @@ impl Machine {
         }
         let mut file = Bytes::from(MAGIC.to_vec());
         let Statistics { instructions, system_calls, exceptions } = self.statistics();
-        [VERSION, instructions, system_calls, exceptions].into_iter().for_each(|number| file.number(number));
+        let numbers = [VERSION, instructions, system_calls, exceptions, self.waits];
+        numbers.into_iter().for_each(|number| file.number(number));
         recorder.setup.write(&mut file);
         file.number(recorder.starts.len() as u64);
         recorder.starts.iter().for_each(|start| start.write(&mut file));

@@ -32,7 +32,7 @@ pub(super) enum Provided {
 }
 
 /// The kinds of mounts: memory, read-only, read-write, copy on write.
-const fn kind_of(mount: &Mount) -> u64 {
+pub(super) const fn kind_of(mount: &Mount) -> u64 {
     match mount {
         Mount::Memory => 0,
         Mount::ReadOnly(_) => 1,

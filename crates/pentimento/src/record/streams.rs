@@ -91,10 +91,11 @@ pub(super) struct TapedOutput {
 impl Output for TapedOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let question = [b'o', self.stream];
-        let past = self.tape.is_past();
+        let heard = self.tape.is_heard();
+        let past = self.tape.is_past() && !heard;
         let host = &mut self.host;
         // Only what is out of the ordinary is news.
-        let mut ask = || match host.write(bytes) {
+        let mut ask = || match if heard { Ok(bytes.len()) } else { host.write(bytes) } {
             Ok(written) if written >= bytes.len() => None,
             Ok(written) => Some([&[DONE][..], &(written as u64).to_le_bytes()].concat()),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Some(vec![BROKEN_PIPE]),
@@ -129,25 +130,39 @@ impl Output for TapedOutput {
 
 /// The clock.
 pub(super) struct TapedClock {
-    pub(super) host: Option<Box<dyn Clock>>,
-    pub(super) tape: Tape,
+    host: Option<Box<dyn Clock>>,
+    tape: Tape,
+    /// What the monotonic clock of a machine from a file is ahead of this host's.
+    ahead: Duration,
 }
 
 impl TapedClock {
-    fn read(&mut self, question: &[u8], ask: fn(&mut dyn Clock) -> Duration) -> Duration {
+    /// The clock of a machine whose monotonic time goes on from the end of its tape.
+    pub(super) fn new(mut host: Option<Box<dyn Clock>>, tape: Tape) -> Self {
+        let last = tape.last(b"monotonic").as_deref().map_or(Duration::ZERO, decode_time);
+        let now = host.as_mut().map(|host| host.monotonic()).unwrap_or_default();
+        Self { host, ahead: last.saturating_sub(now), tape }
+    }
+
+    fn read(&mut self, question: &[u8], ask: impl Fn(&mut dyn Clock) -> Duration) -> Duration {
         let host = &mut self.host;
         let ask = || {
             let time = host.as_mut().map(|host| ask(host.as_mut())).unwrap_or_default();
             (time.as_nanos() as u64).to_le_bytes().to_vec()
         };
         let answer = self.tape.standing(question, ask);
-        Duration::from_nanos(answer.as_slice().try_into().map_or(0, u64::from_le_bytes))
+        decode_time(&answer)
     }
+}
+
+fn decode_time(answer: &[u8]) -> Duration {
+    Duration::from_nanos(answer.try_into().map_or(0, u64::from_le_bytes))
 }
 
 impl Clock for TapedClock {
     fn monotonic(&mut self) -> Duration {
-        self.read(b"monotonic", |clock| clock.monotonic())
+        let ahead = self.ahead;
+        self.read(b"monotonic", |clock| clock.monotonic().saturating_add(ahead))
     }
 
     fn realtime(&mut self) -> Duration {

@@ -26,6 +26,9 @@ struct Reel {
     now: Moment,
     /// The latest moment that the machine has come to: before it, all answers are on the tape.
     latest: Moment,
+    /// Until this moment, that one included, a host has heard all output before: the machine comes from a
+    /// file.
+    heard: Option<Moment>,
     tracks: BTreeMap<Vec<u8>, Track>,
 }
 
@@ -44,9 +47,23 @@ impl Track {
         self.answers.get(until.saturating_sub(1)).map(|(_, answer)| answer)
     }
 
+    /// Whether an answer of this very moment has not been given.
+    fn has_more(&self, now: Moment) -> bool {
+        self.answers.get(self.next).is_some_and(|(moment, _)| *moment == now)
+    }
+
     fn push(&mut self, now: Moment, answer: Vec<u8>) {
         self.answers.push((now, answer));
         self.next = self.answers.len();
+    }
+}
+
+impl Reel {
+    /// Whether the answer to a question is on the tape: of the last moment some may be, and others not yet.
+    fn is_past(&self, question: &[u8]) -> bool {
+        !self.live
+            || self.now < self.latest
+            || self.tracks.get(question).is_some_and(|track| track.has_more(self.now))
     }
 }
 
@@ -57,7 +74,25 @@ impl Tape {
     }
 
     fn of(live: bool, tracks: BTreeMap<Vec<u8>, Track>) -> Self {
-        Self(Arc::new(Mutex::new(Reel { live, now: Moment::default(), latest: Moment::default(), tracks })))
+        let (now, latest, heard) = (Moment::default(), Moment::default(), None);
+        Self(Arc::new(Mutex::new(Reel { live, now, latest, heard, tracks })))
+    }
+
+    /// The tape has a host to ask behind its end, which is at `moment`.
+    pub(crate) fn go_on_from(&self, moment: Moment) {
+        let mut reel = self.reel();
+        (reel.live, reel.latest, reel.heard) = (true, moment, Some(moment));
+    }
+
+    /// Whether output has been heard by the host of the machine that this one continues.
+    pub(crate) fn is_heard(&self) -> bool {
+        let reel = self.reel();
+        reel.heard.is_some_and(|heard| reel.now <= heard)
+    }
+
+    /// The last answer to a question.
+    pub(crate) fn last(&self, question: &[u8]) -> Option<Vec<u8>> {
+        self.reel().tracks.get(question)?.answers.last().map(|(_, answer)| answer.clone())
     }
 
     fn reel(&self) -> MutexGuard<'_, Reel> {
@@ -121,7 +156,7 @@ impl Tape {
     /// asks more often than the guest did.
     pub(crate) fn call(&self, question: &[u8], ask: impl FnOnce() -> Vec<u8>) -> Option<Vec<u8>> {
         let mut reel = self.reel();
-        let past = !reel.live || reel.now < reel.latest;
+        let past = reel.is_past(question);
         let Reel { now, tracks, .. } = &mut *reel;
         if past {
             let track = tracks.get_mut(question)?;
@@ -138,7 +173,7 @@ impl Tape {
     /// News, which come in some moment and at most once; `None` where there are none.
     pub(crate) fn news(&self, question: &[u8], ask: impl FnOnce() -> Option<Vec<u8>>) -> Option<Vec<u8>> {
         let mut reel = self.reel();
-        let past = !reel.live || reel.now < reel.latest;
+        let past = reel.is_past(question);
         let Reel { now, tracks, .. } = &mut *reel;
         if past {
             let track = tracks.get_mut(question)?;
