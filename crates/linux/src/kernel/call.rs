@@ -194,6 +194,17 @@ impl<'k> Call<'k> {
         self.descriptors().get(fd).map(|descriptor| descriptor.description)
     }
 
+    /// The two descriptors that the next open files will have.
+    ///
+    /// # Errors
+    /// EMFILE where there are not so many.
+    pub(crate) fn next_descriptors(&mut self) -> Result<(u32, u32), Errno> {
+        let limit = self.descriptor_limit();
+        let descriptors = self.descriptors();
+        let first = descriptors.free(0, limit)?;
+        Ok((first, descriptors.free(first + 1, limit)?))
+    }
+
     /// Gives an open file the lowest free descriptor at or above `from`; the file is closed where
     /// there is none.
     pub(crate) fn add_descriptor(

@@ -60,7 +60,7 @@ impl OpenFlags {
 
     /// Whether the access mode allows reading.
     pub(crate) fn reads(self) -> bool {
-        self.bits() & 3 != 1 && !self.contains(Self::O_PATH)
+        matches!(self.bits() & 3, 0 | 2) && !self.contains(Self::O_PATH)
     }
 
     /// Whether the access mode allows writing.

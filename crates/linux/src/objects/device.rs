@@ -75,10 +75,6 @@ impl Object for Device {
         if *self == Self::Zero { Ok(Mappable::Zeros) } else { Err(Errno::ENODEV) }
     }
 
-    fn check_sync(&self) -> Result<(), Errno> {
-        Ok(())
-    }
-
     fn reads_whole(&self) -> bool {
         true
     }

@@ -153,11 +153,13 @@ fn check_opening(caller: &Caller<'_>, attributes: &Attributes, flags: OpenFlags)
     if attributes.file_type == FileType::Symlink {
         return Err(Errno::ELOOP);
     }
-    let writes = writes(flags);
+    // Access mode 3 is for neither, and takes the rights of both.
+    let both = flags.bits() & 3 == 3;
+    let writes = writes(flags) || both;
     if attributes.is_directory() && (writes || flags.contains(OpenFlags::O_CREAT)) {
         return Err(Errno::EISDIR);
     }
-    let wanted = if flags.reads() { MAY_READ } else { 0 } | if writes { MAY_WRITE } else { 0 };
+    let wanted = if flags.reads() || both { MAY_READ } else { 0 } | if writes { MAY_WRITE } else { 0 };
     caller.credentials.check(attributes, wanted)?;
     if flags.contains(OpenFlags::O_NOATIME) && !caller.credentials.owns(attributes) {
         return Err(Errno::EPERM);

@@ -253,6 +253,9 @@ impl Files {
 
     /// Opens an end of a fifo.
     pub(crate) fn open_fifo(&mut self, file: Vnode, flags: OpenFlags) -> Result<Opened, Errno> {
+        if !flags.reads() && !flags.writes() {
+            return Err(Errno::EINVAL);
+        }
         let known = self.families.get::<Fifos>().and_then(|fifos| fifos.0.get(&file).copied());
         let waits_for_reader = !flags.reads() && known.is_none_or(|id| self.states[id].readers == 0);
         let waits_for_writer = !flags.writes() && known.is_none_or(|id| self.states[id].writers == 0);

@@ -53,7 +53,8 @@ stat_calls! {
 /// fstatat64(2).
 pub(super) fn fstatat64(call: &mut Call<'_>, [fd, path, buffer, flags, ..]: Arguments) -> CallResult {
     const AT_NO_AUTOMOUNT: u32 = 0x800;
-    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT) != 0 {
+    const AT_STATX_SYNC_TYPE: u32 = 0x6000;
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE) != 0 {
         return Err(Errno::EINVAL.into());
     }
     let file = find_at(call, fd, path, flags)?;
@@ -62,9 +63,11 @@ pub(super) fn fstatat64(call: &mut Call<'_>, [fd, path, buffer, flags, ..]: Argu
 
 /// statx(2).
 pub(super) fn statx(call: &mut Call<'_>, [fd, path, flags, mask, buffer, _]: Arguments) -> CallResult {
+    const AT_NO_AUTOMOUNT: u32 = 0x800;
     const AT_STATX_SYNC_TYPE: u32 = 0x6000;
     const STATX_RESERVED: u32 = 1 << 31;
-    if mask & STATX_RESERVED != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE {
+    const KNOWN: u32 = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
+    if mask & STATX_RESERVED != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE || flags & !KNOWN != 0 {
         return Err(Errno::EINVAL.into());
     }
     let file = find_at(call, fd, path, flags)?;
@@ -82,6 +85,9 @@ fn check_access(call: &mut Call<'_>, fd: u32, path: u32, wanted: u32, flags: u32
         return Err(Errno::EINVAL.into());
     }
     let path = call.user().path(path)?;
+    if path.is_empty() && flags & AT_EMPTY_PATH == 0 {
+        return Err(Errno::ENOENT.into());
+    }
     let start = super::file::start(call, fd, &path)?;
     let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { vfs::Last::Stay } else { vfs::Last::Follow };
     call.with_files_as(flags & AT_EACCESS == 0, |files, caller| {
@@ -132,6 +138,9 @@ pub(super) fn fchmodat(call: &mut Call<'_>, [fd, path, mode, ..]: Arguments) -> 
 
 /// fchmodat2(2).
 pub(super) fn fchmodat2(call: &mut Call<'_>, [fd, path, mode, flags, ..]: Arguments) -> CallResult {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
     let file = find_at(call, fd, path, flags)?;
     set_mode(call, file, mode)
 }
@@ -188,6 +197,9 @@ pub(super) fn fchown32(call: &mut Call<'_>, [fd, uid, gid, ..]: Arguments) -> Ca
 
 /// fchownat(2).
 pub(super) fn fchownat(call: &mut Call<'_>, [fd, path, uid, gid, flags, _]: Arguments) -> CallResult {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
     let file = find_at(call, fd, path, flags)?;
     set_owner(call, file, uid, gid)
 }
@@ -215,35 +227,41 @@ fn wish(now: Timestamp, seconds: i64, nanoseconds: u32) -> Result<Wish, Errno> {
 }
 
 fn times_target(call: &mut Call<'_>, fd: u32, path: u32, flags: u32) -> Result<Vnode, Errno> {
+    let is_open = path == 0 && fd != AT_FDCWD;
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 || is_open && flags != 0 {
+        return Err(Errno::EINVAL);
+    }
     // futimens(3) passes no path at all.
-    if path == 0 && fd != AT_FDCWD { vnode(call, fd) } else { find_at(call, fd, path, flags) }
+    if is_open { vnode(call, fd) } else { find_at(call, fd, path, flags) }
 }
 
 /// utimensat(2) with 32-bit times.
 pub(super) fn utimensat(call: &mut Call<'_>, [fd, path, times, flags, ..]: Arguments) -> CallResult {
     let now = call.kernel.file_time();
     let wishes = if times == 0 {
-        [(Some(now), false); 2]
+        [Ok((Some(now), false)); 2]
     } else {
         let [s0, n0, s1, n1] = call.user().words(times)?;
-        [wish(now, i64::from(s0 as i32), n0)?, wish(now, i64::from(s1 as i32), n1)?]
+        [wish(now, i64::from(s0 as i32), n0), wish(now, i64::from(s1 as i32), n1)]
     };
     let file = times_target(call, fd, path, flags)?;
-    set_times(call, file, wishes)
+    let [accessed, modified] = wishes;
+    set_times(call, file, [accessed?, modified?])
 }
 
 /// utimensat(2) with 64-bit times.
 pub(super) fn utimensat_time64(call: &mut Call<'_>, [fd, path, times, flags, ..]: Arguments) -> CallResult {
     let now = call.kernel.file_time();
     let wishes = if times == 0 {
-        [(Some(now), false); 2]
+        [Ok((Some(now), false)); 2]
     } else {
         let [l0, h0, n0, _, l1, h1, n1, _] = call.user().words(times)?;
         let seconds = |low, high| super::file::wide(low, high) as i64;
-        [wish(now, seconds(l0, h0), n0)?, wish(now, seconds(l1, h1), n1)?]
+        [wish(now, seconds(l0, h0), n0), wish(now, seconds(l1, h1), n1)]
     };
     let file = times_target(call, fd, path, flags)?;
-    set_times(call, file, wishes)
+    let [accessed, modified] = wishes;
+    set_times(call, file, [accessed?, modified?])
 }
 
 /// futimesat(2): microseconds.
@@ -290,11 +308,13 @@ fn figures(call: &mut Call<'_>, file: Vnode, buffer: u32) -> CallResult {
     Ok(0)
 }
 
-fn figures64(call: &mut Call<'_>, file: Vnode, size: u32, buffer: u32) -> CallResult {
+/// Fails unless `size` is one that `struct statfs64` has had.
+fn check_size(size: u32) -> Result<(), Errno> {
     const SIZES: [u32; 2] = [84, 88];
-    if !SIZES.contains(&size) {
-        return Err(Errno::EINVAL.into());
-    }
+    if SIZES.contains(&size) { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+fn figures64(call: &mut Call<'_>, file: Vnode, buffer: u32) -> CallResult {
     let record = vfs::statfs64(
         file,
         &call.kernel.fs.vfs.statistics(file),
@@ -318,14 +338,16 @@ pub(super) fn fstatfs(call: &mut Call<'_>, [fd, buffer, ..]: Arguments) -> CallR
 
 /// statfs64(2).
 pub(super) fn statfs64(call: &mut Call<'_>, [path, size, buffer, ..]: Arguments) -> CallResult {
+    check_size(size)?;
     let file = find_at(call, AT_FDCWD, path, 0)?;
-    figures64(call, file, size, buffer)
+    figures64(call, file, buffer)
 }
 
 /// fstatfs64(2).
 pub(super) fn fstatfs64(call: &mut Call<'_>, [fd, size, buffer, ..]: Arguments) -> CallResult {
+    check_size(size)?;
     let file = vnode(call, fd)?;
-    figures64(call, file, size, buffer)
+    figures64(call, file, buffer)
 }
 
 /// name_to_handle_at(2): no volume can find its files by handles.

@@ -69,8 +69,20 @@ fn advance(call: &mut Call<'_>, address: u32, position: Option<u64>, moved: u32)
     }
 }
 
-fn send(call: &mut Call<'_>, [to, from, _, length, ..]: Arguments, position: Option<u64>) -> CallResult {
-    let (to, from) = (call.open_file(to)?, call.open_file(from)?);
+fn send(call: &mut Call<'_>, [to, from, _, length, ..]: Arguments, position: Option<i64>) -> CallResult {
+    let from = call.open_file(from)?;
+    let source = call.kernel.fs.description(from);
+    if !source.flags.reads() {
+        return Err(Errno::EBADF.into());
+    }
+    if position.is_some() {
+        source.object.check_positions()?;
+    }
+    let position = position.map(|position| u64::try_from(position).map_err(|_| Errno::EINVAL)).transpose()?;
+    let to = call.open_file(to)?;
+    if !call.kernel.fs.description(to).flags.writes() {
+        return Err(Errno::EBADF.into());
+    }
     if !call.kernel.fs.description(from).object.reads_whole() {
         return Err(Errno::EINVAL.into());
     }
@@ -87,27 +99,32 @@ pub(super) fn sendfile(call: &mut Call<'_>, arguments: Arguments) -> CallResult 
         return send(call, arguments, None);
     }
     let offset = call.user().read::<u32>(address)?;
-    if offset as i32 <= -1 {
-        return Err(Errno::EINVAL.into());
-    }
-    let moved = send(call, arguments, Some(offset.into()))?;
-    call.user().write(address, offset.wrapping_add(moved))?;
-    Ok(moved)
+    let moved = send(call, arguments, Some(i64::from(offset as i32)));
+    // The offset goes back whatever came of it.
+    let more = *moved.as_ref().unwrap_or(&0);
+    call.user().write(address, offset.wrapping_add(more))?;
+    moved
 }
 
 /// sendfile64(2).
 pub(super) fn sendfile64(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
-    let from = position(call, arguments[2])?;
-    let moved = send(call, arguments, from)?;
-    advance(call, arguments[2], from, moved)?;
-    Ok(moved)
+    let address = arguments[2];
+    if address == 0 {
+        return send(call, arguments, None);
+    }
+    let offset = call.user().read::<u64>(address)?;
+    let moved = send(call, arguments, Some(offset as i64));
+    let more = u64::from(*moved.as_ref().unwrap_or(&0));
+    call.user().write(address, offset.wrapping_add(more))?;
+    moved
 }
 
 /// Both ends of splice(2) and copy_file_range(2), with their offsets from memory.
 fn ends(call: &mut Call<'_>, arguments: Arguments) -> Result<(End, End), Errno> {
     let [from, from_at, to, to_at, ..] = arguments;
-    let from = End { id: call.open_file(from)?, position: position(call, from_at)? };
-    let to = End { id: call.open_file(to)?, position: position(call, to_at)? };
+    let (from, to) = (call.open_file(from)?, call.open_file(to)?);
+    let from = End { id: from, position: position(call, from_at)? };
+    let to = End { id: to, position: position(call, to_at)? };
     if !call.kernel.fs.description(from.id).flags.reads() || !call.kernel.fs.description(to.id).flags.writes()
     {
         return Err(Errno::EBADF);
@@ -115,16 +132,29 @@ fn ends(call: &mut Call<'_>, arguments: Arguments) -> Result<(End, End), Errno> 
     Ok((from, to))
 }
 
+/// Fails for flags of splice(2), tee(2) and vmsplice(2) that there are not.
+fn check_flags(flags: u32) -> Result<(), Errno> {
+    const KNOWN: u32 = 0xf;
+    if flags & !KNOWN == 0 { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
 /// splice(2).
 pub(super) fn splice(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
     let [_, from_at, _, to_at, length, flags] = arguments;
+    if length == 0 {
+        return Ok(0);
+    }
+    check_flags(flags)?;
+    for (fd, at) in [(arguments[0], from_at), (arguments[2], to_at)] {
+        let id = call.open_file(fd)?;
+        if at != 0 && call.kernel.fs.is_pipe(id) {
+            return Err(Errno::ESPIPE.into());
+        }
+    }
     let (from, to) = ends(call, arguments)?;
     let is_pipe = |end: &End| call.kernel.fs.is_pipe(end.id);
-    match (is_pipe(&from), is_pipe(&to)) {
-        (false, false) => return Err(Errno::EINVAL.into()),
-        (true, _) if from.position.is_some() => return Err(Errno::ESPIPE.into()),
-        (_, true) if to.position.is_some() => return Err(Errno::ESPIPE.into()),
-        _ => {}
+    if !is_pipe(&from) && !is_pipe(&to) {
+        return Err(Errno::EINVAL.into());
     }
     let moved = match move_bytes(call, from, to, length) {
         Err(Failure::Block(_)) if flags & SPLICE_NONBLOCK != 0 => return Err(Errno::EAGAIN.into()),
@@ -137,14 +167,15 @@ pub(super) fn splice(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
 
 /// vmsplice(2): between memory and a pipe, by copying.
 pub(super) fn vmsplice(call: &mut Call<'_>, [fd, vector, count, flags, ..]: Arguments) -> CallResult {
-    const KNOWN: u32 = 0xf;
+    check_flags(flags)?;
     let id = call.open_file(fd)?;
     let writes = call.kernel.fs.description(id).flags.writes();
+    let segments = super::transfer::segments(call, vector, count)?;
+    if super::transfer::total(&segments) == 0 {
+        return Ok(0);
+    }
     if !call.kernel.fs.is_pipe(id) {
         return Err(Errno::EBADF.into());
-    }
-    if flags & !KNOWN != 0 {
-        return Err(Errno::EINVAL.into());
     }
     let arguments = [fd, vector, count, 0, 0, 0];
     let result =
@@ -160,6 +191,10 @@ pub(super) fn vmsplice(call: &mut Call<'_>, [fd, vector, count, flags, ..]: Argu
 
 /// tee(2): copies from pipe to pipe and leaves the bytes in the first.
 pub(super) fn tee(call: &mut Call<'_>, [from, to, length, flags, ..]: Arguments) -> CallResult {
+    check_flags(flags)?;
+    if length == 0 {
+        return Ok(0);
+    }
     let (from, to) = (call.open_file(from)?, call.open_file(to)?);
     call.spend_bytes(length.min(MOVE_MAX), 0)?;
     let mut buffer = vec![0; length.min(MOVE_MAX) as usize];
@@ -178,6 +213,11 @@ pub(super) fn tee(call: &mut Call<'_>, [from, to, length, flags, ..]: Arguments)
 /// copy_file_range(2).
 pub(super) fn copy_file_range(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
     let [_, from_at, _, to_at, length, flags] = arguments;
+    for (fd, at) in [(arguments[0], from_at), (arguments[2], to_at)] {
+        call.open_file(fd)?;
+        call.open_file(arguments[2])?;
+        position(call, at)?;
+    }
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }

@@ -154,9 +154,16 @@ pub(super) fn fcntl(call: &mut Call<'_>, [fd, command, argument, ..]: Arguments)
             Ok(0)
         }
         // F_GETFL, F_SETFL
-        3 => Ok(call.kernel.fs.description(id).flags.bits() | OpenFlags::O_LARGEFILE.bits()),
+        3 => Ok(call.kernel.fs.description(id).flags.bits()),
         4 => {
             let wanted = OpenFlags::from_bits_retain(argument) & OpenFlags::SETTABLE;
+            let object = &call.kernel.fs.description(id).object;
+            if argument & OpenFlags::O_DIRECT.bits() != 0
+                && object.check_content().is_err()
+                && !call.kernel.fs.is_pipe(id)
+            {
+                return Err(Errno::EINVAL.into());
+            }
             let description = call.kernel.fs.description_mut(id);
             description.flags = description.flags & !OpenFlags::SETTABLE | wanted;
             Ok(0)
@@ -199,6 +206,12 @@ pub(super) fn ioctl(call: &mut Call<'_>, [fd, request, argument, ..]: Arguments)
         FIONBIO | FIOASYNC => {
             let on = call.user().read::<u32>(argument)? != 0;
             let flag = if request == FIONBIO { OpenFlags::O_NONBLOCK } else { OpenFlags::O_ASYNC };
+            let description = call.kernel.fs.description(id);
+            let changes = description.flags.contains(flag) != on;
+            // What is always ready tells nobody.
+            if request == FIOASYNC && changes && description.object.check_watchable().is_err() {
+                return Err(Errno::ENOTTY.into());
+            }
             call.kernel.fs.description_mut(id).flags.set(flag, on);
             Ok(0)
         }

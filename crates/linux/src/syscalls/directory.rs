@@ -12,7 +12,20 @@ const AT_REMOVEDIR: u32 = 0x200;
 
 /// A path of the guest and where it starts.
 fn place(call: &mut Call<'_>, dirfd: u32, path: u32) -> Result<(Vnode, Vec<u8>), Errno> {
+    place_or_start(call, dirfd, path, false)
+}
+
+/// The same, where the path may be `empty` and means the start then.
+fn place_or_start(
+    call: &mut Call<'_>,
+    dirfd: u32,
+    path: u32,
+    empty: bool,
+) -> Result<(Vnode, Vec<u8>), Errno> {
     let path = call.user().path(path)?;
+    if path.is_empty() && !empty {
+        return Err(Errno::ENOENT);
+    }
     let start = start(call, dirfd, &path)?;
     Ok((start, path))
 }
@@ -196,6 +209,9 @@ pub(super) fn link(call: &mut Call<'_>, [existing, path, ..]: Arguments) -> Call
 /// symlinkat(2).
 pub(super) fn symlinkat(call: &mut Call<'_>, [target, fd, path, ..]: Arguments) -> CallResult {
     let target = call.user().path(target)?;
+    if target.is_empty() {
+        return Err(Errno::ENOENT.into());
+    }
     let (start, path) = place(call, fd, path)?;
     call.with_files(|files, caller| files.vfs.make_symlink(caller, start, &path, &target))?;
     Ok(0)
@@ -211,7 +227,7 @@ pub(super) fn readlinkat(call: &mut Call<'_>, [fd, path, buffer, size, ..]: Argu
     if size as i32 <= 0 {
         return Err(Errno::EINVAL.into());
     }
-    let (start, path) = place(call, fd, path)?;
+    let (start, path) = place_or_start(call, fd, path, true)?;
     let text = call.with_files(|files, caller| {
         let file = if path.is_empty() && fd != AT_FDCWD {
             start

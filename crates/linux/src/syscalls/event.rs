@@ -56,6 +56,7 @@ fn set_timer(call: &mut Call<'_>, arguments: Arguments, layout: Layout) -> CallR
     const TFD_TIMER_ABSTIME: u32 = 1;
     const TFD_TIMER_CANCEL_ON_SET: u32 = 2;
     let [fd, flags, new, old, ..] = arguments;
+    call.user().bytes(new, 2 * layout.size())?;
     if flags & !(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -109,8 +110,8 @@ pub(super) fn signalfd(call: &mut Call<'_>, [fd, set, size, ..]: Arguments) -> C
 
 /// signalfd(2).
 pub(super) fn signalfd4(call: &mut Call<'_>, [fd, set, size, bits, ..]: Arguments) -> CallResult {
-    let flags = common_flags(bits, 0)?;
     let mask = read_set(call, set, size)?.as_mask().0;
+    let flags = common_flags(bits, 0)?;
     if fd != u32::MAX {
         let id = call.open_file(fd)?;
         call.kernel.fs.set_signals(id, mask)?;

@@ -6,7 +6,7 @@ use crate::errno::Errno;
 use crate::kernel::{Arguments, Call};
 use crate::objects::{Description, OpenFlags, Opened, Whence};
 use crate::signal::{Info, Signal};
-use crate::vfs::{Allocation, Caller, Last, Restrictions, Vnode};
+use crate::vfs::{Allocation, Caller, FileType, Last, Restrictions, Vnode};
 use crate::wait::{CallResult, Failure, Wait};
 
 /// `AT_FDCWD`: paths start at the working directory.
@@ -33,8 +33,11 @@ pub(super) fn start(call: &mut Call<'_>, dirfd: u32, path: &[u8]) -> Result<Vnod
 /// The file that `path` names from `dirfd`, with `AT_*` flags as fstatat(2) takes them.
 pub(super) fn find_at(call: &mut Call<'_>, dirfd: u32, path: u32, flags: u32) -> Result<Vnode, Errno> {
     let path = call.user().path(path)?;
+    if path.is_empty() && flags & AT_EMPTY_PATH == 0 {
+        return Err(Errno::ENOENT);
+    }
     let start = start(call, dirfd, &path)?;
-    if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
+    if path.is_empty() {
         return Ok(start);
     }
     let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { Last::Stay } else { Last::Follow };
@@ -169,42 +172,97 @@ pub(super) fn write(call: &mut Call<'_>, [fd, buffer, length, ..]: Arguments) ->
     write_segments(call, fd, &[(buffer, length)], None)
 }
 
+/// Fails unless the descriptor can be read, or written: before anything is said of buffers.
+fn check_end(call: &mut Call<'_>, fd: u32, writes: bool) -> Result<(), Errno> {
+    let id = call.open_file(fd)?;
+    let flags = call.kernel.fs.description(id).flags;
+    let allowed = if writes { flags.writes() } else { flags.reads() };
+    if allowed { Ok(()) } else { Err(Errno::EBADF) }
+}
+
+/// Fails unless the descriptor's file can be read and written anywhere.
+fn check_position(call: &mut Call<'_>, fd: u32) -> Result<(), Errno> {
+    let id = call.open_file(fd)?;
+    call.kernel.fs.description(id).object.check_positions()
+}
+
 /// readv(2).
 pub(super) fn readv(call: &mut Call<'_>, [fd, vector, count, ..]: Arguments) -> CallResult {
+    check_end(call, fd, false)?;
     let segments = segments(call, vector, count)?;
     read_segments(call, fd, &segments, None)
 }
 
 /// writev(2).
 pub(super) fn writev(call: &mut Call<'_>, [fd, vector, count, ..]: Arguments) -> CallResult {
+    check_end(call, fd, true)?;
     let segments = segments(call, vector, count)?;
     write_segments(call, fd, &segments, None)
 }
 
 /// pread(2).
 pub(super) fn pread64(call: &mut Call<'_>, [fd, buffer, length, low, high, _]: Arguments) -> CallResult {
-    read_segments(call, fd, &[(buffer, length)], Some(offset(low, high)?))
+    let offset = offset(low, high)?;
+    check_position(call, fd)?;
+    read_segments(call, fd, &[(buffer, length)], Some(offset))
 }
 
 /// pwrite(2).
 pub(super) fn pwrite64(call: &mut Call<'_>, [fd, buffer, length, low, high, _]: Arguments) -> CallResult {
-    write_segments(call, fd, &[(buffer, length)], Some(offset(low, high)?))
+    let offset = offset(low, high)?;
+    check_position(call, fd)?;
+    write_segments(call, fd, &[(buffer, length)], Some(offset))
 }
 
 /// preadv(2), and preadv2(2) without flags that ask for more; offset -1 there is the file's own.
 pub(super) fn preadv(call: &mut Call<'_>, [fd, vector, count, low, high, _]: Arguments) -> CallResult {
+    offset(low, high)?;
+    check_position(call, fd)?;
+    check_end(call, fd, false)?;
     let segments = segments(call, vector, count)?;
     read_segments(call, fd, &segments, Some(offset(low, high)?))
 }
 
 /// pwritev(2).
 pub(super) fn pwritev(call: &mut Call<'_>, [fd, vector, count, low, high, _]: Arguments) -> CallResult {
+    offset(low, high)?;
+    check_position(call, fd)?;
+    check_end(call, fd, true)?;
     let segments = segments(call, vector, count)?;
     write_segments(call, fd, &segments, Some(offset(low, high)?))
 }
 
+/// Fails for `RWF_*` flags that cannot be had; before that, for what preadv(2) and pwritev(2) fail.
+fn check_wishes(call: &mut Call<'_>, arguments: Arguments, writes: bool) -> Result<(), Errno> {
+    let [fd, vector, count, low, high, flags] = arguments;
+    if flags == 0 {
+        return Ok(());
+    }
+    if [low, high] != [u32::MAX; 2] {
+        offset(low, high)?;
+        check_position(call, fd)?;
+    }
+    check_end(call, fd, writes)?;
+    if super::transfer::total(&segments(call, vector, count)?) == 0 {
+        return Ok(());
+    }
+    const APPEND: u32 = 0x10;
+    const NOAPPEND: u32 = 0x20;
+    /// HIPRI, DSYNC, SYNC and NOWAIT, which mean nothing here, and these two.
+    const KNOWN: u32 = 0xf | APPEND | NOAPPEND;
+    /// With ATOMIC and DONTCACHE, which no file here has.
+    const EVER: u32 = KNOWN | 0xc0;
+    match flags {
+        flags if flags & !EVER != 0 => Err(Errno::EOPNOTSUPP),
+        flags if flags & (APPEND | NOAPPEND) == APPEND | NOAPPEND => Err(Errno::EINVAL),
+        flags if flags & !KNOWN != 0 => Err(Errno::EOPNOTSUPP),
+        _ => Ok(()),
+    }
+}
+
 /// preadv2(2).
 pub(super) fn preadv2(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+    check_wishes(call, arguments, false)?;
     if arguments[3..5] == [u32::MAX; 2] {
         return readv(call, arguments);
     }
@@ -213,6 +271,7 @@ pub(super) fn preadv2(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
 
 /// pwritev2(2).
 pub(super) fn pwritev2(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+    check_wishes(call, arguments, true)?;
     if arguments[3..5] == [u32::MAX; 2] {
         return writev(call, arguments);
     }
@@ -220,6 +279,7 @@ pub(super) fn pwritev2(call: &mut Call<'_>, arguments: Arguments) -> CallResult 
 }
 
 fn seek(call: &mut Call<'_>, fd: u32, offset: i64, whence: u32) -> Result<u64, Errno> {
+    let id = call.open_file(fd)?;
     let whence = match whence {
         0 => Whence::Set,
         1 => Whence::Current,
@@ -228,7 +288,6 @@ fn seek(call: &mut Call<'_>, fd: u32, offset: i64, whence: u32) -> Result<u64, E
         4 => Whence::Hole,
         _ => return Err(Errno::EINVAL),
     };
-    let id = call.open_file(fd)?;
     call.with_files(|files, caller| files.seek(caller, id, offset, whence))
 }
 
@@ -257,6 +316,11 @@ fn report_size(call: &mut Call<'_>, result: Result<(), Errno>) -> CallResult {
 fn truncate_path(call: &mut Call<'_>, path: u32, size: u64) -> CallResult {
     let file = find_at(call, AT_FDCWD, path, 0)?;
     let result = call.with_files(|files, caller| {
+        match files.vfs.attributes(caller, file)?.file_type {
+            FileType::Regular => {}
+            FileType::Directory => return Err(Errno::EISDIR),
+            _ => return Err(Errno::EINVAL),
+        }
         files.vfs.check_access(caller, file, 2)?;
         files.vfs.truncate(caller, file, size)
     });
@@ -266,6 +330,10 @@ fn truncate_path(call: &mut Call<'_>, path: u32, size: u64) -> CallResult {
 fn truncate_open(call: &mut Call<'_>, fd: u32, size: u64) -> CallResult {
     let id = call.open_file(fd)?;
     let description = call.kernel.fs.description(id);
+    // Without O_LARGEFILE nothing beyond two gigabytes can be asked for, by either call.
+    if size > i32::MAX as u64 && !description.flags.contains(OpenFlags::O_LARGEFILE) {
+        return Err(Errno::EINVAL.into());
+    }
     if description.is_path() {
         return Err(Errno::EBADF.into());
     }
@@ -300,7 +368,11 @@ pub(super) fn ftruncate64(call: &mut Call<'_>, [fd, low, high, ..]: Arguments) -
 /// fallocate(2).
 pub(super) fn fallocate(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
     let [fd, mode, offset_low, offset_high, length_low, length_high] = arguments;
+    call.open_file(fd)?;
     let (start, length) = (offset(offset_low, offset_high)?, offset(length_low, length_high)?);
+    if length == 0 {
+        return Err(Errno::EINVAL.into());
+    }
     let how = match mode {
         0 => Allocation::Reserve { keep_size: false },
         1 => Allocation::Reserve { keep_size: true },
@@ -309,9 +381,6 @@ pub(super) fn fallocate(call: &mut Call<'_>, arguments: Arguments) -> CallResult
         0x11 => Allocation::Zero { keep_size: true },
         _ => return Err(Errno::EOPNOTSUPP.into()),
     };
-    if length == 0 {
-        return Err(Errno::EINVAL.into());
-    }
     let id = call.open_file(fd)?;
     let description = call.kernel.fs.description(id);
     if !description.flags.writes() {
@@ -342,15 +411,53 @@ pub(super) fn sync_descriptor(call: &mut Call<'_>, [fd, ..]: Arguments) -> CallR
     Ok(0)
 }
 
-/// fadvise64(2), fadvise64_64(2).
-pub(super) fn fadvise(call: &mut Call<'_>, [fd, ..]: Arguments) -> CallResult {
+/// fadvise64(2): nothing is read ahead or kept, but what cannot be asked for is refused.
+pub(super) fn fadvise64(call: &mut Call<'_>, [fd, _, _, _, advice, _]: Arguments) -> CallResult {
+    advise(call, fd, advice)
+}
+
+/// fadvise64_64(2).
+pub(super) fn fadvise64_64(call: &mut Call<'_>, [fd, _, _, _, _, advice]: Arguments) -> CallResult {
+    advise(call, fd, advice)
+}
+
+fn advise(call: &mut Call<'_>, fd: u32, advice: u32) -> CallResult {
+    /// The highest advice, POSIX_FADV_NOREUSE.
+    const MOST: u32 = 5;
     let id = call.open_file(fd)?;
     let description = call.kernel.fs.description(id);
     if description.is_path() {
         return Err(Errno::EBADF.into());
     }
     description.object.check_advice()?;
-    Ok(0)
+    if advice > MOST { Err(Errno::EINVAL.into()) } else { Ok(0) }
+}
+
+/// readahead(2): there is nothing to wait for.
+pub(super) fn readahead(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+    check_end(call, arguments[0], false)?;
+    sync_descriptor(call, arguments)
+}
+
+/// sync_file_range(2): what is written is there.
+pub(super) fn sync_file_range(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
+    const KNOWN: u32 = 7;
+    let [fd, _, _, _, _, flags] = arguments;
+    let id = call.open_file(fd)?;
+    if flags & !KNOWN != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let description = call.kernel.fs.description(id);
+    if !description.is_path() && description.object.check_sync().is_err() {
+        return Err(Errno::ESPIPE.into());
+    }
+    sync_descriptor(call, arguments)
+}
+
+/// syncfs(2): whatever the descriptor is of, it is in a file system.
+pub(super) fn syncfs(call: &mut Call<'_>, [fd, ..]: Arguments) -> CallResult {
+    let id = call.open_file(fd)?;
+    if call.kernel.fs.description(id).is_path() { Err(Errno::EBADF.into()) } else { Ok(0) }
 }
 
 /// sync(2).
@@ -363,13 +470,13 @@ pub(super) fn memfd_create(call: &mut Call<'_>, [name, flags, ..]: Arguments) ->
     const MFD_CLOEXEC: u32 = 1;
     const MFD_KNOWN: u32 = 0x1f;
     const NAME_MAX: u32 = 249;
+    if flags & !MFD_KNOWN != 0 {
+        return Err(Errno::EINVAL.into());
+    }
     let name = call
         .user()
         .string(name, NAME_MAX + 1)
         .map_err(|errno| if errno == Errno::ENAMETOOLONG { Errno::EINVAL } else { errno })?;
-    if flags & !MFD_KNOWN != 0 {
-        return Err(Errno::EINVAL.into());
-    }
     let _ = name;
     let description = call.with_files(|files, caller| files.open_memory_file(caller))?;
     Ok(call.add_descriptor(description, 0, flags & MFD_CLOEXEC != 0)?)

@@ -405,7 +405,13 @@ pub(super) fn capget(call: &mut Call<'_>, [header, data, ..]: Arguments) -> Call
 
 /// capset(2): accepted, as capabilities follow from being the superuser.
 pub(super) fn capset(call: &mut Call<'_>, [header, data, ..]: Arguments) -> CallResult {
-    call.user().words::<2>(header)?;
+    const VERSION_3: u32 = 0x2008_0522;
+    const KNOWN: [u32; 3] = [0x1998_0330, 0x2007_1026, VERSION_3];
+    let [version, _] = call.user().words(header)?;
+    if !KNOWN.contains(&version) {
+        call.user().write(header, VERSION_3)?;
+        return Err(Errno::EINVAL.into());
+    }
     call.user().words::<3>(data)?;
     Ok(0)
 }

@@ -12,6 +12,14 @@ pub(super) fn flock(call: &mut Call<'_>, [fd, operation, ..]: Arguments) -> Call
     const LOCK_EX: u32 = 2;
     const LOCK_NB: u32 = 4;
     const LOCK_UN: u32 = 8;
+    /// Of a kind of lock that Linux no longer has: it says yes and does nothing.
+    const LOCK_MAND: u32 = 32;
+    if operation & LOCK_MAND != 0 {
+        return Ok(0);
+    }
+    if !matches!(operation & !LOCK_NB, LOCK_SH | LOCK_EX | LOCK_UN) {
+        return Err(Errno::EINVAL.into());
+    }
     let id = call.open_file(fd)?;
     let description = call.kernel.fs.description(id);
     let file = description.vnode;

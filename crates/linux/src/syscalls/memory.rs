@@ -91,10 +91,19 @@ pub(super) fn old_mmap(call: &mut Call<'_>, [block, ..]: Arguments) -> CallResul
 
 /// mmap2(2): the offset is in pages.
 pub(super) fn mmap2(call: &mut Call<'_>, [address, length, bits, flags, fd, page]: Arguments) -> CallResult {
+    let anonymous = flags & MAP_ANONYMOUS != 0;
+    if !anonymous {
+        // Whether there is a file is asked before anything else.
+        let id = call.open_file(fd)?;
+        if call.kernel.fs.description(id).is_path() {
+            return Err(Errno::EBADF.into());
+        }
+    }
     let length = whole_pages(length, Errno::ENOMEM)?;
     let shared = match flags & MAP_TYPE {
         MAP_PRIVATE => false,
-        MAP_SHARED | MAP_SHARED_VALIDATE => true,
+        MAP_SHARED => true,
+        MAP_SHARED_VALIDATE if !anonymous => true,
         _ => return Err(Errno::EINVAL.into()),
     };
     let offset = u64::from(page) * u64::from(PAGE_SIZE);
@@ -228,6 +237,9 @@ pub(super) fn mprotect(call: &mut Call<'_>, [address, length, bits, ..]: Argumen
     const GROWS_DOWN: u32 = 0x0100_0000;
     const GROWS_UP: u32 = 0x0200_0000;
     aligned(address)?;
+    if length == 0 && bits & (GROWS_DOWN | GROWS_UP) != GROWS_DOWN | GROWS_UP {
+        return Ok(0);
+    }
     if bits & !(15 | GROWS_DOWN | GROWS_UP) != 0 || bits & GROWS_UP != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -255,6 +267,7 @@ pub(super) fn mprotect(call: &mut Call<'_>, [address, length, bits, ..]: Argumen
 /// pkey_mprotect(2): there are no keys but the default one.
 pub(super) fn pkey_mprotect(call: &mut Call<'_>, arguments: Arguments) -> CallResult {
     match arguments[3] as i32 {
+        _ if arguments[1] == 0 => mprotect(call, arguments),
         -1 => mprotect(call, arguments),
         _ => Err(Errno::EINVAL.into()),
     }

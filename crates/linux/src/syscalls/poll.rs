@@ -230,18 +230,21 @@ pub(super) fn epoll_create1(call: &mut Call<'_>, [flags, ..]: Arguments) -> Call
 
 /// epoll_ctl(2).
 pub(super) fn epoll_ctl(call: &mut Call<'_>, [set, operation, fd, event, ..]: Arguments) -> CallResult {
-    let control = match operation {
-        1 => Control::Add,
-        2 => Control::Delete,
-        3 => Control::Modify,
-        _ => return Err(Errno::EINVAL.into()),
-    };
-    let [wanted, low, high] = match control {
-        Control::Delete => [0; 3],
+    /// EPOLL_CTL_DEL.
+    const DELETE: u32 = 2;
+    let [wanted, low, high] = match operation {
+        DELETE => [0; 3],
         // `struct epoll_event` is 12 bytes on i386.
         _ => call.user().words(event)?,
     };
     let (set, target) = (call.open_file(set)?, call.open_file(fd)?);
+    call.kernel.fs.description(target).object.check_watchable()?;
+    let control = match operation {
+        1 => Control::Add,
+        DELETE => Control::Delete,
+        3 => Control::Modify,
+        _ => return Err(Errno::EINVAL.into()),
+    };
     call.kernel.fs.epoll_control(set, control, (fd, target), wanted, super::file::wide(low, high))?;
     Ok(0)
 }
@@ -252,10 +255,10 @@ fn epoll_reports(
     timeout: Option<u64>,
 ) -> CallResult {
     const ROOM_MAX: u32 = i32::MAX as u32 / 12;
+    let set = call.open_file(set)?;
     if room == 0 || room > ROOM_MAX {
         return Err(Errno::EINVAL.into());
     }
-    let set = call.open_file(set)?;
     let (reports, waits) =
         call.with_files(|files, caller| files.epoll_reports(caller, set, room as usize))?;
     if reports.is_empty() {

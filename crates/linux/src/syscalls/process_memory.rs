@@ -61,6 +61,9 @@ fn transfer(
         return Err(Errno::EINVAL.into());
     }
     let mut local = segments(call, local, local_count)?;
+    if local.iter().all(|segment| segment.1 == 0) {
+        return Ok(0);
+    }
     let mut remote = segments(call, remote, remote_count)?;
     if local.iter().chain(&remote).any(|segment| segment.1 > i32::MAX as u32) {
         return Err(Errno::EINVAL.into());

@@ -42,8 +42,8 @@ pub(super) fn sched_getscheduler(call: &mut Call<'_>, [target, ..]: Arguments) -
 
 /// sched_setparam(2).
 pub(super) fn sched_setparam(call: &mut Call<'_>, [target, param, ..]: Arguments) -> CallResult {
-    check_task(call.kernel, target)?;
     let priority: u32 = call.user().read(param)?;
+    check_task(call.kernel, target)?;
     if priority == 0 { Ok(0) } else { Err(Errno::EINVAL.into()) }
 }
 
@@ -58,7 +58,7 @@ pub(super) fn sched_getparam(call: &mut Call<'_>, [target, param, ..]: Arguments
 pub(super) fn sched_get_priority_max(_: &mut Call<'_>, [policy, ..]: Arguments) -> CallResult {
     match policy {
         1 | 2 => Ok(99),
-        0 | 3 | 5 | 6 => Ok(0),
+        0 | 3 | 5..=7 => Ok(0),
         _ => Err(Errno::EINVAL.into()),
     }
 }
@@ -67,7 +67,7 @@ pub(super) fn sched_get_priority_max(_: &mut Call<'_>, [policy, ..]: Arguments) 
 pub(super) fn sched_get_priority_min(_: &mut Call<'_>, [policy, ..]: Arguments) -> CallResult {
     match policy {
         1 | 2 => Ok(1),
-        0 | 3 | 5 | 6 => Ok(0),
+        0 | 3 | 5..=7 => Ok(0),
         _ => Err(Errno::EINVAL.into()),
     }
 }

@@ -151,7 +151,8 @@ pub(super) fn sgetmask(call: &mut Call<'_>, _: Arguments) -> CallResult {
 /// ssetmask(2).
 pub(super) fn ssetmask(call: &mut Call<'_>, [new, ..]: Arguments) -> CallResult {
     let before = call.task().mask.0 as u32;
-    call.task().mask = SignalSet(u64::from(new)).as_mask();
+    // A 64-bit kernel extends the sign.
+    call.task().mask = SignalSet(i64::from(new as i32) as u64).as_mask();
     Ok(before)
 }
 
@@ -249,7 +250,10 @@ pub(super) fn sigaltstack(call: &mut Call<'_>, [new, old, ..]: Arguments) -> Cal
         if flags & SS_ONSTACK != 0 {
             return Err(Errno::EPERM.into());
         }
-        call.task().alternate_stack = alternate_stack(words)?;
+        // What is there already may be asked for whatever its size.
+        if words != [before.start, flags, before.size] && (before.size, words) != (0, [0; 3]) {
+            call.task().alternate_stack = alternate_stack(words)?;
+        }
     }
     if old != 0 {
         let record = Record::new().u32(before.start).u32(flags).u32(before.size);
@@ -342,13 +346,16 @@ pub(super) fn sent_by(call: &mut Call<'_>, signal: Signal, code: i32) -> Info {
 
 /// kill(2).
 pub(super) fn kill(call: &mut Call<'_>, [target, number, ..]: Arguments) -> CallResult {
-    let signal = signal_or_zero(number)?;
     let own = call.process_id;
+    if target as i32 > 0 && !is_somebody(call, target) {
+        return Err(Errno::ESRCH.into());
+    }
     let group = match target as i32 {
         0 => Some(call.process().group),
         -1 => None,
         target if target < 0 => Some(ProcessId(target.unsigned_abs())),
         _ => {
+            let signal = signal_or_zero(number)?;
             let info = signal.map(|signal| sent_by(call, signal, code::USER));
             return send_to_process(call.kernel, own, ProcessId(target), signal, info);
         }
@@ -366,10 +373,16 @@ pub(super) fn kill(call: &mut Call<'_>, [target, number, ..]: Arguments) -> Call
     if members.is_empty() {
         return Err(Errno::ESRCH.into());
     }
+    let signal = signal_or_zero(number)?;
     let info = signal.map(|signal| sent_by(call, signal, code::USER));
     let results: Vec<CallResult> =
         members.into_iter().map(|member| send_to_process(call.kernel, own, member, signal, info)).collect();
     results.iter().find(|result| result.is_ok()).or(results.first()).cloned().unwrap_or(Ok(0))
+}
+
+/// Whether a process or thread has that number.
+fn is_somebody(call: &mut Call<'_>, number: u32) -> bool {
+    call.kernel.tasks.contains_key(&TaskId(number)) || call.kernel.processes.contains_key(&ProcessId(number))
 }
 
 fn send_to_process(
@@ -418,20 +431,26 @@ fn send_to_task(
 
 /// tgkill(2).
 pub(super) fn tgkill(call: &mut Call<'_>, [process, target, number, ..]: Arguments) -> CallResult {
-    let signal = signal_or_zero(number)?;
     if process as i32 <= 0 || target as i32 <= 0 {
         return Err(Errno::EINVAL.into());
     }
+    if !is_somebody(call, target) {
+        return Err(Errno::ESRCH.into());
+    }
+    let signal = signal_or_zero(number)?;
     let info = signal.map(|signal| sent_by(call, signal, code::TKILL));
     send_to_task(call, Some(process), target, signal, info)
 }
 
 /// tkill(2).
 pub(super) fn tkill(call: &mut Call<'_>, [target, number, ..]: Arguments) -> CallResult {
-    let signal = signal_or_zero(number)?;
     if target as i32 <= 0 {
         return Err(Errno::EINVAL.into());
     }
+    if !is_somebody(call, target) {
+        return Err(Errno::ESRCH.into());
+    }
+    let signal = signal_or_zero(number)?;
     let info = signal.map(|signal| sent_by(call, signal, code::TKILL));
     send_to_task(call, None, target, signal, info)
 }
@@ -468,6 +487,10 @@ pub(super) fn rt_tgsigqueueinfo(
     call: &mut Call<'_>,
     [process, target, number, address, ..]: Arguments,
 ) -> CallResult {
+    call.user().array::<{ Info::SIZE as usize }>(address)?;
+    if process as i32 <= 0 || target as i32 <= 0 {
+        return Err(Errno::EINVAL.into());
+    }
     let signal = signal_or_zero(number)?;
     let own = call.process_id;
     let info = made_info(call, signal, address, own.0 == process)?;

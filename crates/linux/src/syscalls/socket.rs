@@ -44,7 +44,12 @@ pub(super) fn own_peer(call: &mut Call<'_>) -> Result<Peer, Errno> {
 
 /// `SOCK_*` with its flags.
 fn kind(bits: u32) -> Result<(SocketKind, OpenFlags), Errno> {
+    /// One past the highest kind of socket.
+    const SOCK_MAX: u32 = 11;
     let flags = OpenFlags::from_bits_retain(bits & !0xf);
+    if bits & 0xf >= SOCK_MAX {
+        return Err(Errno::EINVAL);
+    }
     if flags & !(OpenFlags::O_CLOEXEC | OpenFlags::O_NONBLOCK) != OpenFlags::empty() {
         return Err(Errno::EINVAL);
     }
@@ -56,20 +61,53 @@ fn kind(bits: u32) -> Result<(SocketKind, OpenFlags), Errno> {
     }
 }
 
-/// socket(2).
-pub(super) fn socket(call: &mut Call<'_>, [family, bits, protocol, ..]: Arguments) -> CallResult {
-    let (kind, flags) = kind(bits)?;
+/// The kind and the flags of a new socket of that family and protocol, if there are such.
+fn kind_of(family: u32, bits: u32, protocol: u32) -> Result<(u16, SocketKind, OpenFlags), Errno> {
+    /// SOCK_RAW.
+    const RAW: u32 = 3;
+    check_flags(bits)?;
+    check_family(family)?;
+    let is_raw = bits & 0xf == RAW;
+    // Among unix sockets raw ones are datagrams, which BSD has had once.
+    let read = if is_raw { kind(bits & !0xf | 2) } else { kind(bits) };
     let family = u16::try_from(family).map_err(|_| Errno::EAFNOSUPPORT)?;
+    if family == AF_UNIX && protocol > 1 && read != Err(Errno::EINVAL) {
+        return Err(Errno::EPROTONOSUPPORT);
+    }
+    let (kind, flags) = match read {
+        Err(Errno::ESOCKTNOSUPPORT) if !matches!(family, AF_UNIX | AF_INET | AF_INET6) => {
+            return Err(Errno::EAFNOSUPPORT);
+        }
+        read => read?,
+    };
     let fits = match (family, kind) {
-        (AF_UNIX, _) => protocol <= 1,
+        (AF_UNIX, _) => true,
+        (AF_INET | AF_INET6, _) if is_raw && protocol == 0 => false,
+        (AF_INET | AF_INET6, _) if is_raw => return Err(Errno::EPERM),
         (AF_INET | AF_INET6, SocketKind::Stream) => matches!(protocol, 0 | 6),
         (AF_INET | AF_INET6, SocketKind::Datagram) => matches!(protocol, 0 | 17),
-        (AF_INET | AF_INET6, SocketKind::Packets) => return Err(Errno::ESOCKTNOSUPPORT.into()),
-        _ => return Err(Errno::EAFNOSUPPORT.into()),
+        (AF_INET | AF_INET6, SocketKind::Packets) => return Err(Errno::ESOCKTNOSUPPORT),
+        _ => return Err(Errno::EAFNOSUPPORT),
     };
-    if !fits {
-        return Err(Errno::EPROTONOSUPPORT.into());
-    }
+    if fits { Ok((family, kind, flags)) } else { Err(Errno::EPROTONOSUPPORT) }
+}
+
+/// Fails for flags beside a socket's kind that there are not.
+fn check_flags(bits: u32) -> Result<(), Errno> {
+    const FLAGS: u32 = OpenFlags::O_CLOEXEC.bits() | OpenFlags::O_NONBLOCK.bits();
+    if bits & !0xf & !FLAGS == 0 { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// Fails for a family that no kernel has, whatever the kind.
+fn check_family(family: u32) -> Result<(), Errno> {
+    /// One past the highest family.
+    const AF_MAX: u32 = 46;
+    if family < AF_MAX { Ok(()) } else { Err(Errno::EAFNOSUPPORT) }
+}
+
+/// socket(2).
+pub(super) fn socket(call: &mut Call<'_>, [family, bits, protocol, ..]: Arguments) -> CallResult {
+    let (family, kind, flags) = kind_of(family, bits, protocol)?;
     let creator = own_peer(call)?;
     let socket = call.with_files(|files, caller| files.make_socket(caller, family, kind, creator, flags));
     Ok(call.add_descriptor(socket, 0, flags.contains(OpenFlags::O_CLOEXEC))?)
@@ -77,12 +115,13 @@ pub(super) fn socket(call: &mut Call<'_>, [family, bits, protocol, ..]: Argument
 
 /// socketpair(2).
 pub(super) fn socketpair(call: &mut Call<'_>, [family, bits, protocol, pair, ..]: Arguments) -> CallResult {
-    let (kind, flags) = kind(bits)?;
-    match u16::try_from(family) {
-        Ok(AF_UNIX) if protocol <= 1 => {}
-        Ok(AF_UNIX) => return Err(Errno::EPROTONOSUPPORT.into()),
-        Ok(AF_INET | AF_INET6) => return Err(Errno::EOPNOTSUPP.into()),
-        _ => return Err(Errno::EAFNOSUPPORT.into()),
+    check_flags(bits)?;
+    // The numbers of both ends are there before the ends are.
+    let (first, second) = call.next_descriptors()?;
+    call.user().copy_out(pair, Record::new().u32(first).u32(second).as_bytes())?;
+    let (family, kind, flags) = kind_of(family, bits, protocol)?;
+    if family != AF_UNIX {
+        return Err(Errno::EOPNOTSUPP.into());
     }
     let creator = own_peer(call)?;
     let ends = call.with_files(|files, caller| files.socket_pair(caller, kind, creator, flags));
@@ -127,14 +166,26 @@ pub(super) fn write_address(
 pub(super) fn bind(call: &mut Call<'_>, [fd, address, length, ..]: Arguments) -> CallResult {
     let (socket, _) = socket_of(call, fd)?;
     let address = read_address(call, socket, address, length)?;
+    if address.is_none() && call.kernel.fs.socket(socket).family == AF_UNIX {
+        return Err(Errno::EINVAL.into());
+    }
     call.with_files(|files, caller| files.bind(caller, socket, address))?;
     Ok(0)
 }
 
 /// connect(2).
 pub(super) fn connect(call: &mut Call<'_>, [fd, address, length, ..]: Arguments) -> CallResult {
+    call.open_file(fd)?;
+    if length <= ADDRESS_MAX {
+        // The address is fetched before anybody asks what the descriptor is of.
+        call.user().bytes(address, length)?;
+    }
     let (socket, flags) = socket_of(call, fd)?;
     let address = read_address(call, socket, address, length)?;
+    let own = call.kernel.fs.socket(socket);
+    if address.is_none() && own.family == AF_UNIX && !matches!(own.kind, SocketKind::Datagram) {
+        return Err(Errno::EINVAL.into());
+    }
     let immediate = is_immediate(flags, 0);
     call.with_files(|files, caller| files.connect(caller, socket, address, immediate))?;
     Ok(0)
@@ -155,6 +206,10 @@ pub(super) fn accept(call: &mut Call<'_>, [fd, address, length, ..]: Arguments) 
 /// accept4(2).
 pub(super) fn accept4(call: &mut Call<'_>, [fd, address, length, bits, ..]: Arguments) -> CallResult {
     let flags = OpenFlags::from_bits_retain(bits);
+    let id = call.open_file(fd)?;
+    if call.kernel.fs.description(id).is_path() {
+        return Err(Errno::EBADF.into());
+    }
     if flags & !(OpenFlags::O_CLOEXEC | OpenFlags::O_NONBLOCK) != OpenFlags::empty() {
         return Err(Errno::EINVAL.into());
     }
@@ -233,6 +288,9 @@ fn timeout_of(value: &[u8]) -> u64 {
 /// getsockopt(2).
 pub(super) fn getsockopt(call: &mut Call<'_>, [fd, level, name, value, length, _]: Arguments) -> CallResult {
     let (id, _) = socket_of(call, fd)?;
+    if call.kernel.fs.socket(id).family == AF_UNIX && level != SOL_SOCKET {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
     let room = call.user().read::<u32>(length)?;
     if (room as i32) < 0 {
         return Err(Errno::EINVAL.into());
@@ -265,7 +323,6 @@ pub(super) fn getsockopt(call: &mut Call<'_>, [fd, level, name, value, length, _
             None if level == SOL_SOCKET && (SO_RCVTIMEO.contains(&name) || SO_SNDTIMEO.contains(&name)) => {
                 vec![0; if name < 30 { 8 } else { 16 }]
             }
-            None if socket.family == AF_UNIX && level != SOL_SOCKET => return Err(Errno::EOPNOTSUPP.into()),
             None => number(0),
         },
     };
@@ -281,16 +338,24 @@ pub(super) fn setsockopt(call: &mut Call<'_>, [fd, level, name, value, length, _
     /// Options that a guest may set on one socket: far more than there are.
     const OPTIONS_MAX: usize = 128;
     let (id, _) = socket_of(call, fd)?;
+    /// The highest option of any socket.
+    const LAST: u32 = 83;
     if length as i32 <= -1 {
         return Err(Errno::EINVAL.into());
     }
+    if level != SOL_SOCKET && call.kernel.fs.socket(id).family == AF_UNIX {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
     let mut bytes = call.user().bytes(value, length.min(VALUE_MAX))?;
+    if level == SOL_SOCKET && bytes.len() < 4 {
+        return Err(Errno::EINVAL.into());
+    }
     let socket = call.kernel.fs.socket_mut(id);
-    if level == SOL_SOCKET && matches!(name, SO_TYPE | SO_ERROR | SO_ACCEPTCONN | SO_PROTOCOL | SO_DOMAIN) {
+    if level == SOL_SOCKET && name > LAST {
         return Err(Errno::ENOPROTOOPT.into());
     }
-    if level != SOL_SOCKET && socket.family == AF_UNIX {
-        return Err(Errno::EOPNOTSUPP.into());
+    if level == SOL_SOCKET && matches!(name, SO_TYPE | SO_ERROR | SO_ACCEPTCONN | SO_PROTOCOL | SO_DOMAIN) {
+        return Err(Errno::ENOPROTOOPT.into());
     }
     if level == SOL_SOCKET
         && matches!(name, SO_SNDBUF | SO_RCVBUF)

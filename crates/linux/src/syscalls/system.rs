@@ -211,10 +211,11 @@ pub(super) fn setrlimit(call: &mut Call<'_>, [number, address, ..]: Arguments) -
 /// prlimit64(2).
 pub(super) fn prlimit64(call: &mut Call<'_>, [target, number, new, old, ..]: Arguments) -> CallResult {
     let id = if target == 0 { call.process_id } else { ProcessId(target) };
+    let new = if new == 0 { None } else { Some(call.user().words(new)?) };
+    let limits = &call.kernel.processes.get(&id).ok_or(Errno::ESRCH)?.limits;
     let resource = resource(number)?;
-    let before = call.kernel.processes.get(&id).ok_or(Errno::ESRCH)?.limits[resource];
-    if new != 0 {
-        let [a, b, c, d] = call.user().words(new)?;
+    let before = limits[resource];
+    if let Some([a, b, c, d]) = new {
         let wide = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
         set_limit(call.kernel, id, resource, Limit { soft: wide(a, b), hard: wide(c, d) })?;
     }

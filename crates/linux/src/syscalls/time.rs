@@ -225,10 +225,17 @@ fn get_clock(call: &mut Call<'_>, [clock, address, ..]: Arguments, layout: Layou
 }
 
 fn set_clock(call: &mut Call<'_>, [clock, address, ..]: Arguments, layout: Layout) -> CallResult {
-    let time = read_timespec(call, address, layout)?;
-    if clock != 0 {
-        return Err(Errno::EINVAL.into());
+    match clock {
+        0 => {}
+        // A process's or thread's processor clock, which nobody may set.
+        clock if (clock as i32) < 0 && clock & 7 != 3 => {
+            call.user().bytes(address, layout.size())?;
+            call.read_clock(clock)?;
+            return Err(Errno::EPERM.into());
+        }
+        _ => return Err(Errno::EINVAL.into()),
     }
+    let time = read_timespec(call, address, layout)?;
     set_wall_clock(call, time)
 }
 
@@ -255,9 +262,11 @@ fn sleep_on_clock(
     const ABSOLUTE: u32 = 1;
     match clock {
         0 | 1 | 2 | 7 | 8 | 9 | 11 => {}
+        // A descriptor's clock, on which nobody sleeps, if there were one.
+        _ if (clock as i32) < 0 && clock & 7 == 3 => return Err(Errno::EOPNOTSUPP.into()),
         _ if (clock as i32) < 0 && clock & 4 == 0 => {}
         // The thread's own clock stands still while it sleeps; coarse clocks have no timers.
-        3..=6 => return Err(if clock == 3 { Errno::EINVAL } else { Errno::EOPNOTSUPP }.into()),
+        3..=6 => return Err(Errno::EOPNOTSUPP.into()),
         _ => return Err(Errno::EINVAL.into()),
     }
     let time = read_timespec(call, request, layout)?;
@@ -377,8 +386,8 @@ pub(super) fn getitimer(call: &mut Call<'_>, [which, address, ..]: Arguments) ->
 
 /// setitimer(2).
 pub(super) fn setitimer(call: &mut Call<'_>, [which, new, old, ..]: Arguments) -> CallResult {
-    let (before, now) = interval_timer(call, which)?;
     let (period, value) = if new == 0 { (0, 0) } else { read_interval_timer(call, new)? };
+    let (before, now) = interval_timer(call, which)?;
     let next = if value == 0 { 0 } else { now.saturating_add(value) };
     let interval = Interval { next, period };
     let own = call.process_id;
@@ -401,6 +410,12 @@ pub(super) fn timer_create(call: &mut Call<'_>, [clock, event, out, ..]: Argumen
     const THREAD_ID: u32 = 4;
     /// Timers of one process.
     const MOST: usize = 1 << 17;
+    if event != 0 {
+        call.user().words::<4>(event)?;
+    }
+    if matches!(clock, 4..=6) {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
     call.read_clock(clock)?;
     let own = call.process_id;
     let [value, number, kind, thread] = match event {
@@ -461,6 +476,10 @@ fn get_timer(call: &mut Call<'_>, [id, out, ..]: Arguments, layout: Layout) -> C
 
 fn set_timer(call: &mut Call<'_>, [id, flags, new, old, ..]: Arguments, layout: Layout) -> CallResult {
     const ABSOLUTE: u32 = 1;
+    if new == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    call.user().bytes(new, 2 * layout.size())?;
     let timer = posix_timer(call, id)?;
     let period = read_timespec(call, new, layout)?;
     let value = read_timespec(call, new.wrapping_add(layout.size()), layout)?;

@@ -2,9 +2,10 @@
 
 use pentimento_memory::Access;
 
+use crate::arena::Id;
 use crate::errno::Errno;
 use crate::kernel::Call;
-use crate::objects::OpenFlags;
+use crate::objects::{Description, Events, OpenFlags};
 use crate::signal::{Info, Signal};
 use crate::wait::{CallResult, Failure};
 
@@ -103,6 +104,18 @@ pub(super) fn scatter(
     Ok(())
 }
 
+/// Whether a transfer of no bytes is none: that of pipes and sockets.
+fn moves_nothing(call: &Call<'_>, id: Id<Description>) -> bool {
+    let files = &call.kernel.fs;
+    files.is_pipe(id) || files.socket_of(id).is_ok()
+}
+
+/// Whether something can be read from a file now, or it is one that knows nothing of waiting.
+fn is_readable(call: &mut Call<'_>, id: Id<Description>) -> Result<bool, Failure> {
+    let readiness = call.with_files(|files, caller| files.readiness(caller, id))?;
+    Ok(readiness.events.contains(Events::IN))
+}
+
 /// Reads from a descriptor into guest memory.
 pub(super) fn read_segments(
     call: &mut Call<'_>,
@@ -119,6 +132,9 @@ pub(super) fn read_segments(
     if let Some(process) = memory {
         return super::process_memory::read_file(call, (id, process), wanted, position);
     }
+    if total == 0 && call.kernel.fs.description(id).flags.reads() && moves_nothing(call, id) {
+        return Ok(0);
+    }
     if let Some(mask) = signals {
         let segments = accessible(call, wanted, (0, total.min(CHUNK)), Access::Write)?;
         let waits = !call.kernel.fs.description(id).flags.contains(OpenFlags::O_NONBLOCK);
@@ -131,7 +147,15 @@ pub(super) fn read_segments(
     loop {
         let part = CHUNK.min(total - done);
         call.spend_bytes(part, done)?;
-        let segments = accessible(call, wanted, (done, part), Access::Write)?;
+        let segments = match accessible(call, wanted, (done, part), Access::Write) {
+            Err(_) if !is_readable(call, id)? => {
+                // What there is not says so before the buffer does.
+                let mut nowhere = vec![0; part as usize];
+                let read = call.with_files(|files, caller| files.read(caller, id, None, &mut nowhere))?;
+                return if read == 0 { Ok(0) } else { Err(Errno::EFAULT.into()) };
+            }
+            segments => segments?,
+        };
         let room: u32 = segments.iter().map(|(_, length)| length).sum();
         if room == 0 && done > 0 {
             return Ok(done);
@@ -164,6 +188,13 @@ pub(super) fn write_segments(
         return super::process_memory::write_file(call, (id, process), wanted, position);
     }
     let total = total(wanted);
+    let flags = call.kernel.fs.description(id).flags;
+    if !flags.writes() {
+        return Err(Errno::EBADF.into());
+    }
+    if total == 0 && moves_nothing(call, id) {
+        return Ok(0);
+    }
     let mut done = call.pending()?.progress;
     loop {
         let part = CHUNK.min(total - done);

@@ -166,16 +166,19 @@ impl Vfs {
             return Err(match (directory, walked.ends_in_dot, file == caller.location.root) {
                 (false, ..) => Errno::EISDIR,
                 (true, true, _) => Errno::EINVAL,
-                (true, false, true) => Errno::EBUSY,
-                (true, false, false) => Errno::ENOTEMPTY,
+                (true, false, true) if path.iter().all(|byte| *byte == b'/') => Errno::EBUSY,
+                (true, false, _) => Errno::ENOTEMPTY,
             });
+        }
+        if walked.wants_directory && !directory {
+            let is_directory = self.attributes(caller, file)?.is_directory();
+            return Err(if is_directory { Errno::EISDIR } else { Errno::ENOTDIR });
         }
         self.check_change_of_names(caller, walked.directory)?;
         self.check_sticky(caller, walked.directory, file)?;
         match (self.attributes(caller, file)?.is_directory(), directory) {
             (true, false) => return Err(Errno::EISDIR),
             (false, true) => return Err(Errno::ENOTDIR),
-            (false, false) if walked.wants_directory => return Err(Errno::ENOTDIR),
             _ => {}
         }
         if self.mounts.is_mount_point(file) || file == caller.location.root {
