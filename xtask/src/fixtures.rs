@@ -139,6 +139,7 @@ const MACHINES: &[Program] = &[
     Program { source: "machines/low_memory.c", builds: PLAIN },
     Program { source: "machines/network.c", builds: PLAIN },
     Program { source: "machines/processor.c", builds: PLAIN },
+    Program { source: "machines/system_calls.c", builds: PLAIN },
 ];
 
 pub(crate) fn run_task(options: &[String]) -> Result<(), Failure> {

@@ -51,6 +51,7 @@ const TASKS: &[Task] = &[
     Task { name: "decode-diff", help: "compare the decoder with iced-x86; --long for 20 million encodings",               run: |options| process::conformance("decode-diff", options) },
     Task { name: "lockstep",    help: "compare the engines at each end of a block: PROGRAM [ARGUMENTS], or --random N --seed S",  run: |options| process::conformance("lockstep", options) },
     Task { name: "oracle",      help: "compare the engines with this host's CPU; --cases N, --only GROUP, --seed S",      run: |options| process::conformance("oracle", options) },
+    Task { name: "syscall-oracle", help: "compare the kernel with this host's; --sequences N, --only CALL, --seed S, --sequence N", run: |options| process::conformance("syscall-oracle", options) },
     Task { name: "attack",      help: "hostile guests under small limits, with a watch on time and memory; --quick, NAMES select", run: attack::run_task },
     Task { name: "fuzz-syscalls", help: "random system calls; --calls N, --seed S, --machine M runs one machine again",   run: process::fuzz_system_calls },
 ];

@@ -1,0 +1,29 @@
+//! A part of the system-call oracle of fixed size: the kernel answers as the host's does, but where a table says
+//! that it does not.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use pentimento_conformance::call_oracle::{Generator, Native, describe, judge, shrink};
+use pentimento_conformance::skip;
+
+#[test]
+fn the_kernel_answers_as_the_hosts_does() {
+    let mut native = match Native::start() {
+        Ok(native) => native,
+        Err(error) => return skip("the system-call oracle", &error.to_string()),
+    };
+    let generator = Generator::default();
+    assert!(generator.calls() > 200, "only {} calls", generator.calls());
+    let mut found = Vec::new();
+    for number in 0..300 {
+        let sequence = generator.sequence(1, number);
+        let Some(difference) = judge(&mut native, &sequence).unwrap() else { continue };
+        // What does not come again was the host's moment.
+        if difference.is_open() || judge(&mut native, &sequence).unwrap().as_ref() != Some(&difference) {
+            continue;
+        }
+        let (short, difference) = shrink(&mut native, &sequence, difference).unwrap();
+        found.push(format!("{difference}; --seed 1 --sequence {number}\n{}", describe(&short)));
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
