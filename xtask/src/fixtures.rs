@@ -121,6 +121,7 @@ const PROGRAMS: &[Program] = &[
     Program { source: "programs/memory_copy.c",        builds: PLAIN },
     Program { source: "programs/parser.c",             builds: KERNEL },
     Program { source: "programs/recursion.c",          builds: PLAIN },
+    Program { source: "programs/signal_calls.c",       builds: PLAIN },
     Program { source: "programs/sorting.c",            builds: PLAIN },
     Program { source: "programs/structures.c",         builds: PLAIN },
     Program { source: "programs/system_name.c",        builds: PLAIN },

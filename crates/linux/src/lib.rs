@@ -53,6 +53,7 @@ mod random;
 mod record;
 mod resource;
 mod scheduler;
+mod seccomp;
 mod signal;
 mod space;
 mod syscalls;

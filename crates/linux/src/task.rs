@@ -7,6 +7,7 @@ use crate::ids::{Crash, ProcessId, TaskId, Termination};
 use crate::objects::FileDescriptors;
 use crate::ptrace::{EndedTracee, Tracing};
 use crate::resource::ResourceLimits;
+use crate::seccomp::Seccomp;
 use crate::signal::frame::Cause;
 use crate::signal::{Actions, AlternateStack, PendingSignals, Signal, SignalSet};
 use crate::space::Space;
@@ -50,13 +51,15 @@ pub(crate) struct Task {
     pub(crate) name: Vec<u8>,
     /// Instructions executed.
     pub(crate) instructions: u64,
+    /// What it may call (seccomp(2)).
+    pub(crate) seccomp: Seccomp,
     /// Its nice value, -20 to 19 (setpriority(2)).
     pub(crate) nice: i32,
     /// Blocked signals.
     pub(crate) mask: SignalSet,
     /// The mask to come back to when a call that replaced it ends.
     pub(crate) saved_mask: Option<SignalSet>,
-    /// Blocked signals that sigtimedwait(2) waits for.
+    /// Signals that sigtimedwait(2) waits for, blocked or not.
     pub(crate) awaited: SignalSet,
     /// Signals for this thread alone.
     pub(crate) pending: PendingSignals,
@@ -68,6 +71,13 @@ pub(crate) struct Task {
     pub(crate) crash: Option<(Signal, Crash)>,
     /// Who traces it, and how (ptrace(2)).
     pub(crate) tracing: Option<Box<Tracing>>,
+}
+
+impl Task {
+    /// Signals that no handler gets now: those that are blocked, and those that the call it is in waits for.
+    pub(crate) fn held_back(&self) -> SignalSet {
+        if self.call.is_some() { self.mask.union(self.awaited) } else { self.mask }
+    }
 }
 
 /// Users and groups of a process (credentials(7)).
@@ -197,6 +207,8 @@ pub(crate) struct Transfers {
 /// What prctl(2) sets and reports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Attributes {
+    /// It has registered for barriers of its own threads (membarrier(2)).
+    pub(crate) has_barriers: bool,
     pub(crate) dumpable: u32,
     pub(crate) no_new_privileges: u32,
     pub(crate) death_signal: u32,
@@ -210,6 +222,7 @@ pub(crate) struct Attributes {
 impl Default for Attributes {
     fn default() -> Self {
         Self {
+            has_barriers: false,
             dumpable: 1,
             no_new_privileges: 0,
             death_signal: 0,

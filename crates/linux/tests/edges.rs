@@ -3,10 +3,14 @@
 
 mod guest;
 
-use guest::{DATA, Guest};
+use guest::{DATA, Guest, program};
 use pentimento_linux::{Config, Errno};
+use pentimento_registers::Gpr;
 
+const WRITE: u32 = 4;
 const OPEN: u32 = 5;
+const CLOSE: u32 = 6;
+const EXECVE: u32 = 11;
 const SETUID16: u32 = 23;
 const GETUID16: u32 = 24;
 const DUP: u32 = 41;
@@ -16,10 +20,12 @@ const FCHOWN16: u32 = 95;
 const CLONE: u32 = 120;
 const SETRESUID16: u32 = 164;
 const GETRESUID16: u32 = 165;
+const PERSONALITY: u32 = 136;
 const PRCTL: u32 = 172;
 const RT_SIGQUEUEINFO: u32 = 178;
 const SENDFILE: u32 = 187;
 const FCNTL: u32 = 55;
+const MMAP2: u32 = 192;
 const SETRESUID: u32 = 208;
 const CLOCK_GETTIME: u32 = 265;
 const RT_TGSIGQUEUEINFO: u32 = 335;
@@ -136,5 +142,33 @@ fn ambient_capabilities_are_none() {
         (5, 10, Err(Errno::EINVAL)),
     ] {
         assert_eq!(guest.call(task, PRCTL, &[PR_CAP_AMBIENT, operation, capability]), result);
+    }
+}
+
+#[test]
+fn programs_for_32_bit_kernels_have_nothing_above_3_gib() {
+    const ADDR_LIMIT_3GB: u32 = 0x800_0000;
+    const FIXED: u32 = 0x32;
+    let mut guest = Guest::new();
+    let task = guest.running();
+    let image = program(b"hello\n");
+    let words: Vec<u32> = image
+        .chunks(4)
+        .map(|chunk| chunk.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte)))
+        .collect();
+    guest.poke(task, DATA + 64, &words);
+    path(&mut guest, task, b"/tmp/program");
+    let file = guest.call(task, OPEN, &[DATA, 0o101, 0o755]).unwrap();
+    assert_eq!(guest.call(task, WRITE, &[file, DATA + 64, image.len() as u32]), Ok(image.len() as u32));
+    assert_eq!(guest.call(task, CLOSE, &[file]), Ok(0));
+    let high = |guest: &mut Guest, task| guest.call(task, MMAP2, &[0xd000_0000, 4096, 1, FIXED, u32::MAX, 0]);
+    for (personality, limited) in [(0, false), (ADDR_LIMIT_3GB, true), (0, false)] {
+        path(&mut guest, task, b"/tmp/program");
+        guest.call(task, PERSONALITY, &[personality]).unwrap();
+        guest.poke(task, DATA + 32, &[0]);
+        guest.start(task, EXECVE, &[DATA, DATA + 32, DATA + 32]);
+        let stack = guest.register(task, Gpr::Esp);
+        assert_eq!(stack < 0xc000_0000, limited, "{stack:x}");
+        assert_eq!(high(&mut guest, task).is_err(), limited);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Kernel;
 use crate::ptrace::{EndedTracee, Tracing};
+use crate::seccomp::Filter;
 use crate::space::Space;
 use crate::task::{Process, Task};
 
@@ -25,7 +26,9 @@ impl Kernel {
         self.release_shared();
         let tasks = self.tasks.values().map(|task| {
             let traced = if task.tracing.is_some() { size_of::<Tracing>() } else { 0 };
-            (size_of::<Task>() + traced) as u64 + signals(task.pending.len())
+            (size_of::<Task>() + traced) as u64
+                + signals(task.pending.len())
+                + task.seccomp.filter().map_or(0, Filter::held_bytes)
         });
         let processes = self.processes.values().map(Process::held_bytes);
         let tables = self.files.iter().map(|(_, table)| table.held_bytes());

@@ -145,7 +145,7 @@ impl Kernel {
     pub(crate) fn has_signal(&self, id: TaskId) -> bool {
         let Some(task) = self.tasks.get(&id) else { return false };
         let shared = self.processes.get(&task.process).map_or(SignalSet::default(), |p| p.pending.set());
-        !task.pending.set().union(shared).without(task.mask).is_empty()
+        !task.pending.set().union(shared).without(task.held_back()).is_empty()
     }
 
     /// Takes a pending signal of `wanted` from `task` or its process.
@@ -163,13 +163,13 @@ impl Kernel {
     /// Delivers what is pending for `task` before it runs on. Its process may be stopped or gone afterwards.
     pub(crate) fn deliver_signals(&mut self, id: TaskId) {
         while let Some(task) = self.tasks.get(&id) {
-            let (mask, process, traced) = (task.mask, task.process, task.tracing.is_some());
+            let (held_back, process, traced) = (task.held_back(), task.process, task.tracing.is_some());
             if traced && self.makes_stops(id) {
                 return;
             }
             let info = match traced {
                 true => self.next_traced_signal(id),
-                false => self.take_signal(id, SignalSet(!mask.0)),
+                false => self.take_signal(id, SignalSet(!held_back.0)),
             };
             let Some(info) = info else { break };
             let raised = self
@@ -241,6 +241,7 @@ impl Kernel {
         self.interrupt_call(id, action);
         self.restart_call(id, Some(action));
         let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.awaited = SignalSet::default();
         // A tracer steps into the handler, whose frame has no TF.
         let stepping = task.tracing.as_mut().is_some_and(|tracing| core::mem::take(&mut tracing.stepping));
         if stepping {

@@ -15,9 +15,10 @@ use crate::loader::LoadError;
 use crate::loader::{MachineFacts, Program};
 use crate::objects::FileDescriptors;
 use crate::resource::{Limit, Resource, ResourceLimits};
+use crate::seccomp::Seccomp;
 use crate::signal::{Actions, AlternateStack, Info, PendingSignals, Signal, SignalSet, code, flag};
 use crate::space::{Area, AreaSource};
-use crate::space::{Space, SpaceId, page_align};
+use crate::space::{Space, SpaceId, TASK_SIZE, TASK_SIZE_3GB, page_align};
 use crate::task::{Attributes, ChildEvent, Credentials, OomAdjustment, Process, Task, TaskState, Transfers};
 use crate::timer::Timers;
 use crate::vfs::Location;
@@ -107,8 +108,8 @@ impl Kernel {
             return Err(refuse(Errno::EINVAL));
         }
         let id = self.new_space_number();
-        let mut space =
-            Space::new(id, &self.frames, self.limits.memory, self.limits.stack).map_err(refuse)?;
+        let mut space = Space::new(id, &self.frames, (self.limits.memory, self.limits.stack), TASK_SIZE)
+            .map_err(refuse)?;
         space.map(base, pages, Area::private(Permissions::all(), AreaSource::Anonymous)).map_err(refuse)?;
         space.memory.poke_bytes(base, code).map_err(|_| refuse(Errno::ENOMEM))?;
         let mut cpu = CpuState::new();
@@ -127,6 +128,7 @@ impl Kernel {
     ) -> Result<(Space, CpuState), LoadError> {
         const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
         const READ_IMPLIES_EXEC: u32 = 0x040_0000;
+        const ADDR_LIMIT_3GB: u32 = 0x800_0000;
         const EDX: usize = 3;
         let (mut memory, mut stack, mut personality) = (self.limits.memory, self.limits.stack, 0);
         let mut data = u64::MAX;
@@ -142,7 +144,8 @@ impl Kernel {
             stack = u32::try_from(limits[Resource::Stack].soft).unwrap_or(u32::MAX);
             data = limits[Resource::Data].soft;
         }
-        let space = Space::new(self.new_space_number(), &self.frames, memory, stack);
+        let end = if personality & ADDR_LIMIT_3GB == 0 { TASK_SIZE } else { TASK_SIZE_3GB };
+        let space = Space::new(self.new_space_number(), &self.frames, (memory, stack), end);
         let mut space = space.map_err(|_| LoadError::Memory)?;
         space.data_limit = data;
         space.read_implies_exec = personality & READ_IMPLIES_EXEC != 0;
@@ -217,6 +220,7 @@ impl Kernel {
                 robust_list: 0,
                 name: program.name(),
                 instructions: 0,
+                seccomp: Seccomp::default(),
                 nice: 0,
                 mask: SignalSet::default(),
                 saved_mask: None,
@@ -425,6 +429,7 @@ impl Kernel {
         let ticks = (self.processor_time(id) / 10_000_000) as u32;
         Info {
             signal: Signal::CHLD,
+            errno: 0,
             code,
             fields: [id.0, child.credentials.uid, u32::from(status), ticks, 0],
         }
@@ -469,6 +474,7 @@ impl Kernel {
         process.has_executed = true;
         process.attributes.dumpable = 1;
         process.attributes.keep_capabilities = 0;
+        process.attributes.has_barriers = false;
         let old_actions = core::mem::replace(&mut process.actions, actions);
         self.actions.release(old_actions);
 

@@ -49,7 +49,8 @@ impl Kernel {
             return;
         }
         self.posix_timer(id, number, |timer| timer.queued = true);
-        let info = |signal| Info { signal, code: code::TIMER, fields: [number, 0, timer.value, 0, 0] };
+        let info =
+            |signal| Info { signal, errno: 0, code: code::TIMER, fields: [number, 0, timer.value, 0, 0] };
         match timer.notify {
             Notify::Nobody => {}
             Notify::Process(signal) => self.signal_process(id, info(signal)),

@@ -68,7 +68,7 @@ impl Kernel {
     pub(crate) fn tracee_info(&self, id: TaskId, code: i32, status: u32) -> Info {
         let process = self.tasks.get(&id).and_then(|task| self.processes.get(&task.process));
         let user = process.map_or(0, |process| process.credentials.uid);
-        Info { signal: Signal::CHLD, code, fields: [id.number(), user, status, 0, 0] }
+        Info { signal: Signal::CHLD, errno: 0, code, fields: [id.number(), user, status, 0, 0] }
     }
 
     /// Stops a traced thread for an event, if its tracer wants to be told of it. Says whether.
@@ -202,7 +202,7 @@ impl Kernel {
     /// tracer has not seen it stops.
     pub(super) fn next_traced_signal(&mut self, id: TaskId) -> Option<Info> {
         let task = self.tasks.get_mut(&id)?;
-        let mask = task.mask;
+        let mask = task.held_back();
         if let Some(info) = task.tracing.as_mut()?.passed.take() {
             if !mask.contains(info.signal) {
                 return Some(info);

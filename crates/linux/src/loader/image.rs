@@ -9,7 +9,7 @@ use super::stack;
 use super::stack::{Arguments, Auxiliary};
 use crate::random::Random;
 use crate::space::{Area, AreaSource};
-use crate::space::{MMAP_MIN, Space, TASK_SIZE, page_align};
+use crate::space::{MMAP_MIN, Space, page_align};
 use crate::vdso;
 
 /// Where Linux places a position-independent program: two thirds of the address space (ELF_ET_DYN_BASE).
@@ -76,7 +76,7 @@ pub(crate) fn load(
     space.program.clone_from(&program.executable);
     space.interpreter = elf.interpreter.clone().unwrap_or_default();
     space.read_implies_exec |= elf.executable_stack.is_none();
-    let stack_top = TASK_SIZE - PAGE_SIZE - own(0x800);
+    let stack_top = space.end - PAGE_SIZE - own(0x800);
     space.mmap_base = space.mmap_base.min(stack_top) - common(0x100) - (128 << 10);
     map_stack(space, stack_top, elf.executable_stack.unwrap_or(true))?;
 
@@ -87,7 +87,7 @@ pub(crate) fn load(
     map_elf(space, &elf, &program.file, base, (surroundings.lowest(), false))?;
     let image_end = page_align(base.wrapping_add(elf.extent().1)).ok_or(LoadError::Memory)?;
     // A program may end where user memory does: then there is no room for a heap, and brk says so.
-    space.heap_start = image_end.saturating_add(own(0x2000)).min(TASK_SIZE);
+    space.heap_start = image_end.saturating_add(own(0x2000)).min(space.end);
     space.heap_end = space.heap_start;
 
     let mut entry = base.wrapping_add(elf.entry);
@@ -130,7 +130,7 @@ fn map_elf(
 ) -> Result<(), LoadError> {
     let (low, high) = elf.extent();
     let start = base.wrapping_add(low);
-    let end = start.checked_add(high - low).filter(|end| *end <= TASK_SIZE).ok_or(LoadError::Memory)?;
+    let end = start.checked_add(high - low).filter(|end| *end <= space.end).ok_or(LoadError::Memory)?;
     if start < lowest {
         return Err(LoadError::Privilege(start));
     }

@@ -6,6 +6,7 @@ use pentimento_memory::{PAGE_SIZE, Permissions};
 
 use super::process::{Subject, TICK};
 use crate::resource::Resource;
+use crate::seccomp::Seccomp;
 use crate::signal::Signal;
 use crate::space::{Area, AreaSource, Space};
 
@@ -190,8 +191,10 @@ fn rights(subject: &Subject<'_>, text: &mut String) {
         put(text, name, format_args!("{set:016x}"));
     }
     put(text, "NoNewPrivs", process.attributes.no_new_privileges);
-    put(text, "Seccomp", 0);
-    put(text, "Seccomp_filters", 0);
+    let seccomp = subject.task.map_or(&Seccomp::Off, |task| &task.seccomp);
+    let filters = seccomp.filter().map_or(0, |filter| filter.count());
+    put(text, "Seccomp", seccomp.mode());
+    put(text, "Seccomp_filters", filters);
     put(text, "Cpus_allowed", 1);
     put(text, "Cpus_allowed_list", 0);
     put(text, "Mems_allowed", 1);

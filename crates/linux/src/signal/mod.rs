@@ -77,6 +77,7 @@ impl Signal {
     pub(crate) const XFSZ: Self = Self(25);
     pub(crate) const VTALRM: Self = Self(26);
     pub(crate) const PROF: Self = Self(27);
+    pub(crate) const SYS: Self = Self(31);
     /// The first real-time signal.
     pub(crate) const REAL_TIME: Self = Self(32);
 
@@ -168,6 +169,7 @@ impl SignalSet {
 /// Codes of `siginfo_t.si_code` (sigaction(2)).
 pub(crate) mod code {
     pub(crate) const USER: i32 = 0;
+    pub(crate) const SYS_SECCOMP: i32 = 1;
     pub(crate) const KERNEL: i32 = 0x80;
     pub(crate) const TIMER: i32 = -2;
     pub(crate) const TKILL: i32 = -6;
@@ -190,6 +192,8 @@ pub(crate) mod code {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Info {
     pub(crate) signal: Signal,
+    /// si_errno: what a filter of calls says beside its action, else 0.
+    pub(crate) errno: u32,
     /// si_code.
     pub(crate) code: i32,
     /// The words from offset 12 on: pid, uid, value; or address; or pid, uid, status, times.
@@ -202,23 +206,30 @@ impl Info {
 
     /// A signal from the kernel itself.
     pub(crate) const fn kernel(signal: Signal) -> Self {
-        Self { signal, code: code::KERNEL, fields: [0; 5] }
+        Self { signal, errno: 0, code: code::KERNEL, fields: [0; 5] }
     }
 
     /// A fault at `address`.
     pub(crate) const fn fault(signal: Signal, code: i32, address: u32) -> Self {
-        Self { signal, code, fields: [address, 0, 0, 0, 0] }
+        Self { signal, errno: 0, code, fields: [address, 0, 0, 0, 0] }
     }
 
     /// From a process that called kill(2) or the like.
     pub(crate) const fn sent(signal: Signal, code: i32, process: u32, user: u32) -> Self {
-        Self { signal, code, fields: [process, user, 0, 0, 0] }
+        Self { signal, errno: 0, code, fields: [process, user, 0, 0, 0] }
+    }
+
+    /// A call, by its number and the EIP behind it, that a filter has refused.
+    pub(crate) const fn refused_call(eip: u32, number: u32) -> Self {
+        const AUDIT_ARCH_I386: u32 = 0x4000_0003;
+        let fields = [eip, number, AUDIT_ARCH_I386, 0, 0];
+        Self { signal: Signal::SYS, errno: 0, code: code::SYS_SECCOMP, fields }
     }
 
     /// The guest's `siginfo_t`.
     pub(crate) fn to_bytes(self) -> [u8; Self::SIZE as usize] {
         let mut bytes = [0; Self::SIZE as usize];
-        let words = [u32::from(self.signal.0), 0, self.code as u32].into_iter().chain(self.fields);
+        let words = [u32::from(self.signal.0), self.errno, self.code as u32].into_iter().chain(self.fields);
         for (slot, word) in bytes.chunks_exact_mut(4).zip(words) {
             slot.copy_from_slice(&word.to_le_bytes());
         }
@@ -235,7 +246,12 @@ impl Info {
                 bytes[4 * index + 3],
             ])
         };
-        Self { signal, code: word(2) as i32, fields: core::array::from_fn(|index| word(3 + index)) }
+        Self {
+            signal,
+            errno: word(1),
+            code: word(2) as i32,
+            fields: core::array::from_fn(|index| word(3 + index)),
+        }
     }
 }
 

@@ -18,6 +18,9 @@ use crate::vfs::Vnode;
 /// One past the highest user address of an i386 process under a 64-bit kernel.
 pub(crate) const TASK_SIZE: u32 = 0xffff_e000;
 
+/// The same for programs that were written for 32-bit kernels (personality(2), ADDR_LIMIT_3GB).
+pub(crate) const TASK_SIZE_3GB: u32 = 0xc000_0000;
+
 /// The lowest address that mappings get (vm.mmap_min_addr), but where the superuser (CAP_SYS_RAWIO)
 /// asks for a lower one.
 pub(crate) const MMAP_MIN: u32 = 0x1_0000;
@@ -86,6 +89,8 @@ pub(crate) struct Space<M = AddressSpace> {
     pub(crate) memory: M,
     /// What each mapped range is.
     pub(crate) areas: Areas,
+    /// One past the highest address that may be mapped.
+    pub(crate) end: u32,
     /// Where the heap starts.
     pub(crate) heap_start: u32,
     /// The current break (brk(2)).
@@ -135,16 +140,17 @@ impl Space {
     pub(crate) fn new(
         id: SpaceId,
         frames: &FrameSource,
-        limit: u64,
-        stack_limit: u32,
+        (limit, stack_limit): (u64, u32),
+        end: u32,
     ) -> Result<Self, Errno> {
         Ok(Self {
             id,
             memory: AddressSpace::try_new_from(frames, Default::default()).map_err(|_| Errno::ENOMEM)?,
             areas: Areas::default(),
+            end,
             heap_start: 0,
             heap_end: 0,
-            mmap_base: TASK_SIZE - PAGE_SIZE - stack_limit.clamp(128 << 20, 0xa000_0000),
+            mmap_base: end - PAGE_SIZE - stack_limit.clamp(128 << 20, 0xa000_0000),
             limit,
             data_limit: u64::MAX,
             stack_limit,
@@ -169,7 +175,7 @@ impl Space {
     /// # Errors
     /// ENOMEM beyond the limit or the user's part of the address space.
     pub(crate) fn map(&mut self, start: u32, length: u32, area: Area) -> Result<(), Errno> {
-        let end = start.checked_add(length).filter(|end| *end <= TASK_SIZE).ok_or(Errno::ENOMEM)?;
+        let end = start.checked_add(length).filter(|end| *end <= self.end).ok_or(Errno::ENOMEM)?;
         self.check_limits(start, end, area.is_data())?;
         self.map_pages(start, length, &area)?;
         self.areas.insert(start, end, area);
@@ -404,7 +410,7 @@ impl Space {
     pub(crate) fn find_gap(&mut self, length: u32) -> Option<u32> {
         self.areas
             .highest_gap(PAGE_SIZE, self.mmap_base, length)
-            .or_else(|| self.areas.highest_gap(self.mmap_base, TASK_SIZE, length))
+            .or_else(|| self.areas.highest_gap(self.mmap_base, self.end, length))
     }
 
     /// Tries to make the access that failed with `fault` possible: grows the stack.

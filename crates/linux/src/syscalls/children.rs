@@ -103,7 +103,7 @@ fn find_tracee(call: &mut Call<'_>, which: Children, options: WaitOptions) -> (O
                 subject: Subject::Ended(ended),
                 child: id,
                 status: status_of(ended.how),
-                info: Info { signal: Signal::CHLD, code, fields },
+                info: Info { signal: Signal::CHLD, errno: 0, code, fields },
                 user: ended.user,
                 instructions: 0,
             };

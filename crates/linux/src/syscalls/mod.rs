@@ -25,6 +25,7 @@ mod ptrace;
 mod range;
 mod remap;
 mod schedule;
+mod seccomp;
 mod semaphore;
 mod shared_memory;
 mod signal;
@@ -49,6 +50,8 @@ use crate::task::{Attributes, OomAdjustment};
 use crate::vfs::Setting;
 use crate::wait::{CallResult, Failure, PendingCall, Restart};
 
+use seccomp::Screened;
+
 impl Kernel {
     /// [`Self::system_call`].
     pub(crate) fn begin_call(&mut self, id: TaskId) {
@@ -71,7 +74,10 @@ impl Kernel {
                 return;
             }
         }
-        call.run(number, arguments, 0);
+        match call.screen(number, &arguments) {
+            Screened::Allowed => call.run(number, arguments, 0),
+            Screened::Refused(outcome) => call.conclude(number, outcome, None),
+        };
     }
 
     /// Runs the pending call of `id` once. If it still waits, says what a signal would do to it.
@@ -81,6 +87,12 @@ impl Kernel {
         let (number, arguments) = (pending.number, pending.arguments);
         // What a signal interrupts has to come to its end before the handler's frame is made.
         let pauses = if pending.interrupted { u32::MAX } else { pending.pauses };
+        // Behind a tracer's stop it may be another call than the one that was made.
+        if call.task().tracing.is_some()
+            && let Screened::Refused(outcome) = call.screen(number, &arguments)
+        {
+            return call.conclude(number, outcome, None);
+        }
         call.run(number, arguments, pauses)
     }
 }
@@ -94,17 +106,26 @@ impl Call<'_> {
         outcome
     }
 
-    /// Runs the handler once, and does with the task what comes of it. The call has been paused for the
-    /// host as often as `pauses` says.
+    /// Runs the handler once. The call has been paused for the host as often as `pauses` says.
     fn run(&mut self, number: u32, arguments: Arguments, pauses: u32) -> Option<Restart> {
         self.kernel.fs.work.begin(pauses);
         self.kernel.audit_if_due();
         // A call that ends its task takes the printed arguments with it.
-        let pending = self.kernel.host.trace.is_some().then(|| self.task().call.clone()).flatten();
+        let printed = self.kernel.host.trace.is_some().then(|| self.task().call.clone()).flatten();
         let outcome = match table::find(number).and_then(|row| row.handler) {
             Some(handler) => handler(self, arguments),
             None => self.kernel.report_unimplemented(number),
         };
+        self.conclude(number, outcome, printed)
+    }
+
+    /// Does with the task what comes of its call, which `printed` keeps for whoever traces it.
+    fn conclude(
+        &mut self,
+        number: u32,
+        outcome: CallResult,
+        printed: Option<PendingCall>,
+    ) -> Option<Restart> {
         self.kernel.wake_files();
         if !self.kernel.fs.settings.is_empty() {
             self.kernel.apply_settings();
@@ -114,8 +135,8 @@ impl Call<'_> {
             Ok(value) => value,
             Err(Failure::Errno(errno)) => errno.to_register(),
             Err(Failure::NoReturn) => {
-                if let Some(pending) = pending {
-                    self.trace_result(&pending, None);
+                if let Some(printed) = printed {
+                    self.trace_result(&printed, None);
                 }
                 if self.lives() {
                     let task = self.task();

@@ -314,6 +314,7 @@ fn copy_task(
         robust_list: 0,
         name: parent.name.clone(),
         instructions: 0,
+        seccomp: parent.seccomp.clone(),
         nice: parent.nice,
         mask: parent.mask,
         saved_mask: None,

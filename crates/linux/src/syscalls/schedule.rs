@@ -120,11 +120,18 @@ pub(super) fn getcpu(call: &mut Call<'_>, [processor, node, ..]: Arguments) -> C
 }
 
 /// membarrier(2): one processor sees all memory in order.
-pub(super) fn membarrier(_: &mut Call<'_>, [command, flags, ..]: Arguments) -> CallResult {
+pub(super) fn membarrier(call: &mut Call<'_>, [command, flags, ..]: Arguments) -> CallResult {
     const QUERY: u32 = 0;
     const SUPPORTED: u32 = 0x1f;
+    const PRIVATE_EXPEDITED: u32 = 8;
+    const REGISTER_PRIVATE_EXPEDITED: u32 = 16;
     match (command, flags) {
         (QUERY, 0) => Ok(SUPPORTED),
+        (PRIVATE_EXPEDITED, 0) if !call.process().attributes.has_barriers => Err(Errno::EPERM.into()),
+        (REGISTER_PRIVATE_EXPEDITED, 0) => {
+            call.process().attributes.has_barriers = true;
+            Ok(0)
+        }
         (command, 0) if command.is_power_of_two() && command & SUPPORTED != 0 => Ok(0),
         _ => Err(Errno::EINVAL.into()),
     }

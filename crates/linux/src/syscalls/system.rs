@@ -225,7 +225,7 @@ pub(super) fn prlimit64(call: &mut Call<'_>, [target, number, new, old, ..]: Arg
     Ok(0)
 }
 
-/// personality(2): remembered, and honoured for ADDR_NO_RANDOMIZE and READ_IMPLIES_EXEC at the next execve.
+/// personality(2): remembered, and honoured for ADDR_NO_RANDOMIZE, ADDR_LIMIT_3GB and READ_IMPLIES_EXEC at the next execve.
 pub(super) fn personality(call: &mut Call<'_>, [wanted, ..]: Arguments) -> CallResult {
     let process = call.process();
     let before = process.personality;
@@ -258,8 +258,10 @@ pub(super) fn prctl(call: &mut Call<'_>, [option, value, other, ..]: Arguments) 
             let name = Record::new().bytes(&call.task().name).pad_to(16);
             call.user().copy_out(value, name.as_bytes())?;
         }
-        // PR_GET_SECCOMP, PR_GET_TIMING
-        21 | 13 => {}
+        21 => return Ok(call.task().seccomp.mode()),
+        22 => return super::seccomp::set_mode(call, value, other),
+        // PR_GET_TIMING
+        13 => {}
         // PR_CAPBSET_READ
         23 => return if value <= LAST_CAPABILITY { Ok(1) } else { Err(Errno::EINVAL.into()) },
         // PR_GET_SECUREBITS: none is set.

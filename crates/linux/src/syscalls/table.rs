@@ -6,7 +6,7 @@
 use super::{
     advice, attributes, children, copy, descriptor, directory, event, execute, file, identity, ipc, lock,
     memory, message, message_queue, pidfd, poll, priority, process, process_memory, ptrace, remap, schedule,
-    semaphore, shared_memory, signal, socket, system, thread, time,
+    seccomp, semaphore, shared_memory, signal, socket, system, thread, time,
 };
 use crate::kernel::{Arguments, Call};
 use crate::wait::CallResult;
@@ -526,7 +526,7 @@ static TABLE: [SystemCallRow; 463] = [
     row(351, "sched_setattr",                 &[Int, Addr, Hex], Some(schedule::sched_setattr)),
     row(352, "sched_getattr",                 &[Int, Addr, Size, Hex], Some(schedule::sched_getattr)),
     row(353, "renameat2",                     &[At, Path, At, Path, Hex], Some(directory::renameat2)),
-    row(354, "seccomp",                       &[Uint, Hex, Addr], None),
+    row(354, "seccomp",                       &[Uint, Hex, Addr], Some(seccomp::seccomp)),
     row(355, "getrandom",                     &[Addr, Size, Hex], Some(system::getrandom)),
     row(356, "memfd_create",                  &[Str, Hex], Some(file::memfd_create)),
     row(357, "bpf",                           &[Hex, Hex, Hex], Some(system::forbidden)),

@@ -53,6 +53,10 @@ fn operate(
     if operation & CLOCK_REALTIME != 0 && !matches!(command, WAIT | WAIT_BITSET | LOCK_PI2) {
         return Err(Errno::ENOSYS.into());
     }
+    if !private && matches!(command, WAKE | WAKE_BITSET) {
+        // What several processes may share is found by what is mapped there.
+        call.user().check(word, 4, Access::Read)?;
+    }
     let key = Key::new(call.space(), word, private);
     match command {
         WAIT | WAIT_BITSET => {
