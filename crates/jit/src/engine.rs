@@ -16,6 +16,7 @@ use crate::cache::{Cache, Place, Start, instruction_at};
 use crate::frame::{Frame, reason};
 use crate::host::{has_gs_base, stack_top};
 use crate::host_features::{HostFeatures, suffices};
+use crate::storm::Storm;
 use crate::stubs::SLICE;
 use crate::translate::{Fix, MOST, MOST_UNCOUNTED, Surroundings, width};
 use crate::x87;
@@ -51,6 +52,7 @@ pub struct Translator {
     /// Where the guest was interrupted: it goes on in the middle of a block, rather than at the beginning
     /// of another one that nobody jumps to.
     interrupted: Option<u32>,
+    storm: Storm,
     /// Translated code was left at an indirect jump, whose target is not in the jump table.
     indirect: bool,
     /// The host has no memory for code: the interpreter executes everything.
@@ -101,6 +103,7 @@ impl Translator {
             surroundings: Surroundings { features, fs: false, gs: false, exact },
             cold,
             interrupted: None,
+            storm: Storm::default(),
             indirect: false,
             refused: !Self::is_supported(),
         }
@@ -260,6 +263,9 @@ impl Translator {
             let next = reference(guest, executed, observed);
             if let Ok(address) = u32::try_from(frame.address.wrapping_sub(frame.base)) {
                 cache.stored_beside(guest.memory, address);
+                if !self.surroundings.exact {
+                    self.cold = self.storm.note(guest.environment.time_stamp);
+                }
             }
             self.interrupted = Some(guest.state.eip);
             return next;
@@ -457,7 +463,7 @@ impl Drop for Counted<'_> {
 impl Translator {
     fn exchange_blocks(&mut self) {
         core::mem::swap(&mut self.cache, &mut self.counting);
-        (self.interrupted, self.indirect) = (None, false);
+        (self.interrupted, self.indirect, self.storm) = (None, false, Storm::default());
     }
 
     /// Runs with blocks that count what the observer wants counted.
@@ -533,7 +539,7 @@ impl Engine for Translator {
 
     fn retire(&mut self) -> bool {
         self.interpreter = Interpreter::new();
-        (self.interrupted, self.indirect) = (None, false);
+        (self.interrupted, self.indirect, self.storm) = (None, false, Storm::default());
         !self.refused
     }
 

@@ -25,6 +25,7 @@ mod frame;
 #[allow(unsafe_code, reason = "here is all that runs code and maps memory for it")]
 mod host;
 mod host_features;
+mod storm;
 mod stubs;
 mod translate;
 mod x87;
