@@ -6,8 +6,16 @@
 use pentimento_conformance::call_oracle::{Generator, Native, describe, judge, shrink};
 use pentimento_conformance::skip;
 
+/// The Linux that the tables of differences were made on. Which error comes first, and which flags there are,
+/// changes from one to the next.
+const RECORDED: &str = "6.18.";
+
 #[test]
 fn the_kernel_answers_as_the_hosts_does() {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    if !release.starts_with(RECORDED) {
+        return skip("the system-call oracle", &format!("its tables are of Linux {RECORDED}x"));
+    }
     let mut native = match Native::start() {
         Ok(native) => native,
         Err(error) => return skip("the system-call oracle", &error.to_string()),

@@ -19,10 +19,12 @@ fn folder() -> PathBuf {
 /// `PROGRAM.in`, where there is one.
 fn run(name: &str, arguments: &[&str], engine: EngineKind) -> String {
     let output = Capture::new();
-    let path = folder().join(name);
+    let path = folder().join(name).canonicalize().unwrap();
     let input = std::fs::read(path.with_extension("in")).unwrap_or_default();
     let mut machine = Machine::builder()
         .engine(engine)
+        // Some execute themselves again.
+        .program(path.to_str().unwrap(), std::fs::read(&path).unwrap())
         .stdin(Bytes::from(&input[..]))
         .stdout(output.clone())
         .build()
