@@ -118,6 +118,7 @@ const PROGRAMS: &[Program] = &[
     Program { source: "programs/malloc_stress.c",      builds: PLAIN },
     Program { source: "programs/matrix.c",             builds: PLAIN },
     Program { source: "programs/memory_calls.c",       builds: PLAIN },
+    Program { source: "programs/nobody_there.c",       builds: PLAIN },
     Program { source: "programs/memory_copy.c",        builds: PLAIN },
     Program { source: "programs/parser.c",             builds: KERNEL },
     Program { source: "programs/recursion.c",          builds: PLAIN },

@@ -205,6 +205,12 @@ impl Files {
         if kind != SocketKind::Stream && bytes.len() > if internet { UDP_MAX } else { BUFFER_MAX } {
             return Err(Errno::EMSGSIZE.into());
         }
+        if internet
+            && kind == SocketKind::Datagram
+            && let Some(error) = self.states[id].take_error()
+        {
+            return Err(error.into());
+        }
         let to = match self.receiver(caller, id, sending.to.as_ref()) {
             Ok(to) => to,
             Err(Errno::ECONNREFUSED | Errno::ENETUNREACH)
@@ -213,8 +219,14 @@ impl Files {
                 self.lose(0, sending);
                 return Ok(self.send_outside(id, bytes, sending.to.as_ref())?);
             }
-            // Nobody at a UDP port: the datagram is lost, as on a network.
+            // Nobody at a UDP port: the datagram is lost, and a connected socket is told so (udp(7)).
             Err(Errno::ECONNREFUSED) if internet && kind == SocketKind::Datagram => {
+                if sending.to.is_none() {
+                    let socket = &mut self.states[id];
+                    socket.error = Some(Errno::ECONNREFUSED);
+                    let channel = socket.channel;
+                    self.wake(channel);
+                }
                 return Ok(self.lose(bytes.len(), sending));
             }
             Err(errno) => return Err(errno.into()),
