@@ -23,7 +23,7 @@ impl Storm {
     /// There was one at `now`. Instructions that are better left to the interpreter.
     pub(crate) fn note(&mut self, now: u64) -> u64 {
         let near = now.wrapping_sub(self.last) <= Self::NEAR;
-        self.count = if near { self.count + 1 } else { 0 };
+        self.count = if near { self.count.saturating_add(1) } else { 0 };
         let Some(turns) = self.count.checked_sub(Self::FEW) else {
             self.last = now;
             return 0;

@@ -8,6 +8,7 @@ use super::compare::name;
 use super::sequence::{CONSTANT, Call, DATA, DATA_SIZE, SPACE, Sequence};
 use super::tables::{FAMILIES, excluded, names_process};
 use crate::generate::Random;
+use crate::system_calls::WORDS;
 
 /// Bytes of a place in the data.
 const PLACE: u32 = 64;
@@ -42,32 +43,6 @@ const PATHS: [&str; 26] = [
     "missing/c",
     "dir/",
     "sticky/his",
-];
-const WORDS: [u32; 24] = [
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    8,
-    12,
-    16,
-    64,
-    100,
-    128,
-    255,
-    4095,
-    4096,
-    4097,
-    65_536,
-    0x7fff_ffff,
-    0x8000_0000,
-    0xffff_ffff,
-    0xffff_f000,
-    0xffff_dffc,
-    1_000_000_000,
-    999_999_999,
 ];
 const IOCTLS: [u32; 12] =
     [0x5401, 0x5402, 0x5411, 0x5413, 0x541b, 0x5421, 0x5450, 0x5451, 0x5452, 0x5460, 0, 0xffff_ffff];

@@ -92,7 +92,7 @@ const NAMES: [&str; 32] = [
 ];
 
 /// Words that mean something to many calls.
-const WORDS: [u32; 24] = [
+pub(crate) const WORDS: [u32; 24] = [
     0,
     1,
     2,

@@ -28,6 +28,7 @@ use pentimento_registers::{Exception, Gpr};
 pub use resources::Resources;
 
 use crate::generate::Random;
+pub(crate) use arguments::WORDS;
 use arguments::{Arguments, Call, DATA, program};
 
 /// Calls that one machine makes at most.
